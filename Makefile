@@ -1,0 +1,41 @@
+# Two commands do everything on a machine with Python >= 3.11: `make demo` and `make test`.
+#
+# VENV     the virtual environment (made where it is absent)
+# PYTHON   the interpreter that makes it
+# RESULTS  where the demo's records, table and plot go
+
+VENV ?= .venv
+PYTHON ?= python3
+RESULTS ?= demo-results
+PIP = $(VENV)/bin/python -m pip install --quiet
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.linbench
+	$(VENV)/bin/linbench run --suite latency --res 512..2048 --preset best --rounds 1 --cell-seconds 8 \
+		--results $(RESULTS)
+
+test: $(VENV)/.linbench-dev lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.linbench-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "linbench needs Python >= 3.11, $(PYTHON) is older: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.linbench: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.linbench-dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.linbench
+
+clean:
+	rm -rf $(VENV) build dist demo-results

@@ -1,0 +1,36 @@
+"""linbench measures image backbones for segmentation: which one, at which resolution, on my machine?
+
+    import linbench
+    backbone = linbench.build_backbone("vrwkv-s", image_size=1024, impl="fast")
+    fine, coarse = backbone(image)[0], backbone(image)[-1]
+
+The names below are loaded on first use, so that ``import linbench`` costs no import of torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from linbench import kernels as kernels
+    from linbench.backbones import build_backbone as build_backbone
+    from linbench.backbones import load_official as load_official
+    from linbench.models import build_classifier as build_classifier
+
+_HOME = {
+    "build_backbone": "linbench.backbones",
+    "load_official": "linbench.backbones",
+    "build_classifier": "linbench.models",
+    "kernels": "linbench",
+}
+
+__all__ = ["__version__", "build_backbone", "build_classifier", "kernels", "load_official"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "kernels":
+        return import_module("linbench.kernels")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'linbench' has no attribute {name!r}; it has {', '.join(__all__)}")

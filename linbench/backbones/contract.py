@@ -1,0 +1,97 @@
+"""What a backbone is, how it is named, and how official weights reach it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor, nn
+
+from linbench.registry import Registry
+
+#: All backbones by name. ``@backbone("vit-t", paper="2012.12877", …)`` adds the factory
+#: ``vit_t(image_size, impl, …)``; its further arguments are the backbone's options.
+#: Facts: ``paper`` (arXiv number); ``source`` (repository and file); ``multiple_of`` (what must divide height
+#: and width; 1 where any size goes or the model pads, as its source does); ``classifier`` (options that a
+#: classifier builds it with, where its source's classifier differs from its dense form).
+backbone = Registry("backbone", group="linbench.backbones")
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """An ``nn.Module`` that maps ``b 3 h w`` to one map per stride, fine to coarse.
+
+    strides: Pixels of the image per cell of each map.
+    widths: Channels of each map.
+    It has no head and no pixel normalisation inside. It may have ``pooled(image) -> b c``: the vector that its
+    source's classifier reads; without it a classifier takes the mean of the last map.
+    """
+
+    strides: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, ...]: ...
+
+
+M = TypeVar("M", bound=nn.Module)
+#: Names an official state dict's entries as we do; entries of the classification head as ``head.*``.
+KeyTable = Callable[[M, Mapping[str, Tensor]], dict[str, Tensor]]
+
+_key_tables: dict[type[nn.Module], KeyTable[Any]] = {}
+
+
+def official(kind: type[M]) -> Callable[[KeyTable[M]], KeyTable[M]]:
+    """Register the decorated function as the key table of backbones of class ``kind``."""
+
+    def register(table: KeyTable[M]) -> KeyTable[M]:
+        _key_tables[kind] = table
+        return table
+
+    return register
+
+
+def load_official(model: nn.Module, state_dict: Mapping[str, Any]) -> None:
+    """Fill a backbone or a classifier with weights in its official repository's key layout.
+
+    state_dict: The plain entries, or a checkpoint that holds them under ``model``, ``state_dict`` or, where
+        neither is there, ``model_ema``. A head in it is left out when ``model`` is a backbone.
+    Raises ValueError that lists the entries which are missing, left over or of another shape: nothing is loaded
+    in part. Raises TypeError for a model without a key table.
+    """
+    inner = getattr(model, "backbone", model)
+    table = _key_tables.get(type(inner))
+    if table is None:
+        known = ", ".join(sorted(kind.__name__ for kind in _key_tables))
+        raise TypeError(f"no official key layout is known for {type(inner).__name__}; there is one for {known}")
+    ours = table(inner, _entries(state_dict))
+    prefix = "" if inner is model else "backbone."
+    named = {k if k.startswith("head.") else prefix + k: v for k, v in ours.items()}
+    if inner is model:
+        named = {k: v for k, v in named.items() if not k.startswith("head.")}
+    _refuse_mismatch(model, named)
+    model.load_state_dict(named, strict=True)
+
+
+def _entries(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    for key in ("model", "state_dict", "model_ema"):
+        if isinstance(checkpoint.get(key), Mapping):
+            return checkpoint[key]
+    return checkpoint
+
+
+def _refuse_mismatch(model: nn.Module, named: Mapping[str, Tensor]) -> None:
+    wanted = model.state_dict()
+    faults = {
+        "missing": sorted(wanted.keys() - named.keys()),
+        "left over": sorted(named.keys() - wanted.keys()),
+        "of another shape": [
+            f"{k} {tuple(named[k].shape)} for {tuple(wanted[k].shape)}"
+            for k in sorted(wanted.keys() & named.keys())
+            if named[k].shape != wanted[k].shape
+        ],
+    }
+    found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in faults.items() if keys)
+    if found:
+        raise ValueError(f"the checkpoint does not fit {type(model).__name__}: {found}")
+
+
+def _some(keys: list[str], most: int = 8) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

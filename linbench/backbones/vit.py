@@ -1,0 +1,152 @@
+"""ViT as DeiT trains it (arXiv 2010.11929, 2012.12877): the plain transformer that the others are measured against.
+
+| here | paper |
+|---|---|
+| ``width`` | D, the embedding dimension |
+| ``heads`` | h; each has D / h = 64 channels |
+| ``position`` | E_pos |
+| ``class_token`` | x_class |
+| ``Attention`` | MSA, softmax(q kᵀ / √(D/h)) v |
+
+One map at stride 16. The class token runs along, as in pretraining, and is dropped from the map.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linbench.backbones.contract import backbone, official
+from linbench.kernels.impl import Impl
+
+
+class AttentionKind(StrEnum):
+    """``naive``: the score matrix is built, as published.  ``sdpa``: torch's fused attention, same numbers."""
+
+    NAIVE = "naive"
+    SDPA = "sdpa"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "AttentionKind":
+        raise ValueError(f"attention={value!r} is unknown; allowed are {', '.join(cls)}")
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over tokens ``b t c``."""
+
+    def __init__(self, width: int, heads: int, kind: AttentionKind) -> None:
+        super().__init__()
+        self.heads = heads
+        self.kind = kind
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each: b head t c/head
+        if self.kind is AttentionKind.SDPA:
+            y = functional.scaled_dot_product_attention(q, k, v)
+        else:
+            y = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
+        projected: Tensor = self.proj(y.transpose(1, 2).flatten(2))
+        return projected
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: attention, then an MLP of four times the width."""
+
+    def __init__(self, width: int, heads: int, kind: AttentionKind) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads, kind)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class ViT(nn.Module):
+    """DeiT without its head."""
+
+    patch = 16
+
+    def __init__(
+        self, width: int, heads: int, depth: int, image_size: tuple[int, int], attention: AttentionKind
+    ) -> None:
+        super().__init__()
+        self.strides = (self.patch,)
+        self.widths = (width,)
+        self.grid = (image_size[0] // self.patch, image_size[1] // self.patch)
+        self.patch_embed = nn.Conv2d(3, width, self.patch, stride=self.patch)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.position = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
+        self.blocks = nn.ModuleList(Block(width, heads, attention) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.apply(_initialise)
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+        nn.init.trunc_normal_(self.position, std=0.02)
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """The normalised class token and patch tokens, ``b (1 + t) c``; raises ValueError where 16 leaves a rest."""
+        if image.shape[2] % self.patch or image.shape[3] % self.patch:
+            raise ValueError(f"image must be `b 3 h w` with h, w that {self.patch} divides, got {tuple(image.shape)}")
+        x = self.patch_embed(image)
+        grid = (x.shape[2], x.shape[3])
+        x = torch.cat([self.class_token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
+        x = x + resample_position(self.position, self.grid, grid)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """The class token, ``b c``."""
+        return self.tokens(image)[:, 0]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        grid = (image.shape[2] // self.patch, image.shape[3] // self.patch)
+        return (self.tokens(image)[:, 1:].transpose(1, 2).unflatten(2, grid),)
+
+
+def resample_position(position: Tensor, grid: tuple[int, int], to: tuple[int, int]) -> Tensor:
+    """Resample the table ``1 (1 + h w) c`` to another grid: bicubic, the class token's row kept (timm's rule)."""
+    if grid == to:
+        return position
+    first, table = position[:, :1], position[:, 1:]
+    table = table.transpose(1, 2).unflatten(2, grid)
+    table = functional.interpolate(table, to, mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([first, table.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+@backbone("vit-t", paper="2012.12877", source="facebookresearch/deit models.py", multiple_of=16)
+def vit_t(image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> ViT:
+    """DeiT-T: 12 blocks of 192 channels, 3 heads."""
+    return ViT(192, 3, 12, image_size, AttentionKind(attention))
+
+
+@backbone("vit-s", paper="2012.12877", source="facebookresearch/deit models.py", multiple_of=16)
+def vit_s(image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> ViT:
+    """DeiT-S: 12 blocks of 384 channels, 6 heads."""
+    return ViT(384, 6, 12, image_size, AttentionKind(attention))
+
+
+@official(ViT)
+def _official(model: ViT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """DeiT's names (timm's layout): ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.i.mlp.fc1``."""
+    renamed = {
+        "cls_token": "class_token",
+        "pos_embed": "position",
+        "patch_embed.proj.weight": "patch_embed.weight",
+        "patch_embed.proj.bias": "patch_embed.bias",
+    }
+    return {
+        renamed.get(k, k.replace(".mlp.fc1.", ".mlp.0.").replace(".mlp.fc2.", ".mlp.2.")): v for k, v in state.items()
+    }

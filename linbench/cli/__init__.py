@@ -1,0 +1,40 @@
+"""The command line: sees everything, decides nothing. Each command is one file; torch is imported when one runs."""
+
+import typer
+
+from linbench import __version__
+from linbench.cli import check, doctor, inspect, report, run
+
+app = typer.Typer(
+    name="linbench",
+    help="Which image backbone, at which resolution, on my machine? Measured, with conditions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("list")(inspect.list_)
+app.command("show")(inspect.show)
+app.command("doctor")(doctor.doctor)
+app.command("check")(check.check)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"linbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 all ok, 1 some cells failed, 2 usage."""
+    app()

@@ -1,0 +1,141 @@
+"""``linbench doctor``: what works here, what does not, and the one command that would help."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the machine. state: ``ok``, ``missing`` (something runs without it) or ``broken``."""
+
+    part: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """Say what runs here and what would help.
+
+    Exit code 1 where something needed is broken.
+    """
+    findings = list(examine())
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        from tabulate import tabulate
+
+        mark = {"ok": "✓", "missing": "–", "broken": "✗"}
+        rows = [(mark[f.state], f.part, f.found) for f in findings]
+        typer.echo(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 90]))
+        remedies = [f for f in findings if f.remedy]
+        if remedies:
+            typer.echo("\nWhat would help:")
+            for f in remedies:
+                typer.echo(f"  {f.part}: {f.remedy}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, cheapest first."""
+    import platform
+
+    from linbench.environment import cores, cpu_features, cpu_name, memory_bytes
+
+    memory = memory_bytes()
+    yield Finding("Python", "ok", platform.python_version())
+    size = f", {memory / 2**30:.0f} GiB" if memory else ""
+    yield Finding("CPU", "ok", f"{cpu_name()}, {cores()} cores, {' '.join(cpu_features())}{size}")
+    yield _torch()
+    yield _cuda()
+    yield _numba()
+    yield from (_package(name, why, how) for name, why, how in _PACKAGES)
+    yield _compiler()
+    yield from (_vendor(name, function) for name, function in _VENDOR)
+
+
+_PACKAGES = (
+    ("triton", "GPU kernels", "pip install triton (Linux; part of torch's CUDA wheels)"),
+    ("torchvision", "timm and the datasets need it", "install torch and torchvision from the same index"),
+    ("timm", "backbones timm/<name>", "pip install timm, beside a torchvision that imports"),
+)
+_VENDOR = (
+    ("mamba_ssm", "mamba_ssm.ops.selective_scan_interface.selective_scan_fn"),
+    ("causal_conv1d", "causal_conv1d.causal_conv1d_fn"),
+)
+
+
+def _torch() -> Finding:
+    import torch
+
+    from linbench.kernels.threads import engine
+
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return Finding("torch", "ok", f"{torch.__version__}, {built}, {capability}, kernel threads: {engine()}")
+
+
+def _cuda() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return Finding("GPU", "ok", names)
+    if torch.version.cuda is None:
+        remedy = "" if shutil.which("nvidia-smi") is None else "pip install torch (this one is built for CPUs only)"
+        return Finding("GPU", "missing", "none that this torch can use; everything runs on the CPU", remedy)
+    driver = "no NVIDIA driver here" if shutil.which("nvidia-smi") is None else "the driver does not answer torch"
+    return Finding("GPU", "missing", f"none: {driver}; everything runs on the CPU")
+
+
+def _numba() -> Finding:
+    """Compile and run a kernel: an import alone proves nothing."""
+    import torch
+
+    from linbench.kernels import bi_wkv
+
+    try:
+        import numba
+
+        k = torch.randn(1, 8, 4)
+        w = torch.rand(4)
+        error = float((bi_wkv(w, w, k, k) - bi_wkv(w, w, k, k, impl="reference")).abs().max())
+    except (ImportError, RuntimeError, OSError) as failure:
+        return Finding("numba", "broken", f"CPU kernels do not run: {failure}", "pip install --upgrade numba")
+    state = "ok" if error < 1e-5 else "broken"
+    return Finding("numba", state, f"{numba.__version__}, bi_wkv agrees with its equation within {error:.0e}")
+
+
+def _package(name: str, why: str, remedy: str) -> Finding:
+    try:
+        module = import_module(name)
+    except (ImportError, RuntimeError, OSError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Finding(name, "missing", f"does not import ({said}); {why}", remedy)
+    return Finding(name, "ok", f"{getattr(module, '__version__', 'installed')}, {why}")
+
+
+def _compiler() -> Finding:
+    found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    if found:
+        return Finding("C compiler", "ok", f"{found}; only --compile needs one")
+    return Finding(
+        "C compiler", "missing", "none; only --compile needs one", "apt install gcc, or leave --compile out"
+    )
+
+
+def _vendor(name: str, function: str) -> Finding:
+    module, _, leaf = function.rpartition(".")
+    try:
+        getattr(import_module(module), leaf)
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Finding(name, "missing", f"optional, not here ({said})")
+    return Finding(name, "ok", f"{function} imports (linbench does not call it yet)")

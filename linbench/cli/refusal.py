@@ -1,0 +1,67 @@
+"""How the command line refuses: one sentence on standard error, exit code 2, no traceback."""
+
+import os
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Say what is wrong and what is allowed; end with exit code 2."""
+    typer.echo(f"linbench: {sentence}", err=True)
+    raise typer.Exit(2)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn the errors that a user's input causes into refusals."""
+    try:
+        yield
+    except PluginFailed as error:
+        refuse(f"{error} (traceback in {log(error)})")
+    except (ValueError, UnknownName) as error:
+        refuse(str(error))
+
+
+def choice(option: str, value: str, allowed: Sequence[str]) -> str:
+    """``value`` where it is allowed; otherwise refuse, with the nearest one."""
+    if value in allowed:
+        return value
+    near = get_close_matches(value, allowed, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    refuse(f"{option} {value}: {hint}allowed are {', '.join(allowed)}")
+
+
+def split(text: str) -> list[str]:
+    """The parts of a comma-separated list, blanks dropped."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def load_plugins(files: Sequence[Path], *registries: Registry) -> None:
+    """Import installed plug-ins of ``registries`` and the files given; a failing installed one is only named."""
+    for registry in registries:
+        try:
+            registry.load_entry_points()
+        except PluginFailed as error:
+            typer.echo(f"linbench: left out: {error} (traceback in {log(error)})", err=True)
+    with refusing():
+        for file in files:
+            load_plugin(file)
+
+
+def log(error: BaseException) -> Path:
+    """Append the traceback of ``error`` to linbench's log; return where that is."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench"
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / "linbench.log"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(time.strftime("%Y-%m-%dT%H:%M:%S%z\n") + "".join(traceback.format_exception(error)) + "\n")
+    return path

@@ -1,0 +1,28 @@
+"""Q-Shift, Vision-RWKV's token shift in four directions (arXiv 2403.02308, section 3.2, eq. 2).
+
+The channels are cut in ranges at ``int(c · gamma · j)``, j = 0..4. On the h w grid, range 0 takes the pixel to
+the left, 1 to the right, 2 above, 3 below; the channels that remain (gamma < 1/4) are copied. A pixel without a
+neighbour gets zero.
+"""
+
+import torch
+from torch import Tensor
+
+
+def q_shift(x: Tensor, shift_pixel: int, gamma: float, patch_resolution: tuple[int, int]) -> Tensor:
+    """Return x, ``b (h w) c``, with each range of channels moved by ``shift_pixel`` in its direction."""
+    height, width = patch_resolution
+    p = shift_pixel
+    grid = x.unflatten(1, (height, width))  # b h w c
+    left, right, up, down, rest = grid.tensor_split([int(x.shape[2] * gamma * j) for j in range(1, 5)], dim=3)
+    shifted = torch.cat(
+        [
+            torch.nn.functional.pad(left, (0, 0, p, 0))[:, :, :width],
+            torch.nn.functional.pad(right, (0, 0, 0, p))[:, :, p:],
+            torch.nn.functional.pad(up, (0, 0, 0, 0, p, 0))[:, :height],
+            torch.nn.functional.pad(down, (0, 0, 0, 0, 0, p))[:, p:],
+            rest,
+        ],
+        dim=3,
+    )
+    return shifted.flatten(1, 2)

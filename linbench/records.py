@@ -1,0 +1,185 @@
+"""Records: the stored outcome of each cell, one JSON file per cell, written atomically.
+
+    results/<device>/<suite>/<backbone>/<readable>-<hash8>.json
+
+The key holds all that moves the number and names the file through its hash; the rest is the outcome. A file
+is written to a temporary name, fsynced and renamed, so that a reader sees a whole record or none. Merging the
+results of many machines is copying folders. No torch here.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+LARGEST_BYTES = 32 * 2**20  # a record holds raw samples, never more than this; a larger file is refused unread
+
+
+class Status(StrEnum):
+    """How a cell ended. All of them are results: stored, shown, plotted."""
+
+    OK = "ok"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"
+    WRONG = "wrong"
+    CONTENDED = "contended"
+    FAILED = "failed"
+
+
+class BadRecord(ValueError):
+    """A file that is not a record of this schema; its text says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of one cell.
+
+    key: All that moves the number: suite, suite_version, backbone, height, width, batch, dtype, device, preset, …
+    rounds: One entry per fresh process: ``samples_ms`` (raw, none dropped), ``converged``, ``seed``, ``started``,
+        ``load_s``, ``first_forward_s``, ``kernel_compile_s``, peaks of memory in bytes, the error of each kernel.
+    metrics: What one model needs no clock for: name → ``{"value": …, "unit": …}``.
+    code_hash: Of the files that measured; where the present one differs, the record is stale.
+    log: The tail of what a failed cell printed.
+    """
+
+    key: Mapping[str, Any]
+    status: Status
+    reason: str = ""
+    rounds: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    code_hash: str = ""
+    log: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """The record as JSON text; NaN and infinity are refused."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Record":
+        """Parse a record; raises BadRecord with one sentence on anything else."""
+        try:
+            found = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise BadRecord(f"it is not JSON: {error}") from error
+        if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
+            version = found.get("schema_version") if isinstance(found, dict) else None
+            raise BadRecord(f"its schema_version is {version!r}, this linbench reads {SCHEMA_VERSION}")
+        shape = {
+            "key": dict,
+            "status": str,
+            "reason": str,
+            "rounds": list,
+            "metrics": dict,
+            "environment": dict,
+            "code_hash": str,
+            "log": str,
+        }
+        for name, kind in shape.items():
+            if not isinstance(found.get(name), kind):
+                raise BadRecord(f"its {name!r} is not a {kind.__name__}")
+        if found["status"] not in set(Status):
+            raise BadRecord(f"its status {found['status']!r} is none of {', '.join(Status)}")
+        if not all(isinstance(part, dict) for part in (*found["rounds"], *found["metrics"].values())):
+            raise BadRecord("a round or a metric in it is not an object")
+        names = {name: found[name] for name in shape}
+        return cls(**{**names, "status": Status(found["status"]), "rounds": tuple(found["rounds"])})
+
+
+def key_hash(key: Mapping[str, Any]) -> str:
+    """SHA-256 of the key's canonical JSON, in hexadecimal."""
+    text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def slug(text: str) -> str:
+    """A file name for ``text``: lower case, letters, digits, dots and single hyphens."""
+    cleaned = re.sub(r"\((r|tm|c)\)", "", text.lower())
+    return re.sub(r"[^a-z0-9.]+", "-", cleaned).strip("-.") or "unnamed"
+
+
+class Store:
+    """The records under one results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.faults: list[tuple[Path, str]] = []  # files that the last iteration could not read, with the reason
+
+    def path(self, key: Mapping[str, Any]) -> Path:
+        """Where the record of ``key`` is or will be."""
+        size = f"{key['height']}x{key['width']}" if "height" in key else "all"
+        readable = slug("-".join([size, *(str(key[part]) for part in ("dtype", "preset") if part in key)]))
+        folder = self.root / slug(str(key["device"])) / slug(str(key["suite"])) / slug(str(key["backbone"]))
+        return folder / f"{readable}-{key_hash(key)[:8]}.json"
+
+    def get(self, key: Mapping[str, Any]) -> Record | None:
+        """The record of ``key``, or None where there is none that can be read."""
+        try:
+            found = read(self.path(key))
+        except (FileNotFoundError, BadRecord):
+            return None
+        return found if key_hash(found.key) == key_hash(key) else None
+
+    def put(self, record: Record) -> Path:
+        """Write the record under its key's path; a reader never sees a part of it."""
+        path = self.path(record.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(record.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return path
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every readable record, in the order of paths; ``faults`` names the others."""
+        self.faults = []
+        for path in sorted(self.root.glob("*/*/*/*.json")):
+            try:
+                yield read(path)
+            except (BadRecord, OSError) as error:
+                self.faults.append((path, str(error)))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the folder for one writer, and clear what a killed one left; raises BlockingIOError, OSError.
+
+        The lock is on the folder itself and ends with the process, however it ends. Where the system has no
+        ``flock`` (Windows) there is none.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        probe = self.root / ".writable.tmp"
+        probe.touch()
+        probe.unlink()
+        folder = os.open(self.root, os.O_RDONLY) if os.name == "posix" else None
+        try:
+            if folder is not None:
+                import fcntl
+
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in self.root.glob("*/*/*/.*.json.tmp"):
+                left.unlink(missing_ok=True)
+            yield
+        finally:
+            if folder is not None:
+                os.close(folder)
+
+
+def read(path: Path) -> Record:
+    """The record at ``path``; raises BadRecord, OSError."""
+    if path.stat().st_size > LARGEST_BYTES:
+        raise BadRecord(f"it is larger than {LARGEST_BYTES // 2**20} MiB")
+    try:
+        return Record.from_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadRecord("it is not UTF-8 text") from error

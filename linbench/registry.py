@@ -1,0 +1,133 @@
+"""Names to things: one Mapping, one decorator, and the plug-ins that add to it.
+
+    backbone = Registry("backbone", group="linbench.backbones")
+
+    @backbone("vrwkv-t", paper="2403.02308")
+    def vrwkv_t(image_size, impl): ...
+
+    backbone["vrwkv-t"].build(image_size=(512, 512), impl="fast")
+
+A name that ends in ``/*`` stands for a family that is not listed, as ``timm/*`` does: its factory receives
+the rest of the name as its first argument.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UnknownName(KeyError):
+    """A name that no registry entry bears; its text teaches the nearest ones."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class PluginFailed(RuntimeError):
+    """A plug-in that could not be imported; the cause is chained."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered factory under its name, with the facts given at registration."""
+
+    name: str
+    build: Callable[..., Any]
+    facts: Mapping[str, Any]
+    source: str  # the module that registered it
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the arguments that the factory takes."""
+        return tuple(inspect.signature(self.build).parameters)
+
+
+class Registry(Mapping[str, Entry]):
+    """Entries of one kind by name; calling it gives the decorator that adds one."""
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, Entry] = {}
+        self._points: tuple[EntryPoint, ...] = tuple(entry_points(group=group))  # not yet imported
+
+    def __call__(self, name: str, **facts: Any) -> Callable[[F], F]:
+        """Register the decorated factory under ``name``; a taken name raises ValueError."""
+
+        def register(build: F) -> F:
+            if name in self._entries:
+                taken = self._entries[name].source
+                raise ValueError(f"{self.kind} {name!r} is already registered by {taken}")
+            self._entries[name] = Entry(name, build, facts, build.__module__)
+            return build
+
+        return register
+
+    def __getitem__(self, name: str) -> Entry:
+        if name in self._entries:
+            return self._entries[name]
+        self.load_entry_points()
+        if name in self._entries:
+            return self._entries[name]
+        family, slash, rest = name.partition("/")
+        if slash and rest and (whole := self._entries.get(f"{family}/*")):
+            return Entry(name, partial(whole.build, rest), whole.facts, whole.source)
+        raise UnknownName(f"unknown {self.kind} {name!r}: {self._nearest(name)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _nearest(self, name: str) -> str:
+        near = get_close_matches(name, self._entries, n=3, cutoff=0.5)
+        listed = f"`linbench list` shows all {len(self)}"
+        return f"nearest are {', '.join(near)}; {listed}" if near else f"none is near; {listed}"
+
+    def load_entry_points(self) -> None:
+        """Import every installed plug-in of this registry's group, once; raises PluginFailed."""
+        waiting, self._points = self._points, ()
+        for point in waiting:
+            try:
+                point.load()
+            except Exception as error:
+                raise PluginFailed(_sentence(f"{point.name} ({point.value})", error)) from error
+
+
+def load_plugin(path: Path) -> str:
+    """Import the Python file at ``path``, which registers what it has; return its module name.
+
+    Raises PluginFailed where the file is absent or raises at import. A file loads once per process.
+    """
+    path = path.resolve()
+    name = f"linbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return name
+    if not path.is_file():
+        raise PluginFailed(f"plug-in {path} is not a file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginFailed(f"plug-in {path} is not a Python file (*.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginFailed(_sentence(str(path), error)) from error
+    return name
+
+
+def _sentence(which: str, error: Exception) -> str:
+    return f"plug-in {which} raised {type(error).__name__} at import: {error}"

@@ -1,0 +1,261 @@
+"""Latency against resolution, as the paper's Figure 3 has it, in numbers: one table for each comparison."""
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from linbench.reports.crossover import Crossover, crossover, reference_of
+from linbench.reports.rows import conditions, significant
+from linbench.reports.scaling import Exponent, exponent
+from linbench.reports.statistics import FEWEST_ROUNDS, RESAMPLES, SEED, coverage_of_range
+from linbench.reports.table import MISSING, Table, clip
+
+NOT_CONVERGED = "~"
+STALE = "†"
+DISTURBED = "‡"
+MOST_BY_OTHERS = 0.1  # of all cores: what other processes may take before a cell is marked
+ONE_PROCESS = "¹"
+MOST_REASONS = 12
+
+
+def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
+    """The latency table of one comparison: a line for each model, a column for each resolution.
+
+    rows: From ``rows.comparisons``.
+    reference: The backbone that crossovers are with; see ``crossover.reference_of``.
+    """
+    sizes = _sizes(rows)
+    largest = sizes[-1]
+    models = [(str(label), group) for label, group in rows.groupby("label", sort=False)]
+    exponents = {label: exponent(group) for label, group in models}
+    crossings = {label: crossover(rows, label, reference) for label, _ in models}
+    lines = []
+    for label, group in models:
+        by_size = {str(row["size"]): row for _, row in group.iterrows()}
+        top = by_size.get(largest)
+        lines.append(
+            (
+                label,
+                *(latency(by_size.get(size)) for size in sizes),
+                _number(group["parameters_m"].dropna()),
+                str(top["gflops"]) or MISSING if top is not None else MISSING,
+                _peak(top),
+                exponent_text(exponents[label]),
+                _two_digits(found.last_doubling if (found := exponents[label]) else math.nan),
+                crossover_text(crossings[label]),
+            )
+        )
+    columns = (
+        *("backbone", *sizes),
+        *("params\nM", f"GFLOP\n{largest}", f"peak MiB\n{largest}"),
+        *("exponent\nof tokens", "last\ndoubling", "crossover\nwith ViT, px"),
+    )
+    notes = [*_conditions(rows), *_marks(rows), *_scaling(exponents), *_crossings(rows, crossings, reference)]
+    return Table(title(rows), columns, tuple(lines), (*notes, *_missing_operators(rows), *_reasons(rows)))
+
+
+def phases(rows: pd.DataFrame) -> Table:
+    """What is paid once for each process, at the largest resolution that worked; never part of a latency."""
+    lines = []
+    for label, group in rows.groupby("label", sort=False):
+        done = group[(group["status"] == "ok")]
+        last = done.iloc[-1] if len(done) else None
+        seconds = ("load_s", "first_forward_s", "kernel_compile_s")
+        cells = [MISSING if last is None else _number(pd.Series([last[name]]).dropna()) for name in seconds]
+        lines.append((str(label), MISSING if last is None else str(last["size"]), *cells))
+    columns = ("backbone", "at", "load\ns", "first forward\ns", "kernel compile\ns")
+    notes = ("Paid once for each process and in no latency above; medians over the rounds.",)
+    return Table(f"Before the first sample: {_subject(rows)}", columns, tuple(lines), notes)
+
+
+def title(rows: pd.DataFrame) -> str:
+    """What the rows of one comparison are."""
+    return f"Latency: {_subject(rows)}"
+
+
+def latency(row: pd.Series | None) -> str:
+    """One cell: "123 ms ±1.2 %" with its marks, the status where it is not ok, or a dash."""
+    if row is None:
+        return MISSING
+    stale = STALE if row["stale"] else ""
+    if row["status"] != "ok":
+        return str(row["status"]) + stale
+    text = f"{'' if row['converged'] else NOT_CONVERGED}{significant(row['median_ms'])} ms"
+    if row["interval"] != "none":
+        half = max(row["high_ms"] - row["median_ms"], row["median_ms"] - row["low_ms"]) / row["median_ms"] * 100
+        text += f" ±{_percent(half)}"
+    return text + _few(row["interval"]) + (DISTURBED if row["others_share"] > MOST_BY_OTHERS else "") + stale
+
+
+def exponent_text(found: Exponent | None) -> str:
+    """The exponent with its interval, "1.98 ±0.02"; the interval is rounded up."""
+    if found is None:
+        return MISSING
+    half = max(found.high - found.value, found.value - found.low)
+    text = f"{found.value:.2f}" + ("" if math.isnan(half) else f" ±{math.ceil(half * 100 - 1e-9) / 100:.2f}")
+    return text + _few(found.interval)
+
+
+def crossover_text(found: Crossover | None) -> str:
+    """The crossover with its interval, in px of the side, "1130 (1090–1170)"."""
+    return MISSING if found is None else str(found) + _few(found.interval)
+
+
+def _few(interval: str) -> str:
+    return "" if interval == "rounds" else ONE_PROCESS
+
+
+def _subject(rows: pd.DataFrame) -> str:
+    key = conditions(rows)
+    threads = f"{key['threads']} threads" if "threads" in key and key.get("device_type") == "cpu" else ""
+    parts = [key.get("device", "unknown device"), key.get("preset", ""), key.get("dtype", ""), threads]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _sizes(rows: pd.DataFrame) -> list[str]:
+    return [str(size) for size in rows.sort_values(["pixels", "height"])["size"].unique()]
+
+
+def _conditions(rows: pd.DataFrame) -> list[str]:
+    key = conditions(rows)
+    named = [f"{name} {value}" for name, value in key.items() if name not in ("suite", "device", "device_type")]
+    measured = rows[rows["status"] == "ok"]
+    notes = [
+        f"{key.get('device', 'unknown device')}; torch {_counted(rows['torch'])}; attention "
+        f"{_counted(rows.loc[rows['attention'] != 'none', 'attention'])}; commit {_commits(rows)}.",
+        f"{', '.join(named)}.",
+    ]
+    if any("×" in size for size in rows["size"]):
+        notes.append("A resolution is height × width.")
+    if len(measured):
+        kinds = "; peak memory: " + _counted(measured.loc[measured["peak_kind"] != "", "peak_kind"])
+        notes.append(
+            f"Median over the rounds (fresh processes) of each round's median; {_range(measured['rounds'])} rounds, "
+            f"{_range(measured['n'])} samples a cell{kinds}. One multiply-add is 2 FLOP."
+        )
+    return notes
+
+
+def _marks(rows: pd.DataFrame) -> list[str]:
+    measured = rows[rows["status"] == "ok"]
+    notes = []
+    if (measured["interval"] == "rounds").any():
+        notes.append(
+            f"±: half of the 95 % interval, its wider side; hierarchical bootstrap of rounds and samples, "
+            f"{RESAMPLES} resamples, seed {SEED}."
+        )
+        notes += _optimism(int(measured.loc[measured["interval"] == "rounds", "rounds"].min()))
+    few = measured[measured["interval"] != "rounds"]
+    if len(few):
+        count = _range(few["rounds"])
+        notes.append(
+            f"{ONE_PROCESS} {count} {'round' if count == '1' else 'rounds'}: fewer than {FEWEST_ROUNDS}, so the "
+            f"interval (exact order statistics) is of the samples within a process and does not hold what differs "
+            f"between processes; without ± there were too few samples."
+        )
+    if not measured["converged"].all():
+        notes.append(f"{NOT_CONVERGED} not converged: the time was spent before the interval was within ±1 %.")
+    if (measured["others_share"] > MOST_BY_OTHERS).any():
+        most = measured["others_share"].max() * 100
+        notes.append(f"{DISTURBED} disturbed: other processes took up to {_percent(most)} of the machine's cores.")
+    if rows["stale"].any():
+        notes.append(f"{STALE} stale: measured by other code than the present.")
+    return notes
+
+
+def _optimism(rounds: int) -> list[str]:
+    covered = coverage_of_range(rounds)
+    if covered >= 0.95:
+        return []
+    return [
+        f"With {rounds} rounds that is optimistic: where processes differ more than samples, an interval from the "
+        f"lowest to the highest round, the widest it can be, holds the truth in {_percent(100 * covered)} of cases."
+    ]
+
+
+def _scaling(exponents: dict[str, Exponent | None]) -> list[str]:
+    found = {label: each for label, each in exponents.items() if each is not None}
+    if not found:
+        return []
+    most = max(each.sizes for each in found.values())
+    fewer = [f"{label} ({each.sizes})" for label, each in found.items() if each.sizes < most]
+    worst = max(found, key=lambda label: found[label].misfit)
+    return [
+        "exponent of tokens: p of latency ∝ tokens^p, least squares over all sizes measured; last doubling: p "
+        "between the largest side and half of it.",
+        *([f"Fitted over fewer than {most} sizes, so not quite comparable: {', '.join(fewer)}."] if fewer else []),
+        f"The interval of p holds the noise of the measurements, not the misfit of a power law: {worst} is up to "
+        f"{_percent(found[worst].misfit * 100)} off its own.",
+    ]
+
+
+def _crossings(rows: pd.DataFrame, crossings: dict[str, Crossover | None], reference: str | None) -> list[str]:
+    found = {label: each for label, each in crossings.items() if each is not None}
+    if not found:
+        return []
+    partners: dict[str, list[str]] = {}
+    for label in found:
+        partners.setdefault(reference_of(label, rows, reference) or "", []).append(label)
+    pairs = "; ".join(f"{', '.join(labels)} with {other}" for other, labels in partners.items())
+    several = [f"{label} ({each.count})" for label, each in found.items() if each.count > 1]
+    return [
+        "crossover: the side of the square from which on the backbone is the faster one, with its 95 % interval; "
+        "below or above the range that both were measured in where there is none, never extrapolated.",
+        f"crossover of {pairs}.",
+        *([f"More than one crossing, the last is given: {', '.join(several)}."] if several else []),
+    ]
+
+
+def _missing_operators(rows: pd.DataFrame) -> list[str]:
+    lacking = rows[rows["gflops"].str.startswith("≥")].drop_duplicates("label")
+    named = [f"{row['label']} ({clip(row['flops_missing'] or 'not named', 80)})" for _, row in lacking.iterrows()]
+    return [f"≥: some operators have no FLOP formula: {'; '.join(named)}."] if named else []
+
+
+def _reasons(rows: pd.DataFrame) -> list[str]:
+    failed = rows[rows["status"] != "ok"]
+    notes = [
+        f"{row['label']} at {row['size']}: {row['status']}" + (f", {row['reason']}" if row["reason"] else "")
+        for _, row in failed.iterrows()
+    ]
+    left = len(notes) - MOST_REASONS
+    return notes[:MOST_REASONS] + ([f"and {left} more, see the CSV."] if left > 0 else [])
+
+
+def _peak(row: pd.Series | None) -> str:
+    if row is None:
+        return MISSING
+    if row["status"] != "ok":
+        return str(row["status"])
+    return MISSING if math.isnan(row["peak_mib"]) else f"{row['peak_mib']:.0f}"
+
+
+def _number(values: pd.Series) -> str:
+    return significant(float(values.iloc[0])) if len(values) else MISSING
+
+
+def _two_digits(value: float) -> str:
+    return MISSING if math.isnan(value) else f"{value:.2f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %"
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _counted(values: Iterable[object]) -> str:
+    """The distinct values; where there are several, with how many rows have each."""
+    counts = pd.Series([str(value) for value in values]).value_counts(sort=False)
+    if len(counts) <= 1:
+        return next(iter(map(str, counts.index)), "none")
+    return ", ".join(f"{value} ({count} cells)" for value, count in counts.items())
+
+
+def _commits(rows: pd.DataFrame) -> str:
+    dirty = rows["git_dirty"].map({True: " with changes", False: ""})
+    return _counted(rows["git_commit"].str.slice(0, 9).replace("", "unknown") + dirty)

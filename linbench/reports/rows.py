@@ -1,0 +1,205 @@
+"""Latency records as a table with one row each, and what belongs side by side.
+
+Two rows may be compared where all of their key agrees but the backbone, its options, its attention and the
+resolution. Such a group is one comparison; devices, presets and dtypes never mix.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from linbench.records import BadRecord, Record, Status, key_hash
+from linbench.reports.statistics import summarise
+
+SUITE = "latency"
+VARIES = ("backbone", "options", "height", "width", "attention")
+PIXELS_PER_TOKEN = 256
+MIB = 2**20
+PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
+HIDDEN = ("draws", "comparison")  # needed to compute, of no use in a file
+
+
+def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """One row for each record of the suite; of two records with one key the later counts.
+
+    code_hashes: The present hash of the measuring code for each backbone; a row of another one is ``stale``.
+
+    Raises BadRecord where a key lacks a backbone, a height or a width.
+    """
+    kept = {_hash(record): record for record in records if record.key.get("suite") == SUITE}
+    frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in kept.items()])
+    if frame.empty:
+        return frame
+    frame["label"] = _labels(frame)
+    first = ~frame["backbone"].str.startswith("vit-")  # the reference stands on top
+    order = ["comparison", "_first", "label", "pixels", "height"]
+    frame = frame.assign(_first=first).sort_values(order, kind="stable").drop(columns="_first")
+    return frame.reset_index(drop=True)
+
+
+def comparisons(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The groups of rows that may stand side by side, each with all of its rows."""
+    if frame.empty:
+        return []
+    return [group.reset_index(drop=True) for _, group in frame.groupby("comparison", sort=False)]
+
+
+def conditions(group: pd.DataFrame) -> dict[str, Any]:
+    """The part of the key that all rows of one comparison share; raises ValueError on several comparisons."""
+    found = group["comparison"].unique()
+    if len(found) != 1:
+        raise ValueError(f"rows: one comparison expected, found {len(found)}; split them with comparisons()")
+    return dict(json.loads(found[0]))
+
+
+def visible(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows without the columns that serve computations only."""
+    return frame.drop(columns=[name for name in HIDDEN if name in frame])
+
+
+def _hash(record: Record) -> str:
+    key = record.key
+    if not isinstance(key.get("backbone"), str) or not key["backbone"]:
+        raise BadRecord(f"key: a latency record needs a backbone, found {key.get('backbone')!r:.80}")
+    for side in ("height", "width"):
+        value = key.get(side)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**20:
+            raise BadRecord(f"key: {side} of {key['backbone']:.80} is {value!r:.80}; it counts px")
+    try:
+        return key_hash(key)
+    except ValueError as error:
+        raise BadRecord(f"key: {key['backbone']:.80} holds a number that is none: {error}") from error
+
+
+def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[str, Any]:
+    key, status, reason = dict(record.key), record.status, record.reason
+    samples = [_samples(entry) for entry in record.rounds]
+    if status is Status.OK and (not samples or None in samples):
+        status, reason = Status.FAILED, "the record says ok, but a round of it has no samples that are times"
+    backbone, height, width = key["backbone"], key["height"], key["width"]
+    present = code_hashes.get(backbone)
+    return {
+        **{name: _scalar(value) for name, value in key.items()},
+        "options": json.dumps(key.get("options") or {}, sort_keys=True),
+        "attention": str(key.get("attention", "none")),
+        "size": f"{height}²" if height == width else f"{height}×{width}",
+        "pixels": height * width,
+        "status": status.value,
+        "reason": reason,
+        "stale": present is not None and present != record.code_hash,
+        **_times([part for part in samples if part] if status is Status.OK else [], int(digest[:16], 16)),
+        "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
+        **_phases(record.rounds),
+        **_metrics(record.metrics),
+        "torch": str(record.environment.get("torch", "")),
+        "git_commit": str(record.environment.get("git_commit", "")),
+        "git_dirty": bool(record.environment.get("git_dirty", False)),
+        "code_hash": record.code_hash,
+        "key_hash": digest,
+        "comparison": json.dumps({k: v for k, v in key.items() if k not in VARIES}, sort_keys=True),
+    }
+
+
+def _times(samples: list[list[float]], salt: int) -> dict[str, Any]:
+    """The columns that one cell's timings fill; empty ones where there is none."""
+    found = summarise(samples, salt) if samples else None
+    return {
+        "median_ms": found.median if found else math.nan,
+        "low_ms": found.low if found else math.nan,
+        "high_ms": found.high if found else math.nan,
+        "interval": found.interval if found else "none",
+        "iqr_ms": found.iqr if found else math.nan,
+        "p5_ms": found.p5 if found else math.nan,
+        "p95_ms": found.p95 if found else math.nan,
+        "p99_ms": found.p99 if found else math.nan,
+        "n": found.n if found else 0,
+        "rounds": found.rounds if found else 0,
+        "draws": found.draws if found else None,
+    }
+
+
+def _phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians over the rounds of what happens once in each process, and the peaks of memory."""
+    memory = [part if isinstance(part := entry.get("peak_memory"), dict) else {} for entry in entries]
+    kind = "allocated" if any("allocated_bytes" in part for part in memory) else "rss"
+    errors = [part if isinstance(part := entry.get("kernel_errors"), dict) else {} for entry in entries]
+    return {
+        **{name: _median(entries, name) for name in ("load_s", "first_forward_s", "kernel_compile_s")},
+        "peak_mib": _largest([_above_empty(part, f"{kind}_bytes") for part in memory]) / MIB,
+        "peak_kind": PEAKS[kind] if any(f"{kind}_bytes" in part for part in memory) else "",
+        "reserved_mib": _largest([part.get("reserved_bytes") for part in memory]) / MIB,
+        "kernel_error": _largest([value for part in errors for value in part.values()]),
+        "others_share": _largest([entry.get("others_share") for entry in entries]),
+        "cpu_share": -_largest([-_number(entry.get("cpu_share")) for entry in entries]),
+    }
+
+
+def _above_empty(memory: Mapping[str, Any], name: str) -> float:
+    """A peak without what the process held before its model, where that is known."""
+    empty = _number(memory.get("empty_process_bytes"))
+    return _number(memory.get(name)) - (0.0 if math.isnan(empty) else empty)
+
+
+def _metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    flops = metrics.get("flops", {})
+    billions = _number(flops.get("value")) / 1e9
+    missing = flops.get("missing") or []
+    whole = _number(flops.get("coverage")) >= 1 and not missing
+    return {
+        "parameters_m": _number(metrics.get("parameters", {}).get("value")) / 1e6,
+        "gflops": "" if math.isnan(billions) else ("" if whole else "≥ ") + significant(billions),
+        "flops_missing": ", ".join(map(str, missing)) if isinstance(missing, list) else str(missing),
+        "tokens": _number(metrics.get("tokens", {}).get("value")),
+    }
+
+
+def significant(value: float) -> str:
+    """Three digits, or all before the decimal point: 0.123, 1.23, 12.3, 123, 1234."""
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    return f"{value:.{min(max(2 - math.floor(math.log10(abs(value))), 0), 9)}f}"
+
+
+def _labels(frame: pd.DataFrame) -> list[str]:
+    """The backbone's name, with its attention where one comparison has several, and with its options."""
+    several = frame.groupby(["comparison", "backbone"])["attention"].transform("nunique") > 1
+    labels = []
+    for backbone, attention, options, tell in zip(
+        frame["backbone"], frame["attention"], frame["options"], several, strict=True
+    ):
+        plain = options.strip("{}").replace('"', "").replace(": ", "=")
+        labels.append(backbone + (f" ({attention})" if tell else "") + (f" {plain}" if plain else ""))
+    return labels
+
+
+def _samples(entry: Mapping[str, Any]) -> list[float] | None:
+    """A round's milliseconds; None where there are none, or where one is no positive number."""
+    found = entry.get("samples_ms")
+    if not isinstance(found, list | tuple) or not found:
+        return None
+    numbers = [_number(value) for value in found]
+    return numbers if all(number > 0 for number in numbers) else None
+
+
+def _median(entries: Sequence[Mapping[str, Any]], name: str) -> float:
+    numbers = [number for entry in entries if not math.isnan(number := _number(entry.get(name)))]
+    return float(np.median(numbers)) if numbers else math.nan
+
+
+def _largest(values: Sequence[Any]) -> float:
+    return max((number for value in values if not math.isnan(number := _number(value))), default=math.nan)
+
+
+def _number(value: Any) -> float:
+    """A finite float; NaN for all else, booleans and text included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        return math.nan
+    return float(value)
+
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value

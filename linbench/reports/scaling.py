@@ -1,0 +1,105 @@
+"""How latency grows with the number of tokens: the exponent p of latency ∝ tokens^p.
+
+Least squares on the logarithms of all sizes that were measured. The interval carries the bootstrap draws of the
+cells through the same fit: it holds the noise of the measurements, not how far the law itself is from the truth.
+That is ``misfit``, and the exponent of the last doubling of the side shows where the law is heading.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from linbench.reports.rows import PIXELS_PER_TOKEN
+from linbench.reports.statistics import Draws, Interval, percentile_interval
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Measured latencies of one model, by size.
+
+    x: Natural logarithm of the tokens, ascending.
+    y: Natural logarithm of the milliseconds, one column for each x; the first row holds the estimates, the others
+        one bootstrap draw each.
+    """
+
+    x: Draws
+    y: Draws
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """The fitted p and its 95 % interval (NaN where there is none).
+
+    last_doubling: The exponent between the largest side and half of it; NaN where that was not measured.
+    misfit: The largest deviation of a measured latency from the fitted one, as a share of the fitted.
+    sizes: How many sizes were fitted.
+    """
+
+    value: float
+    low: float
+    high: float
+    interval: Interval
+    last_doubling: float
+    misfit: float
+    sizes: int
+
+
+def curve(rows: pd.DataFrame, axis: pd.Series) -> Curve | None:
+    """The curve of one model's ok cells over ``axis`` (tokens); sizes of equal tokens are averaged. None if empty."""
+    ok = rows["status"] == "ok"
+    if not ok.any():
+        return None
+    x, where = np.unique(np.log(axis[ok].to_numpy(dtype=np.float64)), return_inverse=True)
+    medians = rows.loc[ok, "median_ms"].to_numpy(dtype=np.float64)
+    cells = np.log(
+        np.column_stack([np.concatenate([[m], d]) for m, d in zip(medians, rows.loc[ok, "draws"], strict=True)])
+    )
+    y = np.column_stack([cells[:, where == i].mean(axis=1) for i in range(len(x))])
+    return Curve(x, y, weakest(rows.loc[ok, "interval"].tolist()))
+
+
+def weakest(intervals: list[Interval]) -> Interval:
+    """What an interval made of several can claim to be: the least of them."""
+    order: tuple[Interval, ...] = ("none", "samples")
+    return next((kind for kind in order if kind in intervals), "rounds")
+
+
+def area_tokens(rows: pd.DataFrame) -> pd.Series:
+    """Patches of 16 × 16 px: the axis that all models share."""
+    return rows["pixels"] / PIXELS_PER_TOKEN
+
+
+def exponent(rows: pd.DataFrame) -> Exponent | None:
+    """The exponent of one model's rows; None with fewer than two sizes measured.
+
+    Tokens are the model's own where every row has them, else its area in patches.
+    """
+    found = curve(rows, rows["tokens"] if (rows["tokens"] > 0).all() else area_tokens(rows))
+    if found is None or len(found.x) < 2:
+        return None
+    centred = found.x - found.x.mean()
+    slopes = found.y @ (centred / (centred**2).sum())
+    residual = found.y[0] - found.y[0].mean() - slopes[0] * centred
+    known = found.interval != "none"
+    low, high = percentile_interval(slopes[1:]) if known else (math.nan, math.nan)
+    return Exponent(
+        value=float(slopes[0]),
+        low=low,
+        high=high,
+        interval=found.interval,
+        last_doubling=_last_doubling(found),
+        misfit=float(np.abs(np.expm1(residual)).max()),
+        sizes=len(found.x),
+    )
+
+
+def _last_doubling(found: Curve) -> float:
+    """Twice the side is four times the tokens; between two sizes the curve is a straight line of logarithms."""
+    step = math.log(4)
+    start = found.x[-1] - step
+    if start < found.x[0] - 0.01:  # a class token makes four times the patches a little less than that
+        return math.nan
+    return float((found.y[0, -1] - np.interp(start, found.x, found.y[0])) / step)

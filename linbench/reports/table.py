@@ -1,0 +1,117 @@
+"""A table of plain text, and how it is shown: terminal, Markdown, CSV.
+
+Cells and notes may hold text from records that somebody else wrote. It is kept as it is in the Table and made
+harmless where it is shown: control characters for all, ``|`` and markup for Markdown, formulas for CSV.
+"""
+
+import csv
+import io
+import re
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from tabulate import tabulate
+
+MISSING = "–"
+LONGEST_CELL = 40  # characters shown in a terminal
+HEAD_PADDING = 2  # tabulate's
+LONGEST_TEXT = 400  # characters of a note or of a Markdown cell
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns (a line break starts the second line of a head), rows of as many cells, notes below."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def to_terminal(table: Table, width: int = 100) -> str:
+    """The table in ``width`` columns of text; what is too wide continues below under the first column."""
+    rows = [[clip(plain(cell), LONGEST_CELL) for cell in row] for row in table.rows]
+    heads = ["\n".join(clip(plain(line), LONGEST_CELL) for line in head.split("\n")) for head in table.columns]
+    parts = [clip(plain(table.title), LONGEST_TEXT)]
+    for block in _blocks(heads, rows, width):
+        cells = [[row[i] for i in block] for row in rows]
+        parts.append(_tabulated([heads[i] for i in block], cells, "simple"))
+    notes = [
+        textwrap.fill(clip(plain(note), LONGEST_TEXT), width, initial_indent="  ", subsequent_indent="    ")
+        for note in table.notes
+    ]
+    return "\n\n".join([*parts, "\n".join(notes)] if notes else parts) + "\n"
+
+
+def to_markdown(table: Table, level: int = 2) -> str:
+    """The table as Markdown under a heading of ``level``, its notes as a list."""
+    rows = [[_markdown(cell) for cell in row] for row in table.rows]
+    heads = [_markdown(head) for head in table.columns]
+    notes = "".join(f"- {_markdown(note)}\n" for note in table.notes)
+    title = f"{'#' * level} {_markdown(table.title)}"
+    return f"{title}\n\n{_tabulated(heads, rows, 'pipe')}\n" + (f"\n{notes}" if notes else "")
+
+
+def to_csv(table: Table) -> str:
+    """The table as CSV, without title and notes."""
+    return _csv([table.columns, *table.rows])
+
+
+def frame_to_csv(frame: pd.DataFrame) -> str:
+    """Every column of a data frame as CSV; a missing number is an empty cell."""
+    body = frame.astype(object).where(frame.notna(), "")
+    return _csv([tuple(frame.columns), *body.itertuples(index=False, name=None)])
+
+
+def plain(text: str) -> str:
+    """One line of ``text``: white space becomes blanks, each other control or formatting character ``�``."""
+    return "".join(
+        " " if c.isspace() else "�" if unicodedata.category(c).startswith("C") else c for c in " ".join(text.split())
+    )
+
+
+def clip(text: str, longest: int) -> str:
+    """At most ``longest`` characters of ``text``, the last one an ellipsis where some are left out."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", clip(plain(text), LONGEST_TEXT))
+
+
+def _tabulated(heads: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
+    align = ["left", *["right"] * (len(heads) - 1)]
+    return tabulate(rows, headers=heads, tablefmt=style, disable_numparse=True, colalign=align if rows else None)
+
+
+def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterable[list[int]]:
+    """Indices of the columns of each block that fits in ``width``; the first column opens each."""
+    widths = [
+        max(HEAD_PADDING + max(map(len, head.split("\n"))), *(len(row[i]) for row in rows), 0)
+        for i, head in enumerate(heads)
+    ]
+    block, used = [0], widths[0]
+    for index in range(1, len(heads)):
+        if len(block) > 1 and used + 2 + widths[index] > width:
+            yield block
+            block, used = [0], widths[0]
+        block.append(index)
+        used += 2 + widths[index]
+    yield block
+
+
+def _csv(lines: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([[_cell(value) for value in line] for line in lines])
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A number as it is; text as one line that no spreadsheet takes for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,73 @@
+"""Parameters and FLOPs of a model, with the share of operators that the count covers (MEASUREMENT.md, rule 13).
+
+One multiply-add is two FLOPs. By convention (fvcore's and torch's) only contractions and our ops are counted;
+pointwise arithmetic, normalisation, reductions and data movement count zero. An operator that is neither
+counted nor of those kinds is missing: it lowers the coverage and is named.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+#: ATen operators outside torch's own ``pointwise`` tag and views that count zero by the convention.
+_FREE = """
+    _adaptive_avg_pool2d _fused_rms_norm _local_scalar_dense _log_softmax _native_batch_norm_legit
+    _native_batch_norm_legit_no_training _reshape_copy _safe_softmax _softmax _to_copy _unsafe_view
+    _upsample_bicubic2d_aa _upsample_bilinear2d_aa adaptive_avg_pool2d amax amin arange argmax avg_pool2d cat
+    clone constant_pad_nd contiguous copy copy_ cudnn_batch_norm cumsum empty empty_like empty_strided fill_
+    flip full full_like gather im2col index index_put index_select lift_fresh linspace max max_pool2d
+    max_pool2d_with_indices mean min native_batch_norm native_dropout native_group_norm native_layer_norm
+    new_empty new_empty_strided new_full new_ones new_zeros ones ones_like promote_types reflection_pad2d repeat
+    repeat_interleave rms_norm roll rot90 scatter stack std sum upsample_bicubic2d upsample_bilinear2d
+    upsample_nearest2d var var_mean zero_ zeros zeros_like
+"""
+FREE = frozenset(_FREE.split())
+
+
+class _Count(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self.covered = 0
+        self.missing: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=out)
+            self.covered += 1
+        elif _is_free(func):
+            self.covered += 1
+        else:
+            self.missing[str(func._overloadpacket)] += 1
+        return out
+
+
+def _is_free(func: Any) -> bool:
+    if func.is_view or torch.Tag.pointwise in func.tags:
+        return True
+    return func.namespace in ("aten", "prim") and func._overloadpacket._qualified_op_name.split("::")[1] in FREE
+
+
+def complexity(model: nn.Module, image: torch.Tensor) -> Mapping[str, Mapping[str, Any]]:
+    """Parameters, and FLOPs of one forward on ``image`` with their coverage; both may be on ``meta``."""
+    count = _Count()
+    with torch.no_grad(), count:
+        model(image)
+    called = count.covered + sum(count.missing.values())
+    return {
+        "parameters": {"value": sum(p.numel() for p in model.parameters()), "unit": "1"},
+        "flops": {
+            "value": count.flops,
+            "unit": "FLOP",
+            "coverage": count.covered / max(called, 1),
+            "missing": sorted(count.missing),
+        },
+    }

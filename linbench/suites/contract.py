@@ -1,0 +1,71 @@
+"""What a suite is: cells to measure, and how one cell is measured once in a process of its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from linbench.records import Status
+from linbench.registry import Registry
+from linbench.suites.resolutions import Size
+
+#: All suites by name. ``@suite("latency", version=1)`` adds a factory that returns a ``Suite``. Raise the version
+#: when numbers stop being comparable: it is part of every key.
+suite = Registry("suite", group="linbench.suites")
+
+#: All that moves the number, as JSON scalars, lists and objects.
+Key: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user asked for; a suite makes its cells of it.
+
+    given: Settings given by hand (``impl``, ``attention``, ``compile``), None where they were not.
+    options: Options of each backbone that has them, as ``{"position_embedding": True}``.
+    """
+
+    backbones: tuple[str, ...]
+    resolutions: tuple[Size, ...]
+    dtypes: tuple[str, ...] = ("float32",)
+    presets: tuple[str, ...] = ("paper", "best")
+    device: str = "auto"
+    threads: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a suite.
+
+    code_hash: Of what is behind its number.  modules: What that is, as ``provenance.code_hash`` takes it.
+    variables: Environment of the process that measures it.
+    """
+
+    key: Key
+    code_hash: str
+    modules: Mapping[str, Any]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one fresh process found: a round's raw numbers, or the status that stands in their place."""
+
+    status: Status
+    reason: str = ""
+    round: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """cells: Plans, without measuring; raises ValueError that teaches.
+
+    measure: Runs in a fresh process: ``(key, seconds, seed) -> Outcome``.
+    """
+
+    cells: Callable[[Choices], list[Cell]]
+    measure: Callable[[Key, float, int], Outcome]

@@ -1,0 +1,75 @@
+"""The correctness gate: no latency without kernels that were right at this length and dtype (rule 12).
+
+The gate watches one real forward of the measured model and holds each call of a linbench op against its
+reference, on the inputs, strides and dtype that the model gave it. Scan kernels overflow or lose digits exactly
+at high resolution, so nothing smaller would do.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from linbench.kernels import verifier
+
+#: Largest error allowed, as a share of max|y|: the goldens' tolerance in float32 and float64, and for half dtypes
+#: the rounding of inputs' products to the output: one unit in its last place.
+BUDGET = {torch.float64: 1e-9, torch.float32: 2e-5, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
+SECONDS = 5.0  # each op's first call of a signature is always checked; further layers while this lasts
+
+
+@dataclass
+class Verdict:
+    """errors: Largest error by op, as a share of max|y|.  wrong: One sentence by op that broke its budget."""
+
+    errors: dict[str, float] = field(default_factory=dict)
+    checked: int = 0
+    calls: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.verdict = Verdict()
+        self.seen: set[Any] = set()
+        self.until = time.perf_counter() + SECONDS
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func._schema.name
+        if verifier(name):
+            self.verdict.calls += 1
+            signature = (name, *((a.shape, a.stride(), a.dtype) for a in args if isinstance(a, torch.Tensor)))
+            if signature not in self.seen or time.perf_counter() < self.until:
+                self.seen.add(signature)
+                self._check(name, args, out)
+        return out
+
+    def _check(self, name: str, args: Any, out: Any) -> None:
+        first = out if isinstance(out, torch.Tensor) else out[0]
+        verify = verifier(name)
+        assert verify is not None
+        error = verify(args, out)
+        self.verdict.checked += 1
+        op = name.split("::")[1]
+        if math.isfinite(error):
+            self.verdict.errors[op] = max(self.verdict.errors.get(op, 0.0), error)
+        budget = BUDGET[first.dtype]
+        if not error <= budget:  # NaN is wrong too
+            shapes = ", ".join(str(tuple(a.shape)) for a in args if isinstance(a, torch.Tensor))
+            self.verdict.wrong.append(f"{op}({shapes}) is off by {error:.1e} of max|y|, allowed {budget:.0e}")
+
+
+def gate(model: nn.Module, image: torch.Tensor) -> Verdict:
+    """Run one forward and check the ops in it; a map that is not finite is wrong as well."""
+    with torch.inference_mode(), _Watch() as watch:
+        maps = model(image)
+    for i, feature in enumerate(maps):
+        if not torch.isfinite(feature).all():
+            watch.verdict.wrong.append(f"map {i} of the backbone holds values that are not finite")
+    return watch.verdict

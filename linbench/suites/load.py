@@ -1,0 +1,36 @@
+"""How much of the machine others took while a block ran: a disturbed CPU latency must be seen as one."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_STAT = Path("/proc/stat")
+
+
+@contextmanager
+def shares(threads: int) -> Iterator[dict[str, Any]]:
+    """Yield a dict that holds, after the block, shares of processor time.
+
+    ``cpu_share``: What this process used of its ``threads`` cores; below 1 it waited or ran on fewer.
+    ``others_share``: What other processes used of all the machine's cores; None where the system does not tell.
+    """
+    found: dict[str, Any] = {}
+    busy, own, wall = _busy_seconds(), time.process_time(), time.perf_counter()
+    yield found
+    own, wall = time.process_time() - own, time.perf_counter() - wall
+    found["cpu_share"] = own / (wall * threads)
+    after = _busy_seconds()
+    cores = os.cpu_count() or 1
+    others = None if busy is None or after is None else (after - busy - own) / (wall * cores)
+    found["others_share"] = None if others is None else max(0.0, others)
+
+
+def _busy_seconds() -> float | None:
+    """Seconds that all cores together were not idle since the machine started."""
+    if not _STAT.exists():
+        return None
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, _STAT.read_text().split(maxsplit=9)[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,60 @@
+"""Peak memory of what runs inside a ``with peak(device)``, in a process that does nothing else."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+@contextmanager
+def peak(device: torch.device) -> Iterator[dict[str, Any]]:
+    """Yield a dict that holds, after the block, its peak in bytes.
+
+    On CUDA ``allocated_bytes`` and ``reserved_bytes``. On the CPU ``rss_bytes``, the resident memory of the whole
+    process; ``since`` says whether the peak is of the block (Linux lets a process reset it) or of its whole life.
+    """
+    found: dict[str, Any] = {}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield found
+        found["allocated_bytes"] = torch.cuda.max_memory_allocated(device)
+        found["reserved_bytes"] = torch.cuda.max_memory_reserved(device)
+        return
+    reset = _reset_peak()
+    yield found
+    found["rss_bytes"] = _status_bytes("VmHWM") or _highest_ever()
+    found["since"] = "the block's start" if reset else "the process's start"
+
+
+def resident_bytes() -> int | None:
+    """Resident memory of this process now, where the system tells."""
+    return _status_bytes("VmRSS")
+
+
+def _reset_peak() -> bool:
+    try:
+        _CLEAR.write_text("5")  # resets VmHWM, see proc(5)
+    except OSError:
+        return False
+    return True
+
+
+def _status_bytes(name: str) -> int | None:
+    if not _STATUS.exists():
+        return None
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _highest_ever() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

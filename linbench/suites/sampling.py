@@ -1,0 +1,83 @@
+"""Adaptive sampling of one forward under a time budget (MEASUREMENT.md, rules 2 to 4)."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+WARM_WINDOW = 10  # forwards whose median must stand still
+WARM_MOVE = 0.01
+TIGHT = 0.01  # half width of the median's 95 % interval, as a share of the median
+FEWEST = 3  # samples, however slow
+
+
+@dataclass
+class Samples:
+    """Raw times of one forward in milliseconds, none dropped."""
+
+    samples_ms: list[float] = field(default_factory=list)
+    warmup: int = 0
+    warm: bool = False  # the warm-up ended because the median stood still, not because its time was up
+    converged: bool = False  # the interval closed, not the budget
+
+
+def sample(forward_ms: Callable[[], float], seconds: float) -> Samples:
+    """Warm up, then time ``forward_ms`` until the median's interval is within ±1 % or ``seconds`` are spent.
+
+    forward_ms: Runs one forward and returns its time in milliseconds.
+    At most a third of the budget goes into warming up; at least ``FEWEST`` samples are taken.
+    """
+    result = Samples()
+    start = time.perf_counter()
+    result.warmup, result.warm = _warm_up(forward_ms, start + seconds / 3)
+    while True:
+        result.samples_ms.append(forward_ms())
+        n = len(result.samples_ms)
+        if n >= FEWEST:
+            result.converged = is_tight(result.samples_ms)
+            if result.converged or time.perf_counter() - start >= seconds:
+                return result
+
+
+def _warm_up(forward_ms: Callable[[], float], until: float) -> tuple[int, bool]:
+    times: list[float] = []
+    before = 0.0
+    while time.perf_counter() < until:
+        times.append(forward_ms())
+        if len(times) >= WARM_WINDOW:
+            now = statistics.median(times[-WARM_WINDOW:])
+            if abs(now - before) <= WARM_MOVE * before:
+                return len(times), True
+            before = now
+    return len(times), False
+
+
+def is_tight(samples: list[float]) -> bool:
+    """Whether the 95 % interval of the median, from order statistics, lies within ±1 % of it."""
+    bounds = median_interval(samples)
+    if bounds is None:
+        return False
+    median = statistics.median(samples)
+    return max(bounds[1] - median, median - bounds[0]) <= TIGHT * median
+
+
+def median_interval(samples: list[float]) -> tuple[float, float] | None:
+    """The distribution-free 95 % interval of the median, or None where n is too small for one (n < 6).
+
+    The i-th smallest of n samples and its mirror enclose the median with probability 1 - 2 P(Bin(n, ½) < i).
+    """
+    n = len(samples)
+    below, chance = 0, 0.5**n if n < 1000 else 0.0
+    if n >= 1000:  # the normal limit of the binomial
+        below = int((n - 1.96 * math.sqrt(n)) / 2)
+    else:
+        total = 0.0
+        while total + chance <= 0.025:
+            total += chance
+            chance *= (n - below) / (below + 1)
+            below += 1
+    if below == 0:
+        return None
+    ordered = sorted(samples)
+    return ordered[below - 1], ordered[n - below]

@@ -1,0 +1,120 @@
+"""timm's models behind the contract; nothing here needs or opens a connection."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+
+from linbench.backbones import build_backbone
+from linbench.backbones.conformance import conform
+from linbench.registry import UnknownName
+from tests.goldens import image
+
+HIERARCHICAL = "timm/swin_tiny_patch4_window7_224"
+
+
+@pytest.mark.parametrize("name", ["timm/resnet18", "timm/vit_tiny_patch16_224", HIERARCHICAL])
+def test_a_timm_model_keeps_the_contract(name):
+    assert conform(name) == []
+
+
+def test_maps_are_timms_own_with_channels_second():
+    torch.manual_seed(0)
+    model = build_backbone(HIERARCHICAL, image_size=64).eval()
+    x = image(1, (1, 3, 64, 64))
+    with torch.no_grad():
+        for ours, theirs in zip(model(x), model.features(x), strict=True):
+            assert torch.equal(ours, theirs.permute(0, 3, 1, 2))
+
+
+def test_a_plain_vit_gives_its_last_map_only():
+    torch.manual_seed(0)
+    model = build_backbone("timm/vit_tiny_patch16_224", image_size=64).eval()
+    x = image(1, (1, 3, 64, 64))
+    assert (model.strides, model.widths) == ((16,), (192,))
+    whole = timm.create_model("vit_tiny_patch16_224", img_size=64, pretrained=False).eval()
+    whole.load_state_dict(model.features.model.state_dict(), strict=False)
+    with torch.no_grad():
+        expected = whole.forward_intermediates(x, indices=1, intermediates_only=True)[0]
+        torch.testing.assert_close(model(x)[0], expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["timm/vit_tiny_patch16_224", HIERARCHICAL])
+def test_naive_and_fused_attention_are_what_they_say_and_agree(name, monkeypatch):
+    fused_calls = []
+    original = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *args, **kwargs: (fused_calls.append(1), original(*args, **kwargs))[1],
+    )
+    x = image(2, (1, 3, 64, 64))
+    naive, fused = (build_backbone(name, image_size=64, attention=kind).eval() for kind in ("naive", "sdpa"))
+    fused.load_state_dict(naive.state_dict())
+    with torch.no_grad():
+        fused_calls.clear()
+        without = naive(x)
+        assert not fused_calls
+        for a, b in zip(without, fused(x), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+        assert len(fused_calls) == 12
+
+
+def test_the_choice_of_attention_leaves_timms_own_setting_alone():
+    before = timm.layers.use_fused_attn()
+    build_backbone("timm/vit_tiny_patch16_224", image_size=64, attention="naive")
+    assert timm.layers.use_fused_attn() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("timm/resnet19", "resnet18"), ("timm/hf-hub:someone/some-model", "none")]
+)
+def test_an_unknown_timm_name_teaches_the_nearest(name, nearest):
+    with pytest.raises(UnknownName, match=f"nearest are .*{nearest}"):
+        build_backbone(name, image_size=64)
+
+
+def test_building_opens_no_connection(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    build_backbone("timm/resnet18.a1_in1k", image_size=64)
+
+
+def test_a_model_of_fixed_size_refuses_another():
+    model = build_backbone("timm/vit_tiny_patch16_224", image_size=64)
+    with pytest.raises(ValueError, match=r"built for \(64, 64\) images, got \(64, 96\)"):
+        model(image(0, (1, 3, 64, 96)))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("timm/eva02_tiny_patch14_224", "take a size that 14 divides"),  # it would drop the last pixels
+        ("timm/crossvit_9_240", "does not take"),
+    ],
+)
+def test_a_size_that_the_model_refuses_is_said_at_building(name, reason):
+    with pytest.raises(ValueError, match=reason):
+        build_backbone(name, image_size=64)
+
+
+def test_a_model_of_any_size_refuses_one_that_it_would_crop():
+    model = build_backbone("timm/convnext_atto", image_size=64)
+    with pytest.raises(ValueError, match="take a size that 32 divides"):
+        model(image(0, (1, 3, 70, 64)))
+
+
+def test_a_timm_that_cannot_be_imported_is_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match="torch and torchvision from the same index"):
+        build_backbone("timm/resnet18", image_size=64)
+
+
+def test_timm_is_imported_with_the_first_model_only():
+    code = "import sys, linbench.backbones; sys.exit('timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

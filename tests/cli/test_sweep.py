@@ -1,0 +1,117 @@
+"""The sweep as a user runs it: resumable, killable, every cell recorded once."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def command(results: Path, plugins: Path, *more: str) -> list[str]:
+    toy = ["--plugin", str(plugins / "toy.py"), "--plugin", str(plugins / "accidents.py")]
+    quick = ["--preset", "best", "--cell-seconds", "0.2", "--device", "cpu", "--results", str(results)]
+    return [sys.executable, "-m", "linbench", "run", *toy, *quick, *more]
+
+
+def records(results: Path) -> dict[Path, dict]:
+    return {path: json.loads(path.read_text()) for path in results.glob("*/*/*/*.json")}
+
+
+def test_a_second_run_measures_nothing_and_more_rounds_only_add(tmp_path: Path, plugins: Path) -> None:
+    small = ["--backbone", "toy", "--res", "64..128"]
+    subprocess.run(command(tmp_path, plugins, *small, "--rounds", "1"), check=True, capture_output=True)
+    first = {path: path.read_bytes() for path in records(tmp_path)}
+    assert len(first) == 2
+    done = subprocess.run(
+        command(tmp_path, plugins, *small, "--rounds", "1"), check=True, capture_output=True, text=True
+    )
+    assert "2 of 2 cells already have a record" in done.stderr
+    assert {path: path.read_bytes() for path in records(tmp_path)} == first
+    subprocess.run(command(tmp_path, plugins, *small, "--rounds", "2"), check=True, capture_output=True)
+    for path, record in records(tmp_path).items():
+        assert record["rounds"][0] == json.loads(first[path])["rounds"][0]
+        assert [r["seed"] for r in record["rounds"]] == [0, 1]
+
+
+def test_a_failed_cell_is_a_record_the_sweep_goes_on_and_redo_measures_it_again(
+    tmp_path: Path, plugins: Path
+) -> None:
+    asked = ["--backbone", "raises,toy", "--res", "64", "--rounds", "1"]
+    done = subprocess.run(command(tmp_path, plugins, *asked), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    found = {record["key"]["backbone"]: record for record in records(tmp_path).values()}
+    assert (found["raises"]["status"], found["toy"]["status"]) == ("failed", "ok")
+    assert "RuntimeError: the forward failed" in found["raises"]["log"]
+    assert "Traceback" not in done.stdout
+    again = subprocess.run(
+        command(tmp_path, plugins, *asked, "--redo", "failed"), capture_output=True, text=True, check=False
+    )
+    assert "[1/1] raises 64x64" in again.stderr
+    assert "1 of 2 cells already have a record" in again.stderr
+
+
+def kill_at_random_moments(times: int, results: Path, plugins: Path) -> None:
+    """SIGKILL the sweep ``times`` times, rerun it to its end, and hold the folder against the promise."""
+    cells = times + 3
+    sizes = f"64..{64 + 32 * (cells - 1)}:32"
+    asked = command(results, plugins, "--backbone", "toy", "--res", sizes, "--rounds", "1")
+    draw = random.Random(20261121)
+    seen: dict[Path, bytes] = {}
+    for _ in range(times):
+        sweep = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(records(results))
+        until = time.monotonic() + 60
+        while len(records(results)) == before and sweep.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0.0, 1.5))
+        os.kill(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+        for path in records(results):  # each parses: whole or absent
+            seen.setdefault(path, path.read_bytes())
+    subprocess.run(asked, check=True, capture_output=True)
+    assert len(records(results)) == cells
+    assert {path: path.read_bytes() for path in seen} == seen  # no finished cell was measured again
+    left = [p for p in results.rglob("*") if p.is_file() and p.suffix not in (".json", ".md", ".csv", ".png", ".svg")]
+    assert left == []
+    assert _children_of_killed_sweeps() == []
+
+
+def _children_of_killed_sweeps() -> list[str]:
+    orphans = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+            parent = (entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[1]
+        except OSError:
+            continue
+        if b"linbench.suites.child" in words and parent == "1":
+            orphans.append(str(entry))
+    return orphans
+
+
+def test_a_sweep_killed_at_random_moments_records_every_cell_once(tmp_path: Path, plugins: Path) -> None:
+    kill_at_random_moments(2, tmp_path, plugins)
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_ten_times_records_every_cell_once(tmp_path: Path, plugins: Path) -> None:
+    kill_at_random_moments(10, tmp_path, plugins)
+
+
+def test_an_interrupt_keeps_what_was_measured_and_says_how_to_go_on(tmp_path: Path, plugins: Path) -> None:
+    asked = command(tmp_path, plugins, "--backbone", "toy,hangs", "--res", "64", "--rounds", "1")
+    sweep = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while len(records(tmp_path)) == 0 and time.monotonic() < until:
+        time.sleep(0.1)
+    sweep.send_signal(signal.SIGINT)
+    _, said = sweep.communicate(timeout=30)
+    assert sweep.returncode == 130
+    assert "the records so far are kept, and the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert [record["key"]["backbone"] for record in records(tmp_path).values()] == ["toy"]

@@ -1,0 +1,87 @@
+"""Backbones to which things happen, for tests of the sweep."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import Tensor, nn
+
+from linbench.backbones import backbone
+from linbench.kernels.bi_wkv import bi_wkv, cpu
+
+
+class Accident(nn.Module):
+    """Does ``happen`` in its forward, on real tensors only."""
+
+    def __init__(self, happen) -> None:
+        super().__init__()
+        self.strides = (16,)
+        self.widths = (3,)
+        self.happen = happen
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        if image.device.type != "meta":
+            self.happen()
+        return (image[:, :, ::16, ::16] * self.scale,)
+
+
+def _raise() -> None:
+    raise RuntimeError("the forward failed\nin two lines")
+
+
+def _hog() -> None:
+    torch.empty(2**50)  # more than any machine has
+
+
+@backbone("crashes", multiple_of=16)
+def crashes(image_size, impl):
+    return Accident(lambda: os.kill(os.getpid(), signal.SIGSEGV))
+
+
+@backbone("is-killed", multiple_of=16)
+def is_killed(image_size, impl):
+    return Accident(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+@backbone("hangs", multiple_of=16)
+def hangs(image_size, impl):
+    return Accident(lambda: time.sleep(3600))
+
+
+@backbone("raises", multiple_of=16)
+def raises(image_size, impl):
+    return Accident(_raise)
+
+
+@backbone("hogs", multiple_of=16)
+def hogs(image_size, impl):
+    return Accident(_hog)
+
+
+class OffKernel(nn.Module):
+    """Calls bi_wkv after its CPU kernel was made wrong by 1e-4 in one token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strides = (16,)
+        self.widths = (3,)
+        self.decay = nn.Parameter(torch.zeros(3))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        tokens = image[:, :, ::16, ::16].flatten(2).transpose(1, 2).contiguous()
+        return (bi_wkv(self.decay, self.decay, tokens, tokens),)
+
+
+@backbone("is-wrong", multiple_of=16)
+def is_wrong(image_size, impl):
+    right = cpu.bi_wkv
+
+    def off(w, u, k, v, **options):
+        y, lse = right(w, u, k, v, **options)
+        y[:, -1] += 1e-4 * y.abs().max()
+        return y, lse
+
+    cpu.bi_wkv = off
+    return OffKernel()

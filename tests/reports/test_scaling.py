@@ -1,0 +1,175 @@
+"""Exponents and crossovers of known power laws."""
+
+import math
+
+import pytest
+
+from linbench.records import Status
+from linbench.reports.crossover import crossover, reference_of
+from linbench.reports.rows import rows
+from linbench.reports.scaling import exponent
+from tests.reports.cases import power_law, record
+
+
+def test_the_exponent_of_a_power_law_is_exact():
+    found = exponent(rows(power_law("vim-t", 100, 1.37, (512, 768, 1024, 2048), noise=0.0)))
+    assert found is not None
+    assert [found.value, found.low, found.high, found.last_doubling] == pytest.approx([1.37] * 4)
+    assert found.misfit == pytest.approx(0, abs=1e-9)
+    assert (found.interval, found.sizes) == ("rounds", 4)
+
+
+def test_the_interval_of_the_exponent_covers_the_truth():
+    hits = 0
+    for seed in range(60):
+        found = exponent(rows(power_law("vim-t", 100, 1.5, (512, 1024, 2048), noise=0.03, rounds=5, seed=seed)))
+        assert found is not None and found.low < found.value < found.high
+        hits += found.low <= 1.5 <= found.high
+    assert hits >= 50  # 0.94 of 60 less three standard errors
+
+
+def test_the_draws_of_two_cells_are_independent():
+    """With common random numbers a shift of all sizes would cancel, and the interval would be far too narrow."""
+    same = [record("vim-t", side, 100, noise=0.0) for side in (512, 1024)]
+    for made in same:
+        for entry, ms in zip(made.rounds, (90.0, 100.0, 110.0), strict=True):
+            entry["samples_ms"][:] = [ms] * 25  # type: ignore[index]
+    found = exponent(rows(same))
+    assert found is not None
+    assert found.high == pytest.approx(math.log(110 / 90) / math.log(4))
+
+
+def test_oblong_images_lie_on_the_same_curve():
+    laws = [
+        record("vim-t", size, 10 * (size[0] * size[1] / 2**18) ** 1.2, noise=0.0)
+        for size in ((512, 512), (512, 1024))
+    ]
+    found = exponent(rows(laws))
+    assert found is not None and found.value == pytest.approx(1.2)
+
+
+def test_the_last_doubling_differs_where_the_curve_bends_and_the_misfit_says_so():
+    bent = [record("vim-t", side, ms, noise=0.0) for side, ms in ((512, 1.0), (1024, 4.0), (2048, 64.0))]
+    found = exponent(rows(bent))
+    assert found is not None
+    assert (found.value, found.last_doubling) == (pytest.approx(1.5), pytest.approx(2.0))
+    assert found.misfit == pytest.approx(1 - 2 ** (-2 / 3))
+
+
+def test_the_last_doubling_is_of_the_side_where_steps_are_small():
+    steps = [record("vim-t", side, ms, noise=0.0) for side, ms in ((512, 1.0), (768, 3.0), (1024, 4.0))]
+    found = exponent(rows(steps))
+    assert found is not None and found.last_doubling == pytest.approx(1.0)
+    short = exponent(rows(steps[1:]))
+    assert short is not None and math.isnan(short.last_doubling)
+
+
+def test_failed_cells_are_not_fitted_and_one_size_has_no_exponent():
+    one = [record("vim-t", 512, 1.0), record("vim-t", 1024, 9.0, status=Status.WRONG)]
+    assert exponent(rows(one)) is None
+
+
+def test_the_models_own_tokens_count_where_all_rows_have_them():
+    class_token = [
+        record("vim-t", side, 7.0 * (side**2 / 256 + 1), noise=0.0, metrics={"tokens": {"value": side**2 / 256 + 1}})
+        for side in (64, 128)
+    ]
+    found = exponent(rows(class_token))
+    assert found is not None and found.value == pytest.approx(1.0)
+    assert exponent(
+        rows([record("vim-t", side, side**2, noise=0.0, metrics={"tokens": {}}) for side in (64, 128)])
+    ).value == (pytest.approx(1.0))
+
+
+def test_one_round_makes_an_interval_of_samples_and_one_sample_none():
+    few = exponent(rows(power_law("vim-t", 100, 1.0, rounds=1)))
+    assert few is not None and few.interval == "samples"
+    single = exponent(rows(power_law("vim-t", 100, 1.0, rounds=1, samples=1)))
+    assert single is not None and single.interval == "none" and math.isnan(single.low)
+
+
+def test_the_crossover_of_two_power_laws_is_exact():
+    """10 (s/512)^4 and 20 (s/512)^2 meet at s = 512 √2."""
+    found = crossover(
+        rows([*power_law("vit-t", 10, 2.0, noise=0.0), *power_law("vim-t", 20, 1.0, noise=0.0)]), "vim-t"
+    )
+    assert found is not None
+    assert [found.px, found.low, found.high] == pytest.approx([512 * math.sqrt(2)] * 3)
+    assert (found.reference, found.becomes, found.count, str(found)) == ("vit-t", "faster", 1, "724")
+
+
+def test_the_crossover_has_an_interval_that_holds_it():
+    found = crossover(rows([*power_law("vit-t", 10, 2.0), *power_law("vim-t", 20, 1.0)]), "vim-t")
+    assert found is not None and found.low < 512 * math.sqrt(2) < found.high
+    assert str(found) == f"{found.px:.0f} ({found.low:.0f}–{found.high:.0f})"
+
+
+@pytest.mark.parametrize(("ms", "text"), [(5.0, "below 512"), (500.0, "above 2048")])
+def test_a_crossover_is_never_extrapolated(ms, text):
+    found = crossover(rows([*power_law("vit-t", 10, 2.0), *power_law("vim-t", ms, 1.0)]), "vim-t")
+    assert str(found) == text
+
+
+def test_a_crossover_ends_where_vit_ran_out_of_memory():
+    short = [*power_law("vit-t", 10, 2.0, (512, 1024)), record("vit-t", 2048, status=Status.OOM)]
+    assert str(crossover(rows([*short, *power_law("vim-t", 100, 1.0)]), "vim-t")) == "above 1024"
+
+
+def test_an_interval_may_reach_out_of_the_measured_range():
+    found = crossover(
+        rows([*power_law("vit-t", 10, 2.0, (512, 1024)), *power_law("vim-t", 39.5, 1.0, (512, 1024), noise=0.05)]),
+        "vim-t",
+    )
+    assert found is not None and found.high == math.inf
+    assert "–above 1024)" in str(found)
+
+
+def test_an_answer_outside_the_measured_range_says_how_far_its_interval_reaches_into_it():
+    vit = power_law("vit-t", 10, 2.0, (512, 1024), noise=0.05)
+    late = crossover(rows([*vit, *power_law("vim-t", 47, 1.0, (512, 1024), noise=0.05)]), "vim-t")
+    assert late is not None and str(late) == f"above 1024 (from {late.low:.0f})"
+    early = crossover(rows([*vit, *power_law("vim-t", 9.2, 1.0, (512, 1024), noise=0.05)]), "vim-t")
+    assert early is not None and str(early) == f"below 512 (to {early.high:.0f})"
+
+
+def test_a_backbone_that_becomes_slower_is_said_to():
+    found = crossover(
+        rows([*power_law("vit-t", 20, 1.0, noise=0.0), *power_law("vim-t", 10, 2.0, noise=0.0)]), "vim-t"
+    )
+    assert str(found) == "slower from 724"
+
+
+def test_of_several_crossings_the_last_is_given_and_all_are_counted():
+    ours = [
+        record("vim-t", side, ms, noise=0.0) for side, ms in ((256, 8.0), (512, 16.0), (1024, 128.0), (2048, 64.0))
+    ]
+    theirs = [
+        record("vit-t", side, ms, noise=0.0) for side, ms in ((256, 4.0), (512, 32.0), (1024, 64.0), (2048, 128.0))
+    ]
+    found = crossover(rows([*ours, *theirs]), "vim-t")
+    assert found is not None
+    assert found.count == 3
+    assert found.px == pytest.approx(1024 * math.sqrt(2))
+
+
+def test_there_is_no_crossover_without_vit_or_without_a_common_range():
+    assert crossover(rows(power_law("vim-t", 1, 1.0)), "vim-t") is None
+    assert (
+        crossover(rows([*power_law("vim-t", 1, 1.0, (512,)), *power_law("vit-t", 1, 1.0, (1024,))]), "vim-t") is None
+    )
+
+
+def test_the_reference_is_the_vit_of_the_same_size_else_the_first():
+    names = ("vit-s", "vit-t", "vim-t", "rwkv-sam-s-1-1", "efficientsam-ti", "vmamba-b", "sam-vit-b")
+    found = rows([record(name, 512, 1.0) for name in names])
+    assert {name: reference_of(name, found) for name in names} == {
+        "vit-s": None,
+        "vit-t": None,
+        "vim-t": "vit-t",
+        "rwkv-sam-s-1-1": "vit-s",
+        "efficientsam-ti": "vit-t",
+        "vmamba-b": "vit-s",
+        "sam-vit-b": "vit-s",
+    }
+    assert reference_of("vit-t", found, "vmamba-b") == "vmamba-b"
+    assert reference_of("vit-t", found, "absent") is None
