@@ -16,7 +16,7 @@ demo: $(VENV)/.linbench
 		--results $(RESULTS)
 
 test: $(VENV)/.linbench-dev lint
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.linbench-dev
 	$(VENV)/bin/ruff check .

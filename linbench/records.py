@@ -1,6 +1,6 @@
 """Records: the stored outcome of each cell, one JSON file per cell, written atomically.
 
-    results/<device>/<suite>/<backbone>/<readable>-<hash8>.json
+    results/<device>/<suite>/<backbone or op>/<readable>-<hash8>.json
 
 The key holds all that moves the number and names the file through its hash; the rest is the outcome. A file
 is written to a temporary name, fsynced and renamed, so that a reader sees a whole record or none. Merging the
@@ -48,6 +48,7 @@ class Record:
     metrics: What one model needs no clock for: name → ``{"value": …, "unit": …}``.
     code_hash: Of the files that measured; where the present one differs, the record is stale.
     log: The tail of what a failed cell printed.
+    search: How the settings in the key were found, where they were: candidates, times, errors, which was kept.
     """
 
     key: Mapping[str, Any]
@@ -59,6 +60,7 @@ class Record:
     code_hash: str = ""
     log: str = ""
     schema_version: int = SCHEMA_VERSION
+    search: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as JSON text; NaN and infinity are refused."""
@@ -83,7 +85,9 @@ class Record:
             "environment": dict,
             "code_hash": str,
             "log": str,
+            "search": dict,
         }
+        found.setdefault("search", {})  # records before the preset `best` was searched have none
         for name, kind in shape.items():
             if not isinstance(found.get(name), kind):
                 raise BadRecord(f"its {name!r} is not a {kind.__name__}")
@@ -116,9 +120,11 @@ class Store:
 
     def path(self, key: Mapping[str, Any]) -> Path:
         """Where the record of ``key`` is or will be."""
-        size = f"{key['height']}x{key['width']}" if "height" in key else "all"
-        readable = slug("-".join([size, *(str(key[part]) for part in ("dtype", "preset") if part in key)]))
-        folder = self.root / slug(str(key["device"])) / slug(str(key["suite"])) / slug(str(key["backbone"]))
+        size = f"{key['height']}x{key['width']}" if "height" in key else str(key.get("case", "all"))
+        parts = ("direction", "impl", "dtype") if "op" in key else ("dtype", "preset")
+        readable = slug("-".join([size, *(str(key[part]) for part in parts if part in key)]))
+        subject = key["op"] if "op" in key else key["backbone"]
+        folder = self.root / slug(str(key["device"])) / slug(str(key["suite"])) / slug(str(subject))
         return folder / f"{readable}-{key_hash(key)[:8]}.json"
 
     def get(self, key: Mapping[str, Any]) -> Record | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from linbench.backbones import rwkv_sam, timm_model, vim, vit, vmamba, vrwkv
+from linbench.backbones import efficientsam, rwkv_sam, sam_vit, timm_model, vim, vit, vmamba, vrwkv
 from linbench.backbones.contract import Backbone, backbone, load_official
 from linbench.kernels.impl import Impl
 
@@ -10,8 +10,10 @@ __all__ = [
     "Backbone",
     "backbone",
     "build_backbone",
+    "efficientsam",
     "load_official",
     "rwkv_sam",
+    "sam_vit",
     "timm_model",
     "vim",
     "vit",

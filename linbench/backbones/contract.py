@@ -38,8 +38,15 @@ KeyTable = Callable[[M, Mapping[str, Tensor]], dict[str, Tensor]]
 _key_tables: dict[type[nn.Module], KeyTable[Any]] = {}
 
 
+class Misfit(ValueError):
+    """Weights whose names or shapes are not the model's; nothing was loaded."""
+
+
 def official(kind: type[M]) -> Callable[[KeyTable[M]], KeyTable[M]]:
-    """Register the decorated function as the key table of backbones of class ``kind``."""
+    """Register the decorated function as the key table of models of class ``kind``.
+
+    A backbone has one; so has a task model whose release names more than a backbone and a head.
+    """
 
     def register(table: KeyTable[M]) -> KeyTable[M]:
         _key_tables[kind] = table
@@ -53,24 +60,33 @@ def load_official(model: nn.Module, state_dict: Mapping[str, Any]) -> None:
 
     state_dict: The plain entries, or a checkpoint that holds them under ``model``, ``state_dict`` or, where
         neither is there, ``model_ema``. A head in it is left out when ``model`` is a backbone.
-    Raises ValueError that lists the entries which are missing, left over or of another shape: nothing is loaded
-    in part. Raises TypeError for a model without a key table.
+    Raises Misfit, a ValueError, that lists the entries which are missing, left over or of another shape: nothing is
+    loaded in part. Raises TypeError for a model without a key table.
     """
+    load_named(model, official_names(model, state_dict))
+
+
+def official_names(model: nn.Module, state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The entries of ``load_official``'s state dict under the model's own names, whether they fit or not."""
     inner = getattr(model, "backbone", model)
     table = _key_tables.get(type(inner))
     if table is None:
         known = ", ".join(sorted(kind.__name__ for kind in _key_tables))
         raise TypeError(f"no official key layout is known for {type(inner).__name__}; there is one for {known}")
-    ours = table(inner, _entries(state_dict))
-    prefix = "" if inner is model else "backbone."
-    named = {k if k.startswith("head.") else prefix + k: v for k, v in ours.items()}
+    ours = table(inner, entries_of(state_dict))
     if inner is model:
-        named = {k: v for k, v in named.items() if not k.startswith("head.")}
+        return {k: v for k, v in ours.items() if not k.startswith("head.")}
+    return {k if k.startswith("head.") else f"backbone.{k}": v for k, v in ours.items()}
+
+
+def load_named(model: nn.Module, named: Mapping[str, Tensor]) -> None:
+    """Fill a model with entries under its own names; raises Misfit as ``load_official`` does."""
     _refuse_mismatch(model, named)
     model.load_state_dict(named, strict=True)
 
 
-def _entries(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+def entries_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """The plain entries of a state dict, or of a checkpoint that holds one."""
     for key in ("model", "state_dict", "model_ema"):
         if isinstance(checkpoint.get(key), Mapping):
             return checkpoint[key]
@@ -90,8 +106,8 @@ def _refuse_mismatch(model: nn.Module, named: Mapping[str, Tensor]) -> None:
     }
     found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in faults.items() if keys)
     if found:
-        raise ValueError(f"the checkpoint does not fit {type(model).__name__}: {found}")
+        raise Misfit(f"the checkpoint does not fit {type(model).__name__}: {found}")
 
 
-def _some(keys: list[str], most: int = 8) -> str:
+def _some(keys: list[str], most: int = 10) -> str:
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

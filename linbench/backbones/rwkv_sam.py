@@ -12,10 +12,11 @@
 Maps at strides 4, 8 and 16, the last one normalised; any image size goes, each step down gives ceil(n / 2).
 Written from a description of the official code's behaviour. Where paper and code differ we follow the code: both w
 and u are divided by the number of tokens, eq. 2 reads μ X + (1 − μ) X', and the channel mix has no W_O.
+``fused`` blocks do in one operator each: norm, Q-Shift and mixes; bi-WKV and its gate.
 The official class also returns a map from the middle of the third stage, which nothing in the paper's model reads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isqrt, log
 
 import torch
@@ -23,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.backbones.contract import backbone, official
-from linbench.kernels.bi_wkv import bi_wkv
+from linbench.kernels.bi_wkv import bi_wkv, gated_bi_wkv
 from linbench.kernels.impl import Impl
 from linbench.kernels.q_shift import q_shift
+from linbench.kernels.shift_mix import norm_shift_mix
 
 EPS = 1e-6
 DEPTH = 14  # bi-WKV blocks in all
@@ -92,9 +94,10 @@ class Downsample(nn.Module):
 class SpatialMix(nn.Module):
     """Mix tokens ``b (h w) c`` over the image."""
 
-    def __init__(self, width: int, layer: int, depth: int, impl: Impl) -> None:
+    def __init__(self, width: int, layer: int, depth: int, impl: Impl, fused: bool = False) -> None:
         super().__init__()
         self.impl = impl
+        self.fused = fused
         self.decay = nn.Parameter(initial_decay(width, layer, depth))
         self.bonus = nn.Parameter(initial_bonus(width))
         mix = initial_mix(width, layer, depth)
@@ -106,32 +109,44 @@ class SpatialMix(nn.Module):
         self.receptance = nn.Linear(width, width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        shifted = q_shift(x, shift_pixel=1, gamma=1 / 4, patch_resolution=grid, impl=self.impl)
-        k = self.key(x * self.mix_k + shifted * (1 - self.mix_k))
-        v = self.value(x * self.mix_v + shifted * (1 - self.mix_v))
-        r = self.receptance(x * self.mix_r + shifted * (1 - self.mix_r))
-        t = x.shape[1]
-        return self.output(r.sigmoid() * bi_wkv(self.decay / t, self.bonus / t, k, v, impl=self.impl))
+    def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm) -> Tensor:
+        mixes = [self.mix_k, self.mix_v, self.mix_r]
+        k, v, r = shifted_mixes(x, norm, mixes, grid, self.impl, self.fused)
+        k, v, r = self.key(k), self.value(v), self.receptance(r)
+        w, u = self.decay / x.shape[1], self.bonus / x.shape[1]
+        if self.fused:
+            return self.output(gated_bi_wkv(w, u, k, v, r, impl=self.impl))
+        return self.output(r.sigmoid() * bi_wkv(w, u, k, v, impl=self.impl))
 
 
 class ChannelMix(nn.Module):
     """Mix the channels of each token ``b (h w) c`` and of its Q-Shift."""
 
-    def __init__(self, width: int, hidden: int, layer: int, depth: int, impl: Impl) -> None:
+    def __init__(self, width: int, hidden: int, layer: int, depth: int, impl: Impl, fused: bool = False) -> None:
         super().__init__()
         self.impl = impl
+        self.fused = fused
         self.mix_k = nn.Parameter(initial_mix(width, layer, depth))
         self.mix_r = nn.Parameter(initial_mix(width, layer, depth))
         self.key = nn.Linear(width, hidden, bias=False)
         self.receptance = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        shifted = q_shift(x, shift_pixel=1, gamma=1 / 4, patch_resolution=grid, impl=self.impl)
-        k = self.key(x * self.mix_k + shifted * (1 - self.mix_k)).relu().square()
-        r = self.receptance(x * self.mix_r + shifted * (1 - self.mix_r))
-        return r.sigmoid() * self.value(k)
+    def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm) -> Tensor:
+        k, r = shifted_mixes(x, norm, [self.mix_k, self.mix_r], grid, self.impl, self.fused)
+        return self.receptance(r).sigmoid() * self.value(self.key(k).relu().square())
+
+
+def shifted_mixes(
+    x: Tensor, norm: nn.LayerNorm, mixes: list[nn.Parameter], grid: Grid, impl: Impl, fused: bool
+) -> Sequence[Tensor]:
+    """For each μ of mixes, ``1 1 c``, the mix of the normalised tokens with their Q-Shift (eq. 2)."""
+    if fused:
+        flat = [mix.flatten() for mix in mixes]
+        return norm_shift_mix(x, norm.weight, norm.bias, flat, grid, norm.eps, impl=impl).unbind(0)
+    x = norm(x)
+    shifted = q_shift(x, shift_pixel=1, gamma=1 / 4, patch_resolution=grid, impl=impl)
+    return [x * mix + shifted * (1 - mix) for mix in mixes]
 
 
 class Block(nn.Module):
@@ -147,8 +162,8 @@ class Block(nn.Module):
         self.scale2 = nn.Parameter(torch.full((width,), LAYER_SCALE))
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + self.scale1 * self.spatial(self.norm1(x), grid)
-        return x + self.scale2 * self.channel(self.norm2(x), grid)
+        x = x + self.scale1 * self.spatial(x, grid, self.norm1)
+        return x + self.scale2 * self.channel(x, grid, self.norm2)
 
 
 class Blocks(nn.ModuleList):
@@ -170,6 +185,7 @@ class RWKVSAM(nn.Module):
     position_embedding: Whether a learned table is added at stride 16, as the official class can and its released
         model does not.
     stride32: Whether a fourth map, of 2 C3 channels at stride 32, is made, as for ADE20K.
+    fused: Whether chains of pointwise operations run as one operator: same numbers, same parameters.
     """
 
     def __init__(
@@ -180,6 +196,7 @@ class RWKVSAM(nn.Module):
         impl: Impl,
         position_embedding: bool,
         stride32: bool,
+        fused: bool,
     ) -> None:
         super().__init__()
         self.strides = (4, 8, 16, 32) if stride32 else (4, 8, 16)
@@ -194,7 +211,7 @@ class RWKVSAM(nn.Module):
         # The official code has blocks at stride 16 only. Blocks of the ablation take their initial values as
         # layers 0 to 13 from fine to coarse, which is our choice: the paper does not say.
         self.blocks = nn.ModuleList(
-            Blocks(_block(width, sum(counts[:stage]) + i, impl) for i in range(counts[stage]))
+            Blocks(_block(width, sum(counts[:stage]) + i, impl, fused) for i in range(counts[stage]))
             for stage, width in enumerate(widths)
         )
         self.norm = MapNorm(c3, eps=EPS)
@@ -219,9 +236,9 @@ def _convs(width_in: int, width: int, count: int) -> nn.Sequential:
     return nn.Sequential(first, *(MBConv(width, width, stride=1) for _ in range(count - 1)))
 
 
-def _block(width: int, layer: int, impl: Impl) -> Block:
-    spatial = SpatialMix(width, layer, DEPTH, impl)
-    return Block(spatial, ChannelMix(width, HIDDEN_RATE * width, layer, DEPTH, impl), width)
+def _block(width: int, layer: int, impl: Impl, fused: bool) -> Block:
+    spatial = SpatialMix(width, layer, DEPTH, impl, fused)
+    return Block(spatial, ChannelMix(width, HIDDEN_RATE * width, layer, DEPTH, impl, fused), width)
 
 
 def _position(grid: Grid, width: int) -> nn.Parameter:
@@ -273,50 +290,74 @@ SMALL = (64, 128, 384)
 
 @backbone("rwkv-sam-t", paper=PAPER, source=SOURCE)
 def rwkv_sam_t(
-    image_size: tuple[int, int], impl: Impl, position_embedding: bool = False, stride32: bool = False
+    image_size: tuple[int, int],
+    impl: Impl,
+    position_embedding: bool = False,
+    stride32: bool = False,
+    fused: bool = False,
 ) -> RWKVSAM:
     """RWKV-SAM-T: 32, 64 and 192 channels."""
-    return RWKVSAM((32, 64, 192), (0, 0), image_size, impl, position_embedding, stride32)
+    return RWKVSAM((32, 64, 192), (0, 0), image_size, impl, position_embedding, stride32, fused)
 
 
 @backbone("rwkv-sam-s", paper=PAPER, source=SOURCE)
 def rwkv_sam_s(
-    image_size: tuple[int, int], impl: Impl, position_embedding: bool = False, stride32: bool = False
+    image_size: tuple[int, int],
+    impl: Impl,
+    position_embedding: bool = False,
+    stride32: bool = False,
+    fused: bool = False,
 ) -> RWKVSAM:
     """RWKV-SAM-S: 64, 128 and 384 channels."""
-    return RWKVSAM(SMALL, (0, 0), image_size, impl, position_embedding, stride32)
+    return RWKVSAM(SMALL, (0, 0), image_size, impl, position_embedding, stride32, fused)
 
 
 @backbone("rwkv-sam-b", paper=PAPER, source=SOURCE)
 def rwkv_sam_b(
-    image_size: tuple[int, int], impl: Impl, position_embedding: bool = False, stride32: bool = False
+    image_size: tuple[int, int],
+    impl: Impl,
+    position_embedding: bool = False,
+    stride32: bool = False,
+    fused: bool = False,
 ) -> RWKVSAM:
     """RWKV-SAM-B: 128, 256 and 768 channels."""
-    return RWKVSAM((128, 256, 768), (0, 0), image_size, impl, position_embedding, stride32)
+    return RWKVSAM((128, 256, 768), (0, 0), image_size, impl, position_embedding, stride32, fused)
 
 
 @backbone("rwkv-sam-s-1-1", paper=PAPER, source="the paper's Table 6; no official code")
 def rwkv_sam_s_1_1(
-    image_size: tuple[int, int], impl: Impl, position_embedding: bool = False, stride32: bool = False
+    image_size: tuple[int, int],
+    impl: Impl,
+    position_embedding: bool = False,
+    stride32: bool = False,
+    fused: bool = False,
 ) -> RWKVSAM:
     """Table 6's ablation: one of the 14 bi-WKV blocks in stage 1 and one in stage 2."""
-    return RWKVSAM(SMALL, (1, 1), image_size, impl, position_embedding, stride32)
+    return RWKVSAM(SMALL, (1, 1), image_size, impl, position_embedding, stride32, fused)
 
 
 @backbone("rwkv-sam-s-2-2", paper=PAPER, source="the paper's Table 6; no official code")
 def rwkv_sam_s_2_2(
-    image_size: tuple[int, int], impl: Impl, position_embedding: bool = False, stride32: bool = False
+    image_size: tuple[int, int],
+    impl: Impl,
+    position_embedding: bool = False,
+    stride32: bool = False,
+    fused: bool = False,
 ) -> RWKVSAM:
     """Table 6's ablation: two of the 14 bi-WKV blocks in stage 1 and two in stage 2."""
-    return RWKVSAM(SMALL, (2, 2), image_size, impl, position_embedding, stride32)
+    return RWKVSAM(SMALL, (2, 2), image_size, impl, position_embedding, stride32, fused)
 
 
 @backbone("rwkv-sam-s-3-3", paper=PAPER, source="the paper's Table 6; no official code")
 def rwkv_sam_s_3_3(
-    image_size: tuple[int, int], impl: Impl, position_embedding: bool = False, stride32: bool = False
+    image_size: tuple[int, int],
+    impl: Impl,
+    position_embedding: bool = False,
+    stride32: bool = False,
+    fused: bool = False,
 ) -> RWKVSAM:
     """Table 6's ablation: three of the 14 bi-WKV blocks in stage 1 and three in stage 2."""
-    return RWKVSAM(SMALL, (3, 3), image_size, impl, position_embedding, stride32)
+    return RWKVSAM(SMALL, (3, 3), image_size, impl, position_embedding, stride32, fused)
 
 
 _OFFICIAL_NAMES = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from linbench.backbones.contract import backbone
-from linbench.backbones.vit import AttentionKind
+from linbench.backbones.vit import AttentionKind, naive_or_sdpa
 from linbench.kernels.impl import Impl
 from linbench.registry import UnknownName
 
@@ -57,7 +57,7 @@ def timm_model(name: str, image_size: tuple[int, int], impl: Impl, attention: st
 
     attention: ``sdpa`` or ``naive``, for every attention in it that timm can compute either way.
     """
-    fused = AttentionKind(attention) is AttentionKind.SDPA
+    fused = naive_or_sdpa(attention) is AttentionKind.SDPA
     model = _build(name, image_size)
     for module in model.modules():
         if hasattr(module, "fused_attn"):  # timm's own switch: each attention reads it in its forward

@@ -15,26 +15,32 @@
 
 One map at stride 16. The class token runs along in the middle of the sequence, at index M // 2 of M patches, as in
 pretraining, and is dropped from the map; the row M // 2 of ``position`` is its own.
+``fused``, one operator each does: a block's addition to the residual stream and the norm behind it; a direction's
+convolution, its SiLU and the order of its tokens.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.backbones.contract import backbone, official
+from linbench.kernels.add_rms_norm import add_rms_norm
+from linbench.kernels.causal_conv_silu import causal_conv_silu
 from linbench.kernels.impl import Impl
 from linbench.kernels.selective_scan import selective_scan
 
 STATE = 16
 DEPTH = 24
 KERNEL = 4
+EPS = 1e-5
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x²) + 1e-5) · weight, computed in x's dtype and returned in the weight's."""
+    """x / sqrt(mean(x²) + EPS) · weight, computed in x's dtype and returned in the weight's."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -42,16 +48,17 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight.to(x.dtype)
-        return functional.rms_norm(x, weight.shape, weight, eps=1e-5).to(self.weight.dtype)
+        return functional.rms_norm(x, weight.shape, weight, eps=EPS).to(self.weight.dtype)
 
 
 class Direction(nn.Module):
     """One reading of the sequence: causal convolution, SiLU, gated selective scan."""
 
-    def __init__(self, inner: int, rank: int, state: int, impl: Impl) -> None:
+    def __init__(self, inner: int, rank: int, state: int, impl: Impl, fused: bool) -> None:
         super().__init__()
         self.sizes = (rank, state, state)
         self.impl = impl
+        self.fused = fused
         self.conv = nn.Conv1d(inner, inner, KERNEL, groups=inner)
         self.x_proj = nn.Linear(inner, rank + 2 * state, bias=False)
         self.dt_proj = nn.Linear(rank, inner, bias=False)
@@ -59,9 +66,14 @@ class Direction(nn.Module):
         self.A_log = nn.Parameter(torch.arange(1.0, state + 1).log().repeat(inner, 1))  # d n
         self.D = nn.Parameter(torch.ones(inner))
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return y, ``b t d``, of the tokens x and the gate z, both ``b t d``."""
-        x = functional.silu(causal_conv(x, self.conv))
+    def forward(self, x: Tensor, z: Tensor, backward: bool) -> Tensor:
+        """Return y, ``b t d``, of tokens x and gate z, both ``b t d``; ``backward`` reads them from the last on."""
+        z = z.flip(1) if backward else z
+        if self.fused:
+            taps, bias = self.conv.weight[:, 0], self.conv.get_parameter("bias")
+            x = causal_conv_silu(x.transpose(1, 2), taps, bias, backward=backward, impl=self.impl).transpose(1, 2)
+        else:
+            x = functional.silu(causal_conv(x.flip(1) if backward else x, self.conv))
         low, B, C = self.x_proj(x).split(self.sizes, dim=2)
         y = selective_scan(
             x.transpose(1, 2),
@@ -75,41 +87,45 @@ class Direction(nn.Module):
             delta_softplus=True,
             impl=self.impl,
         )
-        return y.transpose(1, 2)
+        return y.transpose(1, 2).flip(1) if backward else y.transpose(1, 2)
 
 
 class Mixer(nn.Module):
     """Mean of a forward and a backward reading of the tokens ``b t c`` (the paper's SSM block, algorithm 1)."""
 
-    def __init__(self, width: int, impl: Impl, state: int = STATE) -> None:
+    def __init__(self, width: int, impl: Impl, state: int = STATE, fused: bool = False) -> None:
         super().__init__()
         inner = 2 * width
         rank = math.ceil(width / 16)
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
-        self.forwards = Direction(inner, rank, state, impl)
-        self.backwards = Direction(inner, rank, state, impl)
+        self.forwards = Direction(inner, rank, state, impl, fused)
+        self.backwards = Direction(inner, rank, state, impl, fused)
         self.out_proj = nn.Linear(inner, width, bias=False)
         _initialise(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
         # Two products and not one: x is then contiguous, and the convolution reads it without a copy.
         x, z = (functional.linear(tokens, weight) for weight in self.in_proj.weight.chunk(2))
-        y = self.forwards(x, z) + self.backwards(x.flip(1), z.flip(1)).flip(1)
+        y = self.forwards(x, z, backward=False) + self.backwards(x, z, backward=True)
         return self.out_proj(y / 2)
 
 
 class Block(nn.Module):
     """Pre-norm residual block without an MLP; the residual stream ``b t c`` is float32 or wider."""
 
-    def __init__(self, width: int, impl: Impl, drop_path: float) -> None:
+    def __init__(self, width: int, impl: Impl, drop_path: float, fused: bool = False) -> None:
         super().__init__()
         self.norm = RMSNorm(width)
-        self.mixer = Mixer(width, impl)
+        self.mixer = Mixer(width, impl, fused=fused)
         self.drop_path = drop_path
 
+    def branch(self, normed: Tensor) -> Tensor:
+        """What the block adds to the residual stream, of the normalised stream."""
+        mixed = self.mixer(normed)
+        return drop_path(mixed, self.drop_path) if self.training else mixed
+
     def forward(self, residual: Tensor) -> Tensor:
-        mixed = self.mixer(self.norm(residual))
-        return residual + (drop_path(mixed, self.drop_path) if self.training else mixed)
+        return residual + self.branch(self.norm(residual))
 
 
 class Vim(nn.Module):
@@ -117,19 +133,24 @@ class Vim(nn.Module):
 
     image_size: Height and width in pixels that the position table is for.
     drop_path: Share of samples that skip the last block in training; it grows linearly from 0 at the first.
+    fused: Whether chains of pointwise operations run as one operator: same numbers, same parameters.
     """
 
     patch = 16
 
-    def __init__(self, width: int, image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, width: int, image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False
+    ) -> None:
         super().__init__()
+        self.impl = impl
+        self.fused = fused
         self.strides = (self.patch,)
         self.widths = (width,)
         self.grid = (image_size[0] // self.patch, image_size[1] // self.patch)
         self.patch_embed = nn.Conv2d(3, width, self.patch, stride=self.patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.position = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
-        self.blocks = nn.ModuleList(Block(width, impl, drop_path * i / (DEPTH - 1)) for i in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(width, impl, drop_path * i / (DEPTH - 1), fused) for i in range(DEPTH))
         self.norm = RMSNorm(width)
         nn.init.normal_(self.patch_embed.weight, std=(3 * self.patch**2) ** -0.5)
         nn.init.zeros_(self.patch_embed.get_parameter("bias"))
@@ -151,9 +172,19 @@ class Vim(nn.Module):
     def tokens(self, image: Tensor) -> Tensor:
         """The normalised patch tokens with the class token in their middle, ``b (t + 1) c``."""
         x = _wide(self.embed(image))
+        if self.fused:
+            return self._fused_blocks(x)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
+
+    def _fused_blocks(self, residual: Tensor) -> Tensor:
+        """The same, each block's sum taken together with the next norm."""
+        blocks = cast(Sequence[Block], self.blocks)
+        normed = blocks[0].norm(residual)
+        for block, norm in zip(blocks, [*(b.norm for b in blocks[1:]), self.norm], strict=True):
+            normed, residual = add_rms_norm(block.branch(normed), residual, norm.weight, EPS, impl=self.impl)
+        return normed
 
     def pooled(self, image: Tensor) -> Tensor:
         """The class token, ``b c``."""
@@ -226,21 +257,21 @@ def _initialise(mixer: Mixer) -> None:
 
 
 @backbone("vim-t", paper="2401.09417", source="hustvl/Vim vim/models_mamba.py", multiple_of=16)
-def vim_t(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> Vim:
+def vim_t(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> Vim:
     """Vim-Ti: 24 blocks of 192 channels."""
-    return Vim(192, image_size, impl, drop_path)
+    return Vim(192, image_size, impl, drop_path, fused)
 
 
 @backbone("vim-s", paper="2401.09417", source="hustvl/Vim vim/models_mamba.py", multiple_of=16)
-def vim_s(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> Vim:
+def vim_s(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> Vim:
     """Vim-S: 24 blocks of 384 channels; its source trains it with drop_path 0.05."""
-    return Vim(384, image_size, impl, drop_path)
+    return Vim(384, image_size, impl, drop_path, fused)
 
 
 @backbone("vim-b", paper="2401.09417", source="hustvl/Vim vim/models_mamba.py", multiple_of=16)
-def vim_b(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> Vim:
+def vim_b(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> Vim:
     """Vim-B: 24 blocks of 768 channels."""
-    return Vim(768, image_size, impl, drop_path)
+    return Vim(768, image_size, impl, drop_path, fused)
 
 
 @official(Vim)

@@ -21,16 +21,32 @@ from torch.nn import functional
 from linbench.backbones.contract import backbone, official
 from linbench.kernels.impl import Impl
 
+BLOCK = 256  # queries whose scores are held at once by chunked attention
+
 
 class AttentionKind(StrEnum):
-    """``naive``: the score matrix is built, as published.  ``sdpa``: torch's fused attention, same numbers."""
+    """``naive``: the score matrix is built, as published.  ``sdpa``: torch's fused attention, same numbers.
+
+    ``chunked``: the published arithmetic over blocks of queries: each row's softmax is whole, so the numbers are
+    the same, and only the scores of one block are held. On CPUs whose matrix library computes bfloat16 and whose
+    fused attention does not, it is the faster one.
+    """
 
     NAIVE = "naive"
     SDPA = "sdpa"
+    CHUNKED = "chunked"
 
     @classmethod
     def _missing_(cls, value: object) -> "AttentionKind":
         raise ValueError(f"attention={value!r} is unknown; allowed are {', '.join(cls)}")
+
+
+def naive_or_sdpa(attention: str) -> AttentionKind:
+    """The kind that ``attention`` names, for models whose attention is not written in blocks; raises ValueError."""
+    kind = AttentionKind(attention)
+    if kind is AttentionKind.CHUNKED:
+        raise ValueError("attention='chunked' is written for plain ViTs only; allowed here are naive, sdpa")
+    return kind
 
 
 class Attention(nn.Module):
@@ -47,10 +63,20 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each: b head t c/head
         if self.kind is AttentionKind.SDPA:
             y = functional.scaled_dot_product_attention(q, k, v)
+        elif self.kind is AttentionKind.CHUNKED:
+            y = chunked_attention(q, k, v)
         else:
             y = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
         projected: Tensor = self.proj(y.transpose(1, 2).flatten(2))
         return projected
+
+
+def chunked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ / √d) v of ``b head t c/head``, for BLOCK queries at a time; k and v are laid out once for all."""
+    keys = k.transpose(-2, -1).contiguous()
+    v = v.contiguous()
+    queries = (q * q.shape[-1] ** -0.5).split(BLOCK, dim=2)
+    return torch.cat([(some @ keys).softmax(-1) @ v for some in queries], dim=2)
 
 
 class Block(nn.Module):

@@ -14,10 +14,12 @@
 One map at stride 16: the normalised tokens. There is no class token. The image is padded with zeros below and on
 the right to whole patches. Where paper and official code differ we follow the code: both w and u are divided by
 the number of tokens; eq. 2 reads μ X + (1 − μ) X', not X + (1 − μ) X'; the channel mix has no W_O.
+``fused`` blocks do in one operator each what is the same formula: norm, Q-Shift and mixes; and the gate behind
+bi-WKV, unless a key norm stands between the two.
 The classifier of VRWKV-L is not linear (1024-3072-tanh-1000); only its backbone is here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isqrt, log
 
 import torch
@@ -25,9 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.backbones.contract import backbone, official
-from linbench.kernels.bi_wkv import bi_wkv
+from linbench.kernels.bi_wkv import bi_wkv, gated_bi_wkv
 from linbench.kernels.impl import Impl
 from linbench.kernels.q_shift import q_shift
+from linbench.kernels.shift_mix import norm_shift_mix, shift_mix
 
 PATCH = 16
 HIDDEN_RATE = 4
@@ -37,9 +40,10 @@ Grid = tuple[int, int]
 class SpatialMix(nn.Module):
     """Mix tokens ``b (h w) c`` over the image."""
 
-    def __init__(self, width: int, layer: int, depth: int, key_norm: bool, impl: Impl) -> None:
+    def __init__(self, width: int, layer: int, depth: int, key_norm: bool, impl: Impl, fused: bool = False) -> None:
         super().__init__()
         self.impl = impl
+        self.fused = fused
         self.decay = nn.Parameter(initial_decay(width, layer, depth))
         self.bonus = nn.Parameter(initial_bonus(width))
         mix = initial_mix(width, layer, depth)
@@ -53,22 +57,27 @@ class SpatialMix(nn.Module):
         self.key_norm = nn.LayerNorm(width) if key_norm else nn.Identity()
         self.output = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        shifted = q_shift(x, shift_pixel=1, gamma=1 / 4, patch_resolution=grid, impl=self.impl)
-        k = self.key(x * self.mix_k + shifted * (1 - self.mix_k))
-        v = self.value(x * self.mix_v + shifted * (1 - self.mix_v))
-        r = self.receptance(x * self.mix_r + shifted * (1 - self.mix_r))
-        t = x.shape[1]
-        y = self.key_norm(bi_wkv(self.decay / t, self.bonus / t, k, v, impl=self.impl))
+    def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm | None = None) -> Tensor:
+        """norm: Of the tokens, where they come without it."""
+        mixes = [self.mix_k, self.mix_v, self.mix_r]
+        k, v, r = shifted_mixes(x, norm, mixes, grid, self.impl, self.fused)
+        k, v, r = self.key(k), self.value(v), self.receptance(r)
+        w, u = self.decay / x.shape[1], self.bonus / x.shape[1]
+        if self.fused and isinstance(self.key_norm, nn.Identity):
+            return self.output(gated_bi_wkv(w, u, k, v, r, impl=self.impl))
+        y = self.key_norm(bi_wkv(w, u, k, v, impl=self.impl))
         return self.output(r.sigmoid() * y)
 
 
 class ChannelMix(nn.Module):
     """Mix the channels of each token ``b (h w) c`` and of its Q-Shift."""
 
-    def __init__(self, width: int, hidden: int, layer: int, depth: int, key_norm: bool, impl: Impl) -> None:
+    def __init__(
+        self, width: int, hidden: int, layer: int, depth: int, key_norm: bool, impl: Impl, fused: bool = False
+    ) -> None:
         super().__init__()
         self.impl = impl
+        self.fused = fused
         self.mix_k = nn.Parameter(initial_mix(width, layer, depth))
         self.mix_r = nn.Parameter(initial_mix(width, layer, depth))
         self.key = nn.Linear(width, hidden, bias=False)
@@ -76,11 +85,25 @@ class ChannelMix(nn.Module):
         self.receptance = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        shifted = q_shift(x, shift_pixel=1, gamma=1 / 4, patch_resolution=grid, impl=self.impl)
-        k = self.key_norm(self.key(x * self.mix_k + shifted * (1 - self.mix_k)).relu().square())
-        r = self.receptance(x * self.mix_r + shifted * (1 - self.mix_r))
-        return r.sigmoid() * self.value(k)
+    def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm | None = None) -> Tensor:
+        """norm: Of the tokens, where they come without it."""
+        k, r = shifted_mixes(x, norm, [self.mix_k, self.mix_r], grid, self.impl, self.fused)
+        k = self.key_norm(self.key(k).relu().square())
+        return self.receptance(r).sigmoid() * self.value(k)
+
+
+def shifted_mixes(
+    x: Tensor, norm: nn.LayerNorm | None, mixes: list[nn.Parameter], grid: Grid, impl: Impl, fused: bool
+) -> Sequence[Tensor]:
+    """For each μ of mixes, ``1 1 c``, the mix of the tokens, normalised if asked for, with their Q-Shift (eq. 2)."""
+    if fused and norm is None:
+        return shift_mix(x, [mix.flatten() for mix in mixes], grid, impl=impl).unbind(0)
+    if fused and norm is not None:
+        flat = [mix.flatten() for mix in mixes]
+        return norm_shift_mix(x, norm.weight, norm.bias, flat, grid, norm.eps, impl=impl).unbind(0)
+    x = x if norm is None else norm(x)
+    shifted = q_shift(x, shift_pixel=1, gamma=1 / 4, patch_resolution=grid, impl=impl)
+    return [x * mix + shifted * (1 - mix) for mix in mixes]
 
 
 class PreNormBlock(nn.Module):
@@ -95,8 +118,8 @@ class PreNormBlock(nn.Module):
         self.channel = channel
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + drop_path(self.spatial(self.norm1(x), grid), self.drop_rate, self.training)
-        return x + drop_path(self.channel(self.norm2(x), grid), self.drop_rate, self.training)
+        x = x + drop_path(self.spatial(x, grid, self.norm1), self.drop_rate, self.training)
+        return x + drop_path(self.channel(x, grid, self.norm2), self.drop_rate, self.training)
 
 
 class PostNormBlock(nn.Module):
@@ -125,6 +148,7 @@ class VRWKV(nn.Module):
     layer_scale: Initial γ of post-norm blocks; None makes pre-norm blocks, which have no γ.
     key_norm: Whether the op's result and the channel mix's hidden units are normalised.
     drop_path: Rate of stochastic depth at the last block, rising linearly from 0 at the first.
+    fused: Whether chains of pointwise operations run as one operator: same numbers, same parameters.
     """
 
     def __init__(
@@ -136,6 +160,7 @@ class VRWKV(nn.Module):
         image_size: tuple[int, int],
         impl: Impl,
         drop_path: float,
+        fused: bool,
     ) -> None:
         super().__init__()
         self.strides = (PATCH,)
@@ -146,8 +171,8 @@ class VRWKV(nn.Module):
         self.first_norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList()
         for layer in range(depth):
-            spatial = SpatialMix(width, layer, depth, key_norm, impl)
-            channel = ChannelMix(width, HIDDEN_RATE * width, layer, depth, key_norm, impl)
+            spatial = SpatialMix(width, layer, depth, key_norm, impl, fused)
+            channel = ChannelMix(width, HIDDEN_RATE * width, layer, depth, key_norm, impl, fused)
             rate = drop_path * layer / max(depth - 1, 1)
             self.blocks.append(
                 PreNormBlock(spatial, channel, width, rate)
@@ -215,27 +240,27 @@ SOURCE = "OpenGVLab/Vision-RWKV classification/mmcls_custom/models/backbones/vrw
 
 
 @backbone("vrwkv-t", paper="2403.02308", source=SOURCE)
-def vrwkv_t(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> VRWKV:
+def vrwkv_t(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> VRWKV:
     """VRWKV-T: 12 pre-norm blocks of 192 channels."""
-    return VRWKV(192, 12, None, False, image_size, impl, drop_path)
+    return VRWKV(192, 12, None, False, image_size, impl, drop_path, fused)
 
 
 @backbone("vrwkv-s", paper="2403.02308", source=SOURCE, classifier={"drop_path": 0.3})
-def vrwkv_s(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> VRWKV:
+def vrwkv_s(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> VRWKV:
     """VRWKV-S: 12 post-norm blocks of 384 channels."""
-    return VRWKV(384, 12, 1.0, False, image_size, impl, drop_path)
+    return VRWKV(384, 12, 1.0, False, image_size, impl, drop_path, fused)
 
 
 @backbone("vrwkv-b", paper="2403.02308", source=SOURCE, classifier={"drop_path": 0.5})
-def vrwkv_b(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> VRWKV:
+def vrwkv_b(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> VRWKV:
     """VRWKV-B: 12 post-norm blocks of 768 channels."""
-    return VRWKV(768, 12, 1e-5, False, image_size, impl, drop_path)
+    return VRWKV(768, 12, 1e-5, False, image_size, impl, drop_path, fused)
 
 
 @backbone("vrwkv-l", paper="2403.02308", source=SOURCE)
-def vrwkv_l(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0) -> VRWKV:
+def vrwkv_l(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> VRWKV:
     """VRWKV-L: 24 post-norm blocks of 1024 channels, with key norms."""
-    return VRWKV(1024, 24, 1e-5, True, image_size, impl, drop_path)
+    return VRWKV(1024, 24, 1e-5, True, image_size, impl, drop_path, fused)
 
 
 _OFFICIAL_NAMES = {

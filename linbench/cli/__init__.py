@@ -3,7 +3,7 @@
 import typer
 
 from linbench import __version__
-from linbench.cli import check, doctor, inspect, report, run
+from linbench.cli import check, doctor, inspect, predict, report, run
 
 app = typer.Typer(
     name="linbench",
@@ -15,6 +15,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.command("list")(inspect.list_)
 app.command("show")(inspect.show)

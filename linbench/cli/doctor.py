@@ -58,17 +58,13 @@ def examine() -> Iterator[Finding]:
     yield _numba()
     yield from (_package(name, why, how) for name, why, how in _PACKAGES)
     yield _compiler()
-    yield from (_vendor(name, function) for name, function in _VENDOR)
+    yield from _vendor()
 
 
 _PACKAGES = (
     ("triton", "GPU kernels", "pip install triton (Linux; part of torch's CUDA wheels)"),
     ("torchvision", "timm and the datasets need it", "install torch and torchvision from the same index"),
     ("timm", "backbones timm/<name>", "pip install timm, beside a torchvision that imports"),
-)
-_VENDOR = (
-    ("mamba_ssm", "mamba_ssm.ops.selective_scan_interface.selective_scan_fn"),
-    ("causal_conv1d", "causal_conv1d.causal_conv1d_fn"),
 )
 
 
@@ -131,11 +127,16 @@ def _compiler() -> Finding:
     )
 
 
-def _vendor(name: str, function: str) -> Finding:
-    module, _, leaf = function.rpartition(".")
-    try:
-        getattr(import_module(module), leaf)
-    except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Finding(name, "missing", f"optional, not here ({said})")
-    return Finding(name, "ok", f"{function} imports (linbench does not call it yet)")
+def _vendor() -> Iterator[Finding]:
+    """The packages behind impl='vendor', each called on a tiny input: an import alone proves nothing."""
+    import torch
+
+    from linbench.kernels.vendor import CAUSAL_CONV1D, SELECTIVE_SCAN, failing
+
+    cuda = torch.cuda.is_available()
+    remedy = "pip install --no-build-isolation 'linbench[vendor]' (builds with nvcc)" if cuda else ""
+    for package in (SELECTIVE_SCAN, CAUSAL_CONV1D):
+        if why := failing(package, torch.device("cuda" if cuda else "cpu")):
+            yield Finding(package.name, "missing", f"optional, for impl='vendor': it {why}", remedy)
+        else:
+            yield Finding(package.name, "ok", f"{package.function} gives our numbers, as impl='vendor'")

@@ -37,24 +37,30 @@ def list_(plugin: Plugin = None, as_json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A backbone; `linbench list` shows all.")],
     res: Annotated[str, typer.Option(help="One resolution: 1024 or 768x1024.")] = "1024",
+    results: Annotated[Path, typer.Option(help="Folder of records: what the preset best chose.")] = Path("results"),
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Show a backbone: maps, parameters, FLOPs, source."""
+    """Show a backbone.
+
+    Its maps, parameters, FLOPs and source, what `best` chose for it, and the segmenter that stands on it; of
+    hq-sam-b, -l and -h that segmenter and the backbone below it.
+    """
     import torch
 
     from linbench.backbones import backbone, build_backbone
+    from linbench.models.sam import HQ
     from linbench.suites.complexity import complexity
     from linbench.suites.resolutions import resolutions
 
     load_plugins(plugin or [], backbone)
     with refusing():
-        entry = backbone[name]
+        entry = backbone[HQ.get(name, name)]
         (size, *rest) = resolutions(res)
         if rest:
             raise ValueError(f"--res {res}: show takes one resolution")
         with torch.device("meta"):
-            model: Any = build_backbone(name, image_size=size).eval()  # type: ignore[attr-defined]
+            model: Any = build_backbone(HQ.get(name, name), image_size=size).eval()  # type: ignore[attr-defined]
             image = torch.empty(1, 3, *size)
             maps = model(image)
     found = complexity(model, image)
@@ -79,11 +85,37 @@ def show(
             for stride, m in zip(model.strides, maps, strict=True)
         ],
         "parts": parts,
+        "best": _best(entry.name, results),
+        "segmenter": _segmenter(name, size),
     }
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
     else:
         _print(facts)
+
+
+def _segmenter(name: str, size: tuple[int, int]) -> dict[str, Any]:
+    """What ``build_sam`` makes of the name: its decoder and the parameters of its parts, or why it makes nothing."""
+    import torch
+
+    from linbench.models.sam import build_sam
+
+    try:
+        with torch.device("meta"):
+            sam = build_sam(name, image_size=size)
+    except ValueError as error:
+        return {"name": name, "decoder": "", "none_because": str(error)}
+    parts = {"encoder": sam.encoder, "prompt encoder": sam.prompt, "mask decoder": sam.decoder}
+    counts = {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
+    return {"name": name, "decoder": sam.description, "parameters": counts, "total": sum(counts.values())}
+
+
+def _best(name: str, results: Path) -> list[str]:
+    """What the searches under ``results`` chose for the backbone, one line each."""
+    from linbench.records import Store
+    from linbench.reports.choices import best_of
+
+    return [best_of(r) for r in Store(results) if r.key.get("suite") == "search" and r.key.get("backbone") == name]
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -101,10 +133,26 @@ def _print(facts: dict[str, Any]) -> None:
         rows.append(("not counted", ", ".join(facts["flops_missing"])))
     typer.echo(tabulate(rows, headers=[facts["name"], ""], tablefmt="simple", disable_numparse=True))
     typer.echo()
+    for line in facts["best"]:
+        typer.echo(f"best: {line}")
     typer.echo(tabulate(facts["maps"], headers="keys"))
     typer.echo()
-    shares = [(part, f"{n:,}", f"{n / facts['parameters']:.1%}") for part, n in facts["parts"].items()]
-    typer.echo(tabulate(shares, headers=["part", "parameters", "share"], colalign=("left", "right", "right")))
+    typer.echo(_shares(facts["parts"]))
+    typer.echo()
+    segmenter = facts["segmenter"]
+    if not segmenter["decoder"]:
+        typer.echo(f"segmenter: none, {segmenter['none_because']}")
+        return
+    typer.echo(f"segmenter {segmenter['name']}: {segmenter['decoder']}; {segmenter['total']:,} parameters")
+    typer.echo(_shares(segmenter["parameters"]))
+
+
+def _shares(parts: dict[str, int]) -> str:
+    """A table of parts and their parameters."""
+    from tabulate import tabulate
+
+    rows = [(part, f"{n:,}", f"{n / sum(parts.values()):.1%}") for part, n in parts.items()]
+    return tabulate(rows, headers=["part", "parameters", "share"], colalign=("left", "right", "right"))
 
 
 def _summary(build: Any) -> str:

@@ -1,5 +1,6 @@
 """How the command line refuses: one sentence on standard error, exit code 2, no traceback."""
 
+import json
 import os
 import time
 import traceback
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -43,6 +44,20 @@ def choice(option: str, value: str, allowed: Sequence[str]) -> str:
 def split(text: str) -> list[str]:
     """The parts of a comma-separated list, blanks dropped."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def pairs(flag: str, texts: Sequence[str], example: str) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs; a value is read as JSON where it is that, and as text otherwise."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            refuse(f"{flag} {text}: write NAME=VALUE, as {example}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
 
 
 def load_plugins(files: Sequence[Path], *registries: Registry) -> None:

@@ -4,15 +4,18 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.refusal import choice, load_plugins, refuse, refusing, split
+from linbench.cli.progress import progress
+from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing, split
+from linbench.cli.searches import known, settle
 from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
     from linbench.suites import Cell
+    from linbench.suites.contract import Key
     from linbench.suites.rounds import Pace
 
 SMALL = "vit-t,vim-t,vmamba-t,vrwkv-t,rwkv-sam-t"
@@ -20,6 +23,7 @@ REDO = ("stale", "failed", "all")
 
 
 def run(
+    context: typer.Context,
     suite: Annotated[str, typer.Option(help="Suites, by comma.")] = "latency",
     res: Annotated[str, typer.Option(help="512..2048 doubles, 512..2048:256 steps, 768x1024, lists.")] = "512..2048",
     backbone: Annotated[str, typer.Option(help="Backbones, by comma; `linbench list` shows all.")] = SMALL,
@@ -27,14 +31,24 @@ def run(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, by comma.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Annotated[str | None, typer.Option(help="reference, fast or vendor, instead of the preset's.")] = None,
-    attention: Annotated[str | None, typer.Option(help="naive or sdpa, instead of the preset's.")] = None,
+    attention: Annotated[str | None, typer.Option(help="naive, sdpa or chunked, instead of the preset's.")] = None,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="torch.compile, instead of the preset's.")
     ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="Any setting, NAME=VALUE, as memory_format=channels_last; repeatable.")
+    ] = None,
     option: Annotated[list[str] | None, typer.Option(help="A backbone's own option, NAME=VALUE; repeatable.")] = None,
+    op: Annotated[str, typer.Option(help="Kernels: ops, by comma; default all.")] = "",
+    case: Annotated[str, typer.Option(help="Kernels: cases, by comma; *1024 is a pattern; default all.")] = "",
+    direction: Annotated[str, typer.Option(help="Kernels: forward, backward, or both.")] = "forward,backward",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per cell; 3 or more give an interval.")] = 3,
     cell_seconds: Annotated[float, typer.Option(min=0.0, help="Sampling budget of one round of a cell.")] = 20.0,
+    search_seconds: Annotated[
+        float, typer.Option(min=0.0, help="Time of one search for the preset best, once for each backbone and dtype.")
+    ] = 20.0,
+    energy: Annotated[bool, typer.Option("--energy", help="Measure joules per image too, 15 s a round.")] = False,
     timeout: Annotated[float, typer.Option(min=1.0, help="Longest life of one process, in seconds.")] = 900.0,
     seed: Annotated[int, typer.Option(help="Of the order of cells and of the weights.")] = 0,
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
@@ -49,6 +63,7 @@ def run(
     """
     from linbench.suites import Choices
     from linbench.suites import suite as suites
+    from linbench.suites.options import refuse_unused
     from linbench.suites.resolutions import resolutions
     from linbench.suites.rounds import Pace
 
@@ -60,14 +75,18 @@ def run(
     load_plugins(plugins, backbones, suites)
     given = {
         "impl": impl and choice("--impl", impl, ("reference", "fast", "vendor")),
-        "attention": attention and choice("--attention", attention, ("naive", "sdpa")),
+        "attention": attention and choice("--attention", attention, ("naive", "sdpa", "chunked")),
         "compile": compile_,
+        **pairs("--setting", setting or [], "memory_format=channels_last"),
     }
     for name in split(preset):
         choice("--preset", name, ("paper", "best"))
     for name in split(dtype):
         choice("--dtype", name, ("float32", "bfloat16", "float16"))
+    for name in split(direction):
+        choice("--direction", name, ("forward", "backward"))
     with refusing():
+        refuse_unused(_given_by_hand(context), {name: suites[name].build() for name in split(suite)})
         choices = Choices(
             backbones=tuple(dict.fromkeys(split(backbone))) or refuse("--backbone is empty"),
             resolutions=tuple(resolutions(res)),
@@ -76,15 +95,21 @@ def run(
             device=device,
             threads=threads,
             given=given,
-            options=_options(option or []),
+            options=pairs("--option", option or [], "position_embedding=true"),
+            energy=energy,
+            ops=tuple(split(op)),
+            cases=tuple(split(case)),
+            directions=tuple(split(direction)),
         )
         planned = [(name, cell) for name in split(suite) for cell in suites[name].build().cells(choices)]
     store = Store(results)
     pace = Pace(rounds=rounds, cell_seconds=cell_seconds, timeout_s=timeout, seed=seed)
     if dry_run:
-        _print_plan([cell for _, cell in planned], store, pace, redo, as_json)
+        _print_plan(known([cell for _, cell in planned], store, redo), store, pace, redo, as_json)
         return
     with _writing(store):
+        cells = settle([cell for _, cell in planned], store, pace, search_seconds, plugins, redo)
+        planned = list(zip((name for name, _ in planned), cells, strict=True))
         for name in split(suite):
             _measure(name, [cell for of, cell in planned if of == name], store, pace, plugins, redo)
     from linbench.cli.report import print_tables, write_files
@@ -96,18 +121,11 @@ def run(
         raise typer.Exit(1)
 
 
-def _options(texts: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` pairs; a value is read as JSON where it is that, and as text otherwise."""
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            refuse(f"--option {text}: write NAME=VALUE, as position_embedding=true")
-        try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError:
-            found[name] = value
-    return found
+def _given_by_hand(context: typer.Context) -> list[str]:
+    """The options on the command line, as they are written there, without their hyphens."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = (name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+    return [name.rstrip("_").replace("_", "-") for name in given]
 
 
 def lacking(cell: "Cell", record: Record | None, rounds: int, redo: str | None) -> tuple[int, str]:
@@ -127,17 +145,24 @@ def lacking(cell: "Cell", record: Record | None, rounds: int, redo: str | None) 
 def _print_plan(cells: "Sequence[Cell]", store: Store, pace: "Pace", redo: str | None, as_json: bool) -> None:
     rows = []
     for cell in cells:
-        missing, why = lacking(cell, store.get(cell.key), pace.rounds, redo)
-        rows.append({**cell.key, "rounds_to_measure": missing, "because": why, "path": str(store.path(cell.key))})
+        record = None if cell.pending else store.get(cell.key)
+        missing, why = lacking(cell, record, pace.rounds, redo)
+        unknown = dict.fromkeys((name for name, _ in cell.pending.axes), "searched") if cell.pending else {}
+        path = None if cell.pending else str(store.path(cell.key))
+        rows.append({**cell.key, **unknown, "rounds_to_measure": missing, "because": why, "path": path})
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     from tabulate import tabulate
 
-    shown = ("backbone", "height", "width", "dtype", "preset", "device_type", "attention", "threads")
-    table = [[row[name] for name in (*shown, "rounds_to_measure", "because")] for row in rows]
+    from linbench.suites.search import pending
+
+    shown = list(dict.fromkeys(part for cell in cells for part in (*_named_by(cell), *_CONDITIONS)))
+    table = [[_part(row, name) for name in (*shown, "rounds_to_measure", "because")] for row in rows]
     typer.echo(tabulate(table, headers=[*shown, "rounds", "because"]))
     seconds = sum(row["rounds_to_measure"] for row in rows) * pace.cell_seconds
+    for search in pending(cells):
+        typer.echo(f"search first: {search.name}, over {', '.join(name for name, _ in search.axes)}")
     typer.echo(f"{len(rows)} cells, about {seconds / 60:.0f} min of sampling and a few seconds of start per round")
 
 
@@ -176,7 +201,7 @@ def _measure(
     skipped = sum(n >= pace.rounds for n in done.values())
     if skipped:
         typer.echo(f"{skipped} of {len(cells)} cells already have a record", err=True)
-    with _progress(total) as advance:
+    with progress("rounds", total) as advance:
         for cell, outcome in sweep(suite, cells, done, pace, plugins):
             i = position[id(cell)]
             records[i] = record = merged(records[i], cell, outcome)
@@ -185,9 +210,24 @@ def _measure(
             done[i] += 1
 
 
+_CONDITIONS = ("device_type", "attention", "threads")  # shown in a plan beside what names a cell
+
+
+def _named_by(cell: "Cell") -> tuple[str, ...]:
+    from linbench.suites import suite as suites
+
+    named_by: tuple[str, ...] = suites[str(cell.key["suite"])].build().named_by
+    return named_by
+
+
+def _part(key: "Key", name: str) -> str:
+    """A part of a key as text: ``size`` is height and width; empty where there is no such part."""
+    size = {"size": f"{key['height']}x{key['width']}"} if "height" in key else {}
+    return str({**key, **size}.get(name, ""))
+
+
 def _name(cell: "Cell") -> str:
-    key = cell.key
-    return f"{key['backbone']} {key['height']}x{key['width']} {key['dtype']} {key['preset']}"
+    return " ".join(_part(cell.key, name) for name in _named_by(cell))
 
 
 def _line(cell: "Cell", record: Record) -> str:
@@ -199,31 +239,3 @@ def _line(cell: "Cell", record: Record) -> str:
     samples = last["samples_ms"]
     mark = "" if last["converged"] else ", not converged"
     return f"{_name(cell)}: {median(samples):.4g} ms (round {len(record.rounds)}, n = {len(samples)}{mark})"
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on a terminal, plain lines elsewhere; ``advance(line, rounds)`` after each round."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        count = 0
-
-        def plain(line: str, rounds: int) -> None:
-            nonlocal count
-            count += rounds
-            typer.echo(f"[{min(count, total)}/{total}] {line}", err=True)
-
-        yield plain
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("rounds", total=total)
-
-        def drawn(line: str, rounds: int) -> None:
-            progress.console.print(line, markup=False, highlight=False)
-            progress.advance(task, rounds)
-
-        yield drawn

@@ -5,30 +5,42 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from linbench.kernels.bi_wkv import bi_wkv
+from linbench.kernels.add_rms_norm import add_rms_norm
+from linbench.kernels.bi_wkv import bi_wkv, gated_bi_wkv
+from linbench.kernels.causal_conv_silu import causal_conv_silu
 from linbench.kernels.cross_scan import cross_merge, cross_scan
 from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.q_shift import q_shift
 from linbench.kernels.selective_scan import selective_scan
+from linbench.kernels.shift_mix import norm_shift_mix, shift_mix
 
 __all__ = [
     "Impl",
     "Unsupported",
+    "add_rms_norm",
     "bi_wkv",
+    "causal_conv_silu",
     "cross_merge",
     "cross_scan",
+    "gated_bi_wkv",
+    "norm_shift_mix",
     "q_shift",
     "selective_scan",
+    "shift_mix",
     "verifier",
 ]
 
 #: Where each registered operator is checked against its reference.
 _VERIFIED = {
+    "linbench::add_rms_norm": "linbench.kernels.add_rms_norm.verify",
     "linbench::bi_wkv": "linbench.kernels.bi_wkv.verify",
+    "linbench::causal_conv_silu": "linbench.kernels.causal_conv_silu.verify",
     "linbench::cross_merge": "linbench.kernels.cross_scan.verify",
     "linbench::cross_scan": "linbench.kernels.cross_scan.verify",
+    "linbench::gated_bi_wkv": "linbench.kernels.bi_wkv.verify",
     "linbench::q_shift": "linbench.kernels.q_shift.verify",
     "linbench::selective_scan": "linbench.kernels.selective_scan.verify",
+    "linbench::shift_mix": "linbench.kernels.shift_mix.verify",
 }
 
 

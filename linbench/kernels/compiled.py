@@ -2,13 +2,17 @@
 
 numba keeps a function's machine code by the time stamp of the one file that the function stands in, and would go on
 using it after a change in a file that it imports. Here the folder bears a hash of all kernel sources. It lies in the
-user's cache, so an installed package that cannot be written is no obstacle.
+user's cache, so an installed package that cannot be written is no obstacle; where the cache cannot be written
+either, each process has a folder of its own and compiles anew, which its records show as ``kernel_compile_s``.
 """
 
+import atexit
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,8 +46,18 @@ def folder() -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench" / "kernels"
     mine = root / digest.hexdigest()[:16]
     if not mine.exists():
-        mine.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            mine.mkdir(parents=True)
+        if not os.access(mine, os.W_OK):
+            return _folder_of_this_process()
         others = sorted((p for p in root.iterdir() if p != mine), key=lambda p: p.stat().st_mtime, reverse=True)
         for old in others[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
     return mine
+
+
+def _folder_of_this_process() -> Path:
+    """A new folder that nobody else can write, removed at exit: numba's files are trusted code."""
+    own = Path(tempfile.mkdtemp(prefix="linbench-kernels-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own

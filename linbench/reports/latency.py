@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import Record, slug
-from linbench.reports import latency_table
+from linbench.reports import energy_table, latency_table
 from linbench.reports.rows import comparisons, conditions, rows, visible
 from linbench.reports.table import Table, frame_to_csv, to_markdown
 
@@ -18,11 +18,9 @@ SHORT = ("device", "dtype", "preset", "impl", "threads")
 def tables(
     records: Iterable[Record], code_hashes: Mapping[str, str] | None = None, reference: str | None = None
 ) -> list[Table]:
-    """The latency table of each comparison, and after it what was paid before the first sample."""
+    """The latency table of each comparison, and after it what was paid before the first sample, and the energy."""
     groups = comparisons(rows(records, code_hashes))
-    return [
-        table for group in groups for table in (latency_table.build(group, reference), latency_table.phases(group))
-    ]
+    return [table for group in groups for table in (latency_table.build(group, reference), *_further(group))]
 
 
 def as_json(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -55,11 +53,16 @@ def write(
         if drawn is not None:
             pictures += save(drawn, folder / f"{name}.svg")
             parts.append(f"![Latency against resolution]({name}.svg)\n")
-        parts.append(to_markdown(latency_table.phases(group), level=3))
+        parts += [to_markdown(table, level=3) for table in _further(group)]
     texts = {folder / "latency.md": "\n".join(parts), folder / "latency.csv": frame_to_csv(visible(frame))}
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8", newline="\n")
     return [*texts, *pictures]
+
+
+def _further(group: pd.DataFrame) -> list[Table]:
+    """What stands below a comparison's latencies: what was paid before the first sample, and the energy."""
+    return [latency_table.phases(group), *filter(None, [energy_table.build(group)])]
 
 
 def _names(groups: list[pd.DataFrame]) -> list[str]:

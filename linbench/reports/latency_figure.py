@@ -61,7 +61,7 @@ def figure(rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = N
     """The figure of one comparison's rows."""
     if not (rows["status"] == "ok").any():
         return None
-    with _style():
+    with style():
         result = Figure(figsize=INCHES, layout="constrained")
         axes = result.add_subplot()
         axes.set(xscale="log", yscale="log")
@@ -80,13 +80,13 @@ def figure(rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = N
 
 def save(drawn: Figure, path: Path) -> list[Path]:
     """Write ``path`` as .png and as .svg, the same bytes for the same figure."""
-    with _style():
+    with style():
         drawn.savefig(path.with_suffix(".png"), dpi=DPI, metadata={"Software": None})
         drawn.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
     return [path.with_suffix(".png"), path.with_suffix(".svg")]
 
 
-def _style() -> Any:
+def style() -> Any:
     return matplotlib.style.context(["default", STYLE])
 
 
@@ -107,11 +107,11 @@ def _line(axes: Any, mine: pd.DataFrame, look: Look, text: str) -> None:
 
 def _legend(label: str, mine: pd.DataFrame, found: Crossover | None) -> str:
     fitted = exponent(mine)
-    lines = [_text(label, 28)]
+    lines = [drawn_text(label, 28)]
     if fitted is not None:
         lines.append(f"p = {exponent_text(fitted)}")
     if found is not None and math.isfinite(found.px):
-        lines.append(f"{found.becomes} than {_text(found.reference, 20)} from {found.px:.0f}²")
+        lines.append(f"{found.becomes} than {drawn_text(found.reference, 20)} from {found.px:.0f}²")
     return "\n".join(lines)
 
 
@@ -152,7 +152,7 @@ def _failures(axes: Any, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
 
 def _failure(mine: pd.DataFrame) -> str:
     """A model's failed cells in words; the resolutions only where they failed in different ways."""
-    label, kinds = _text(mine["label"].iloc[0], 28), mine["status"].unique()
+    label, kinds = drawn_text(mine["label"].iloc[0], 28), mine["status"].unique()
     if len(kinds) == 1:
         return f"{label}: {kinds[0]}"
     return f"{label}: " + ", ".join(f"{kind} {' '.join(mine.loc[mine['status'] == kind, 'size'])}" for kind in kinds)
@@ -194,8 +194,8 @@ def _y_axis(axes: Any, rows: pd.DataFrame) -> None:
 def _words(axes: Any, rows: pd.DataFrame) -> None:
     batch = rows["batch"].iloc[0] if "batch" in rows else "?"
     torch = ", ".join(sorted({str(version) for version in rows["torch"] if version})) or "unknown"
-    lines = textwrap.wrap(_text(title(rows), 140), 72)
-    axes.set_title("\n".join([*lines, f"batch {_text(str(batch), 12)}, torch {_text(torch, 60)}"]))
+    lines = textwrap.wrap(drawn_text(title(rows), 140), 72)
+    axes.set_title("\n".join([*lines, f"batch {drawn_text(str(batch), 12)}, torch {drawn_text(torch, 60)}"]))
     axes.set_ylabel("latency, ms")
     oblong = " (height × width)" if any("×" in size for size in rows["size"]) else ""
     few = (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any()
@@ -206,6 +206,6 @@ def _words(axes: Any, rows: pd.DataFrame) -> None:
     axes.figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelspacing=0.9, handlelength=2.4)
 
 
-def _text(text: str, longest: int) -> str:
+def drawn_text(text: str, longest: int) -> str:
     """Text from a record, harmless and without formulas."""
     return clip(plain(text), longest).replace("$", r"\$")

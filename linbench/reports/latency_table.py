@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from linbench.reports import choices
 from linbench.reports.crossover import Crossover, crossover, reference_of
 from linbench.reports.rows import conditions, significant
 from linbench.reports.scaling import Exponent, exponent
@@ -14,6 +15,7 @@ from linbench.reports.table import MISSING, Table, clip
 NOT_CONVERGED = "~"
 STALE = "†"
 DISTURBED = "‡"
+THROTTLED = "§"
 MOST_BY_OTHERS = 0.1  # of all cores: what other processes may take before a cell is marked
 ONE_PROCESS = "¹"
 MOST_REASONS = 12
@@ -51,27 +53,38 @@ def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
         *("params\nM", f"GFLOP\n{largest}", f"peak MiB\n{largest}"),
         *("exponent\nof tokens", "last\ndoubling", "crossover\nwith ViT, px"),
     )
-    notes = [*_conditions(rows), *_marks(rows), *_scaling(exponents), *_crossings(rows, crossings, reference)]
+    notes = [
+        *_conditions(rows),
+        *choices.notes(rows),
+        *_rounding(rows),
+        *marks(rows),
+        *_scaling(exponents),
+        *_crossings(rows, crossings, reference),
+    ]
     return Table(title(rows), columns, tuple(lines), (*notes, *_missing_operators(rows), *_reasons(rows)))
 
 
 def phases(rows: pd.DataFrame) -> Table:
     """What is paid once for each process, at the largest resolution that worked; never part of a latency."""
     lines = []
+    compiled = bool(rows["compile_s"].notna().any())
     for label, group in rows.groupby("label", sort=False):
         done = group[(group["status"] == "ok")]
         last = done.iloc[-1] if len(done) else None
-        seconds = ("load_s", "first_forward_s", "kernel_compile_s")
+        seconds = [*("load_s", "first_forward_s", "kernel_compile_s"), *(["compile_s"] if compiled else [])]
         cells = [MISSING if last is None else _number(pd.Series([last[name]]).dropna()) for name in seconds]
         lines.append((str(label), MISSING if last is None else str(last["size"]), *cells))
-    columns = ("backbone", "at", "load\ns", "first forward\ns", "kernel compile\ns")
-    notes = ("Paid once for each process and in no latency above; medians over the rounds.",)
-    return Table(f"Before the first sample: {_subject(rows)}", columns, tuple(lines), notes)
+    columns = ["backbone", "at", "load\ns", "first forward\ns", "kernel compile\ns"]
+    notes = ["Paid once for each process and in no latency above; medians over the rounds."]
+    if compiled:
+        columns.append("compile, capture\ns")
+        notes.append("compile, capture: torch.compile and a CUDA graph, which are not in the first forward.")
+    return Table(f"Before the first sample: {subject(rows)}", tuple(columns), tuple(lines), tuple(notes))
 
 
 def title(rows: pd.DataFrame) -> str:
     """What the rows of one comparison are."""
-    return f"Latency: {_subject(rows)}"
+    return f"Latency: {subject(rows)}"
 
 
 def latency(row: pd.Series | None) -> str:
@@ -85,7 +98,8 @@ def latency(row: pd.Series | None) -> str:
     if row["interval"] != "none":
         half = max(row["high_ms"] - row["median_ms"], row["median_ms"] - row["low_ms"]) / row["median_ms"] * 100
         text += f" ±{_percent(half)}"
-    return text + _few(row["interval"]) + (DISTURBED if row["others_share"] > MOST_BY_OTHERS else "") + stale
+    disturbed = DISTURBED if row["others_share"] > MOST_BY_OTHERS else ""
+    return text + _few(row["interval"]) + disturbed + (THROTTLED if row["throttled"] else "") + stale
 
 
 def exponent_text(found: Exponent | None) -> str:
@@ -106,7 +120,8 @@ def _few(interval: str) -> str:
     return "" if interval == "rounds" else ONE_PROCESS
 
 
-def _subject(rows: pd.DataFrame) -> str:
+def subject(rows: pd.DataFrame) -> str:
+    """Device, preset, dtype and threads of one comparison."""
     key = conditions(rows)
     threads = f"{key['threads']} threads" if "threads" in key and key.get("device_type") == "cpu" else ""
     parts = [key.get("device", "unknown device"), key.get("preset", ""), key.get("dtype", ""), threads]
@@ -122,14 +137,14 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
     named = [f"{name} {value}" for name, value in key.items() if name not in ("suite", "device", "device_type")]
     measured = rows[rows["status"] == "ok"]
     notes = [
-        f"{key.get('device', 'unknown device')}; torch {_counted(rows['torch'])}; attention "
-        f"{_counted(rows.loc[rows['attention'] != 'none', 'attention'])}; commit {_commits(rows)}.",
+        f"{key.get('device', 'unknown device')}; torch {counted(rows['torch'])}; attention "
+        f"{counted(rows.loc[rows['attention'] != 'none', 'attention'])}; commit {commits(rows)}.",
         f"{', '.join(named)}.",
     ]
     if any("×" in size for size in rows["size"]):
         notes.append("A resolution is height × width.")
     if len(measured):
-        kinds = "; peak memory: " + _counted(measured.loc[measured["peak_kind"] != "", "peak_kind"])
+        kinds = "; peak memory: " + counted(measured.loc[measured["peak_kind"] != "", "peak_kind"])
         notes.append(
             f"Median over the rounds (fresh processes) of each round's median; {_range(measured['rounds'])} rounds, "
             f"{_range(measured['n'])} samples a cell{kinds}. One multiply-add is 2 FLOP."
@@ -137,7 +152,7 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _marks(rows: pd.DataFrame) -> list[str]:
+def marks(rows: pd.DataFrame) -> list[str]:
     measured = rows[rows["status"] == "ok"]
     notes = []
     if (measured["interval"] == "rounds").any():
@@ -159,9 +174,21 @@ def _marks(rows: pd.DataFrame) -> list[str]:
     if (measured["others_share"] > MOST_BY_OTHERS).any():
         most = measured["others_share"].max() * 100
         notes.append(f"{DISTURBED} disturbed: other processes took up to {_percent(most)} of the machine's cores.")
+    if (measured["throttled"] != "").any():
+        reasons = counted(measured.loc[measured["throttled"] != "", "throttled"])
+        notes.append(f"{THROTTLED} throttled, also when the round was repeated: {reasons}.")
     if rows["stale"].any():
         notes.append(f"{STALE} stale: measured by other code than the present.")
     return notes
+
+
+def _rounding(rows: pd.DataFrame) -> list[str]:
+    """What the dtype costs in accuracy: the worst of each model's sizes."""
+    worst = rows.groupby("label", sort=False)["dtype_error"].max().dropna()
+    if worst.empty:
+        return []
+    each = ", ".join(f"{label} {error:.1e}" for label, error in worst.items())
+    return [f"Off the same model in float32 by max|diff| / max|float32| over all maps, at most: {each}."]
 
 
 def _optimism(rounds: int) -> list[str]:
@@ -248,7 +275,7 @@ def _range(values: pd.Series) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _counted(values: Iterable[object]) -> str:
+def counted(values: Iterable[object]) -> str:
     """The distinct values; where there are several, with how many rows have each."""
     counts = pd.Series([str(value) for value in values]).value_counts(sort=False)
     if len(counts) <= 1:
@@ -256,6 +283,6 @@ def _counted(values: Iterable[object]) -> str:
     return ", ".join(f"{value} ({count} cells)" for value, count in counts.items())
 
 
-def _commits(rows: pd.DataFrame) -> str:
+def commits(rows: pd.DataFrame) -> str:
     dirty = rows["git_dirty"].map({True: " with changes", False: ""})
-    return _counted(rows["git_commit"].str.slice(0, 9).replace("", "unknown") + dirty)
+    return counted(rows["git_commit"].str.slice(0, 9).replace("", "unknown") + dirty)

@@ -1,7 +1,8 @@
 """Latency records as a table with one row each, and what belongs side by side.
 
-Two rows may be compared where all of their key agrees but the backbone, its options, its attention and the
-resolution. Such a group is one comparison; devices, presets and dtypes never mix.
+Two rows may be compared where all of their key agrees but the backbone, its options, what only some backbones have
+(attention, its backend, fused chains) and the resolution. In the preset ``best`` each backbone also has its own
+settings, those that its search kept. Such a group is one comparison; devices, presets and dtypes never mix.
 """
 
 import json
@@ -13,14 +14,16 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
+from linbench.reports.choices import sentence
 from linbench.reports.statistics import summarise
 
 SUITE = "latency"
-VARIES = ("backbone", "options", "height", "width", "attention")
+VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused")
+SEARCHED = ("allocator", "compile", "cuda_graph", "matmul", "memory_format")  # vary too, where the preset is `best`
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
-HIDDEN = ("draws", "comparison")  # needed to compute, of no use in a file
+HIDDEN = ("draws", "comparison", "search")  # needed to compute, of no use in a file
 
 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -30,7 +33,7 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
     Raises BadRecord where a key lacks a backbone, a height or a width.
     """
-    kept = {_hash(record): record for record in records if record.key.get("suite") == SUITE}
+    kept = _latest({_hash(record): record for record in records if record.key.get("suite") == SUITE})
     frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in kept.items()])
     if frame.empty:
         return frame
@@ -75,9 +78,32 @@ def _hash(record: Record) -> str:
         raise BadRecord(f"key: {key['backbone']:.80} holds a number that is none: {error}") from error
 
 
+def _latest(records: Mapping[str, Record]) -> dict[str, Record]:
+    """The records but those ``best`` ones whose cell has one of a later search: it stands in their place."""
+    searched: dict[str, tuple[str, str]] = {}
+    for digest, record in records.items():
+        if record.search:
+            found = (str(record.search.get("started", "")), digest)
+            cell = _comparison(record.key) + _cell(record)
+            searched[cell] = max(found, searched.get(cell, found))
+    newest = {digest for _, digest in searched.values()}
+    return {digest: record for digest, record in records.items() if not record.search or digest in newest}
+
+
+def _cell(record: Record) -> str:
+    own = ("backbone", "options", "height", "width")
+    return json.dumps({name: record.key.get(name) for name in own}, sort_keys=True)
+
+
+def _comparison(key: Mapping[str, Any]) -> str:
+    """What all rows of one comparison share, as text."""
+    varies = (*VARIES, *SEARCHED) if key.get("preset") == "best" else VARIES
+    return json.dumps({k: v for k, v in key.items() if k not in varies}, sort_keys=True)
+
+
 def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[str, Any]:
     key, status, reason = dict(record.key), record.status, record.reason
-    samples = [_samples(entry) for entry in record.rounds]
+    samples = [timings(entry) for entry in record.rounds]
     if status is Status.OK and (not samples or None in samples):
         status, reason = Status.FAILED, "the record says ok, but a round of it has no samples that are times"
     backbone, height, width = key["backbone"], key["height"], key["width"]
@@ -91,20 +117,22 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "status": status.value,
         "reason": reason,
         "stale": present is not None and present != record.code_hash,
-        **_times([part for part in samples if part] if status is Status.OK else [], int(digest[:16], 16)),
+        **times([part for part in samples if part] if status is Status.OK else [], int(digest[:16], 16)),
         "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
-        **_phases(record.rounds),
+        **phases(record.rounds),
         **_metrics(record.metrics),
         "torch": str(record.environment.get("torch", "")),
         "git_commit": str(record.environment.get("git_commit", "")),
         "git_dirty": bool(record.environment.get("git_dirty", False)),
         "code_hash": record.code_hash,
         "key_hash": digest,
-        "comparison": json.dumps({k: v for k, v in key.items() if k not in VARIES}, sort_keys=True),
+        "comparison": _comparison(key),
+        "search": dict(record.search),
+        "chosen": sentence(record.search) if record.search else "",
     }
 
 
-def _times(samples: list[list[float]], salt: int) -> dict[str, Any]:
+def times(samples: list[list[float]], salt: int) -> dict[str, Any]:
     """The columns that one cell's timings fill; empty ones where there is none."""
     found = summarise(samples, salt) if samples else None
     return {
@@ -122,20 +150,32 @@ def _times(samples: list[list[float]], salt: int) -> dict[str, Any]:
     }
 
 
-def _phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Medians over the rounds of what happens once in each process, and the peaks of memory."""
     memory = [part if isinstance(part := entry.get("peak_memory"), dict) else {} for entry in entries]
     kind = "allocated" if any("allocated_bytes" in part for part in memory) else "rss"
     errors = [part if isinstance(part := entry.get("kernel_errors"), dict) else {} for entry in entries]
     return {
-        **{name: _median(entries, name) for name in ("load_s", "first_forward_s", "kernel_compile_s")},
+        **{name: _median(entries, name) for name in ("load_s", "first_forward_s", "kernel_compile_s", "compile_s")},
         "peak_mib": _largest([_above_empty(part, f"{kind}_bytes") for part in memory]) / MIB,
         "peak_kind": PEAKS[kind] if any(f"{kind}_bytes" in part for part in memory) else "",
         "reserved_mib": _largest([part.get("reserved_bytes") for part in memory]) / MIB,
         "kernel_error": _largest([value for part in errors for value in part.values()]),
+        "dtype_error": _largest([entry.get("dtype_error") for entry in entries]),
+        **_energy([part if isinstance(part := entry.get("energy"), dict) else {} for entry in entries]),
+        "throttled": ", ".join(dict.fromkeys(str(word) for entry in entries for word in _words(entry))),
         "others_share": _largest([entry.get("others_share") for entry in entries]),
         "cpu_share": -_largest([-_number(entry.get("cpu_share")) for entry in entries]),
     }
+
+
+def _energy(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: _median(entries, name) for name in ("joules_per_image", "idle_share")}
+
+
+def _words(entry: Mapping[str, Any]) -> list[Any]:
+    """What throttled a round's device, where anything did."""
+    return found if isinstance(found := entry.get("throttled"), list) else []
 
 
 def _above_empty(memory: Mapping[str, Any], name: str) -> float:
@@ -167,6 +207,7 @@ def significant(value: float) -> str:
 def _labels(frame: pd.DataFrame) -> list[str]:
     """The backbone's name, with its attention where one comparison has several, and with its options."""
     several = frame.groupby(["comparison", "backbone"])["attention"].transform("nunique") > 1
+    several &= frame["preset"] != "best" if "preset" in frame else True  # there it is the search's, and in the notes
     labels = []
     for backbone, attention, options, tell in zip(
         frame["backbone"], frame["attention"], frame["options"], several, strict=True
@@ -176,7 +217,7 @@ def _labels(frame: pd.DataFrame) -> list[str]:
     return labels
 
 
-def _samples(entry: Mapping[str, Any]) -> list[float] | None:
+def timings(entry: Mapping[str, Any]) -> list[float] | None:
     """A round's milliseconds; None where there are none, or where one is no positive number."""
     found = entry.get("samples_ms")
     if not isinstance(found, list | tuple) or not found:

@@ -10,11 +10,12 @@ place and says so in ``interval``.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from linbench.order_statistics import median_rank
 
 Interval = Literal["rounds", "samples", "none"]
 Draws = NDArray[np.float64]
@@ -125,19 +126,3 @@ def _interval(rounds: Sequence[Draws], draws: Draws) -> tuple[float, float, Inte
     low = min(float(samples[rank - 1]) for samples, rank in zip(rounds, ranks, strict=True))
     high = max(float(samples[-rank]) for samples, rank in zip(rounds, ranks, strict=True))
     return low, high, "samples"
-
-
-@lru_cache(maxsize=1024)
-def median_rank(n: int) -> int:
-    """The k for which the k-th smallest and the k-th largest of n samples hold the median with 95 % or more.
-
-    Exact, from the binomial distribution; 0 where not even the extremes suffice (n below 6).
-    """
-    limit = 2**n // 40  # 2.5 % of all outcomes
-    term = below = 1
-    rank = 0
-    while below <= limit:
-        rank += 1
-        term = term * (n - rank + 1) // rank
-        below += term
-    return rank

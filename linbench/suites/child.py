@@ -1,6 +1,7 @@
 """The fresh process of one round: ``python -m linbench.suites.child`` reads a request and prints its outcome.
 
-Request (JSON on standard input): ``suite``, ``key``, ``seconds``, ``seed``, ``plugins``, ``parent`` (process id).
+Request (JSON on standard input): ``suite``, ``call`` (``measure`` or ``trial``), ``key``, ``seconds``, ``seed``,
+``plugins``, ``parent`` (process id).
 Outcome: one line of JSON on standard output; whatever else prints goes to standard error, the round's log.
 """
 
@@ -30,14 +31,18 @@ def _outcome(request: dict[str, object]) -> dict[str, object]:
     from linbench.records import Status
     from linbench.registry import load_plugin
     from linbench.suites import suite
-    from linbench.suites.contract import Outcome
+    from linbench.suites.contract import Outcome, Suite
     from linbench.suites.latency import is_out_of_memory
 
     try:
         for plugin in request["plugins"]:  # type: ignore[attr-defined]
             load_plugin(Path(plugin))
-        measure = suite[str(request["suite"])].build().measure
-        outcome: Outcome = measure(request["key"], request["seconds"], request["seed"])
+        built: Suite = suite[str(request["suite"])].build()
+        calls = {"measure": built.measure, "trial": built.trial}
+        measure = calls[str(request["call"])]
+        if measure is None:
+            raise ValueError(f"the suite {request['suite']} has no {request['call']}")
+        outcome = measure(request["key"], request["seconds"], request["seed"])  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 - a backbone may raise anything; it becomes the outcome
         traceback.print_exc()
         status = Status.OOM if is_out_of_memory(error) else Status.FAILED

@@ -6,11 +6,11 @@ counted nor of those kinds is missing: it lowers the coverage and is named.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -25,8 +25,25 @@ _FREE = """
     new_empty new_empty_strided new_full new_ones new_zeros ones ones_like promote_types reflection_pad2d repeat
     repeat_interleave rms_norm roll rot90 scatter stack std sum upsample_bicubic2d upsample_bilinear2d
     upsample_nearest2d var var_mean zero_ zeros zeros_like
+    _adaptive_avg_pool2d_backward _log_softmax_backward_data _softmax_backward_data avg_pool2d_backward
+    max_pool2d_with_indices_backward native_batch_norm_backward native_dropout_backward
+    native_group_norm_backward native_layer_norm_backward select_backward slice_backward
+    upsample_bicubic2d_backward upsample_bilinear2d_backward upsample_nearest2d_backward
 """
 FREE = frozenset(_FREE.split())
+
+
+def _convolution_backward(
+    gy: Tensor, x: Tensor, weight: Tensor, bias: object, stride: object, padding: object, dilation: object,
+    transposed: bool, output_padding: object, groups: int, mask: Sequence[bool], **_: object,
+) -> int:  # fmt: skip
+    """The gradients of x and of the weight each cost a forward; torch's formula takes all groups for each one."""
+    forward = 2 * (x if transposed else gy).numel() * weight[0].numel()
+    return forward * sum(mask[:2])
+
+
+#: Formulas that stand in place of torch's own.
+CORRECTED = {torch.ops.aten.convolution_backward: _convolution_backward}
 
 
 class _Count(TorchDispatchMode):
@@ -39,7 +56,7 @@ class _Count(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
+        formula = CORRECTED.get(func._overloadpacket) or flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=out)
             self.covered += 1
@@ -49,6 +66,16 @@ class _Count(TorchDispatchMode):
             self.missing[str(func._overloadpacket)] += 1
         return out
 
+    def result(self) -> Mapping[str, Any]:
+        """The count as a metric."""
+        called = self.covered + sum(self.missing.values())
+        return {
+            "value": self.flops,
+            "unit": "FLOP",
+            "coverage": self.covered / max(called, 1),
+            "missing": sorted(self.missing),
+        }
+
 
 def _is_free(func: Any) -> bool:
     if func.is_view or torch.Tag.pointwise in func.tags:
@@ -56,18 +83,22 @@ def _is_free(func: Any) -> bool:
     return func.namespace in ("aten", "prim") and func._overloadpacket._qualified_op_name.split("::")[1] in FREE
 
 
-def complexity(model: nn.Module, image: torch.Tensor) -> Mapping[str, Mapping[str, Any]]:
+def complexity(model: nn.Module, image: Tensor) -> Mapping[str, Mapping[str, Any]]:
     """Parameters, and FLOPs of one forward on ``image`` with their coverage; both may be on ``meta``."""
     count = _Count()
     with torch.no_grad(), count:
         model(image)
-    called = count.covered + sum(count.missing.values())
     return {
         "parameters": {"value": sum(p.numel() for p in model.parameters()), "unit": "1"},
-        "flops": {
-            "value": count.flops,
-            "unit": "FLOP",
-            "coverage": count.covered / max(called, 1),
-            "missing": sorted(count.missing),
-        },
+        "flops": count.result(),
     }
+
+
+def backward_flops(model: nn.Module, image: Tensor) -> Mapping[str, Any]:
+    """FLOPs of one backward, from the sum of all maps to all parameters, with their coverage; on ``meta`` too."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    with torch.enable_grad():
+        total = torch.stack([feature.sum() for feature in model(image)]).sum()
+        with _Count() as count:
+            torch.autograd.grad(total, parameters, allow_unused=True)
+    return count.result()

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linbench.records import Status
 from linbench.registry import Registry
+from linbench.suites.options import BACKBONES
 from linbench.suites.resolutions import Size
+
+if TYPE_CHECKING:
+    from linbench.suites.search import Search
 
 #: All suites by name. ``@suite("latency", version=1)`` adds a factory that returns a ``Suite``. Raise the version
 #: when numbers stop being comparable: it is part of every key.
@@ -22,6 +26,8 @@ class Choices:
 
     given: Settings given by hand (``impl``, ``attention``, ``compile``), None where they were not.
     options: Options of each backbone that has them, as ``{"position_embedding": True}``.
+    energy: Whether the energy of one image is measured too.
+    ops, cases, directions: Of the suite over kernels; empty for what it takes by default.
     """
 
     backbones: tuple[str, ...]
@@ -32,6 +38,10 @@ class Choices:
     threads: int | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    energy: bool = False
+    ops: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    directions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,16 @@ class Cell:
 
     code_hash: Of what is behind its number.  modules: What that is, as ``provenance.code_hash`` takes it.
     variables: Environment of the process that measures it.
+    pending: The search that its settings wait for; its key holds those that the search starts from.
+    search: How its settings were found, for its record.
     """
 
     key: Key
     code_hash: str
     modules: Mapping[str, Any]
     variables: Mapping[str, str] = field(default_factory=dict)
+    pending: "Search | None" = None
+    search: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,13 @@ class Suite:
     """cells: Plans, without measuring; raises ValueError that teaches.
 
     measure: Runs in a fresh process: ``(key, seconds, seed) -> Outcome``.
+    trial: Likewise, for one candidate of a search; of suites whose cells have any.
+    takes: The options of ``linbench run`` that choose its cells; another one that does is refused.
+    named_by: The parts of a key that tell a person which cell it is; ``size`` is height and width.
     """
 
     cells: Callable[[Choices], list[Cell]]
     measure: Callable[[Key, float, int], Outcome]
+    trial: Callable[[Key, float, int], Outcome] | None = None
+    takes: frozenset[str] = BACKBONES
+    named_by: tuple[str, ...] = ("backbone", "size", "dtype", "preset")

@@ -5,12 +5,21 @@ the round says so by holding none of this.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pynvml
 import torch
+
+#: NVML's bits of what holds clocks below what the work asks for; idleness and clocks set by a person are none.
+THROTTLING = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
 
 
 @contextmanager
@@ -43,6 +52,14 @@ def state(device: torch.device) -> dict[str, Any]:
         }
 
 
+def throttled(*states: Mapping[str, Any]) -> list[str]:
+    """What throttled the GPU in any of these states, in words; none where nothing is known."""
+    bits = 0
+    for each in states:
+        bits |= each.get("throttle_reasons", 0)
+    return [word for bit, word in THROTTLING.items() if bits & bit]
+
+
 def others(device: torch.device) -> list[int]:
     """Processes other than this one that hold a compute context on the GPU."""
     with _handle(device) as gpu:
@@ -50,3 +67,20 @@ def others(device: torch.device) -> list[int]:
             return []
         running = pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)
         return sorted(process.pid for process in running if process.pid != os.getpid())
+
+
+def joules(device: torch.device) -> Callable[[], float] | None:
+    """A reader of the GPU's energy counter, in J since its driver was loaded; None where it has none."""
+
+    def read() -> float:
+        with _handle(device) as gpu:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
+
+    with _handle(device) as gpu:
+        if gpu is None:
+            return None
+        try:
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
+        except pynvml.NVMLError:
+            return None
+    return read

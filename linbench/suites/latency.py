@@ -13,35 +13,48 @@ from typing import Any
 
 import torch
 from numba.core import event
-from torch import Tensor, nn
+from torch import Tensor
 
 from linbench.backbones import backbone, build_backbone
 from linbench.environment import cores, cpu_name, environment
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Unsupported
 from linbench.kernels.threads import engine
 from linbench.provenance import code_hash
 from linbench.records import Status
-from linbench.suites import gpu
+from linbench.suites import gpu, search
 from linbench.suites.complexity import complexity
 from linbench.suites.contract import Cell, Choices, Key, Outcome, Suite, suite
+from linbench.suites.dtype_error import dtype_error
+from linbench.suites.energy import counter, energy
+from linbench.suites.forward import DTYPES, Forward, build, eager, pin, prepared, timer, wait
 from linbench.suites.gate import gate
 from linbench.suites.load import shares
 from linbench.suites.memory import peak, resident_bytes
 from linbench.suites.sampling import sample
 from linbench.suites.settings import Preset, Settings, settings
+from linbench.suites.trial import trial
 
-VERSION = 1
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+VERSION = 2
 #: What measures; a change in one of them makes records stale.
-CODE = tuple(
-    f"linbench.suites.{name}" for name in ("latency", "sampling", "gate", "memory", "load", "gpu", "settings")
+CODE = (
+    *(
+        f"linbench.suites.{name}"
+        for name in (
+            *("latency", "forward", "sampling", "gate", "memory"),
+            *("load", "gpu", "settings", "energy", "dtype_error"),
+        )
+    ),
+    "linbench.order_statistics",
 )
+MODES = {False: "latency", True: "latency and energy"}
+OWN_FLAGS = {"attention": "--attention", "impl": "--impl", "image_size": "--res", "fused": "--setting fused"}
+LOAD_MS = 50.0  # forwards queued on a GPU while its state is read
 
 
 @suite("latency", version=VERSION)
 def latency() -> Suite:
     """Latency of the backbone alone against resolution."""
-    return Suite(cells=cells, measure=measure)
+    return Suite(cells=cells, measure=measure, trial=trial)
 
 
 def cells(choices: Choices) -> list[Cell]:
@@ -53,21 +66,21 @@ def cells(choices: Choices) -> list[Cell]:
         _refuse_sizes(name, entry.facts.get("multiple_of", 1), choices)
         if name not in set(backbone):
             _refuse_member(name)
-        unknown = [option for option in choices.options if option not in entry.options]
-        if unknown:
-            raise ValueError(
-                f"--option {unknown[0]}: {name} has none of that name; it has {', '.join(entry.options)}"
-            )
+        _refuse_options(name, entry.options, choices)
+        modules = {"suite": CODE, "backbone": entry.source}
+        hashed = code_hash(CODE, entry.source)
         for preset in choices.presets:
-            chosen = settings(Preset(preset), device.type, **choices.given)
             for dtype in choices.dtypes:
-                for size in choices.resolutions:
-                    key = _key(entry.name, size, dtype, device, chosen, choices)
-                    if "attention" not in entry.options:
-                        key["attention"] = "none"
+                chosen = settings(Preset(preset), device.type, dtype, entry.options, **choices.given)
+                first = _key(entry.name, choices.resolutions[0], dtype, device, chosen, choices)
+                pending = None
+                if chosen.preset is Preset.BEST:
+                    of_search = code_hash((*CODE, *search.MODULES), entry.source)
+                    pending = search.plan(first, choices.resolutions, entry.options, of_search, first["threads"])
+                for height, width in choices.resolutions:
+                    key = {**first, "height": height, "width": width}
                     variables = {"OMP_NUM_THREADS": str(key["threads"])} | chosen.variables
-                    modules = {"suite": CODE, "backbone": entry.source}
-                    made[str(key)] = Cell(key, code_hash(CODE, entry.source), modules, variables)
+                    made[str(key)] = Cell(key, hashed, modules, variables, pending)
     return list(made.values())
 
 
@@ -96,6 +109,14 @@ def _refuse_sizes(name: str, multiple: int, choices: Choices) -> None:
                 f"--res {height}x{width}: {name} takes heights and widths that {multiple} divides, "
                 f"such as {' or '.join(map(str, sorted(near)))}; leave it out with --backbone to keep this size"
             )
+
+
+def _refuse_options(name: str, options: tuple[str, ...], choices: Choices) -> None:
+    for option in choices.options:
+        if option in OWN_FLAGS:
+            raise ValueError(f"--option {option}: it has a flag of its own; write {OWN_FLAGS[option]}")
+        if option not in options:
+            raise ValueError(f"--option {option}: {name} has none of that name; it has {', '.join(options)}")
 
 
 def _refuse_member(name: str) -> None:
@@ -129,23 +150,23 @@ def _key(
         "dtype": dtype,
         "device": device_name,
         "device_type": device.type,
-        "mode": "latency",
+        "mode": MODES[choices.energy],
         "threads": threads,
-        **asdict(chosen),
-        "preset": str(chosen.preset),
+        **chosen.key,
     }
 
 
 def measure(key: Key, seconds: float, seed: int) -> Outcome:
     """One round of one cell: build, first forward, gate, warm-up, samples. Runs in a fresh process."""
     device = torch.device(key["device_type"])
-    _pin(key)
+    pin(key)
     torch.manual_seed(seed)
     try:
         metrics = dict(_metrics(key))
         empty = resident_bytes()
+        torch.manual_seed(seed)
         start = time.perf_counter()
-        model, image = _build(key, device)
+        model, image = build(key, device)
     except (ValueError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, reason=str(error))
     found: dict[str, Any] = {
@@ -155,9 +176,8 @@ def measure(key: Key, seconds: float, seed: int) -> Outcome:
         "kernel_threads": engine(),
         "load_s": time.perf_counter() - start,
     }
-    run = torch.compile(model) if key["compile"] else model
     try:
-        found |= _first_forward(run, image, device)
+        found |= _first_forward(eager(key, model), image)
         verdict = gate(model, image)
     except (NotImplementedError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, _first_line(error), metrics=metrics, environment=environment())
@@ -167,89 +187,67 @@ def measure(key: Key, seconds: float, seed: int) -> Outcome:
     if device.type == "cuda" and (pids := gpu.others(device)):
         reason = f"{len(pids)} other processes compute on this GPU: {', '.join(map(str, pids))}"
         return Outcome(Status.CONTENDED, reason, metrics=metrics, environment=environment())
-    found |= _samples(run, image, device, seconds, key["threads"])
+    start = time.perf_counter()
+    run = prepared(key, model, image)
+    if key["compile"] or key["cuda_graph"]:
+        found["compile_s"] = time.perf_counter() - start
+    found |= _samples(run, image, seconds, key["threads"])
     found["peak_memory"]["empty_process_bytes"] = empty
-    if device.type == "cuda":
-        found["gpu"] = gpu.state(device)
+    if key["dtype"] != "float32":
+        found |= dtype_error(key, model, run, image, seed, found["peak_memory"])
+    if key["mode"] == MODES[True]:
+        with torch.inference_mode():
+            found["energy"] = energy(lambda: run(image), lambda: wait(device), counter(device))
     return Outcome(Status.OK, "", found, metrics, environment())
 
 
-def _first_forward(run: Callable[[Tensor], Any], image: Tensor, device: torch.device) -> dict[str, float]:
+def _first_forward(run: Forward, image: Tensor) -> dict[str, float]:
     """Seconds of the first forward, and those within it that numba compiled: 0 where its cache on disk held all."""
     with torch.inference_mode(), event.install_recorder("numba:compile") as recorder:
         start = time.perf_counter()
         run(image)
-        _wait(device)
+        wait(image.device)
         seconds = time.perf_counter() - start
     spans = [(when, what.is_start) for when, what in recorder.buffer]
     return {"first_forward_s": seconds, "kernel_compile_s": _covered(spans)}
 
 
-def _samples(
-    run: Callable[[Tensor], Any], image: Tensor, device: torch.device, seconds: float, threads: int
-) -> dict[str, Any]:
-    """Raw samples, and while they were taken the peak of memory and what of the processor this and others used."""
-    forward_ms = _timer(run, image, device)
-    with torch.inference_mode(), peak(device) as memory, shares(threads) as taken:
-        samples = sample(forward_ms, seconds)
-    found = asdict(samples) | {"peak_memory": memory} | taken
-    if device.type == "cuda":  # rule 1: one wall-clock reading beside the events
-        start = time.perf_counter_ns()
-        with torch.inference_mode():
+def _samples(run: Forward, image: Tensor, seconds: float, threads: int) -> dict[str, Any]:
+    """Raw samples, and while they were taken the peak of memory and what of the processor this and others used.
+
+    On a GPU also its state under load before and after them, and one wall-clock reading beside the events (rule 1).
+    """
+    device, forward_ms = image.device, timer(run, image)
+    cuda = device.type == "cuda"
+    with torch.inference_mode():
+        before = _state_under_load(forward_ms, run, image) if cuda else {}
+        with peak(device) as memory, shares(threads) as taken:
+            samples = sample(forward_ms, seconds)
+        found = asdict(samples) | {"peak_memory": memory} | taken
+        if cuda:
+            start = time.perf_counter_ns()
             run(image)
-        _wait(device)
-        found["wall_ms"] = (time.perf_counter_ns() - start) / 1e6
+            wait(device)
+            found["wall_ms"] = (time.perf_counter_ns() - start) / 1e6
+            after = _state_under_load(forward_ms, run, image)
+            found |= {"gpu": after, "gpu_before": before, "throttled": gpu.throttled(before, after)}
     return found
 
 
-def _pin(key: Key) -> None:
-    torch.set_num_threads(key["threads"])
-    torch.set_float32_matmul_precision(key["matmul"])
-    torch.backends.cuda.matmul.allow_tf32 = key["tf32"]
-    torch.backends.cudnn.allow_tf32 = key["tf32"]
-
-
-def _build(key: Key, device: torch.device) -> tuple[nn.Module, Tensor]:
-    size = (key["height"], key["width"])
-    overrides = dict(key["options"])
-    if key["attention"] != "none":
-        overrides["attention"] = key["attention"]
-    with torch.device(device):
-        model = build_backbone(key["backbone"], image_size=size, impl=Impl(key["impl"]), **overrides)
-        image = torch.randn(1, 3, *size)
-    assert isinstance(model, nn.Module)
-    return model.eval().to(DTYPES[key["dtype"]]), image.to(DTYPES[key["dtype"]])
+def _state_under_load(forward_ms: Callable[[], float], run: Forward, image: Tensor) -> dict[str, Any]:
+    """What NVML says while forwards are at work; an idle GPU would tell its idle clocks."""
+    for _ in range(1 + int(LOAD_MS / forward_ms())):
+        run(image)
+    found = gpu.state(image.device)
+    wait(image.device)
+    return found
 
 
 def _metrics(key: Key) -> Iterator[tuple[str, Any]]:
     """Parameters and FLOPs, from the model on ``meta``: no memory, no clock."""
-    model, image = _build(key, torch.device("meta"))
+    model, image = build(key, torch.device("meta"))
     yield from complexity(model, image).items()
     yield "tokens", {"value": key["height"] * key["width"] / 256, "unit": "1"}
-
-
-def _timer(run: Callable[[Tensor], Any], image: Tensor, device: torch.device) -> Callable[[], float]:
-    """One forward in ms: CUDA events on a GPU, the monotonic clock on a CPU (rule 1)."""
-
-    def on_cpu() -> float:
-        start = time.perf_counter_ns()
-        run(image)
-        return (time.perf_counter_ns() - start) / 1e6
-
-    def on_cuda() -> float:
-        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        first.record()
-        run(image)
-        last.record()
-        last.synchronize()
-        return first.elapsed_time(last)
-
-    return on_cuda if device.type == "cuda" else on_cpu
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _covered(spans: list[tuple[float, bool]]) -> float:

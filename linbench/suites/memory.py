@@ -11,6 +11,7 @@ import torch
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_MEMINFO = Path("/proc/meminfo")
 
 
 @contextmanager
@@ -38,6 +39,13 @@ def resident_bytes() -> int | None:
     return _status_bytes("VmRSS")
 
 
+def available_bytes(device: torch.device) -> int | None:
+    """What more the device can hold now, where the system tells."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return _line_bytes(_MEMINFO, "MemAvailable")
+
+
 def _reset_peak() -> bool:
     try:
         _CLEAR.write_text("5")  # resets VmHWM, see proc(5)
@@ -47,9 +55,13 @@ def _reset_peak() -> bool:
 
 
 def _status_bytes(name: str) -> int | None:
-    if not _STATUS.exists():
+    return _line_bytes(_STATUS, name)
+
+
+def _line_bytes(path: Path, name: str) -> int | None:
+    if not path.exists():
         return None
-    for line in _STATUS.read_text().splitlines():
+    for line in path.read_text().splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) * 1024
     return None

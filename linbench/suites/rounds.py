@@ -9,8 +9,9 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def sweep(
             i = position[id(cell)]
             if i in ended or done.get(i, 0) > number:
                 continue
-            outcome = run(suite, cell, pace, pace.seed + number, plugins)
+            outcome = repeated(partial(run, suite, cell, pace, pace.seed + number, plugins))
             if outcome.round:
                 outcome.round["position"] = place  # type: ignore[index]
             if outcome.status is not Status.OK:
@@ -62,10 +63,26 @@ def sweep(
             yield cell, outcome
 
 
-def run(suite: str, cell: Cell, pace: Pace, seed: int, plugins: Sequence[Path] = ()) -> Outcome:
-    """Measure one round of one cell in a fresh process; never raises for what happens in there."""
+def repeated(measure: Callable[[], Outcome]) -> Outcome:
+    """A round, or its repetition where the device throttled: once, and the first one's samples are kept beside it."""
+    first = measure()
+    if not first.round.get("throttled"):
+        return first
+    second = measure()
+    kept = {name: first.round[name] for name in ("samples_ms", "throttled", "gpu") if name in first.round}
+    return replace(second, round={**second.round, "repeated_after": kept}) if second.round else second
+
+
+def run(
+    suite: str, cell: Cell, pace: Pace, seed: int, plugins: Sequence[Path] = (), call: str = "measure"
+) -> Outcome:
+    """Measure one round of one cell in a fresh process; never raises for what happens in there.
+
+    call: ``measure``, or ``trial`` for a candidate of a search.
+    """
     request = {
         "suite": suite,
+        "call": call,
         "key": dict(cell.key),
         "seconds": pace.cell_seconds,
         "seed": seed,
@@ -140,4 +157,5 @@ def merged(before: Record | None, cell: Cell, outcome: Outcome) -> Record:
         environment={**(outcome.environment or (before.environment if before else {})), "modules": cell.modules},
         code_hash=cell.code_hash,
         log=outcome.log,
+        search=cell.search,
     )

@@ -1,15 +1,17 @@
 """Adaptive sampling of one forward under a time budget (MEASUREMENT.md, rules 2 to 4)."""
 
-import math
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from linbench.order_statistics import median_rank
+
 WARM_WINDOW = 10  # forwards whose median must stand still
 WARM_MOVE = 0.01
 TIGHT = 0.01  # half width of the median's 95 % interval, as a share of the median
 FEWEST = 3  # samples, however slow
+LOOK = 100  # the interval is looked at after each sample, and past this number at each further 1 % of them
 
 
 @dataclass
@@ -29,15 +31,18 @@ def sample(forward_ms: Callable[[], float], seconds: float) -> Samples:
     At most a third of the budget goes into warming up; at least ``FEWEST`` samples are taken.
     """
     result = Samples()
+    look = FEWEST
     start = time.perf_counter()
     result.warmup, result.warm = _warm_up(forward_ms, start + seconds / 3)
     while True:
         result.samples_ms.append(forward_ms())
         n = len(result.samples_ms)
-        if n >= FEWEST:
+        spent = n >= FEWEST and time.perf_counter() - start >= seconds
+        if n >= look or spent:
             result.converged = is_tight(result.samples_ms)
-            if result.converged or time.perf_counter() - start >= seconds:
+            if result.converged or spent:
                 return result
+            look = n + max(1, n // LOOK)
 
 
 def _warm_up(forward_ms: Callable[[], float], until: float) -> tuple[int, bool]:
@@ -63,21 +68,9 @@ def is_tight(samples: list[float]) -> bool:
 
 
 def median_interval(samples: list[float]) -> tuple[float, float] | None:
-    """The distribution-free 95 % interval of the median, or None where n is too small for one (n < 6).
-
-    The i-th smallest of n samples and its mirror enclose the median with probability 1 - 2 P(Bin(n, ½) < i).
-    """
-    n = len(samples)
-    below, chance = 0, 0.5**n if n < 1000 else 0.0
-    if n >= 1000:  # the normal limit of the binomial
-        below = int((n - 1.96 * math.sqrt(n)) / 2)
-    else:
-        total = 0.0
-        while total + chance <= 0.025:
-            total += chance
-            chance *= (n - below) / (below + 1)
-            below += 1
-    if below == 0:
+    """The distribution-free 95 % interval of the median, or None where n is too small for one (n < 6)."""
+    rank = median_rank(len(samples))
+    if rank == 0:
         return None
     ordered = sorted(samples)
-    return ordered[below - 1], ordered[n - below]
+    return ordered[rank - 1], ordered[-rank]

@@ -1,12 +1,13 @@
 """Presets: the settings that move a number, by the column of a comparison that they make.
 
 ``paper``: what the paper did: eager, softmax attention that builds its score matrix, strict float32 products,
-the allocator as it is. ``best``: what each backbone offers at its best here without changing results: fused
-attention, the faster of torch's matrix libraries, freed memory kept for the next forward. Any single setting
-given by hand makes the column ``custom``.
+the allocator as it is. ``best``: what was found to be the fastest on this device without changing results, by the
+search in ``search.py``; ``settings`` gives what it starts from. Any single setting given by hand makes the column
+``custom``, and nothing is searched.
 """
 
-from dataclasses import dataclass, replace
+import platform
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,11 +26,16 @@ class Preset(StrEnum):
 class Settings:
     """What a cell runs under, apart from the model and its size; every field is part of the cell's key.
 
-    attention: ``naive`` or ``sdpa``, for backbones that have the choice.
+    attention: ``naive``, ``sdpa`` or ``chunked``, for backbones that have the choice; ``none`` for others.
     matmul: torch's float32 matmul precision, ``highest`` or ``medium``. On a CPU ``medium`` takes oneDNN instead
-        of MKL; without AMX no bfloat16 enters, and the gate of the suite checks it.
+        of MKL; without AMX no bfloat16 enters, and the search checks it.
     tf32: Whether CUDA matrix products and convolutions may round their inputs to TF32.
     allocator: ``default``, or ``keep``: glibc gives no memory back, so large activations cause no page faults.
+    memory_format: Of images, maps and convolutions: ``contiguous`` or ``channels_last``.
+    fused: Whether the backbone runs its chains of pointwise operations as one kernel, where it has them so.
+    sdpa_backend: ``auto``, torch's own choice, or the one that ``sdpa`` is held to: ``flash``, ``efficient``,
+        ``cudnn`` or ``math``.
+    cuda_graph: Whether the whole forward is captured once and replayed.
     """
 
     preset: Preset
@@ -39,6 +45,10 @@ class Settings:
     matmul: str = "highest"
     tf32: bool = False
     allocator: str = "default"
+    memory_format: str = "contiguous"
+    fused: bool = False
+    sdpa_backend: str = "auto"
+    cuda_graph: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
@@ -47,16 +57,72 @@ class Settings:
             return {}
         return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**26)}
 
+    @property
+    def key(self) -> dict[str, Any]:
+        """The fields as entries of a key."""
+        return asdict(self) | {"preset": str(self.preset)}
 
-def settings(preset: Preset, device_type: str, **given: Any) -> Settings:
-    """The settings of ``preset`` on a device, with those changed that are given (not None)."""
+
+#: What each setting may be given as, by hand.
+ALLOWED: dict[str, tuple[Any, ...]] = {
+    "impl": ("reference", "fast", "vendor"),
+    "attention": ("naive", "sdpa", "chunked"),
+    "compile": (False, True),
+    "matmul": ("highest", "high", "medium"),
+    "tf32": (False, True),
+    "allocator": ("default", "keep"),
+    "memory_format": ("contiguous", "channels_last"),
+    "fused": (False, True),
+    "sdpa_backend": ("auto", "flash", "efficient", "cudnn", "math"),
+    "cuda_graph": (False, True),
+}
+
+
+def settings(
+    preset: Preset, device_type: str, dtype: str = "float32", options: tuple[str, ...] = ("attention",), **given: Any
+) -> Settings:
+    """The settings of ``preset``, those where a search starts for ``best``, with those changed that are given.
+
+    options: What the backbone's factory takes: a setting that it lacks is ``none`` or off.
+    given: Settings by hand; None stands for none.
+
+    Raises ValueError for a setting that is unknown or cannot be had on the device.
+    """
     base = Settings(preset=preset)
     if preset is Preset.BEST:
-        base = replace(base, attention="sdpa")
+        base = replace(base, attention="sdpa", fused=True)
         if device_type == "cpu":
-            medium = "amx_bf16" not in cpu_features()  # with AMX, "medium" would round products to bfloat16
-            base = replace(base, allocator="keep", matmul="medium" if medium else "highest")
+            base = replace(base, allocator="keep" if keeps() else "default", matmul=_matmul(dtype))
     changed = {name: value for name, value in given.items() if value is not None}
-    if any(getattr(base, name) != value for name, value in changed.items()):
+    _refuse(changed, device_type)
+    if changed and (preset is Preset.BEST or replace(base, **changed) != base):
         base = replace(base, preset=Preset.CUSTOM, **changed)
-    return base
+    if "attention" not in options:
+        base = replace(base, attention="none", sdpa_backend="auto")
+    return base if "fused" in options else replace(base, fused=False)
+
+
+def keeps() -> bool:
+    """Whether ``allocator: keep`` does anything: it is glibc's malloc that reads those variables."""
+    return platform.libc_ver()[0] == "glibc"
+
+
+def rounds_products() -> bool:
+    """Whether ``matmul: medium`` would round float32 products to bfloat16 on this CPU, as it does with AMX."""
+    return "amx_bf16" in cpu_features()
+
+
+def _matmul(dtype: str) -> str:
+    return "medium" if dtype == "float32" and not rounds_products() else "highest"
+
+
+def _refuse(given: dict[str, Any], device_type: str) -> None:
+    known = {field.name for field in fields(Settings)} - {"preset"}
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"--setting {name}: unknown; allowed are {', '.join(sorted(known))}")
+        if not any(value is one or (isinstance(value, str) and value == one) for one in ALLOWED[name]):
+            allowed = ", ".join(str(one).lower() for one in ALLOWED[name])
+            raise ValueError(f"--setting {name}={value}: allowed are {allowed}")
+    if given.get("cuda_graph") and device_type != "cuda":
+        raise ValueError(f"--setting cuda_graph=true: needs a CUDA device, this one is {device_type}")

@@ -10,7 +10,7 @@ from linbench.models.classifier import build_classifier
 from tests.goldens import filled, golden, image
 
 TOLERANCE = 3e-5
-IMPLS = ["reference", "fast"]
+FORMS = [("reference", False), ("fast", False), ("reference", True), ("fast", True)]  # implementation, fused
 MIDDLE = 7  # the block whose result the official class returns too
 
 
@@ -30,27 +30,27 @@ def run(case, impl, **options):
     return maps, middle[0], expected
 
 
-@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize(("impl", "fused"), FORMS)
 @pytest.mark.parametrize(
     ("case", "position_embedding"), [("rwkvsam_t_256", False), ("rwkvsam_t_224x256_posembed", True)]
 )
-def test_official_weights_give_the_official_maps(case, position_embedding, impl):
-    (fine, middle, last), inner, expected = run(case, impl, position_embedding=position_embedding)
+def test_official_weights_give_the_official_maps(case, position_embedding, impl, fused):
+    (fine, middle, last), inner, expected = run(case, impl, position_embedding=position_embedding, fused=fused)
     assert_golden(fine, expected["out_feat0"])
     assert_golden(middle, expected["out_feat1"])
     assert_golden(inner.transpose(1, 2).reshape(last.shape), expected["out_feat2"])
     assert_golden(last, expected["out_feat3"])
 
 
-@pytest.mark.parametrize("impl", IMPLS)
-def test_official_weights_give_the_official_maps_with_a_stride_32_block(impl):
-    maps, _, expected = run("rwkvsam_t_128_ade", impl, stride32=True)
+@pytest.mark.parametrize(("impl", "fused"), FORMS)
+def test_official_weights_give_the_official_maps_with_a_stride_32_block(impl, fused):
+    maps, _, expected = run("rwkvsam_t_128_ade", impl, stride32=True, fused=fused)
     assert len(maps) == 4
     for i, found in enumerate(maps):
         assert_golden(found, expected[f"out_feat{i}"])
 
 
-def build_part(case):
+def build_part(case, fused):
     """Our module for a golden case's, and the prefixes of its names in a whole model, official and ours."""
     options = case["kwargs"]
     if case["cls"] == "Stem":
@@ -61,16 +61,17 @@ def build_part(case):
     if case["cls"] == "StridedConv":
         return rwkv_sam.Downsample(options["in_chans"], options["embed_dim"]), "conv_final_pool.", "downsample."
     width, layer, depth = options["channels"], options["layer_id"], options["total_layers"]
-    spatial = rwkv_sam.SpatialMix(width, layer, depth, Impl.REFERENCE)
-    channel = rwkv_sam.ChannelMix(width, options["mlp_ratio"] * width, layer, depth, Impl.REFERENCE)
+    spatial = rwkv_sam.SpatialMix(width, layer, depth, Impl.FAST, fused)
+    channel = rwkv_sam.ChannelMix(width, options["mlp_ratio"] * width, layer, depth, Impl.FAST, fused)
     return rwkv_sam.Block(spatial, channel, width), "layers.0.", "blocks.2.0."
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("index", range(7))
-def test_each_part_computes_what_the_official_one_does(index):
+def test_each_part_computes_what_the_official_one_does(index, fused):
     meta, expected = golden("rwkvsam_blocks")
     case = meta["cases"][index]
-    part, theirs, own = build_part(case)
+    part, theirs, own = build_part(case, fused)
     weights = rwkv_sam._official(None, {theirs + k: v for k, v in filled(case["entries"]).items()})
     part.load_state_dict({k.removeprefix(own): v for k, v in weights.items()})
     shape = tuple(int(n) for n in case["input"].partition("(")[2].partition("(")[2].strip(")").split(","))

@@ -48,6 +48,21 @@ def test_tokens_hidden_states_and_logits_equal_the_source(impl: Impl) -> None:
     assert_equal_to_source(logits, arrays["out_logits"])
 
 
+@pytest.mark.parametrize("impl", IMPLS)
+def test_the_fused_form_gives_the_sources_hidden_states_and_logits(impl: Impl) -> None:
+    meta, arrays = golden("vim_tiny_224")
+    model = build_classifier("vim-t", impl=impl, fused=True).eval()
+    load_official(model, filled(meta["entries"]))
+    seen: list[Tensor] = []
+    for i in (0, 11):
+        model.backbone.blocks[i].mixer.register_forward_hook(lambda m, a, y: seen.append(y))
+    with torch.no_grad():
+        logits = model(image(meta["input_seed"], meta["input_shape"]))
+    assert_equal_to_source(seen[0][:, ::2], arrays["out_hidden_0"])
+    assert_equal_to_source(seen[1][:, ::2], arrays["out_hidden_11"])
+    assert_equal_to_source(logits, arrays["out_logits"])
+
+
 def test_the_vector_is_the_class_token_and_the_map_is_all_others_in_the_images_order() -> None:
     model = toy()
     x = torch.randn(2, 3, 48, 64)
@@ -58,12 +73,13 @@ def test_the_vector_is_the_class_token_and_the_map_is_all_others_in_the_images_o
     assert torch.equal(found, tokens[:, others].transpose(1, 2).reshape(2, 32, 3, 4))
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("index", [0, 1], ids=["mixer", "state-4"])
-def test_the_mixer_and_its_gradients_equal_the_source(index: int, impl: Impl) -> None:
+def test_the_mixer_and_its_gradients_equal_the_source(index: int, impl: Impl, fused: bool) -> None:
     meta, arrays = golden("vim_mixer_small")
     case = meta["cases"][index]
-    mixer = vim.Mixer(case["kwargs"]["d_model"], impl, case["kwargs"]["d_state"])
+    mixer = vim.Mixer(case["kwargs"]["d_model"], impl, case["kwargs"]["d_state"], fused)
     names = {vim.renamed(f"layers.0.mixer.{n}").removeprefix("blocks.0.mixer."): n for n, _ in case["entries"]}
     entries = filled(case["entries"])
     mixer.load_state_dict({ours: entries[name] for ours, name in names.items()})

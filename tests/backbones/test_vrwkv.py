@@ -10,18 +10,18 @@ from linbench.models.classifier import build_classifier
 from tests.goldens import filled, golden, image
 
 TOLERANCE = 3e-5
-IMPLS = ["reference", "fast"]
+FORMS = [("reference", False), ("fast", False), ("reference", True), ("fast", True)]  # implementation, fused
 
 
 def assert_golden(found: torch.Tensor, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize(("impl", "fused"), FORMS)
 @pytest.mark.parametrize("case", ["vrwkv_t_224", "vrwkv_t_200x216_pad"])
-def test_official_weights_give_the_official_logits_and_map(case, impl):
+def test_official_weights_give_the_official_logits_and_map(case, impl, fused):
     meta, expected = golden(case)
-    model = build_classifier("vrwkv-t", image_size=224, impl=impl).eval()
+    model = build_classifier("vrwkv-t", image_size=224, impl=impl, fused=fused).eval()
     load_official(model, filled(meta["entries"]))
     maps = []
     model.backbone.register_forward_hook(lambda _module, _inputs, outputs: maps.extend(outputs))
@@ -31,13 +31,13 @@ def test_official_weights_give_the_official_logits_and_map(case, impl):
     assert_golden(maps[-1], expected["out_feat"])
 
 
-def build_part(case, impl):
+def build_part(case, impl, fused):
     """Our module for a golden case's, and its prefix in a whole model's official names."""
     cls, options = case["cls"], case["kwargs"]
     width, layer, depth = options["n_embd"], options["layer_id"], options["n_layer"]
     hidden, key_norm = options.get("hidden_rate", 4) * width, options.get("key_norm", False)
-    spatial = vrwkv.SpatialMix(width, layer, depth, key_norm, impl)
-    channel = vrwkv.ChannelMix(width, hidden, layer, depth, key_norm, impl)
+    spatial = vrwkv.SpatialMix(width, layer, depth, key_norm, impl, fused)
+    channel = vrwkv.ChannelMix(width, hidden, layer, depth, key_norm, impl, fused)
     if cls == "VRWKV_SpatialMix":
         return spatial, "att."
     if cls == "VRWKV_ChannelMix":
@@ -47,12 +47,12 @@ def build_part(case, impl):
     return vrwkv.PreNormBlock(spatial, channel, width, 0.0), ""
 
 
-@pytest.mark.parametrize("impl", list(IMPLS))
+@pytest.mark.parametrize(("impl", "fused"), FORMS)
 @pytest.mark.parametrize("index", range(7))
-def test_each_block_computes_what_the_official_one_does(index, impl):
+def test_each_block_computes_what_the_official_one_does(index, impl, fused):
     meta, expected = golden("vrwkv_blocks")
     case = meta["cases"][index]
-    part, prefix = build_part(case, Impl(impl))
+    part, prefix = build_part(case, Impl(impl), fused)
     weights = {f"layers.9.{prefix}{k}": v for k, v in filled(case["entries"]).items()}
     ours = vrwkv._official(None, weights)
     part.load_state_dict(

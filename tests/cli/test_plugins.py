@@ -59,7 +59,7 @@ def test_an_installed_plugin_is_listed_and_measured_like_our_own(installed: Path
         [installed, "-m", "linbench", "list", "--json"], capture_output=True, text=True, check=True
     )
     assert "toy-installed" in {row["name"] for row in json.loads(listed.stdout)["backbones"]}
-    quick = ["--preset", "best", "--res", "64", "--rounds", "1", "--cell-seconds", "0.2", "--results", str(tmp_path)]
+    quick = ["--preset", "paper", "--res", "64", "--rounds", "1", "--cell-seconds", "0.2", "--results", str(tmp_path)]
     run = [installed, "-m", "linbench", "run", "--backbone", "toy-installed", "--device", "cpu", *quick]
     subprocess.run(run, capture_output=True, check=True)
     (path,) = tmp_path.glob("*/latency/toy-installed/*.json")

@@ -14,7 +14,7 @@ import pytest
 
 def command(results: Path, plugins: Path, *more: str) -> list[str]:
     toy = ["--plugin", str(plugins / "toy.py"), "--plugin", str(plugins / "accidents.py")]
-    quick = ["--preset", "best", "--cell-seconds", "0.2", "--device", "cpu", "--results", str(results)]
+    quick = ["--preset", "paper", "--cell-seconds", "0.2", "--device", "cpu", "--results", str(results)]
     return [sys.executable, "-m", "linbench", "run", *toy, *quick, *more]
 
 
@@ -36,6 +36,24 @@ def test_a_second_run_measures_nothing_and_more_rounds_only_add(tmp_path: Path, 
     for path, record in records(tmp_path).items():
         assert record["rounds"][0] == json.loads(first[path])["rounds"][0]
         assert [r["seed"] for r in record["rounds"]] == [0, 1]
+
+
+def test_best_is_searched_once_and_a_resumed_sweep_does_not_search_again(tmp_path: Path, plugins: Path) -> None:
+    asked = command(tmp_path, plugins, "--backbone", "toy", "--res", "64", "--rounds", "1", "--preset", "best")
+    asked += ["--search-seconds", "0"]
+    first = subprocess.run(asked, check=True, capture_output=True, text=True)
+    assert "search toy 64x64 float32: at most 0 s" in first.stderr
+    found = {record["key"]["suite"]: record for record in records(tmp_path).values()}
+    assert found["latency"]["search"] == found["search"]["search"]
+    kept = found["search"]["search"]["kept"]
+    assert {name: found["latency"]["key"][name] for name in kept} == kept
+    assert found["search"]["search"]["untried"]
+    assert "best: toy: " in first.stdout
+    again = subprocess.run(asked, check=True, capture_output=True, text=True)
+    assert "search toy" not in again.stderr
+    assert "1 of 1 cells already have a record" in again.stderr
+    shown = subprocess.run([*asked, "--dry-run"], check=True, capture_output=True, text=True)
+    assert "search first" not in shown.stdout
 
 
 def test_a_failed_cell_is_a_record_the_sweep_goes_on_and_redo_measures_it_again(

@@ -40,10 +40,12 @@ def test_help_imports_no_torch_and_names_every_command() -> None:
         (["--dtype", "float31"], "--dtype float31: did you mean float32? allowed are float32, bfloat16, float16"),
         (["--device", "gpu"], "--device gpu: allowed are auto, cpu, cuda and cuda:N"),
         (["--preset", "pape"], "--preset pape: did you mean paper? allowed are paper, best"),
-        (["--attention", "flash"], "--attention flash: allowed are naive, sdpa"),
+        (["--attention", "flash"], "--attention flash: allowed are naive, sdpa, chunked"),
         (["--impl", "fats"], "--impl fats: did you mean fast? allowed are reference, fast, vendor"),
         (["--redo", "stael"], "--redo stael: did you mean stale? allowed are stale, failed, all"),
         (["--option", "x"], "--option x: write NAME=VALUE"),
+        (["--setting", "matmul"], "--setting matmul: write NAME=VALUE"),
+        (["--setting", "matmul=lowest"], "--setting matmul=lowest: allowed are highest, high, medium"),
         (["--threads", "0"], "--threads 0: this process may use 1 to"),
         (["--backbone", ","], "--backbone is empty"),
         (["--plugin", "no/such/file.py"], "no/such/file.py is not a file"),
@@ -102,14 +104,17 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(tmp_path: Path) -> None:
         (64, "best", "new"),
         (128, "best", "new"),
     ]
+    assert [(c["attention"], c["path"] is None) for c in cells][1:3] == [("naive", False), ("searched", True)]
     assert not where.exists()
+    shown = call("run", "--dry-run", "--backbone", "vit-t", "--res", "64..128", "--results", str(where))
+    assert "search first: vit-t 128x128 float32, over attention, " in shown.stdout
 
 
 def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     found = json.loads(call("list", "--json").stdout)
     names = {row["name"] for row in found["backbones"]}
     assert {"vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t", "timm/*"} <= names
-    assert [row["name"] for row in found["suites"]] == ["latency"]
+    assert {row["name"] for row in found["suites"]} == {"kernels", "latency"}
 
 
 def test_show_tells_maps_parameters_flops_and_source() -> None:

@@ -1,7 +1,6 @@
 """bi-WKV's Triton kernels without a GPU: interpreted, they equal the equation; compiled, they spill nothing."""
 
 import json
-import mmap
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from linbench.kernels.bi_wkv import reference
 from linbench.kernels.bi_wkv.cases import ADVERSARIAL, CASES
 from linbench.kernels.impl import Unsupported
+from tests.kernels.memory import guarded, spread
 from tests.kernels.triton_interpreted import interpreted
 
 pytestmark = pytest.mark.triton
@@ -21,8 +21,8 @@ triton = pytest.importorskip("triton", reason="Triton has no build for this plat
 BUDGET = 1e-5  # of max|y|, float32
 GRADIENT_BUDGET = 1e-4
 SMALL = (16, 4, 2)  # tokens and channels of a chunk, chunks of a step: the interpreter pays for each padded number
-NO_RESERVE = 0x4000  # of Linux; Python names it from 3.13 on
-KERNELS = ["_key_sums", "_gradient_sums", "_scan", "_outputs", "_gradients"]
+FORWARD = ["key_sums", "_scan", "_outputs"]
+KERNELS = [*FORWARD, "_gradient_sums", "_gradients", "_gate_gradients"]
 TABLE = json.loads((Path(__file__).parents[1] / "golden/triton_bi_wkv.json").read_text())
 
 
@@ -31,25 +31,30 @@ def computed(inputs: list[Tensor], gy: Tensor | None, sizes: tuple[int, int, int
 
     New memory holds NaN, and more NaN behind its end, which must stay.
     """
-    from linbench.kernels.bi_wkv import gpu
+    from linbench.kernels.bi_wkv import gpu, gpu_backward
 
-    before, empty, behind = (gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED), torch.empty, []
-
-    def guarded(*args: Any, **kwargs: Any) -> Tensor:
-        x = empty(*args, **kwargs)
-        memory = x.new_full((x.numel() + 64,), torch.nan)
-        behind.append(memory[x.numel() :])
-        return memory[: x.numel()].view(x.shape)
-
+    before = gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED
     gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED = sizes or before
-    torch.empty = guarded
     try:
-        outputs = gpu.bi_wkv(*inputs, with_lse=True)
-        results = [*outputs, *(() if gy is None else gpu.bi_wkv_backward(*inputs, *outputs, gy))]
+        with guarded():
+            outputs = gpu.bi_wkv(*inputs, with_lse=True)
+            return [*outputs, *(() if gy is None else gpu_backward.bi_wkv_backward(*inputs, *outputs, gy))]
     finally:
-        (gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED), torch.empty = before, empty
-    assert all(x.isnan().all() for x in behind), "a kernel wrote behind the end of its output"
-    return results
+        gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED = before
+
+
+def gated(inputs: list[Tensor], g: Tensor) -> list[Tensor]:
+    """sigmoid(r) y with and without what its gradient needs, y, lse, and all gradients. To be interpreted."""
+    from linbench.kernels.bi_wkv import gpu, gpu_backward
+
+    before = gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED
+    gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED = SMALL
+    try:
+        with guarded():
+            alone, outputs = gpu.gated_bi_wkv(*inputs)[0], gpu.gated_bi_wkv(*inputs, with_lse=True)
+            return [alone, *outputs, *gpu_backward.gated_bi_wkv_backward(*inputs, *outputs[1:], g)]
+    finally:
+        gpu.CHUNK, gpu.CHANNELS, gpu.SCANNED = before
 
 
 def noise(shape: torch.Size, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -106,12 +111,48 @@ def test_an_extreme_bonus_is_weighed_against_extreme_keys(u):
     assert_equals_the_equation([w, torch.full_like(w, u), k, v], noise(v.shape), sizes=(8, 2, 2))
 
 
-def test_decays_over_many_chunks_are_exact():
-    w, u, k, v = ADVERSARIAL["equal keys, decay 4"].inputs(t=160, c=4)
-    w = torch.tensor([-7.13, -6.37, -5.79, -5.21])  # the first and the last token meet in the middle, 500 decays on
-    y = interpreted(computed, [w, u, k, v], None, (4, 4, 8))[0]
+@pytest.mark.parametrize("sizes", [(4, 4, 8), (2, 4, 16)])
+def test_decays_over_many_chunks_are_exact(sizes):
+    t, meeting = 160, 40
+    _, u, k, v = ADVERSARIAL["equal keys, decay 4"].inputs(t=t, c=4)
+    w = torch.tensor([-97.13, -66.37, -55.79, -75.21])
+    # The first token and the last weigh as much at token 40, after exponents of 3800 and 11500: an error shows.
+    k[0, 0] = w * (meeting - 1) - w * (t - 2 - meeting)
+    y = interpreted(computed, [w, u, k, v], None, sizes)[0]
     true = reference.bi_wkv(*(x.double() for x in (w, u, k, v)))
     assert (y - true).abs().max() <= 2e-6 * true.abs().max()
+
+
+@pytest.mark.parametrize("name", ["ragged", "keys to 30, decay 100"])
+def test_a_gate_is_applied_to_the_output_and_to_the_gradient(name):
+    inputs = CASES[name].inputs(t=37, c=5)
+    r, g = 3 * noise(inputs[3].shape) + 1, noise(inputs[3].shape)
+    wide = torch.stack([r, r], -1)[..., 1]  # of any strides
+    alone, out, y, lse, *gradients = interpreted(gated, [*inputs, wide], g.mT.contiguous().mT)
+    leaves = [x.double().requires_grad_() for x in (*inputs, r)]
+    true_y = reference.gated_bi_wkv(*leaves)
+    assert alone.equal(out)
+    assert (out - true_y).abs().max() <= BUDGET * true_y.abs().max()
+    for got, expected in zip(interpreted(computed, inputs, None), (y, lse), strict=True):
+        assert got.equal(expected)
+    for letter, got, true in zip("wukvr", gradients, torch.autograd.grad(true_y, leaves, g.double()), strict=True):
+        assert (got - true).abs().max() <= GRADIENT_BUDGET * true.abs().max(), letter
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_gate_is_applied_before_the_one_rounding(dtype):
+    inputs = [*CASES["ragged"].inputs(t=18, c=4, dtype=dtype), noise(torch.Size([2, 18, 4]), dtype)]
+    out = interpreted(gated, inputs, noise(inputs[3].shape, dtype))[1]
+    true = reference.gated_bi_wkv(*(x.double() for x in inputs))
+    steps = 1.01 if dtype == torch.bfloat16 else 0.51  # the interpreter cuts to bfloat16 where a GPU rounds
+    assert out.dtype == dtype
+    assert ((out - true).abs() <= steps * torch.finfo(dtype).eps * true.abs() + 1e-6).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 9, 16), (2, 0, 16), (2, 9, 0)])
+def test_an_empty_gated_input_gives_an_empty_output(shape):
+    inputs = [torch.randn(shape[2]), torch.randn(shape[2]), *(torch.randn(shape) for _ in range(3))]
+    assert [x.shape for x in interpreted(gated, inputs, torch.randn(shape))[:2]] == [shape, shape]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -163,55 +204,47 @@ def test_float64_is_refused():
 def far_apart(inputs: list[Tensor], gy: Tensor, axis: int) -> list[Tensor]:
     """``computed`` of k, v and gy whose neighbours on one axis lie 2^31 + 64 numbers apart. To be interpreted."""
     w, u, k, v = inputs
-    step = 2**31 + 64
-    views = []
-    for x in (k, v, gy):
-        memory = mmap.mmap(-1, x.itemsize * step * x.shape[axis], flags=mmap.MAP_PRIVATE | NO_RESERVE)
-        strides = list(x.stride())
-        strides[axis] = step
-        views.append(torch.frombuffer(memory, dtype=x.dtype).as_strided(x.shape, strides).copy_(x))
-    return computed([w, u, *views[:2]], views[2], (4, 2, 2))
+    return computed([w, u, spread(k, axis), spread(v, axis)], spread(gy, axis), (4, 2, 2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves gigabytes of addresses, of which it uses few")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_addresses_beyond_two_to_the_31_are_right(axis):
-    _, _, k, v = CASES["ragged"].inputs(t=5, c=3)
-    w, u, gy = torch.tensor([0.1, -0.2, 0.3]), torch.zeros(3), noise(v.shape)
+    k, v, gy = torch.randn(3, 3, 5, 3, generator=torch.Generator().manual_seed(0))
+    w, u = torch.tensor([0.1, -0.2, 0.3]), torch.zeros(3)
     plain = interpreted(computed, [w, u, k, v], gy, (4, 2, 2))
     for got, expected in zip(interpreted(far_apart, [w, u, k, v], gy, axis), plain, strict=True):
         assert got.equal(expected)
 
 
-def description(name: str, dtype: str) -> tuple[Any, dict[str, str], dict[str, Any]]:
-    """Kernel, argument types and constants as a model launches them: dense channels, sizes that 16 divides."""
-    from linbench.kernels.bi_wkv import gpu
+def description(name: str, dtype: str, gate: bool = False) -> tuple[Any, dict[str, str], dict[str, Any]]:
+    """Kernel, argument types and constants as a model launches them: dense channels, sizes that 16 divides.
 
-    kernel = getattr(gpu, name)
-    known = {"T": gpu.CHUNK, "BC": gpu.CHANNELS, "N": gpu.SCANNED, "WITH_LSE": True, "kc": 1, "vc": 1, "gc": 1}
+    gate: Whether the outputs are gated, for inference, instead of plain, with lse.
+    """
+    from linbench.kernels.bi_wkv import gpu, gpu_backward
+
+    kernel = getattr(gpu if name in FORWARD else gpu_backward, name)
+    known = {"T": gpu.CHUNK, "BC": gpu.CHANNELS, "N": gpu.SCANNED, "kc": 1, "vc": 1, "rc": 1, "gc": 1}
+    if name == "_outputs":
+        known |= dict.fromkeys(("y", "lse") if gate else ("r", "gated", "rb", "rt", "rc"))
     constants = {x: known[x] for x in kernel.arg_names if x in known}
-    types = dict.fromkeys(("k", "v", "y", "gy", "gk", "gv"), f"*{dtype}:16")
+    types = dict.fromkeys(("k", "v", "r", "y", "g", "gy", "gk", "gv", "gr", "gated"), f"*{dtype}:16")
     types |= dict.fromkeys(("w", "u", "lse", "sums", "states", "parts"), "*fp32:16")
-    types |= dict.fromkeys(("part", "t", "c", "kb", "kt", "vb", "vt", "gb", "gt"), "i32:16")
+    types |= dict.fromkeys(("part", "t", "c", "kb", "kt", "vb", "vt", "rb", "rt", "gb", "gt"), "i32:16")
     return kernel, {x: types.get(x, "i32") for x in kernel.arg_names if x not in constants}, constants
 
 
-def registers(name: str, dtype: str, target: str) -> tuple[int, int]:
-    """Registers and spilled bytes of a kernel, in a process where kernels are compiled and not interpreted."""
+@pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: " ".join(map(str, row[:4])))
+def test_no_kernel_spills_and_each_takes_the_registers_of_the_table(row):
     from linbench.kernels.bi_wkv import gpu
     from tests.kernels.ahead import resources
 
-    found = resources(*description(name, dtype), target, gpu.WARPS)
-    return found.registers, found.spills
-
-
-@pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: " ".join(map(str, row[:3])))
-def test_no_kernel_spills_and_each_takes_the_registers_of_the_table(row):
-    *what, known = row
+    name, dtype, gate, target, known = row
     expected = known.get(triton.__version__[:3], known["3.9"])  # by the version of Triton
-    found, spills = registers(*what)
-    assert spills == 0
-    assert abs(found - expected) <= TABLE["tolerance"] * expected
+    found = resources(*description(name, dtype, gate), target, gpu.WARPS)
+    assert found.spills == 0
+    assert abs(found.registers - expected) <= TABLE["tolerance"] * expected
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -21,7 +21,7 @@ def run(where: Path, cache: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=where,
-        env={"XDG_CACHE_HOME": str(cache)},
+        env={"XDG_CACHE_HOME": str(cache), "TMPDIR": str(where)},
         capture_output=True,
         text=True,
         check=True,
@@ -29,22 +29,36 @@ def run(where: Path, cache: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_kernel_is_compiled_once_and_again_when_a_file_that_it_imports_changes(tmp_path: Path) -> None:
-    kernels = tmp_path / "linbench" / "kernels"
+def package(where: Path) -> Path:
+    """A linbench of one kernel and a file that it imports."""
+    kernels = where / "linbench" / "kernels"
     kernels.mkdir(parents=True)
-    for package in (kernels.parent, kernels):
-        (package / "__init__.py").touch()
+    for folder in (kernels.parent, kernels):
+        (folder / "__init__.py").touch()
     shutil.copy(compiled.__file__, kernels)
     (kernels / "scale.py").write_text("from numba import njit\n@njit\ndef scaled(x):\n    return 2 * x\n")
     (kernels / "probe.py").write_text(
         "from linbench.kernels.compiled import compiled\nfrom linbench.kernels.scale import scaled\n"
         "@compiled()\ndef total(x):\n    return scaled(x).sum()\n"
     )
+    return kernels
+
+
+def test_a_kernel_is_compiled_once_and_again_when_a_file_that_it_imports_changes(tmp_path: Path) -> None:
+    kernels = package(tmp_path)
     cache = tmp_path / "cache"
     assert run(tmp_path, cache) == "6.0 1"
     assert run(tmp_path, cache) == "6.0 0"
     (kernels / "scale.py").write_text("from numba import njit\n@njit\ndef scaled(x):\n    return 5 * x\n")
     assert run(tmp_path, cache) == "15.0 1"
+
+
+def test_without_a_cache_that_can_be_written_each_process_compiles_and_leaves_nothing(tmp_path: Path) -> None:
+    package(tmp_path)
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        assert run(tmp_path, tmp_path / "file") == "6.0 1"
+    assert not list(tmp_path.glob("linbench-kernels-*"))
 
 
 def test_numbas_own_setting_is_left_as_it_was() -> None:

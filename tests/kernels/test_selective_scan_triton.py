@@ -113,6 +113,24 @@ def test_steps_of_any_size_overflow_nowhere():
         assert got.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_softplus_of_a_step_is_exact_to_two_roundings(dtype):
+    delta = torch.cat([torch.linspace(-80, 40, 200), torch.linspace(-2, 2, 200)]).to(dtype)
+    one = torch.ones(1, 400, 1, dtype=dtype)
+    # One token, one state and nothing to remember: y is the step itself.
+    inputs = [
+        one,
+        delta.reshape(1, 400, 1),
+        -one[0],
+        *[one[:, :1, None, 0].reshape(1, 1, 1, 1)] * 2,
+        *[None] * 4,
+        True,
+    ]
+    y = interpreted(computed, inputs, one, one)[0]
+    true = torch.log1p(delta.double().exp()) if dtype == torch.float32 else torch.nn.functional.softplus(delta)
+    assert ((y[0, :, 0] - true).abs() <= 2 * torch.finfo(dtype).eps * true).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_inputs_are_computed_in_float32_and_rounded_once(dtype):
     inputs = operator_inputs(cases.inputs(1, 5, 3, 35, dtype=dtype))

@@ -19,6 +19,21 @@ def test_without_a_driver_nothing_is_known_and_nothing_breaks(monkeypatch: pytes
     monkeypatch.setattr(pynvml, "nvmlInit", refuse)
     assert gpu.state(DEVICE) == {}
     assert gpu.others(DEVICE) == []
+    assert gpu.joules(DEVICE) is None
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (0x00, []),
+        (0x01 | 0x02 | 0x10, []),  # idle, clocks set by a person, boost in step
+        (0x04 | 0x40, ["power cap", "hardware thermal slowdown"]),
+        (0x88, ["hardware slowdown", "power brake"]),
+    ],
+)
+def test_throttling_is_told_from_idleness(reasons: int, said: list[str]) -> None:
+    assert gpu.throttled({"throttle_reasons": reasons, "sm_mhz": 1980}) == said
+    assert gpu.throttled({}, {"throttle_reasons": reasons}) == said  # before or after the samples
 
 
 def test_this_process_is_not_another_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from linbench.records import Record, Status
 from linbench.registry import load_plugin
-from linbench.suites import Cell, Choices, Outcome
+from linbench.suites import Cell, Choices, Outcome, gpu
+from linbench.suites.dtype_error import dtype_error
+from linbench.suites.forward import build
 from linbench.suites.latency import _covered, cells
-from linbench.suites.rounds import Pace, merged, order, run, sweep
+from linbench.suites.rounds import Pace, merged, order, repeated, run, sweep
 from linbench.suites.settings import Preset, settings
 
 PACE = Pace(rounds=1, cell_seconds=0.2, timeout_s=60)
@@ -47,6 +50,7 @@ def test_cells_are_every_backbone_at_every_resolution_dtype_and_preset() -> None
 def test_the_key_holds_what_moves_the_number() -> None:
     (cell,) = plan("vit-t")
     moving = {"attention", "compile", "matmul", "tf32", "allocator", "threads", "dtype", "batch", "impl", "device"}
+    moving |= {"memory_format", "fused", "sdpa_backend", "cuda_graph", "mode"}
     assert moving <= cell.key.keys()
     assert cell.key["batch"] == 1
 
@@ -55,7 +59,11 @@ def test_a_setting_given_by_hand_makes_its_own_column() -> None:
     (cell,) = plan("vit-t", given={"attention": "naive"})
     assert (cell.key["preset"], cell.key["attention"]) == ("custom", "naive")
     (same,) = plan("vit-t", given={"attention": "sdpa", "compile": None})
-    assert same.key["preset"] == "best"
+    assert (same.key["preset"], same.pending) == ("custom", None)  # nothing was searched
+    (paper,) = plan("vit-t", presets=("paper",), given={"attention": "naive"})
+    assert paper.key["preset"] == "paper"
+    (energy,) = plan("vit-t", energy=True)
+    assert energy.key["mode"] != cell.key["mode"]
 
 
 def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allocator() -> None:
@@ -76,6 +84,10 @@ def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allo
         ({"dtypes": ("int8",)}, "--dtype int8: allowed are float32"),
         ({"threads": 4096}, "--threads 4096: this process may use 1 to"),
         ({"options": {"colour": 1}}, "--option colour: vit-t has none of that name"),
+        ({"options": {"attention": "naive"}}, "--option attention: it has a flag of its own; write --attention"),
+        ({"given": {"layout": 1}}, "--setting layout: unknown; allowed are allocator, attention"),
+        ({"given": {"fused": 1}}, "--setting fused=1: allowed are false, true"),
+        ({"given": {"cuda_graph": True}}, "--setting cuda_graph=true: needs a CUDA device, this one is cpu"),
     ],
 )
 def test_a_choice_that_cannot_be_measured_is_refused_before_anything_runs(choices: dict[str, Any], said: str) -> None:
@@ -115,6 +127,46 @@ def test_whatever_happens_to_a_cell_is_its_status(plugins: Path, name: str, stat
 def test_a_cell_that_hangs_is_ended_at_its_timeout(plugins: Path) -> None:
     outcome = measured("hangs", plugins, replace(PACE, timeout_s=5))
     assert (outcome.status, outcome.reason) == (Status.TIMEOUT, "still running after --timeout 5 s")
+
+
+@pytest.mark.slow
+def test_a_compiled_forward_has_its_seconds_of_compilation_apart(plugins: Path) -> None:
+    outcome = measured("toy", plugins, replace(PACE, timeout_s=300), given={"compile": True})
+    assert outcome.status is Status.OK, outcome
+    assert outcome.round["compile_s"] > outcome.round["first_forward_s"]
+
+
+def test_a_half_dtype_carries_its_distance_from_float32(plugins: Path) -> None:
+    outcome = measured("vit-t", plugins, dtypes=("bfloat16",), given={"memory_format": "channels_last"})
+    assert outcome.status is Status.OK, outcome
+    assert 1e-4 < outcome.round["dtype_error"] < 0.1
+    assert "dtype_error" not in measured("toy", plugins).round
+
+
+def test_weights_that_do_not_follow_from_the_seed_have_no_distance() -> None:
+    (cell,) = plan("toy", dtypes=("bfloat16",))
+    model, image = build(cell.key, torch.device("cpu"))
+    told = dtype_error(cell.key, model, model, image, 0, {"rss_bytes": 0})
+    assert told == {"dtype_error_missing": "the backbone's weights do not follow from torch's seed"}
+    torch.manual_seed(0)
+    model, image = build(cell.key, torch.device("cpu"))
+    assert dtype_error(cell.key, model, model, image, 0, {"rss_bytes": 0})["dtype_error"] > 0
+    told = dtype_error(cell.key, model, model, image, 0, {"rss_bytes": 2**60})
+    assert "might not fit" in told["dtype_error_missing"]
+
+
+def test_a_throttled_round_is_measured_once_more_and_both_are_kept() -> None:
+    hot = {"throttle_reasons": 0x20, "sm_mhz": 1200}
+    slow = {"samples_ms": [2.0], "throttled": gpu.throttled(hot), "gpu": hot, "seed": 0}
+    cool = {"samples_ms": [1.0], "throttled": gpu.throttled({"throttle_reasons": 0x1}), "gpu": {}, "seed": 0}
+    outcomes = iter([Outcome(Status.OK, round=slow), Outcome(Status.OK, round=cool)])
+    found = repeated(lambda: next(outcomes)).round
+    assert (found["samples_ms"], found["throttled"]) == ([1.0], [])
+    assert found["repeated_after"] == {"samples_ms": [2.0], "throttled": ["software thermal slowdown"], "gpu": hot}
+    outcomes = iter([Outcome(Status.OK, round=slow), Outcome(Status.OK, round=slow)])
+    assert repeated(lambda: next(outcomes)).round["throttled"] == ["software thermal slowdown"]  # flagged
+    outcomes = iter([Outcome(Status.OK, round=cool)])
+    assert "repeated_after" not in repeated(lambda: next(outcomes)).round
 
 
 def test_an_implementation_that_an_op_has_not_is_unsupported(plugins: Path) -> None:

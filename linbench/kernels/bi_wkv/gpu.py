@@ -1,16 +1,14 @@
-"""bi-WKV in Triton, forward and backward, parallel over chunks of tokens (equation and letters: ``reference``).
+"""bi-WKV in Triton, parallel over chunks of tokens (equation and letters: ``reference``; backward: ``gpu_backward``).
 
 Three phases: the sums of each chunk; a scan over the chunks, which leaves P and S, the sums over the tokens before
-and after each chunk; the outputs of each chunk. The gradient needs G and H besides, the sums of (gy, gy y) with the
-key -lse over the tokens after and before. Three things keep the error near 1e-6 for any w, k and t:
+and after each chunk; the outputs of each chunk, with their gate where there is one. Three things keep the error near
+1e-6 for any w, k and t:
 
 - every sum is x 2^e with a whole e: keys, decays and bonuses are split into a whole power of two and a rest below
   one, so that rescaling is exact and no rounding repeats from token to token or from chunk to chunk;
 - the rest of a decay is multiplied by the distance inside a chunk only; from chunk to chunk it is split in float64;
 - exclusive sums come from loads shifted by one row, not from a subtraction, and P and S enter a chunk as the
   tokens before its first and after its last.
-
-One limit: lse is float32. Where weights grow, lse does as |w| t, and gradients carry its rounding, 6e-8 |lse|.
 """
 
 from typing import Any
@@ -23,7 +21,7 @@ from torch import Tensor
 from linbench.kernels.impl import Unsupported
 
 # Chosen by what the compiler takes, and not yet measured on a GPU: gradients spill nothing in tiles of this size.
-# Registers per thread on sm_90, Triton 3.9, float32 (tests/golden/triton_bi_wkv.json holds all): _key_sums 48,
+# Registers per thread on sm_90, Triton 3.9, float32 (tests/golden/triton_bi_wkv.json holds all): key_sums 48,
 # _gradient_sums 56, _scan 143, _outputs 72, _gradients 145. With 32 channels or 64 tokens _gradients needs 255 and
 # spills.
 CHUNK = 32  # tokens
@@ -40,7 +38,7 @@ _LARGE = tl.constexpr(1e6)  # keys beyond have no digits left below one
 
 
 @triton.jit
-def _split(x):  # type: ignore[no-untyped-def]
+def split(x):  # type: ignore[no-untyped-def]
     """e and f with e^x = 2^(e + f), e whole, |f| <= 1/2."""
     e = tl.floor(x * _LOG2E + 0.5)
     f = ((x - e * _LN2_HIGH) - e * _LN2_LOW) * _LOG2E
@@ -48,15 +46,20 @@ def _split(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    return 1 / (1 + tl.exp(-x))
+
+
+@triton.jit
 def _split_wide(x):  # type: ignore[no-untyped-def]
-    """As ``_split`` of float64, for decays over many tokens."""
+    """As ``split`` of float64, for decays over many tokens."""
     x = x * _LOG2E
     e = tl.floor(x + 0.5)
     return e.to(tl.float32), (x - e).to(tl.float32)
 
 
 @triton.jit
-def _add(e, x, y, other_e, other_x, other_y):  # type: ignore[no-untyped-def]
+def add(e, x, y, other_e, other_x, other_y):  # type: ignore[no-untyped-def]
     """(x, y) 2^e + (other_x, other_y) 2^other_e."""
     smaller = tl.exp2(-tl.abs(e - other_e))
     a = tl.where(e < other_e, smaller, 1.0)
@@ -65,21 +68,21 @@ def _add(e, x, y, other_e, other_x, other_y):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _load(x, at, stride_t, stride_c, token, channel, t, c):  # type: ignore[no-untyped-def]
+def load(x, at, stride_t, stride_c, token, channel, t, c):  # type: ignore[no-untyped-def]
     """One image's tokens and channels as float32, 0 where there are none; every term of the address is int64."""
     there = (token >= 0) & (token < t) & (channel < c)
     return tl.load(x + at + token * stride_t + channel * stride_c, mask=there, other=0.0).to(tl.float32)
 
 
 @triton.jit
-def _load_split(x, at, stride_t, stride_c, token, channel, t, c, SIGN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tokens' keys, times SIGN, as ``_split`` gives them; nothing where there is no token."""
-    e, f = _split(SIGN * _load(x, at, stride_t, stride_c, token, channel, t, c))
+def load_split(x, at, stride_t, stride_c, token, channel, t, c, SIGN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Tokens' keys, times SIGN, as ``split`` gives them; nothing where there is no token."""
+    e, f = split(SIGN * load(x, at, stride_t, stride_c, token, channel, t, c))
     return tl.where((token >= 0) & (token < t), e, _NOTHING), f
 
 
 @triton.jit
-def _decay(w, channel, c):  # type: ignore[no-untyped-def]
+def decay(w, channel, c):  # type: ignore[no-untyped-def]
     """w as ``_split_wide`` gives it."""
     return _split_wide(tl.load(w + channel, mask=channel < c, other=0.0).to(tl.float64))
 
@@ -95,7 +98,7 @@ def _store_sum(sums, at, part, there, e, f, x, y):  # type: ignore[no-untyped-de
 
 
 @triton.jit
-def _store_sums(sums, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):  # type: ignore[no-untyped-def]
+def store_sums(sums, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):  # type: ignore[no-untyped-def]
     """Write a chunk's sums as seen from the token after it, and as seen from the one before it."""
     after = T - 1 - row
     _store_sum(sums, at, part, there, e - after * we, f - after * wf, x, y)
@@ -103,7 +106,7 @@ def _store_sums(sums, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr)
 
 
 @triton.jit
-def _key_sums(  # type: ignore[no-untyped-def]
+def key_sums(  # type: ignore[no-untyped-def]
     w, k, v, sums, part, count, t, c, kb, kt, kc, vb, vt, vc, T: tl.constexpr, BC: tl.constexpr
 ):
     """First phase, of (v, 1) with the key k."""
@@ -112,29 +115,11 @@ def _key_sums(  # type: ignore[no-untyped-def]
     part = tl.cast(part, tl.int64)
     row = tl.arange(0, T)[:, None]
     token = chunk * T + row
-    we, wf = _decay(w, channel, c)
-    e, f = _load_split(k, image * kb, kt, kc, token, channel, t, c, 1.0)
-    x = _load(v, image * vb, vt, vc, token, channel, t, c)
+    we, wf = decay(w, channel, c)
+    e, f = load_split(k, image * kb, kt, kc, token, channel, t, c, 1.0)
+    x = load(v, image * vb, vt, vc, token, channel, t, c)
     at = (image * count + chunk) * c + channel
-    _store_sums(sums, at, part, channel < c, e, f, x, 1.0, we, wf, row, T)
-
-
-@triton.jit
-def _gradient_sums(  # type: ignore[no-untyped-def]
-    w, y, lse, gy, sums, part, count, t, c, gb, gt, gc, T: tl.constexpr, BC: tl.constexpr
-):
-    """First phase, of (gy, gy y) with the key -lse."""
-    image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
-    channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
-    part = tl.cast(part, tl.int64)
-    row = tl.arange(0, T)[:, None]
-    token = chunk * T + row
-    we, wf = _decay(w, channel, c)
-    e, f = _load_split(lse, image * t * c, c, 1, token, channel, t, c, -1.0)
-    g = _load(gy, image * gb, gt, gc, token, channel, t, c)
-    mean = _load(y, image * t * c, c, 1, token, channel, t, c)
-    at = (image * count + chunk) * c + channel
-    _store_sums(sums, at, part, channel < c, e, f, g, g * mean, we, wf, row, T)
+    store_sums(sums, at, part, channel < c, e, f, x, 1.0, we, wf, row, T)
 
 
 @triton.jit
@@ -163,8 +148,8 @@ def _scan(w, sums, states, part, groups, count, c, T: tl.constexpr, N: tl.conste
         y = tl.load(sums + previous + 2 * part, mask=there, other=0.0)
         se, sf = _split_wide(shift * (chunk - 1).to(tl.float64))
         rest = tl.exp2(sf)
-        e, x, y = tl.associative_scan((e + se, x * rest, y * rest), 0, _add)
-        e, x, y = _add(e, x, y, carried_e, carried_x, carried_y)
+        e, x, y = tl.associative_scan((e + se, x * rest, y * rest), 0, add)
+        e, x, y = add(e, x, y, carried_e, carried_x, carried_y)
         there = (chunk < count) & (channel < c)
         rest = tl.exp2(-sf)
         tl.store(states + here, e - se, mask=there)
@@ -187,114 +172,64 @@ def _enter(states, at, part, there, edge, e, f, x, y, de, df):  # type: ignore[n
 
 
 @triton.jit
-def _sums_before(states, at, part, there, e, f, x, y, we, wf, row):  # type: ignore[no-untyped-def]
+def sums_before(states, at, part, there, e, f, x, y, we, wf, row):  # type: ignore[no-untyped-def]
     """The sums over the tokens before each; row r of e, f, x, y is token r - 1."""
     distance = row - 1
     e, x, y = _enter(states, at, part, there, row == 0, e, f, x, y, distance * we, distance * wf)
-    e, x, y = tl.associative_scan((e, x, y), 0, _add)
+    e, x, y = tl.associative_scan((e, x, y), 0, add)
     rest = tl.exp2(-distance * wf)
     return e - distance * we, x * rest, y * rest
 
 
 @triton.jit
-def _sums_after(states, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):  # type: ignore[no-untyped-def]
+def sums_after(states, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):  # type: ignore[no-untyped-def]
     """The sums over the tokens after each; row r of e, f, x, y is token r + 1."""
     distance = -row - 1
     e, x, y = _enter(states, at + 3 * part, part, there, row == T - 1, e, f, x, y, distance * we, distance * wf)
-    e, x, y = tl.associative_scan((e, x, y), 0, _add, reverse=True)
+    e, x, y = tl.associative_scan((e, x, y), 0, add, reverse=True)
     rest = tl.exp2(-distance * wf)
     return e - distance * we, x * rest, y * rest
 
 
 @triton.jit
 def _outputs(  # type: ignore[no-untyped-def]
-    w, u, k, v, y, lse, states, part, count, t, c, kb, kt, kc, vb, vt, vc,
-    T: tl.constexpr, BC: tl.constexpr, WITH_LSE: tl.constexpr,
+    w, u, k, v, r, y, gated, lse, states, part, count, t, c, kb, kt, kc, vb, vt, vc, rb, rt, rc,
+    T: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Third phase: y, and lse."""
+    """Third phase: of y, sigmoid(r) y and lse those that are given."""
     image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
     channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
     part = tl.cast(part, tl.int64)
     row = tl.arange(0, T)[:, None]
     token = chunk * T + row
-    we, wf = _decay(w, channel, c)
+    we, wf = decay(w, channel, c)
     at, there = (image * count + chunk) * c + channel, channel < c
     k_at, v_at = image * kb, image * vb
     ones = tl.full((T, BC), 1.0, tl.float32)
 
-    e, f = _load_split(k, k_at, kt, kc, token - 1, channel, t, c, 1.0)
-    x = _load(v, v_at, vt, vc, token - 1, channel, t, c)
-    pe, pn, pd = _sums_before(states, at, part, there, e, f, x, ones, we, wf, row)
+    e, f = load_split(k, k_at, kt, kc, token - 1, channel, t, c, 1.0)
+    x = load(v, v_at, vt, vc, token - 1, channel, t, c)
+    pe, pn, pd = sums_before(states, at, part, there, e, f, x, ones, we, wf, row)
 
-    e, f = _load_split(k, k_at, kt, kc, token + 1, channel, t, c, 1.0)
-    x = _load(v, v_at, vt, vc, token + 1, channel, t, c)
-    se, sn, sd = _sums_after(states, at, part, there, e, f, x, ones, we, wf, row, T)
+    e, f = load_split(k, k_at, kt, kc, token + 1, channel, t, c, 1.0)
+    x = load(v, v_at, vt, vc, token + 1, channel, t, c)
+    se, sn, sd = sums_after(states, at, part, there, e, f, x, ones, we, wf, row, T)
 
-    ue, uf = _split(tl.load(u + channel, mask=there, other=0.0).to(tl.float32))
-    e, f = _load_split(k, k_at, kt, kc, token, channel, t, c, 1.0)
-    x = _load(v, v_at, vt, vc, token, channel, t, c)
+    ue, uf = split(tl.load(u + channel, mask=there, other=0.0).to(tl.float32))
+    e, f = load_split(k, k_at, kt, kc, token, channel, t, c, 1.0)
+    x = load(v, v_at, vt, vc, token, channel, t, c)
     own = tl.exp2(f + uf)
-    e, n, d = _add(*_add(pe, pn, pd, se, sn, sd), e + ue, own * x, own)
+    e, n, d = add(*add(pe, pn, pd, se, sn, sd), e + ue, own * x, own)
 
     there = (token < t) & (channel < c)
     at = (image * t + token) * c + channel
-    tl.store(y + at, n / d, mask=there)
-    if WITH_LSE:
+    if y is not None:
+        tl.store(y + at, n / d, mask=there)
+    if gated is not None:
+        gate = sigmoid(load(r, image * rb, rt, rc, token, channel, t, c))
+        tl.store(gated + at, gate * (n / d), mask=there)
+    if lse is not None:
         tl.store(lse + at, e * _LN2_HIGH + (e * _LN2_LOW + tl.log2(d) * _LN2), mask=there)
-
-
-@triton.jit
-def _gradients(  # type: ignore[no-untyped-def]
-    w, u, k, v, y, lse, gy, gk, gv, parts, states, part, count, t, c,
-    kb, kt, kc, vb, vt, vc, gb, gt, gc, T: tl.constexpr, BC: tl.constexpr,
-):  # fmt: skip
-    """Third phase: gk, gv and, in ``parts``, each chunk's share of gw and of gu."""
-    image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
-    channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
-    part = tl.cast(part, tl.int64)
-    row = tl.arange(0, T)[:, None]
-    token = chunk * T + row
-    we, wf = _decay(w, channel, c)
-    k_at, v_at, g_at, y_at = image * kb, image * vb, image * gb, image * t * c
-    at, there = (image * count + chunk) * c + channel, channel < c
-    ones = tl.full((T, BC), 1.0, tl.float32)
-    gradients = states + part // 2
-
-    e, f = _load_split(k, k_at, kt, kc, token - 1, channel, t, c, 1.0)
-    x = _load(v, v_at, vt, vc, token - 1, channel, t, c)
-    pe, pn, pd = _sums_before(states, at, part, there, e, f, x, ones, we, wf, row)
-    e, f = _load_split(lse, y_at, c, 1, token + 1, channel, t, c, -1.0)
-    g = _load(gy, g_at, gt, gc, token + 1, channel, t, c)
-    mean = _load(y, y_at, c, 1, token + 1, channel, t, c)
-    ge, ga, gm = _sums_after(gradients, at, part, there, e, f, g, g * mean, we, wf, row, T)
-    share_w = tl.exp2(pe + ge - we - wf) * (pn * ga - pd * gm)
-
-    e, f = _load_split(k, k_at, kt, kc, token + 1, channel, t, c, 1.0)
-    x = _load(v, v_at, vt, vc, token + 1, channel, t, c)
-    se, sn, sd = _sums_after(states, at, part, there, e, f, x, ones, we, wf, row, T)
-    e, f = _load_split(lse, y_at, c, 1, token - 1, channel, t, c, -1.0)
-    g = _load(gy, g_at, gt, gc, token - 1, channel, t, c)
-    mean = _load(y, y_at, c, 1, token - 1, channel, t, c)
-    he, ha, hm = _sums_before(gradients, at, part, there, e, f, g, g * mean, we, wf, row)
-    share_w += tl.exp2(se + he - we - wf) * (sn * ha - sd * hm)
-
-    ge, ga, gm = _add(ge, ga, gm, he, ha, hm)
-    ke, kf = _load_split(k, k_at, kt, kc, token, channel, t, c, 1.0)
-    le, lf = _load_split(lse, y_at, c, 1, token, channel, t, c, -1.0)
-    ue, uf = _split(tl.load(u + channel, mask=there, other=0.0).to(tl.float32))
-    x = _load(v, v_at, vt, vc, token, channel, t, c)
-    g = _load(gy, g_at, gt, gc, token, channel, t, c)
-    mean = _load(y, y_at, c, 1, token, channel, t, c)
-    own = tl.exp2((ke + ue + le) + (kf + uf + lf)) * g
-    weight = tl.exp2((ke + ge) + kf)
-
-    tl.store(parts + at, -tl.sum(tl.where(token < t, share_w, 0.0), 0)[None, :], mask=there)
-    share_u = tl.where(token < t, own * (x - mean), 0.0)
-    tl.store(parts + part // 2 + at, tl.sum(share_u, 0)[None, :], mask=there)
-    there = (token < t) & (channel < c)
-    at = (image * t + token) * c + channel
-    tl.store(gv + at, weight * ga + own, mask=there)
-    tl.store(gk + at, weight * (x * ga - gm) + own * (x - mean), mask=there)
 
 
 def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, with_lse: bool = False) -> tuple[Tensor, Tensor]:
@@ -304,69 +239,69 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, with_lse: bool = False) -
     k and v are read where they lie, whatever their strides.
     Raises Unsupported for float64.
     """
-    _refuse_float64(k, v)
+    y, lse = _new(v), _new(v, torch.float32) if with_lse else None
+    _run(w, u, k, v, None, y, None, lse)
+    return y, _nothing(v) if lse is None else lse
+
+
+def gated_bi_wkv(
+    w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, with_lse: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sigmoid(r) y, and y and lse as ``bi_wkv`` does, or both empty; r, ``b t c``, is read where it lies."""
+    gated = _new(v)
+    y, lse = (_new(v), _new(v, torch.float32)) if with_lse else (None, None)
+    _run(w, u, k, v, r, y, gated, lse)
+    return gated, v.new_empty(0) if y is None else y, _nothing(v) if lse is None else lse
+
+
+def _run(
+    w: Tensor,
+    u: Tensor,
+    k: Tensor,
+    v: Tensor,
+    r: Tensor | None,
+    y: Tensor | None,
+    gated: Tensor | None,
+    lse: Tensor | None,
+) -> None:
+    """Fill those of y, gated and lse that are given."""
+    refuse_float64(k, v)
     b, t, c = v.shape
-    y = torch.empty((b, t, c), dtype=v.dtype, device=v.device)
-    lse = torch.empty((b, t, c) if with_lse else (0,), dtype=torch.float32, device=v.device)
     if not v.numel():
-        return y, lse
+        return
     w, u = w.contiguous(), u.contiguous()
     count = triton.cdiv(t, CHUNK)
     sums = torch.empty((2, 3, b, count, c), dtype=torch.float32, device=v.device)
     sizes = (sums.stride(1), count, t, c, *k.stride(), *v.stride())
     grid = (b * count, triton.cdiv(c, CHANNELS))
     with torch.cuda.device_of(v):
-        _key_sums[grid](w, k, v, sums, *sizes, T=CHUNK, BC=CHANNELS, **_OPTIONS)
-        states = _scanned(w, sums, b, count)
-        _outputs[grid](w, u, k, v, y, lse, states, *sizes, T=CHUNK, BC=CHANNELS, WITH_LSE=with_lse, **_OPTIONS)
-    return y, lse
+        key_sums[grid](w, k, v, sums, *sizes, T=CHUNK, BC=CHANNELS, **OPTIONS)
+        states = scanned(w, sums, b, count)
+        gate = (0, 0, 0) if r is None else r.stride()
+        _outputs[grid](w, u, k, v, r, y, gated, lse, states, *sizes, *gate, T=CHUNK, BC=CHANNELS, **OPTIONS)
 
 
-def bi_wkv_backward(
-    w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return gw, gu, ``c``, and gk, gv, ``b t c``, each of its input's dtype, from y and lse of ``bi_wkv``.
-
-    gy: The gradient of y, ``b t c``, of any strides, as k and v.
-    """
-    _refuse_float64(k, v)
-    b, t, c = v.shape
-    gk, gv = (torch.empty((b, t, c), dtype=x.dtype, device=v.device) for x in (k, v))
-    if not v.numel():
-        return torch.zeros_like(w), torch.zeros_like(u), gk, gv
-    w, u, y, lse = (x.contiguous() for x in (w, u, y, lse))
-    count = triton.cdiv(t, CHUNK)
-    sums = torch.empty((2, 3, 2, b, count, c), dtype=torch.float32, device=v.device)  # of keys, of gradients
-    parts = torch.empty((2, b, count, c), dtype=torch.float32, device=v.device)
-    part, grid = sums.stride(1), (b * count, triton.cdiv(c, CHANNELS))
-    sizes = (count, t, c)
-    with torch.cuda.device_of(v):
-        _key_sums[grid](
-            w, k, v, sums, part, *sizes, *k.stride(), *v.stride(), T=CHUNK, BC=CHANNELS, **_OPTIONS
-        )  # fmt: skip
-        _gradient_sums[grid](
-            w, y, lse, gy, sums[:, :, 1], part, *sizes, *gy.stride(), T=CHUNK, BC=CHANNELS, **_OPTIONS
-        )  # fmt: skip
-        states = _scanned(w, sums, 2 * b, count)
-        _gradients[grid](
-            w, u, k, v, y, lse, gy, gk, gv, parts, states, part, *sizes, *k.stride(), *v.stride(), *gy.stride(),
-            T=CHUNK, BC=CHANNELS, **_OPTIONS,
-        )  # fmt: skip
-    gw, gu = parts.sum((1, 2), dtype=torch.float64)
-    return gw.to(w.dtype), gu.to(u.dtype), gk, gv
+def _new(v: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty(v.shape, dtype=dtype or v.dtype, device=v.device)
 
 
-_OPTIONS: dict[str, Any] = {"num_warps": WARPS, "enable_fp_fusion": True}
+def _nothing(v: Tensor) -> Tensor:
+    return torch.empty((0,), dtype=torch.float32, device=v.device)
 
 
-def _scanned(w: Tensor, sums: Tensor, groups: int, count: int) -> Tensor:
+OPTIONS: dict[str, Any] = {"num_warps": WARPS, "enable_fp_fusion": True}
+
+
+def scanned(w: Tensor, sums: Tensor, groups: int, count: int) -> Tensor:
+    """The second phase, of the sums of ``groups`` images, or of twice as many where gradients are among them."""
     states = torch.empty_like(sums)
     c = sums.shape[-1]
     grid = (2 * groups, triton.cdiv(c, CHANNELS))
-    _scan[grid](w, sums, states, sums.stride(1), groups, count, c, T=CHUNK, N=SCANNED, BC=CHANNELS, **_OPTIONS)
+    _scan[grid](w, sums, states, sums.stride(1), groups, count, c, T=CHUNK, N=SCANNED, BC=CHANNELS, **OPTIONS)
     return states
 
 
-def _refuse_float64(*tensors: Tensor) -> None:
+def refuse_float64(*tensors: Tensor) -> None:
+    """Raise Unsupported, with the way out, where one is float64."""
     if any(x.dtype == torch.float64 for x in tensors):
         raise Unsupported("bi_wkv on a GPU computes in float32; for float64 use impl='reference', or the CPU")

@@ -55,9 +55,9 @@ def _bi_wkv_with_lse(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor
 def _bi_wkv_backward(
     w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    from linbench.kernels.bi_wkv import cpu
+    from linbench.kernels.bi_wkv import backward
 
-    return cpu.bi_wkv_backward(w, u, k, v, y, lse, gy)
+    return backward.bi_wkv_backward(w, u, k, v, y, lse, gy)
 
 
 @_bi_wkv.register_kernel("cuda")
@@ -78,30 +78,31 @@ def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 def _(
     w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    from linbench.kernels.bi_wkv import gpu
+    from linbench.kernels.bi_wkv import gpu_backward
 
-    return gpu.bi_wkv_backward(w, u, k, v, y, lse, gy)
+    return gpu_backward.bi_wkv_backward(w, u, k, v, y, lse, gy)
 
 
 @_bi_wkv.register_fake
 def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return _like(v)
+    return like(v)
 
 
 @_bi_wkv_with_lse.register_fake
 def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     wide = torch.promote_types(v.dtype, torch.float32)
-    return _like(v), torch.empty(v.shape, dtype=wide, device=v.device)
+    return like(v), torch.empty(v.shape, dtype=wide, device=v.device)
 
 
 @_bi_wkv_backward.register_fake
 def _(
     w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _like(w), _like(u), _like(k), _like(v)
+    return like(w), like(u), like(k), like(v)
 
 
-def _like(x: Tensor) -> Tensor:
+def like(x: Tensor) -> Tensor:
+    """Return an empty contiguous tensor of x's shape and dtype."""
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 

@@ -28,3 +28,9 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, rows: Tensor | None = Non
     score = k[:, None] - w * (distance - 1)  # b t i c
     score = torch.where(distance == 0, (u + k)[:, None], score)
     return torch.einsum("btic,bic->btc", score.softmax(dim=2), wide_v).to(v.dtype)
+
+
+def gated_bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor) -> Tensor:
+    """Return σ(r) y, ``b t c``, with y of ``bi_wkv`` and the receptance r; half inputs are computed in float32."""
+    dtype = torch.promote_types(v.dtype, torch.float32)
+    return (r.to(dtype).sigmoid() * bi_wkv(w, u, k, v.to(dtype))).to(v.dtype)

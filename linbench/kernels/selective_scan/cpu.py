@@ -1,14 +1,16 @@
-"""The selective scan on the CPU in linear time: tokens one after another, a block of channels as one vector.
+"""The selective scan on the CPU in linear time: sixteen channels at once, their states in vector registers.
 
-A block is up to 64 channels of one group, and works in a scratch row of its own: the token's step, drive and
-output, then for each state its A, its value h and its factor F. A piece of work walks all its blocks through
-16 tokens before it goes on, so that memory is read in rows and the states stay in cache.
+The channels of a group are taken as vectors of sixteen. A vector goes through a tile of tokens in three steps, with
+the tile in the nearest cache: each token's step, drive and D u; then four states at a time through all its tokens,
+which is where the time goes; then gate and output. A thread walks all its vectors through one tile before the
+next, so that memory is read in rows.
 
     step   softplus(delta + bias)         rate   A log2(e), so that exp(step A) = 2^(step rate)
     drive  step u                         F      constant B times constant C, else 1 (see ``op``)
+
+float64, and groups of fewer than sixteen channels, go through ``exact``.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,30 +19,31 @@ from numba import njit
 from torch import Tensor
 
 from linbench.kernels.compiled import compiled
-from linbench.kernels.pages import on_huge_pages
-from linbench.kernels.scalars import (
-    exp2_product,
-    exp2_product_within,
+from linbench.kernels.lanes import (
+    LANES,
+    absolute,
+    broadcast,
+    exp2,
+    exp2_within,
     load,
-    narrow,
-    pointer,
-    shift,
+    maximum,
     sigmoid,
-    size_as_bits,
+    single_of,
     softplus,
-    widest_vectors,
+    store,
 )
+from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.selective_scan import exact
 from linbench.kernels.selective_scan.op import empty_beside
 from linbench.kernels.threads import parallel_for
 
-W = 64  # channels of a block, at most
-TILE = 16  # tokens that a block takes at a time
-STEP, DRIVE, OUT, BIAS, SKIP, FASTEST = 0, W, 2 * W, 3 * W, 4 * W, 5 * W
-BITS_OF_126 = np.int32(0x42FC0000)
-STATES = 6 * W  # then RATE, H, F of state 0, of state 1, …
-RATE, H, F, STATE = 0, W, 2 * W, 3 * W
+TILE = 32  # tokens that a vector takes at a time
+STEP, DRIVE, OUT, TOKEN = 0, LANES, 2 * LANES, 3 * LANES  # of a token in the tile
+RATE, F, H, STATE = 0, LANES, 2 * LANES, 3 * LANES  # of a state of a vector
+IN_REACH = 125.0  # largest exponent that ``exp2_within`` takes
 
-fast: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
+jit: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
+inline: dict[str, Any] = {"forceinline": True, "error_model": "numpy"}
 
 
 class Rows(NamedTuple):
@@ -52,161 +55,165 @@ class Rows(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What both directions read. Arrays of state are float32, or float64 when the inputs are."""
+    """What both directions read. Arrays of parameters are float32, or float64 when the inputs are."""
 
     u: Rows
     delta: Rows
     z: Rows  # u again where there is no gate
-    B: Any  # b g t n
-    C: Any  # b g t n
+    B: Any  # b g t n, flat
+    C: Any  # b g t n, flat
     rate: Any  # d n
     F: Any  # d n
     D: Any  # d
     bias: Any  # d
+    groups: int
+    tokens: int
     gated: bool
     softplus: bool
     scaled: bool  # F is not all 1
 
 
-@njit(inline="always")
-def block_of(index: int, channels: int, groups: int) -> tuple[int, int, int]:
-    """Return the group, the first channel and the width of a block."""
+@njit(**inline)
+def vector_of(index: Any, channels: Any, groups: Any) -> Any:
+    """The group of a vector, its first channel, and how many of its lanes another vector has done.
+
+    A group's last vector reaches back over channels that are done, and computes the same numbers again.
+    """
     size = channels // groups
-    count = (size + W - 1) // W
-    group = index // count
-    first = group * size + (index % count) * W
-    return group, first, min(W, (group + 1) * size - first)
+    count = (size + LANES - 1) // LANES
+    group, place = index // count, index % count
+    first = min(place * LANES, size - LANES)
+    return group, group * size + first, place * LANES - first
 
 
-@njit(inline="always")
-def prepare(s, job, block, stride):  # type: ignore[no-untyped-def]
-    """Fill a block's scratch row with its channels' constants and the state before the start."""
-    _, first, width = block
-    s[:] = 0
-    for c in range(width):
-        s[BIAS + c] = job.bias[first + c]
-        s[SKIP + c] = job.D[first + c]
-        for n in range(job.rate.shape[1]):
+@njit(**inline)
+def fill(constants: Any, at: int, job: Any, first: int) -> None:
+    """Write the rates, F, and zeros for H of a vector's states, then the size of its largest rates."""
+    states = job.rate.shape[1]
+    for c in range(LANES):
+        largest = np.float32(0)
+        for n in range(states):
             rate = job.rate[first + c, n]
-            s[STATES + n * stride + RATE + c] = rate
-            s[STATES + n * stride + F + c] = job.F[first + c, n]
-            s[FASTEST + c] = max(s[FASTEST + c], abs(rate))
+            constants[at + n * STATE + RATE + c] = rate
+            constants[at + n * STATE + F + c] = job.F[first + c, n]
+            constants[at + n * STATE + H + c] = 0
+            largest = max(largest, abs(rate))
+        constants[at + states * STATE + c] = largest
 
 
-@njit(inline="always")
-def all_moderate(s):  # type: ignore[no-untyped-def]
-    """Whether every exponent of this token's decays is in reach of ``exp2_product_within``."""
-    largest = np.int32(0)
-    for c in range(W):
-        largest = max(largest, size_as_bits(s[STEP + c] * s[FASTEST + c]))
-    return largest < BITS_OF_126
+@njit(**inline)
+def enter(tile: Any, job: Any, i: int, first: int, start: int, rows: int, fastest: Any) -> Any:
+    """Write each token's step, drive and D u; return whether all exponents are in reach of ``exp2_within``."""
+    bias, skip = load(job.bias, first), load(job.D, first)
+    u = i * job.u.batch + start * job.u.token + first
+    delta = i * job.delta.batch + start * job.delta.token + first
+    largest = single_of(0.0)
+    for t in range(rows):
+        x = load(job.u.flat, u + t * job.u.token)
+        step = load(job.delta.flat, delta + t * job.delta.token) + bias
+        if job.softplus:
+            step = softplus(step)
+        store(tile, t * TOKEN + STEP, step)
+        store(tile, t * TOKEN + DRIVE, step * x)
+        store(tile, t * TOKEN + OUT, skip * x)
+        largest = maximum(largest, absolute(step))
+    return all_below(largest * fastest, tile, rows * TOKEN)
 
 
-@njit(inline="always")
-def enter(s, delta, u, soft, width):  # type: ignore[no-untyped-def]
-    """Compute the token's step and drive, and start its output with D u."""
-    if soft:
-        for c in range(width):
-            s[STEP + c] = softplus(load(delta[c]) + s[BIAS + c])
-    else:
-        for c in range(width):
-            s[STEP + c] = load(delta[c]) + s[BIAS + c]
-    for c in range(width):
-        x = load(u[c])
-        s[DRIVE + c] = s[STEP + c] * x
-        s[OUT + c] = s[SKIP + c] * x
+@njit(**inline)
+def all_below(x: Any, scratch: Any, at: int) -> Any:
+    """Whether every lane is below ``IN_REACH``; ``scratch[at:]`` is overwritten."""
+    store(scratch, at, x)
+    below = True
+    for c in range(LANES):
+        below = below and scratch[at + c] < np.float32(IN_REACH)
+    return below
 
 
-@njit(inline="always")
-def advance(s, B, C, states, within, stride):  # type: ignore[no-untyped-def]
-    """h = exp(step A) h + B drive and OUT += C h, one token on; ``within``: every exponent is small and F is 1."""
+@njit(**inline)
+def _four_states(power: Any, tile: Any, s: Any, at: int, B: Any, C: Any, row: int, states: int, rows: int) -> None:
+    """h = exp(step A) h + B drive and OUT += C h for four states over a tile."""
+    a0, h0 = load(s, at + RATE), load(s, at + H)
+    a1, h1 = load(s, at + STATE + RATE), load(s, at + STATE + H)
+    a2, h2 = load(s, at + 2 * STATE + RATE), load(s, at + 2 * STATE + H)
+    a3, h3 = load(s, at + 3 * STATE + RATE), load(s, at + 3 * STATE + H)
+    for t in range(rows):
+        step, drive = load(tile, t * TOKEN + STEP), load(tile, t * TOKEN + DRIVE)
+        i = row + t * states
+        h0 = power(step * a0) * h0 + broadcast(B, i) * drive
+        h1 = power(step * a1) * h1 + broadcast(B, i + 1) * drive
+        h2 = power(step * a2) * h2 + broadcast(B, i + 2) * drive
+        h3 = power(step * a3) * h3 + broadcast(B, i + 3) * drive
+        out = load(tile, t * TOKEN + OUT) + broadcast(C, i) * h0
+        out = out + broadcast(C, i + 1) * h1
+        out = out + broadcast(C, i + 2) * h2
+        store(tile, t * TOKEN + OUT, out + broadcast(C, i + 3) * h3)
+    store(s, at + H, h0)
+    store(s, at + STATE + H, h1)
+    store(s, at + 2 * STATE + H, h2)
+    store(s, at + 3 * STATE + H, h3)
+
+
+@njit(**inline)
+def _one_state(power: Any, tile: Any, s: Any, at: int, B: Any, C: Any, row: int, states: int, rows: int) -> None:
+    """As ``_four_states``, for one state, which F may scale."""
+    a, f, h = load(s, at + RATE), load(s, at + F), load(s, at + H)
+    for t in range(rows):
+        step, drive = load(tile, t * TOKEN + STEP), load(tile, t * TOKEN + DRIVE)
+        i = row + t * states
+        h = power(step * a) * h + broadcast(B, i) * drive
+        store(tile, t * TOKEN + OUT, load(tile, t * TOKEN + OUT) + broadcast(C, i) * (f * h))
+    store(s, at + H, h)
+
+
+@njit(**inline)
+def scan_states(power: Any, tile: Any, s: Any, at: int, job: Any, row: int, rows: int) -> None:
+    states = job.rate.shape[1]
     n = 0
-    if within:
+    if not job.scaled:
         while n + 4 <= states:
-            q = shift(s, STATES + n * stride)
-            b0, b1, b2, b3 = B[n], B[n + 1], B[n + 2], B[n + 3]
-            c0, c1, c2, c3 = C[n], C[n + 1], C[n + 2], C[n + 3]
-            for c in range(W):
-                step, drive = s[STEP + c], s[DRIVE + c]
-                h0 = exp2_product_within(step, q[RATE + c]) * q[H + c] + b0 * drive
-                h1 = exp2_product_within(step, q[stride + RATE + c]) * q[stride + H + c] + b1 * drive
-                h2 = exp2_product_within(step, q[2 * stride + RATE + c]) * q[2 * stride + H + c] + b2 * drive
-                h3 = exp2_product_within(step, q[3 * stride + RATE + c]) * q[3 * stride + H + c] + b3 * drive
-                q[H + c], q[stride + H + c], q[2 * stride + H + c], q[3 * stride + H + c] = h0, h1, h2, h3
-                s[OUT + c] += (c0 * h0 + c1 * h1) + (c2 * h2 + c3 * h3)
+            _four_states(power, tile, s, at + n * STATE, job.B, job.C, row + n, states, rows)
             n += 4
     while n < states:
-        q = shift(s, STATES + n * stride)
-        b0, c0 = B[n], C[n]
-        for c in range(W):
-            h0 = exp2_product(s[STEP + c], q[RATE + c]) * q[H + c] + b0 * s[DRIVE + c]
-            q[H + c] = h0
-            s[OUT + c] += c0 * q[F + c] * h0
+        _one_state(power, tile, s, at + n * STATE, job.B, job.C, row + n, states, rows)
         n += 1
 
 
-@njit(inline="always")
-def emit(s, y, z, gated, width):  # type: ignore[no-untyped-def]
-    """Write the token's output, gated where there is a gate."""
-    if gated:
-        for c in range(width):
-            x = load(z[c])
-            y[c] = narrow(s[OUT + c] * x * sigmoid(x), y[0])
-    else:
-        for c in range(width):
-            y[c] = narrow(s[OUT + c], y[0])
-
-
-@compiled(**fast)
-def scan_tile(scratch, job, y, i, block, start, stop):  # type: ignore[no-untyped-def]
-    """Take a block from token ``start`` to ``stop``. Pointers, since arrays would be counted at every token."""
-    widest_vectors()
-    group, first, width = block
-    states = job.rate.shape[1]
-    s = pointer(scratch)
-    u = shift(pointer(job.u.flat), i * job.u.batch + first)
-    delta = shift(pointer(job.delta.flat), i * job.delta.batch + first)
-    z = shift(pointer(job.z.flat), i * job.z.batch + first)
-    out = shift(pointer(y.flat), i * y.batch + first)
-    row = (i * job.B.shape[1] + group) * job.B.shape[2] * states
-    B, C = shift(pointer(job.B), row), shift(pointer(job.C), row)
-    u_token, delta_token, z_token, y_token = job.u.token, job.delta.token, job.z.token, y.token
-    soft, gated, scaled = job.softplus, job.gated, job.scaled
-    for t in range(start, stop):
-        if width == W:  # a constant length: no remainder loops
-            enter(s, shift(delta, t * delta_token), shift(u, t * u_token), soft, W)
-        else:
-            enter(s, shift(delta, t * delta_token), shift(u, t * u_token), soft, width)
-        within = not scaled and all_moderate(s)
-        advance(s, shift(B, t * states), shift(C, t * states), states, within, STATE)
-        if width == W:
-            emit(s, shift(out, t * y_token), shift(z, t * z_token), gated, W)
-        else:
-            emit(s, shift(out, t * y_token), shift(z, t * z_token), gated, width)
-
-
-@compiled(**fast)
-def _forward(job, y, last, groups, start, stop):  # type: ignore[no-untyped-def]
-    """Scan blocks ``start`` to ``stop``, counted over the batch."""
-    widest_vectors()
+@compiled(**jit)
+def _forward(job: Any, y: Any, last: Any, start: int, stop: int) -> None:
+    """Scan the vectors ``start:stop``, counted over the batch."""
     channels, states = job.rate.shape
-    tokens = job.B.shape[2]
-    blocks = groups * ((channels // groups + W - 1) // W)
-    scratch = np.empty((min(stop - start, blocks), STATES + states * STATE), job.rate.dtype)
+    vectors = job.groups * ((channels // job.groups + LANES - 1) // LANES)
+    size = states * STATE + LANES
+    s = np.empty(min(stop - start, vectors) * size, np.float32)
+    tile = np.empty(TILE * TOKEN + LANES, np.float32)
     while start < stop:
-        i, low = start // blocks, start % blocks
-        high = min(blocks, low + stop - start)
+        i, low = start // vectors, start % vectors
+        high = min(vectors, low + stop - start)
         for k in range(low, high):
-            prepare(scratch[k - low], job, block_of(k, channels, groups), STATE)
-        for tile in range(0, tokens, TILE):
+            fill(s, (k - low) * size, job, vector_of(k, channels, job.groups)[1])
+        for begin in range(0, job.tokens, TILE):
+            rows = min(TILE, job.tokens - begin)
             for k in range(low, high):
-                block = block_of(k, channels, groups)
-                scan_tile(scratch[k - low], job, y, i, block, tile, min(tile + TILE, tokens))
+                group, first, _ = vector_of(k, channels, job.groups)
+                at = (k - low) * size
+                row = ((i * job.groups + group) * job.tokens + begin) * states
+                if enter(tile, job, i, first, begin, rows, load(s, at + states * STATE)):
+                    scan_states(exp2_within, tile, s, at, job, row, rows)
+                else:
+                    scan_states(exp2, tile, s, at, job, row, rows)
+                out, gate = i * y.batch + begin * y.token + first, i * job.z.batch + begin * job.z.token + first
+                for t in range(rows):
+                    x = load(tile, t * TOKEN + OUT)
+                    if job.gated:
+                        z = load(job.z.flat, gate + t * job.z.token)
+                        x = x * z * sigmoid(z)
+                    store(y.flat, out + t * y.token, x)
         for k in range(low, high):
-            _, first, width = block_of(k, channels, groups)
-            for c in range(width):
+            first = vector_of(k, channels, job.groups)[1]
+            for c in range(LANES):
                 for n in range(states):
-                    last[i, first + c, n] = scratch[k - low, STATES + n * STATE + H + c]
+                    last[i, first + c, n] = s[(k - low) * size + n * STATE + H + c]
         start += high - low
 
 
@@ -223,21 +230,31 @@ def selective_scan(
     delta_softplus: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``; arguments as of ``op``."""
-    job, groups = job_of(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
+    if is_narrow(u, B):
+        inputs = (u, delta, A, B, C, scale, D, z, delta_bias)
+        wide: list[Any] = [*(None if x is None else x.double() for x in inputs), delta_softplus]
+        y, last = selective_scan(*wide)
+        return y.to(u.dtype), last.to(state_dtype(u))
+    job = job_of(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
     batch, channels, tokens = u.shape
     y = on_huge_pages(empty_beside(u))
     rows = y if is_channel_last(y) else y.new_empty(batch, tokens, channels).transpose(1, 2)
     last = torch.empty(batch, channels, A.shape[1], dtype=state_dtype(u))
     target = rows_of(rows)
-    over_blocks(lambda start, stop: _forward(job, target, last.numpy(), groups, start, stop), u, groups)
+    kernel, pieces = (exact.forward, channels) if u.dtype == torch.float64 else (_forward, vectors_of(job))
+    if batch and channels:
+        parallel_for(lambda start, stop: kernel(job, target, last.numpy(), start, stop), batch * pieces)
     return y if rows is y else y.copy_(rows), last
 
 
-def over_blocks(work: Callable[[int, int], None], u: Tensor, groups: int) -> None:
-    """Split the batch's blocks of channels over the threads."""
-    batch, channels = u.shape[:2]
-    if batch and channels:
-        parallel_for(work, batch * groups * -(-(channels // groups) // W))
+def is_narrow(u: Tensor, B: Tensor) -> bool:
+    """Whether a group is too narrow for vectors, so that ``exact`` must take a copy in float64."""
+    return u.dtype != torch.float64 and u.shape[1] // B.shape[1] < LANES
+
+
+def vectors_of(job: Job) -> int:
+    """Vectors of one image."""
+    return job.groups * -(-(job.rate.shape[0] // job.groups) // LANES)
 
 
 def job_of(
@@ -251,33 +268,34 @@ def job_of(
     z: Tensor | None,
     delta_bias: Tensor | None,
     delta_softplus: bool,
-) -> tuple[Job, int]:
-    """Return the arguments as the kernels read them, and the number of groups.
+) -> Job:
+    """Return the arguments as the kernels read them.
 
     u, delta and z are read where they lie if their channels are neighbours in memory (stride 1), else one
     transposing copy of each is made. B and C, small, are copied to ``b g t n`` unless they lie so.
     """
     dtype = state_dtype(u)
-    channels = u.shape[1]
+    _, channels, tokens = u.shape
 
     def array(x: Tensor) -> Any:
         return x.detach().to(dtype).contiguous().numpy()
 
-    job = Job(
+    return Job(
         rows_of(u),
         rows_of(delta),
         rows_of(u if z is None else z),
-        array(B.transpose(2, 3)),
-        array(C.transpose(2, 3)),
+        array(B.transpose(2, 3)).reshape(-1),
+        array(C.transpose(2, 3)).reshape(-1),
         array(A.detach().to(dtype) * 1.4426950408889634),
         array(torch.ones_like(A) if scale is None else scale),
         array(torch.zeros(channels) if D is None else D),
         array(torch.zeros(channels) if delta_bias is None else delta_bias),
+        B.shape[1],
+        tokens,
         z is not None,
         delta_softplus,
         scale is not None,
     )
-    return job, B.shape[1]
 
 
 def state_dtype(u: Tensor) -> torch.dtype:
@@ -291,7 +309,7 @@ def is_channel_last(x: Tensor) -> bool:
 
 
 def rows_of(x: Tensor) -> Rows:
-    """Return x, ``b d t``, as rows of channels; half precision as its bits (see ``scalars.load``)."""
+    """Return x, ``b d t``, as rows of channels; half precision as its bits (see ``lanes.load``)."""
     x = x.detach()
     if not is_channel_last(x):
         x = x.transpose(1, 2).contiguous().transpose(1, 2)

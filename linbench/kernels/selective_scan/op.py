@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from linbench.kernels.impl import Impl, Unsupported
-from linbench.kernels.selective_scan import reference
+from linbench.kernels.impl import Impl
+from linbench.kernels.selective_scan import reference, vendor
 from linbench.shapes import check
 
 
@@ -66,15 +66,16 @@ def selective_scan(
     B, C: Projections into and out of the state: ``b n t``, grouped ``b g n t`` or constant ``d n``.
     D: Skip, ``d``.  z: Gate, ``b d t``.  delta_bias: ``d``.
     impl: ``fast`` is linear in t, its state float32 (float64 for float64), and is fastest where u, delta and z
-        are views of channel-last memory, ``b t d``; ``reference`` is the recurrence in plain torch.
-    Raises ValueError on shapes that break the contract, Unsupported for ``vendor``.
+        are views of channel-last memory, ``b t d``; ``reference`` is the recurrence in plain torch; ``vendor`` is
+        mamba_ssm's kernel.
+    Raises ValueError on shapes that break the contract, Unsupported where ``vendor`` is not at hand, with the cause.
     Source: arXiv 2312.00752, algorithm 2; the order of arguments is mamba_ssm's.
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
     impl = Impl(impl)
     if impl is Impl.VENDOR:
-        raise Unsupported("selective_scan has no vendor implementation; use impl='fast' or impl='reference'")
-    if impl is Impl.REFERENCE:
+        y, last = vendor.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    elif impl is Impl.REFERENCE:
         y, last = reference.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     else:
         b, c, scale = _split_constants(u, A, B, C)
@@ -248,7 +249,7 @@ def _(
     def like(x: Tensor | None) -> Tensor:
         return u.new_empty(0, dtype=wide) if x is None else x.new_empty(x.shape)
 
-    gate = u.new_empty(0) if z is None else empty_beside(z)
+    gate = like(None) if z is None else empty_beside(z)
     return [
         empty_beside(u),
         empty_beside(delta),

@@ -16,10 +16,13 @@ def verify(args: Sequence[Any], outputs: Sequence[Tensor], channels: Sequence[in
     outputs: y and the last state.
     channels: Which to check, in the first and the last image; four spread ones unless given.
     """
-    u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus = args
-    batch, width = u.shape[:2]
-    if not u.numel():
+    *tensors, delta_softplus = args
+    batch, width = tensors[0].shape[:2]
+    if not tensors[0].numel():
         return 0.0
+    on_cpu: list[Any] = [x if x is None else x.cpu() for x in tensors]  # the recurrence runs there
+    u, delta, A, B, C, scale, D, z, delta_bias = on_cpu
+    outputs = [y.cpu() for y in outputs]
     picked = torch.tensor(sorted({0, width // 3, 2 * width // 3, width - 1} if channels is None else channels))
     group = picked // (width // B.shape[1])
     worst = 0.0

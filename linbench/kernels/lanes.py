@@ -123,6 +123,35 @@ def splat(typing_context: Any, value: Any) -> Any:
     return Lanes(value)(value), codegen
 
 
+@intrinsic
+def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
+    """``array[index]`` in every lane, without bounds checks, for arrays of float32 and float64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = context.get_value_type(signature.return_type)
+        x = builder.load(_data(context, builder, array, arguments))
+        one = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(_WORD, 0))
+        return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), _constant(_WORD, 0))
+
+    return Lanes(array.dtype)(array, types.int64), codegen
+
+
+@intrinsic
+def total(typing_context: Any, x: Any) -> Any:
+    """The sum of the lanes, added in pairs."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (x,) = arguments
+        nothing = ir.Constant(x.type, ir.Undefined)
+        for width in (8, 4, 2, 1):
+            places = [i + width if i < width else i for i in range(LANES)]
+            mask = ir.Constant(ir.VectorType(_WORD, LANES), places)
+            x = builder.fadd(x, builder.shuffle_vector(x, nothing, mask))
+        return builder.extract_element(x, ir.Constant(_WORD, 0))
+
+    return x.element(x), codegen
+
+
 def _operator(function: Callable[..., Any], emit: Callable[[Any, Any, Any], Any]) -> None:
     """Give two Lanes of one element type the operator ``function``."""
 
@@ -149,11 +178,17 @@ def maximum(a: Any, b: Any) -> Any:
     raise NotImplementedError
 
 
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of each pair of lanes; a where b is not a number."""
+    raise NotImplementedError
+
+
 _operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_CONTRACT))
 _operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=_CONTRACT))
 _operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=_CONTRACT))
 _operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 _operator(maximum, _larger)
+_operator(minimum, lambda builder, a, b: builder.select(builder.fcmp_ordered("<", b, a), b, a))
 
 
 @intrinsic
@@ -210,6 +245,30 @@ def power_of_two(typing_context: Any, n: Any) -> Any:
     return SINGLE(n), codegen
 
 
+@intrinsic
+def absolute(typing_context: Any, x: Any) -> Any:
+    """Each lane without its sign."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        name = f"llvm.fabs.v{LANES}f{x.element.bitwidth}"
+        kind = ir.FunctionType(arguments[0].type, [arguments[0].type])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+    return x(x), codegen
+
+
+@intrinsic
+def _raised(typing_context: Any, p: Any, n: Any) -> Any:
+    """p times 2 to the integer in n's low bits, by adding it to p's exponent."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, power = (builder.bitcast(x, _vector(_WORD)) for x in arguments)
+        bits = builder.add(bits, builder.shl(power, _constant(_WORD, 23)))
+        return builder.bitcast(bits, _vector(ir.FloatType()))
+
+    return p(p, n), codegen
+
+
 @njit(forceinline=True, error_model="numpy")
 def single_of(value: float) -> Any:
     """A constant in every float32 lane."""
@@ -231,6 +290,50 @@ def exp(x: Any) -> Any:
     p = p * (r * r) + r + single_of(1.0)
     p = p * power_of_two(maximum(n, single_of(-126.0)))
     return select_above(x, single_of(-87.0), p, single_of(0.0))
+
+
+@njit(forceinline=True, error_model="numpy")
+def exp2_within(x: Any) -> Any:
+    """2 to the x in float32 for |x| < 126: 1.6e-7 relative, and exact to first order at 0, where slow decays live."""
+    n = x + single_of(12582912.0)  # 1.5 * 2**23: leaves the nearest integer in the low bits
+    r = x - (n - single_of(12582912.0))
+    p = single_of(1.3300605351105332e-3)
+    p = p * r + single_of(9.669691324234009e-3)
+    p = p * r + single_of(5.550558492541313e-2)
+    p = p * r + single_of(2.4022282660007477e-1)
+    p = p * r + single_of(6.931471824645996e-1)
+    p = p * r + single_of(1.0)
+    return _raised(p, n)
+
+
+@njit(forceinline=True, error_model="numpy")
+def exp2(x: Any) -> Any:
+    """2 to the x in float32, clamped to [2**-126, 2**127.5]."""
+    return exp2_within(minimum(maximum(x, single_of(-126.0)), single_of(127.49999)))
+
+
+@njit(forceinline=True, error_model="numpy")
+def softplus(x: Any) -> Any:
+    """log(1 + e^x) in float32."""
+    y = exp(single_of(0.0) - absolute(x))
+    p = single_of(5.364822689443827e-3)  # minimax of log1p(y) / y on [0, 1], 3e-8 relative
+    p = p * y + single_of(-3.0065786093473434e-2)
+    p = p * y + single_of(7.920452207326889e-2)
+    p = p * y + single_of(-1.3753801584243774e-1)
+    p = p * y + single_of(1.91536545753479e-1)
+    p = p * y + single_of(-2.4857163429260254e-1)
+    p = p * y + single_of(3.332132399082184e-1)
+    p = p * y + single_of(-4.9999648332595825e-1)
+    p = p * y + single_of(1.0)
+    return maximum(x, single_of(0.0)) + p * y
+
+
+@njit(forceinline=True, error_model="numpy")
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x) in float32."""
+    y = exp(single_of(0.0) - absolute(x))
+    p = single_of(1.0) / (single_of(1.0) + y)
+    return select_above(single_of(0.0), x, p * y, p)
 
 
 @intrinsic

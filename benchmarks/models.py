@@ -1,0 +1,157 @@
+"""Whole models on two CPU threads, batch 1, one interleaved run: RWKV-SAM-S against ViT-S and its own products.
+
+    python benchmarks/models.py
+
+Both run under what the preset `best` takes where no AMX is: oneDNN products, freed memory kept (so the run is in a
+process of its own), fused chains where the backbone has them. ViT-S runs with each attention, and its best median
+counts. The products are every matrix product and convolution that RWKV-SAM-S asks torch for in one forward, with
+their shapes, strides and weights, run one after the other and nothing between them.
+"""
+
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from side_by_side import conditions
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from linbench.backbones import backbone, build_backbone
+from linbench.suites.settings import Preset, settings
+
+THREADS = 2
+TURNS = 7
+PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "convolution", "conv2d"}
+ATTENTIONS = ("sdpa", "chunked")  # naive is slower than the better of them at these sizes, or equal
+SIDES = range(256, 513, 64)
+Call = Callable[[], object]
+
+
+class Products(TorchDispatchMode):
+    """Collects matrix products and convolutions; activations are replaced by one stand-in of each layout."""
+
+    def __init__(self, weights: set[int]) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.weights = weights
+        self.stand_ins: dict[Any, Tensor] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._schema.name.split("::")[1] in PRODUCTS:
+            given = tree_map_only(Tensor, self._stand_in, (args, kwargs or {}))
+            self.calls.append(lambda: func(*given[0], **given[1]))
+        return func(*args, **(kwargs or {}))
+
+    def _stand_in(self, x: Tensor) -> Tensor:
+        if x.untyped_storage().data_ptr() in self.weights:
+            return x
+        layout = (x.shape, x.stride(), x.dtype)
+        if layout not in self.stand_ins:
+            self.stand_ins[layout] = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).normal_()
+        return self.stand_ins[layout]
+
+
+def model(name: str, side: int, dtype: torch.dtype, **options: Any) -> tuple[torch.nn.Module, Tensor]:
+    """The backbone and an image, from seed 0; fused where it can be."""
+    torch.manual_seed(0)
+    if "fused" in backbone[name].options:
+        options["fused"] = True
+    built: Any = build_backbone(name, image_size=side, **options)
+    return built.eval().to(dtype), torch.randn(1, 3, side, side).to(dtype)
+
+
+def products(built: torch.nn.Module, image: Tensor) -> Call:
+    """All matrix products and convolutions of one forward, alone."""
+    weights = {p.untyped_storage().data_ptr() for p in built.parameters()}
+    with Products(weights) as found:
+        built(image)
+
+    def alone() -> None:
+        for call in found.calls:
+            call()
+
+    return alone
+
+
+def interleaved(contenders: dict[str, Call], turns: int = TURNS) -> dict[str, list[float]]:
+    """Milliseconds of each contender in each turn, after two turns that are not counted."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(turns + 2):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            call()
+            if turn >= 2:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def ratio(times: dict[str, list[float]], above: str, below: str) -> float:
+    """The median over the turns of the ratio within one turn, which a slow turn hits on both sides."""
+    return statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
+
+
+def contest(side: int, dtype: torch.dtype, with_products: bool = False) -> tuple[dict[str, list[float]], str]:
+    """Times of RWKV-SAM-S and of ViT-S under each attention, and which of those was the best."""
+    ours, image = model("rwkv-sam-s", side, dtype)
+    contenders: dict[str, Call] = {"rwkv-sam-s": lambda: ours(image)}
+    for attention in ATTENTIONS:
+        other, _ = model("vit-s", side, dtype, attention=attention)
+        contenders[attention] = lambda other=other: other(image)  # type: ignore[misc]
+    if with_products:
+        contenders["products"] = products(ours, image)
+    times = interleaved(contenders)
+    return times, min(ATTENTIONS, key=lambda name: statistics.median(times[name]))
+
+
+def crossing(ratios: dict[int, float]) -> str:
+    """The side from which on ViT-S takes longer, interpolated in the logarithms of side and ratio."""
+    slower = [side for side, found in ratios.items() if found < 1]
+    if not slower:
+        return f"below {min(ratios)}"
+    for low, high in pairwise(ratios):
+        if low == max(slower):
+            a, b = math.log(ratios[low]), math.log(ratios[high])
+            return f"{low * (high / low) ** (-a / (b - a)):.0f}"
+    return f"above {max(ratios)}"
+
+
+def measure() -> None:
+    """Print the table of ratios with their targets."""
+    torch.set_num_threads(THREADS)
+    chosen = settings(Preset.BEST, "cpu")
+    torch.set_float32_matmul_precision(chosen.matmul)
+    print(f"{conditions(TURNS)}; matmul {chosen.matmul}, allocator {chosen.allocator}; load {os.getloadavg()[0]:.1f}")
+    rows: list[tuple[str, str, str]] = []
+    with torch.inference_mode():
+        for dtype, name in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
+            times, best = contest(1024, dtype, with_products=True)
+            found = "; ".join(f"{who} {statistics.median(ms):.0f}" for who, ms in times.items())
+            print(f"1024², {name}, ms: {found}", flush=True)
+            faster, own = ratio(times, best, "rwkv-sam-s"), ratio(times, "rwkv-sam-s", "products")
+            rows.append((f"ViT-S ({best}) / RWKV-SAM-S, 1024², {name}", f"{faster:.2f}", "≥ 2.2"))
+            rows.append((f"RWKV-SAM-S / its products, 1024², {name}", f"{own:.2f}", "≤ 1.5"))
+        ratios = {}
+        for side in SIDES:
+            times, best = contest(side, torch.float32)
+            ratios[side] = ratio(times, best, "rwkv-sam-s")
+            print(f"{side}², float32: ViT-S ({best}) / RWKV-SAM-S {ratios[side]:.2f}", flush=True)
+        rows.append(("crossover, px, float32", crossing(ratios), "≤ 400"))
+    print(f"\n{'':48}{'found':>10}{'target':>10}")
+    for what, found, target in rows:
+        print(f"{what:48}{found:>10}{target:>10}")
+
+
+if __name__ == "__main__":
+    if "--measure" in sys.argv:
+        measure()
+    else:
+        variables = os.environ | settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(THREADS)}
+        subprocess.run([sys.executable, __file__, "--measure"], env=variables, check=True)

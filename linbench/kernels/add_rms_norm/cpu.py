@@ -1,0 +1,75 @@
+"""Residual addition and RMS norm on the CPU: squares are added while a sum is written; it is scaled in the cache."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import linbench.kernels.scalars as scalars
+from linbench.kernels.compiled import compiled
+from linbench.kernels.lanes import LANES, load, splat, store, total
+from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.threads import parallel_for
+
+
+@compiled(error_model="numpy", fastmath={"contract", "nsz"})
+def _forward(x: Any, residual: Any, weight: Any, eps: Any, n: Any, z: Any, c: int, start: int, stop: int) -> None:
+    """Write the tokens ``start:stop`` of all images."""
+    real = type(eps)
+    nothing = splat(real(0))
+    whole = c - c % (2 * LANES)
+    for token in range(start, stop):
+        at = token * c
+        a0, a1 = nothing, nothing
+        for i in range(at, at + whole, 2 * LANES):
+            s0 = load(residual, i) + load(x, i)
+            s1 = load(residual, i + LANES) + load(x, i + LANES)
+            store(z, i, s0)
+            store(z, i + LANES, s1)
+            a0 = a0 + s0 * s0
+            a1 = a1 + s1 * s1
+        square = total(a0 + a1)
+        for i in range(at + whole, at + c):
+            z[i] = residual[i] + real(scalars.load(x[i]))
+            square += z[i] * z[i]
+        scale = real(1) / np.sqrt(square / real(c) + eps)
+        s = splat(scale)
+        for i in range(0, whole, LANES):
+            store(n, at + i, load(z, at + i) * s * load(weight, i))
+        for i in range(whole, c):
+            n[at + i] = scalars.narrow(z[at + i] * scale * weight[i], n[0])
+
+
+def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return n and z, ``b t c``; arguments as of ``op``, copied where they are not contiguous.
+
+    With a float64 residual all is computed in it.
+    """
+    kind = residual.dtype
+    n, z = (on_huge_pages(residual.new_empty(residual.shape, dtype=dtype)) for dtype in (weight.dtype, kind))
+    if not z.numel():
+        return n, z
+    wide = kind == torch.float64  # vectors of two widths do not mix
+    out = n.double() if wide else n
+    arrays = _flat(x.to(kind) if wide else x), _flat(residual), _flat(weight.to(kind))
+    run = partial(_forward, *arrays, arrays[1].dtype.type(eps), _flat(out), _flat(z), x.shape[2])
+    parallel_for(run, x.shape[0] * x.shape[1], grain=16)
+    return n if out is n else n.copy_(out), z
+
+
+def _flat(x: Tensor) -> Any:
+    """The numbers of a tensor in one row, half precision as its bits."""
+    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
+    return x.detach().contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
+
+
+def add_rms_norm_backward(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return the gradient of x and of residual alike, and weight's: torch's own operators in a row."""
+    scale = torch.rsqrt(z.square().mean(-1, keepdim=True) + eps)
+    standard = z * scale
+    gweight = (gn.to(z.dtype) * standard).sum((0, 1))
+    g = gn.to(z.dtype) * weight.to(z.dtype)
+    along = (g * standard).mean(-1, keepdim=True)
+    return torch.addcmul(gz, g - standard * along, scale), gweight.to(weight.dtype)

@@ -1,0 +1,274 @@
+"""The gradient of bi-WKV on the CPU in linear time, from y and lse (equation and letters: ``reference``).
+
+With lse = log of a token's denominator, the gradients of k and v are the same two-sided sums as the output's, of
+gy and gy y with the key -lse: G over the tokens after, H over those before. Chunks and scales are those of ``cpu``.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from linbench.kernels.bi_wkv import exact
+from linbench.kernels.bi_wkv.cpu import (
+    NOTHING,
+    exact_channels,
+    flat,
+    inline,
+    jit,
+    join,
+    local,
+    plan,
+    prepared,
+    top_of,
+)
+from linbench.kernels.compiled import compiled
+from linbench.kernels.lanes import (
+    LANES,
+    double,
+    exp,
+    load,
+    maximum,
+    prefetch,
+    single,
+    single_of,
+    splat,
+    store,
+)
+from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.threads import parallel_for
+
+LARGEST_LSE = 300.0  # that float32 takes
+# What is kept of a chunk: S, G, its own shares of P and H, and their scales.
+S_N, S_D, G_A, G_B, P_N, P_D, H_A, H_B, OWN_K, OWN_G, SUMS = (i * LANES for i in range(11))
+
+
+@njit(**inline)
+def _local_gradient(lse: Any, y: Any, gy: Any, at: int, stride: int, rows: int, decay: Any) -> Any:
+    """As ``_local``, for the sums of (gy, gy y) with the key -lse: G from the token before, H from the one after."""
+    top = top_of(lse, at, stride, rows, single_of(-1.0))
+    ga, gb, ha, hb = single_of(0.0), single_of(0.0), single_of(0.0), single_of(0.0)
+    power = single_of(1.0)
+    for j in range(rows):
+        i = at + (rows - 1 - j) * stride
+        a = exp(single_of(0.0) - load(lse, i) - top) * load(gy, i)
+        b = a * load(y, i)
+        ga = ga * decay + a
+        gb = gb * decay + b
+        ha = ha + a * power
+        hb = hb + b * power
+        power = power * decay
+        before = i - rows * stride
+        prefetch(lse, before)
+        prefetch(y, before)
+        prefetch(gy, before)
+    return top, ga, gb, ha, hb
+
+
+@njit(**inline)
+def _gradients(
+    k: Any, v: Any, y: Any, lse: Any, gy: Any, gk: Any, gv: Any, at: int, stride: int, rows: int, decay: Any, u: Any,
+    own_k: Any, own_g: Any, tops: Any, P: Any, S: Any, G: Any, H: Any, scratch: Any,
+) -> Any:  # fmt: skip
+    """Write gk and gv of a chunk; return its share of -gw e^w and of gu. Every sum has a scale of its own.
+
+    A token's e^key and e^-lse are taken once, in the scale of the chunk's largest, and moved to the others by factors
+    of the chunk: a scale is never below the chunk's own. ``here`` stays in float32, for a chunk's lse is at least its
+    largest key less the chunk's decay.
+    """
+    top_p, top_s, top_g, top_h = tops
+    pn, pd = P
+    sn, sd = S
+    ga, gb = G
+    ha, hb = H
+    zero = single_of(0.0)
+    in_p, in_s, in_g, in_h = exp(own_k - top_p), exp(own_k - top_s), exp(own_g - top_g), exp(own_g - top_h)
+    after, before, here = exp(top_p + top_g), exp(top_s + top_h), exp(own_k + own_g + u)
+    for j in range(rows):
+        i = rows - 1 - j
+        x = at + i * stride
+        e = exp(load(k, x) - own_k)
+        a = exp(zero - load(lse, x) - own_g) * load(gy, x)
+        store(scratch, 6 * i * LANES, sn)
+        store(scratch, (6 * i + 1) * LANES, sd)
+        store(scratch, (6 * i + 2) * LANES, ga)
+        store(scratch, (6 * i + 3) * LANES, gb)
+        store(scratch, (6 * i + 4) * LANES, e)
+        store(scratch, (6 * i + 5) * LANES, a)
+        e, a = e * in_s, a * in_g
+        sn = sn * decay + e * load(v, x)
+        sd = sd * decay + e
+        ga = ga * decay + a
+        gb = gb * decay + a * load(y, x)
+        ahead = x + rows * stride
+        prefetch(k, ahead)
+        prefetch(v, ahead)
+        prefetch(y, ahead)
+        prefetch(lse, ahead)
+        prefetch(gy, ahead)
+        prefetch(gk, x)
+        prefetch(gv, x)
+    sum_w, sum_u = zero, zero
+    for i in range(rows):
+        x = at + i * stride
+        value, mean = load(v, x), load(y, x)
+        sn, sd = load(scratch, 6 * i * LANES), load(scratch, (6 * i + 1) * LANES)
+        ga, gb = load(scratch, (6 * i + 2) * LANES) * after, load(scratch, (6 * i + 3) * LANES) * after
+        e, a = load(scratch, (6 * i + 4) * LANES), load(scratch, (6 * i + 5) * LANES)
+        ea, eb = ha * before, hb * before
+        e_p, e_s = e * in_p, e * in_s
+        own = e * a * here
+        sum_w = sum_w + (pn * ga - pd * gb) + (sn * ea - sd * eb)
+        sum_u = sum_u + own * (value - mean)
+        store(gv, x, e_p * ga + e_s * ea + own)
+        store(gk, x, e_p * (value * ga - gb) + e_s * (value * ea - eb) + own * (value - mean))
+        a = a * in_h
+        pn = pn * decay + e_p * value
+        pd = pd * decay + e_p
+        ha = ha * decay + a
+        hb = hb * decay + a * mean
+    return sum_w, sum_u
+
+
+@njit(**inline)
+def _scaled(n: Any, d: Any, scale: Any, own: Any) -> Any:
+    """A state in the larger of its own scale and a chunk's, and that scale."""
+    top = single(maximum(scale, double(own)))
+    factor = exp(single(scale - double(top)))
+    return top, (n * factor, d * factor)
+
+
+@njit(**inline)
+def _gather(
+    k: Any, v: Any, y: Any, lse: Any, gy: Any, at: int, stride: int, rows: int, w: Any, decay: Any, state: Any,
+    scale: Any, g: int, sums: Any, scales: Any, place: int,
+) -> None:  # fmt: skip
+    """Keep S and G, the sums over the tokens after a chunk, and the chunk's own shares; then take the chunk in."""
+    shift = w * splat(float(rows))
+    q, s = 4 * g * LANES, place * SUMS
+    n, d, z = load(state, q), load(state, q + LANES), load(scale, 2 * g * LANES)
+    ga, gb, zg = load(state, q + 2 * LANES), load(state, q + 3 * LANES), load(scale, (2 * g + 1) * LANES)
+    store(sums, s + S_N, n)
+    store(sums, s + S_D, d)
+    store(sums, s + G_A, ga)
+    store(sums, s + G_B, gb)
+    store(scales, 2 * place * LANES, z)
+    store(scales, (2 * place + 1) * LANES, zg)
+    top, sn, sd, pn, pd = local(k, v, at, stride, rows, decay)
+    n, d, z = join(n, d, z, shift, sn, sd, top)
+    store(sums, s + P_N, pn)
+    store(sums, s + P_D, pd)
+    store(sums, s + OWN_K, top)
+    top, la, lb, ha, hb = _local_gradient(lse, y, gy, at, stride, rows, decay)
+    ga, gb, zg = join(ga, gb, zg, shift, la, lb, top)
+    store(sums, s + H_A, ha)
+    store(sums, s + H_B, hb)
+    store(sums, s + OWN_G, top)
+    store(state, q, n)
+    store(state, q + LANES, d)
+    store(state, q + 2 * LANES, ga)
+    store(state, q + 3 * LANES, gb)
+    store(scale, 2 * g * LANES, z)
+    store(scale, (2 * g + 1) * LANES, zg)
+
+
+@njit(**inline)
+def _spread(
+    k: Any, v: Any, y: Any, lse: Any, gy: Any, gk: Any, gv: Any, at: int, stride: int, rows: int, w: Any, decay: Any,
+    u: Any, state: Any, scale: Any, shares: Any, g: int, sums: Any, scales: Any, place: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Write a chunk's gk and gv from P and H, the sums over the tokens before it, and what ``_gather`` kept."""
+    shift = w * splat(float(rows))
+    q, s = 4 * g * LANES, place * SUMS
+    pn, pd, zp = load(state, q), load(state, q + LANES), load(scale, 2 * g * LANES)
+    ha, hb, zh = load(state, q + 2 * LANES), load(state, q + 3 * LANES), load(scale, (2 * g + 1) * LANES)
+    own_k, own_g = load(sums, s + OWN_K), load(sums, s + OWN_G)
+    top_p, P = _scaled(pn, pd, zp, own_k)
+    top_s, S = _scaled(load(sums, s + S_N), load(sums, s + S_D), load(scales, 2 * place * LANES), own_k)
+    top_g, G = _scaled(load(sums, s + G_A), load(sums, s + G_B), load(scales, (2 * place + 1) * LANES), own_g)
+    top_h, H = _scaled(ha, hb, zh, own_g)
+    tops = (top_p, top_s, top_g, top_h)
+    part_w, part_u = _gradients(
+        k, v, y, lse, gy, gk, gv, at, stride, rows, decay, u, own_k, own_g, tops, P, S, G, H, scratch
+    )  # fmt: skip
+    store(shares, 2 * g * LANES, load(shares, 2 * g * LANES) + double(part_w))
+    store(shares, (2 * g + 1) * LANES, load(shares, (2 * g + 1) * LANES) + double(part_u))
+    pn, pd, zp = join(pn, pd, zp, shift, load(sums, s + P_N), load(sums, s + P_D), own_k)
+    ha, hb, zh = join(ha, hb, zh, shift, load(sums, s + H_A), load(sums, s + H_B), own_g)
+    store(state, q, pn)
+    store(state, q + LANES, pd)
+    store(state, q + 2 * LANES, ha)
+    store(state, q + 3 * LANES, hb)
+    store(scale, 2 * g * LANES, zp)
+    store(scale, (2 * g + 1) * LANES, zh)
+
+
+@compiled(**jit)
+def _backward(
+    w: Any, u: Any, k: Any, v: Any, y: Any, lse: Any, gy: Any, gw: Any, gu: Any, gk: Any, gv: Any, t: int, c: int,
+    first: int, groups: int, blocks: int, chunk: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Write gk, gv and, per image, gw and gu, ``b c``, for the pieces ``start:stop``, cut as in ``cpu``."""
+    count = (t + chunk - 1) // chunk
+    sums = np.empty(count * groups * SUMS, np.float32)
+    scales = np.empty(count * groups * 2 * LANES, np.float64)  # of S and G
+    state, scale = np.empty(groups * 4 * LANES, np.float32), np.empty(groups * 2 * LANES, np.float64)
+    shares = np.empty(groups * 2 * LANES, np.float64)  # of -gw e^w and of gu
+    scratch = np.empty(chunk * 6 * LANES, np.float32)
+    for piece in range(start, stop):
+        image, channel = piece // blocks, first + piece % blocks * groups * LANES
+        origin = image * t * c + channel
+        decays = np.exp(-w[channel : channel + groups * LANES])
+        state[:], scale[:], shares[:] = 0, NOTHING, 0
+        for j in range(count - 1, -1, -1):
+            rows = min(chunk, t - j * chunk)
+            for g in range(groups):
+                one, at = g * LANES, j * groups + g
+                _gather(
+                    k, v, y, lse, gy, origin + j * chunk * c + one, c, rows, load(w, channel + one),
+                    single(load(decays, one)), state, scale, g, sums, scales, at,
+                )  # fmt: skip
+        state[:], scale[:] = 0, NOTHING
+        for j in range(count):
+            rows = min(chunk, t - j * chunk)
+            for g in range(groups):
+                one, at = g * LANES, j * groups + g
+                _spread(
+                    k, v, y, lse, gy, gk, gv, origin + j * chunk * c + one, c, rows, load(w, channel + one),
+                    single(load(decays, one)), single(load(u, channel + one)), state, scale, shares, g, sums, scales,
+                    at, scratch,
+                )  # fmt: skip
+        for g in range(groups):
+            place = image * c + channel + g * LANES
+            store(gw, place, splat(0.0) - load(shares, 2 * g * LANES) * load(decays, g * LANES))
+            store(gu, place, load(shares, (2 * g + 1) * LANES))
+
+
+def bi_wkv_backward(
+    w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return gw, gu, ``c``, and gk, gv, ``b t c``, each of its input's dtype, from y and lse of ``bi_wkv``.
+
+    gy: The gradient of y, ``b t c``.
+    """
+    kinds = [x.dtype for x in (w, u, k, v)]
+    w, u, k, v = prepared(w, u, k, v)
+    gy, y, lse = gy.to(v.dtype).contiguous(), y.to(v.dtype).contiguous(), lse.contiguous()
+    gk, gv = on_huge_pages(torch.empty_like(k)), on_huge_pages(torch.empty_like(v))
+    b, t, c = v.shape
+    gw, gu = torch.zeros(b, c, dtype=torch.float64), torch.zeros(b, c, dtype=torch.float64)
+    for first, groups, blocks, chunk in plan(w, u, v):
+        rows = [w.numpy(), u.numpy(), *map(flat, (k, v, y, lse, gy, gw, gu, gk, gv))]
+        parallel_for(partial(_backward, *rows, t, c, first, groups, blocks, chunk), b * blocks)
+    # With growing weights lse grows as |w| t, and with it the rounding of the weights that it stands for.
+    for channels in exact_channels(w, u, v, lowest=-LARGEST_LSE / max(t, 1)):
+        some = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v, gy)]
+        sums = np.empty((b, len(channels))), np.empty((b, len(channels)))
+        tokens = np.empty(some[2].shape), np.empty(some[2].shape)
+        parallel_for(partial(exact.backward, *some, *sums, *tokens), b * len(channels))
+        for target, part in zip((gw, gu, gk, gv), (*sums, *tokens), strict=True):
+            target[..., channels] = torch.from_numpy(part).to(target.dtype)
+    return tuple(x.to(kind) for x, kind in zip((gw.sum(0), gu.sum(0), gk, gv), kinds, strict=True))  # type: ignore[return-value]

@@ -1,0 +1,21 @@
+"""Promptable segmenters: SAM's parts, and the decoders that stand on them."""
+
+from linbench.models.sam import official as official
+from linbench.models.sam.build import HQ, build_sam, transform_of
+from linbench.models.sam.fusion import Fusion
+from linbench.models.sam.hq import HQOutput
+from linbench.models.sam.model import PROMPT_CHUNK, Embedding, Sam
+from linbench.models.sam.prompts import Prompts
+
+__all__ = [
+    "HQ",
+    "PROMPT_CHUNK",
+    "Embedding",
+    "Fusion",
+    "HQOutput",
+    "Prompts",
+    "Sam",
+    "build_sam",
+    "official",
+    "transform_of",
+]

@@ -1,0 +1,60 @@
+"""The kernels report: records in; tables, a long CSV and figures out."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from linbench.records import Record, slug
+from linbench.reports import kernel_table
+from linbench.reports.kernel_rows import rows
+from linbench.reports.rows import comparisons, conditions, visible
+from linbench.reports.table import Table, frame_to_csv, to_markdown
+
+
+def tables(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[Table]:
+    """The table of each comparison."""
+    return [kernel_table.build(group) for group in comparisons(rows(records, code_hashes))]
+
+
+def as_json(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Every row as plain values; a missing number is None."""
+    frame = visible(rows(records, code_hashes))
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict(orient="records")]
+
+
+def write(records: Iterable[Record], folder: Path, code_hashes: Mapping[str, str] | None = None) -> list[Path]:
+    """Write kernels.md, kernels.csv and a figure for each comparison as .png and .svg; the paths, in that order.
+
+    Raises ValueError where no record is of the suite.
+    """
+    from linbench.reports.kernel_figure import figure  # matplotlib is slow to load, tables do without
+    from linbench.reports.latency_figure import save
+
+    frame = rows(records, code_hashes)
+    if frame.empty:
+        raise ValueError("records: none is of the suite kernels; measure some with linbench run --suite kernels")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts, pictures = ["# Kernels beside their yardsticks\n"], []
+    groups = comparisons(frame)
+    for group, name in zip(groups, _names(groups), strict=True):
+        parts.append(to_markdown(kernel_table.build(group)))
+        if (drawn := figure(group)) is not None:
+            pictures += save(drawn, folder / f"{name}.svg")
+            parts.append(f"![Kernels as multiples of the roofline]({name}.svg)\n")
+    texts = {folder / "kernels.md": "\n".join(parts), folder / "kernels.csv": frame_to_csv(visible(frame))}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return [*texts, *pictures]
+
+
+def _names(groups: list[pd.DataFrame]) -> list[str]:
+    """A file name for each comparison: device and dtype, and a number where that does not tell them apart."""
+    names: list[str] = []
+    for group in groups:
+        key = conditions(group)
+        name = slug("-".join(["kernels", str(key.get("device", "")), str(key.get("dtype", ""))]))[:80]
+        names.append(name if name not in names else f"{name}-{len(names)}")
+    return ["kernels"] if len(names) == 1 else names

@@ -1,0 +1,66 @@
+"""Where tags go: beside what they name, inside the picture, and not on each other."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import ImageFont
+
+Rectangle = tuple[int, int, int, int]  # x0, y0, x1, y1, px
+
+
+def font(px: float) -> ImageFont.FreeTypeFont:
+    """Pillow's own font, which every installation has."""
+    found = ImageFont.load_default(px)
+    if not isinstance(found, ImageFont.FreeTypeFont):
+        raise RuntimeError("this Pillow was built without FreeType, so it cannot scale text; its wheels can")
+    return found
+
+
+def wrapped(text: str, letters: ImageFont.FreeTypeFont, width: float) -> list[str]:
+    """``text`` in lines of at most ``width`` px, broken at blanks, and in a word where the word alone is longer."""
+    lines = [""]
+    for word in text.split():
+        for piece in _pieces(word, letters, width):
+            longer = f"{lines[-1]} {piece}".strip()
+            if letters.getlength(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(piece)
+    return lines
+
+
+def _pieces(word: str, letters: ImageFont.FreeTypeFont, width: float) -> list[str]:
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and letters.getlength(pieces[-1] + letter) > width:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
+def place(size: tuple[int, int], beside: Rectangle, taken: Sequence[Rectangle], within: Rectangle) -> Rectangle:
+    """The rectangle of a tag: the first free place, at the corners or in steps away from them, or the freest one.
+
+    size: Width and height of the tag.
+    beside: What it names. ``taken``: What it should not cover. ``within``: Where it must be, moved if need be.
+    """
+    width, height = size
+    x0, y0, x1, y1 = beside
+    corners = [
+        *((x0, y0 - height), (x1 - width, y0 - height), (x0, y0), (x1 - width, y0)),
+        *((x0, y1), (x1 - width, y1), (x0, y1 - height), (x1 - width, y1 - height), (x1, y0), (x0 - width, y0)),
+    ]
+    away = [(x, y + step * height) for step in (-1, 1, -2, 2, -3, 3) for x, y in (corners[0], corners[1], corners[4])]
+    placed = []
+    for left, top in corners + away:
+        left = min(max(left, within[0]), max(within[0], within[2] - width))
+        top = min(max(top, within[1]), max(within[1], within[3] - height))
+        placed.append((left, top, left + width, top + height))
+    others = np.array(taken, dtype=np.int64).reshape(-1, 4)
+    return min(placed, key=lambda tag: _covered(tag, others))
+
+
+def _covered(tag: Rectangle, others: "np.ndarray[tuple[int, int], np.dtype[np.int64]]") -> int:
+    """Px² of ``others`` that lie under ``tag``."""
+    low, high = np.maximum(others[:, :2], tag[:2]), np.minimum(others[:, 2:], tag[2:])
+    return int((high - low).clip(0).prod(axis=1).sum())

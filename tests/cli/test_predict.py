@@ -1,0 +1,396 @@
+"""``linbench predict`` end to end: any picture in, masks of its size out, and each mistake one line that teaches."""
+
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from pycocotools import mask as coco
+from torch.nn.modules.module import register_module_forward_hook
+from typer.testing import CliRunner
+
+from linbench.cli import app
+from linbench.data.image import read_image
+from linbench.models import checkpoint
+from linbench.models.checkpoint import About
+from linbench.models.sam import build_sam
+from linbench.models.sam.model import NeckedEncoder
+from linbench.reports.palette import WARNING
+from tests.realdata import realdata
+
+MODEL = ("--backbone", "rwkv-sam-t", "--random", "--image-size", "128", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """The command sets torch's threads for its process, which here is the tests'."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def predict(tmp_path, *arguments, model=MODEL):
+    """Call with the model and an ``--out``, and hold what came back against what every call promises."""
+    result = call(*arguments, *model, "--out", tmp_path / "out")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+def drawn(width, height, mode="RGB"):
+    """A picture of a light disc on a dark ground, which the test draws."""
+    image = Image.new("RGB", (width, height), (40, 60, 90))
+    ImageDraw.Draw(image).ellipse((0.2 * width, 0.1 * height, 0.8 * width, 0.7 * height), fill=(220, 180, 60))
+    return image.convert(mode)
+
+
+def saved(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+def written(out):
+    return sorted(path.name for path in out.iterdir())
+
+
+def document(out, name):
+    return json.loads((out / f"{name}.masks.json").read_text())
+
+
+def assert_whole(out, name, shape):
+    """The JSON, its PNGs and the overlay of a picture agree, and have the picture's size ``h w``."""
+    found = document(out, name)
+    assert (found["height"], found["width"]) == shape
+    for one in found["predictions"]:
+        mask = np.array(Image.open(out / one["mask"]))
+        assert (mask.dtype, mask.shape) == (np.uint8, shape)
+        assert set(np.unique(mask)) <= {0, 255}
+        np.testing.assert_array_equal(coco.decode(one["segmentation"]), mask // 255)
+        assert one["area"] == (mask > 0).sum()
+    assert Image.open(out / f"{name}.overlay.png").mode == "RGB"
+    return found
+
+
+def kinds(folder):
+    """A file of each kind, with its upright height and width."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = Image.fromarray(np.asarray(drawn(60, 40, "L")).astype(np.uint16) * 257)
+    return {
+        saved(folder / "landscape.jpg", drawn(90, 50)): (50, 90),
+        saved(folder / "portrait.png", drawn(50, 90)): (90, 50),
+        saved(folder / "wide.png", drawn(300, 1)): (1, 300),
+        saved(folder / "tall.png", drawn(1, 300)): (300, 1),
+        saved(folder / "grey.png", drawn(60, 40, "L")): (40, 60),
+        saved(folder / "alpha.png", drawn(60, 40, "RGBA")): (40, 60),
+        saved(folder / "deep.png", deep): (40, 60),
+        saved(folder / "turned.jpg", drawn(60, 40), exif=exif): (60, 40),
+        saved(folder / "inks.jpg", drawn(60, 40, "CMYK")): (40, 60),
+        saved(folder / "palette.gif", drawn(60, 40, "P")): (40, 60),
+    }
+
+
+def test_a_picture_of_any_kind_gets_masks_of_its_own_upright_size(tmp_path):
+    files = kinds(tmp_path)
+    result = predict(tmp_path, *files, "--box", "0,0,1,1")
+    assert result.exit_code == 0, result.output
+    for file, shape in files.items():
+        found = assert_whole(tmp_path / "out", file.stem, shape)
+        assert [one["box"] for one in found["predictions"]] == [[0.0, 0.0, 1.0, 1.0]]
+    assert len(written(tmp_path / "out")) == 3 * len(files)
+
+
+@pytest.mark.data
+def test_real_photographs_and_their_annotated_boxes_go_through(tmp_path):
+    folder = realdata("coco_train2017_free")
+    names = ("000000000790", "000000116740", "000000024577")  # landscape, portrait, nearly square
+    images = [folder / "images" / f"{name}.jpg" for name in names]
+    table = json.loads((folder / "instances.json").read_text())
+    of = {name: [one for one in table["annotations"] if one["image_id"] == int(name)] for name in names}
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({**table, "annotations": [one for found in of.values() for one in found[:2]]}))
+    result = predict(tmp_path, *images, "--boxes", boxes)
+    assert result.exit_code == 0, result.output
+    for name, image in zip(names, images, strict=True):
+        found = assert_whole(tmp_path / "out", name, read_image(image).shape[:2])
+        assert found["predictions"][0]["name"] in ("dog", "bicycle", "donut")
+        assert {one["image_id"] for one in found["predictions"]} == {int(name)}
+
+
+def test_64_boxes_are_one_call_of_the_encoder(tmp_path):
+    file = saved(tmp_path / "a.png", drawn(80, 60))
+    calls = []
+    hook = register_module_forward_hook(lambda module, *_: calls.append(isinstance(module, NeckedEncoder)))
+    boxes = [f"--box={x},{y},{x + 10},{y + 7}" for x in range(0, 64, 8) for y in range(0, 48, 6)]
+    result = predict(tmp_path, file, *boxes)
+    hook.remove()
+    assert (result.exit_code, sum(calls)) == (0, 1)
+    assert len(document(tmp_path / "out", "a")["predictions"]) == len(boxes) == 64
+
+
+def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
+    good = saved(tmp_path / "good.png", drawn(60, 40))
+    short = tmp_path / "short.png"
+    short.write_bytes(good.read_bytes()[:-30])
+    other = tmp_path / "notes.txt"
+    other.write_text("not a picture")
+    absent = tmp_path / "absent.jpg"
+    result = predict(tmp_path, short, other, absent, good, "--box", "1,2,30,40")
+    assert result.exit_code == 1
+    said = [line for line in result.stderr.splitlines() if line.startswith("linbench: ")]
+    assert len(said) == 3
+    for line, file in zip(said, (short, other, absent), strict=True):
+        assert line.startswith(f"linbench: {file}: ")
+    assert written(tmp_path / "out") == ["good.mask1.png", "good.masks.json", "good.overlay.png"]
+
+
+@pytest.mark.parametrize(
+    ("box", "fault"),
+    [
+        ("30,2,1,40", "it is reversed"),
+        ("5,5,5,9", "it is empty"),
+        ("-5,0,20,20", "it reaches outside the picture"),
+        ("100,100,200,200", "it reaches outside the picture"),
+        ("1,2,x,4", "a box is four numbers"),
+        ("nan,0,20,20", "a box is four numbers"),
+        ("1,2,3", "a box is four numbers"),
+    ],
+)
+def test_a_wrong_box_is_named_with_the_allowed_range_and_the_others_are_done(tmp_path, box, fault):
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    result = predict(tmp_path, file, "--box", box, "--box", "1,2,30,40")
+    assert result.exit_code == 1
+    line = f"{file}: --box {box}: {fault}; allowed are 0 <= x0 < x1 <= 60 and 0 <= y0 < y1 <= 40"
+    assert result.stderr.splitlines()[0] == f"linbench: {line}"
+    found = assert_whole(tmp_path / "out", "a", (40, 60))
+    assert [one["prompt"] for one in found["predictions"]] == [2]
+    assert found["errors"] == [line]
+    assert "a.mask1.png" not in written(tmp_path / "out")
+
+
+def test_a_box_may_fit_one_picture_and_not_another(tmp_path):
+    large, small = saved(tmp_path / "large.png", drawn(60, 40)), saved(tmp_path / "small.png", drawn(20, 20))
+    result = predict(tmp_path, small, large, "--box", "1,2,30,40")
+    assert result.exit_code == 1
+    assert written(tmp_path / "out") == ["large.mask1.png", "large.masks.json", "large.overlay.png"]
+
+
+def test_random_weights_are_stamped_on_the_picture_and_in_the_json(tmp_path):
+    predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40")
+    stamp = np.asarray(Image.open(tmp_path / "out" / "a.overlay.png"))[:3]
+    assert (stamp == WARNING).all()
+    model = document(tmp_path / "out", "a")["model"]
+    assert (model["weights"], model["sha256"]) == ("random", None)
+
+
+def test_a_checkpoint_of_ours_is_enough_and_the_json_says_which_file_it_was(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "mine.safetensors"
+    about = About("rwkv-sam-t", "sam", (128, 128), {"fusion": "conv"}, recipe="9f1c")
+    checkpoint.save(build_sam("rwkv-sam-t", image_size=128), path, about)
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    result = predict(tmp_path, file, "--box", "1,2,30,40", model=("--checkpoint", path, "--threads", "1"))
+    assert result.exit_code == 0, result.output
+    model = assert_whole(tmp_path / "out", "a", (40, 60))["model"]
+    assert (model["name"], model["image_size"], model["weights"], model["recipe"]) == (
+        "rwkv-sam-t",
+        128,
+        "mine.safetensors",
+        "9f1c",
+    )
+    assert model["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert not (np.asarray(Image.open(tmp_path / "out" / "a.overlay.png"))[:3] == WARNING).all()
+    predict(tmp_path / "again", file, "--box", "1,2,30,40")
+    mine, random = (document(folder / "out", "a")["predictions"] for folder in (tmp_path, tmp_path / "again"))
+    assert mine[0]["score"] == pytest.approx(random[0]["score"], abs=1e-5)
+
+
+def test_points_alone_are_one_prompt_and_belong_to_the_one_box(tmp_path):
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    predict(tmp_path, file, "--point", "10,10", "--point", "50,30,0")
+    (alone,) = document(tmp_path / "out", "a")["predictions"]
+    assert (alone["box"], alone["points"]) == (None, [[10.0, 10.0, 1], [50.0, 30.0, 0]])
+    predict(tmp_path, file, "--point", "10,10", "--point", "50,30,1")
+    assert document(tmp_path / "out", "a")["predictions"][0]["score"] != alone["score"]
+    predict(tmp_path, file, "--point", "10,10", "--box", "1,2,30,40")
+    (both,) = document(tmp_path / "out", "a")["predictions"]
+    assert (both["box"], both["points"]) == ([1.0, 2.0, 30.0, 40.0], [[10.0, 10.0, 1]])
+    assert both["score"] != alone["score"]
+
+
+def test_boxes_of_many_pictures_come_from_one_file(tmp_path):
+    files = [saved(tmp_path / f"{n}.png", drawn(60, 40)) for n in (1, 2, 3)]
+    boxes = tmp_path / "boxes.json"
+    entries = [
+        {"image_id": 1, "bbox": [1, 2, 30, 30], "score": 0.9, "category_id": 5},
+        {"image_id": 3, "bbox": [1, 2, 30, 30], "score": 0.8},
+        {"image_id": 3, "bbox": [1, 2, 300, 30], "score": 0.7},
+        {"image_id": 99, "bbox": [1, 2, 30, 30]},
+    ]
+    boxes.write_text(json.dumps(entries))
+    result = predict(tmp_path, *files, "--boxes", boxes)
+    assert result.exit_code == 1  # one box reaches outside
+    assert "entry 2 of " in result.stderr
+    assert f"[2/3] {files[1]}: no boxes" in result.stderr
+    (one,) = document(tmp_path / "out", "1")["predictions"]
+    assert (one["detection_score"], one["category_id"], one["box"]) == (0.9, 5, [1.0, 2.0, 31.0, 32.0])
+    assert [one["prompt"] for one in document(tmp_path / "out", "3")["predictions"]] == [1]
+    assert not [name for name in written(tmp_path / "out") if name.startswith("2.")]
+
+
+def test_pictures_of_one_name_are_kept_apart_and_no_name_leads_out_of_the_folder(tmp_path):
+    places = [tmp_path / "p" / name for name in ("a/x y.png", "b/x y.jpg", "c/..;rm.png")]
+    for place in places:
+        place.parent.mkdir(parents=True)
+        drawn(60, 40).save(place)
+    before = sorted((tmp_path / "p").rglob("*"))
+    assert predict(tmp_path, *places, "--box", "1,2,30,40").exit_code == 0
+    names = {name.split(".")[0] for name in written(tmp_path / "out")}
+    assert names == {"x_y", "x_y-2", "_rm"}
+    assert sorted((tmp_path / "p").rglob("*")) == before
+
+
+def test_an_input_is_never_written(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    first = saved(out / "a.png", drawn(60, 40))
+    second = saved(out / "a.mask1.png", drawn(60, 40))
+    content = second.read_bytes()
+    result = predict(tmp_path, first, second, "--box", "1,2,30,40")
+    assert result.exit_code == 1
+    assert f"{first}: {second} is an input of this call, and would be written; name another --out" in result.stderr
+    assert second.read_bytes() == content
+    assert "a.overlay.png" not in written(out)
+    assert "a.mask1.overlay.png" in written(out)
+
+
+def test_three_masks_are_kept_and_the_best_is_written(tmp_path):
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    model = ("--backbone", "efficientsam-ti", "--random", "--image-size", "64", "--threads", "1")
+    assert predict(tmp_path, file, "--box", "1,2,30,40", "--multimask", model=model).exit_code == 0
+    (one,) = assert_whole(tmp_path / "out", "a", (40, 60))["predictions"]
+    scores = [candidate["score"] for candidate in one["candidates"]]
+    assert len(scores) == 3
+    assert one["score"] == max(scores)
+    assert one["segmentation"] == one["candidates"][scores.index(max(scores))]["segmentation"]
+
+
+def test_more_points_than_the_model_reads_are_said(tmp_path):
+    model = ("--backbone", "efficientsam-ti", "--random", "--image-size", "64", "--threads", "1")
+    points = [f"--point={x},5" for x in range(8)]
+    result = predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), *points, model=model)
+    assert result.exit_code == 0
+    assert "linbench: EfficientSAM reads six points" in result.stderr
+
+
+def test_json_says_what_was_written_without_run_lengths(tmp_path):
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    result = predict(tmp_path, file, tmp_path / "absent.png", "--box", "1,2,30,40", "--json")
+    done, failed = json.loads(result.stdout)
+    assert done["overlay"] == str(tmp_path / "out" / "a.overlay.png")
+    assert "segmentation" not in done["predictions"][0]
+    assert done["predictions"][0]["mask"] == "a.mask1.png"
+    assert failed["predictions"] == []
+    assert "absent.png: cannot be read as a picture" in failed["errors"][0]
+    assert re.search(r"^\[1/2\] .*a\.png: 1 mask, .*a\.overlay\.png \(\d", result.stderr, re.MULTILINE)
+
+
+def test_the_table_has_a_row_for_each_picture(tmp_path):
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    result = predict(tmp_path, file, *["--box=1,2,30,40"] * 8)
+    assert re.search(r"a\.png +8 +0 +(-?\d\.\d\d ){6}… ", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--backbone", "rwkv-sam-t", "--box", "1,2,3,4"],
+            "--checkpoint is missing: linbench comes with no weights.",
+        ),
+        (["--random", "--box", "1,2,3,4"], "--backbone is missing"),
+        ([*MODEL], "nothing is asked: give --box x0,y0,x1,y1, --point x,y or --boxes FILE.json"),
+        ([*MODEL, "--checkpoint", "a.pth", "--box", "1,2,3,4"], "--random beside --checkpoint"),
+        ([*MODEL, "--box", "1,2,3,4", "--boxes", "b.json"], "--boxes beside --box or --point"),
+        ([*MODEL, "--boxes", "absent.json"], "absent.json: it cannot be read: No such file"),
+        ([*MODEL, "--box", "1,2,3,4", "--box", "1,2,3,5", "--point", "1,1"], "--point with 2 boxes"),
+        ([*MODEL, "--box", "1,2,3,4", "--multimask"], "multimask: this decoder has one mask token"),
+        ([*MODEL, "--box", "1,2,3,4", "--fusion", "convv"], "--fusion convv: did you mean conv?"),
+        ([*MODEL, "--box", "1,2,3,4", "--device", "gpu"], "--device gpu: allowed are auto, cpu, cuda"),
+        ([*MODEL, "--box", "1,2,3,4", "--threads", "0"], "--threads 0: this process may use 1 to"),
+        ([*MODEL, "--box", "1,2,3,4", "--option", "x"], "--option x: write NAME=VALUE"),
+        (
+            [*MODEL, "--box", "1,2,3,4", "--image-size", "100"],
+            "a SAM decoder takes heights and widths that 16 divides",
+        ),
+        ([*MODEL, "--box", "1,2,3,4", "--backbone", "rwkv-sam-x"], "unknown backbone 'rwkv-sam-x': nearest are"),
+        (["--checkpoint", "absent.pth", "--box", "1,2,3,4"], "absent.pth: there is no such file"),
+    ],
+)
+def test_wrong_usage_ends_with_one_line_that_teaches_and_code_2(tmp_path, arguments, said):
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    result = predict(tmp_path, file, *arguments, model=())
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("linbench: ")
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_refusal_without_weights_says_where_they_come_from(tmp_path):
+    said = predict(tmp_path, "a.png", "--backbone", "sam-vit-b", "--box", "1,2,3,4", model=()).stderr
+    for word in (".safetensors", "sam_vit_b_01ec64.pth", "sam_hq_vit_b.pth", "efficient_sam_vitt.pt", "--random"):
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"rubbish", "it is damaged"), (None, "there is no such file")],
+)
+def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, content, said):
+    path = tmp_path / "weights.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    model = ("--checkpoint", path, "--backbone", "rwkv-sam-t", "--image-size", "128")
+    result = predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,3,4", model=model)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_a_file_with_no_boxes_of_the_pictures_given_is_refused(tmp_path):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text('[{"image_id": 42, "bbox": [1, 2, 3, 4]}]')
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    result = predict(tmp_path, file, "--boxes", boxes)
+    assert result.exit_code == 2
+    assert f"--boxes {boxes}: it has no boxes of {file}; names must agree" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "out"
+    result = call(saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", *MODEL, "--out", out)
+    assert result.exit_code == 2
+    assert f"--out {out}: it cannot be written" in result.stderr
+
+
+def test_a_plugin_becomes_a_segmenter(tmp_path, plugins):
+    model = ("--plugin", plugins / "toy.py", "--backbone", "toy", "--random", "--image-size", "64", "--threads", "1")
+    assert (
+        predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", model=model).exit_code == 0
+    )
+    assert document(tmp_path / "out", "a")["model"]["decoder"].startswith("SAM's plain mask decoder")
+
+
+def test_a_name_that_writes_to_the_terminal_is_shown_harmless(tmp_path):
+    file = saved(tmp_path / "a\x07\x08.png", drawn(60, 40))
+    result = predict(tmp_path, file, "--box", "1,2,30,40", "--box", "1,2,3,400")
+    assert result.exit_code == 1
+    assert not {"\x07", "\x08"} & set(result.output)

@@ -1,0 +1,100 @@
+"""Prompts as people write them: what fits a picture passes in numbers, all else is refused by name."""
+
+import math
+
+import pytest
+
+from linbench.data.asked import Asked, checked, from_words
+
+H, W = 480, 640
+RANGE = "allowed are 0 <= x0 < x1 <= 640 and 0 <= y0 < y1 <= 480"
+
+
+def box(*values):
+    return Asked("box 1", list(values))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (("1", "2.5", " 30", "4e1"), (1.0, 2.5, 30.0, 40.0)),
+        ((0, 0, W, H), (0.0, 0.0, 640.0, 480.0)),
+        ((-0.005, 0, W + 0.005, H + 0.0000001), (0.0, 0.0, 640.0, 480.0)),
+        ((639.5, 479.5, 640, 480), (639.5, 479.5, 640.0, 480.0)),
+    ],
+)
+def test_a_box_in_the_picture_becomes_four_numbers_and_rounding_is_cut_off(given, found):
+    assert checked(box(*given), H, W).box == found
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ((30, 2, 1, 40), "it is reversed"),
+        ((1, 40, 30, 2), "it is reversed"),
+        ((1, 2, 1, 40), "it is empty"),
+        ((1, 2, 30, 2), "it is empty"),
+        ((-1, 2, 30, 40), "it reaches outside the picture"),
+        ((1, -0.02, 30, 40), "it reaches outside the picture"),
+        ((1, 2, 640.5, 40), "it reaches outside the picture"),
+        ((1, 2, 30, 481), "it reaches outside the picture"),
+        ((700, 500, 800, 600), "it reaches outside the picture"),
+        (("1", "2", "x", "4"), "a box is four numbers"),
+        ((1, 2, 3), "a box is four numbers"),
+        ((1, 2, 3, 4, 5), "a box is four numbers"),
+        ((), "a box is four numbers"),
+        ((None,), "a box is four numbers"),
+        (("nan", 2, 3, 4), "a box is four numbers"),
+        ((1, 2, math.inf, 4), "a box is four numbers"),
+        ((True, 2, 3, 4), "a box is four numbers"),
+        ((1, 2, 10**400, 4), "a box is four numbers"),
+        (([1], 2, 3, 4), "a box is four numbers"),
+    ],
+)
+def test_a_box_that_does_not_fit_is_refused_with_its_name_and_the_allowed_range(given, fault):
+    with pytest.raises(ValueError, match=r"^box 1: ") as caught:
+        checked(box(*given), H, W)
+    assert str(caught.value) == f"box 1: {fault}; {RANGE}"
+
+
+def test_points_alone_are_one_prompt_and_are_foreground_unless_they_say_otherwise():
+    (found,) = from_words([], ["1,2", "3,4,0"])
+    assert checked(found, H, W).points == ((1.0, 2.0, 1), (3.0, 4.0, 0))
+    assert found.box is None
+
+
+def test_points_belong_to_the_one_box():
+    (found,) = from_words(["1,2,3,4"], ["2,3"])
+    fits = checked(found, H, W)
+    assert (fits.box, fits.points) == ((1.0, 2.0, 3.0, 4.0), ((2.0, 3.0, 1),))
+
+
+def test_boxes_without_points_are_a_prompt_each():
+    assert [asked.said for asked in from_words(["1,2,3,4", "5,6,7,8"], [])] == ["--box 1,2,3,4", "--box 5,6,7,8"]
+
+
+def test_points_beside_several_boxes_are_refused():
+    with pytest.raises(ValueError, match="--point with 2 boxes: which box do the points refine"):
+        from_words(["1,2,3,4", "5,6,7,8"], ["1,2"])
+
+
+@pytest.mark.parametrize(
+    ("point", "fault"),
+    [
+        ("641,2", "it lies outside the picture"),
+        ("1,-2", "it lies outside the picture"),
+        ("1,2,3", "a label is 1 for the foreground or 0 for the background"),
+        ("1,2,-1", "a label is 1 for the foreground or 0 for the background"),
+        ("1", "a point is two numbers"),
+        ("a,b", "a point is two numbers"),
+        ("1,2,1,1", "a point is two numbers"),
+    ],
+)
+def test_a_point_that_does_not_fit_is_refused_with_the_allowed_range(point, fault):
+    with pytest.raises(ValueError, match=f"--point {point}: {fault}.*allowed are 0 <= x <= 640 and 0 <= y <= 480"):
+        checked(from_words([], [point])[0], H, W)
+
+
+def test_of_several_points_the_wrong_one_is_named():
+    with pytest.raises(ValueError, match="--point 1,2 --point 9,999: point 9,999,1: it lies outside"):
+        checked(from_words([], ["1,2", "9,999"])[0], H, W)

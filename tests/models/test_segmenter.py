@@ -1,0 +1,128 @@
+"""A segmenter on pictures: encoded once, all places in px of the picture, and the model that the file names."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from linbench.models import checkpoint, segmenter
+from linbench.models.checkpoint import About
+from linbench.models.sam import Prompts, build_sam
+from linbench.models.segmenter import load_segmenter
+
+SIDE = 64
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+BOXES = torch.tensor([[10.0, 5.0, 60.0, 35.0], [0.0, 0.0, 100.0, 40.0], [70.0, 20.0, 90.0, 30.0]])
+
+
+@pytest.fixture(scope="module")
+def found():
+    return load_segmenter("vit-t", None, image_size=SIDE)
+
+
+def test_the_masks_are_those_of_the_models_parts_in_their_order(found):
+    answers = list(found.predict(PICTURE, Prompts(boxes=BOXES)))
+    with torch.inference_mode():
+        embedding = found.sam.encode(found.transform.image(PICTURE))
+        for answer, box in zip(answers, BOXES, strict=True):
+            moved = found.transform.boxes(box[None], (40, 100))
+            logits, iou = found.sam.decode(embedding, Prompts(boxes=moved))
+            masks = found.transform.masks(logits, (40, 100))[0]
+            assert answer.masks.shape == (1, 40, 100)
+            np.testing.assert_allclose(answer.scores, iou[0], atol=2e-5)
+            assert (answer.masks == masks.numpy()).mean() > 0.999
+
+
+def test_points_and_their_labels_reach_the_model(found):
+    points = torch.tensor([[[20.0, 10.0], [80.0, 30.0]]])
+    one, other = (
+        next(found.predict(PICTURE, Prompts(points=points, labels=torch.tensor([labels]))))
+        for labels in ([1, 1], [1, 0])
+    )
+    assert not np.array_equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize("prompts", [1, 64])
+def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(found, prompts, monkeypatch):
+    monkeypatch.setattr(segmenter, "KEPT", 10)
+    calls = []
+    handle = found.sam.encoder.register_forward_hook(lambda *_: calls.append(1))
+    answers = list(found.predict(PICTURE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
+    handle.remove()
+    assert (len(calls), len(answers)) == (1, prompts)
+
+
+def test_chunks_change_no_mask(found, monkeypatch):
+    whole = list(found.predict(PICTURE, Prompts(boxes=BOXES)))
+    monkeypatch.setattr(segmenter, "KEPT", 2)
+    for one, other in zip(whole, found.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
+        np.testing.assert_array_equal(one.masks, other.masks)
+
+
+def test_random_weights_are_the_same_each_time_and_leave_torchs_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one = load_segmenter("vit-t", None, image_size=SIDE)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(6)
+    other = load_segmenter("vit-t", None, image_size=SIDE)
+    assert all(torch.equal(a, b) for a, b in zip(one.sam.parameters(), other.sam.parameters(), strict=True))
+    assert (one.facts["weights"], one.facts["sha256"]) == ("random", None)
+    assert not one.sam.training
+
+
+def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):
+    torch.manual_seed(1)
+    model = build_sam("rwkv-sam-t", image_size=96, fusion="rwkv")
+    path = tmp_path / "mine.safetensors"
+    checkpoint.save(model, path, About("rwkv-sam-t", "sam", (96, 96), {"fusion": "rwkv"}, recipe="9f1c"))
+    found = load_segmenter(None, path)
+    assert {k: v for k, v in found.facts.items() if k != "decoder"} == {
+        "name": "rwkv-sam-t",
+        "image_size": 96,
+        "options": {"fusion": "rwkv"},
+        "weights": "mine.safetensors",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "recipe": "9f1c",
+    }
+    assert "rwkv fusion" in found.facts["decoder"]
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.sam.state_dict().items())
+    assert found.transform.side == 96
+
+
+def test_what_is_given_goes_before_what_the_checkpoint_says(tmp_path):
+    model = build_sam("rwkv-sam-t", image_size=96)
+    path = tmp_path / "mine.safetensors"
+    checkpoint.save(model, path, About("rwkv-sam-t", "sam", (96, 96), {"fusion": "conv"}))
+    assert load_segmenter("rwkv-sam-t", path, image_size=128).transform.side == 128
+    with pytest.raises(checkpoint.Misfit):
+        load_segmenter(None, path, fusion="mamba")
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        (About("vit-t", "classifier", (64, 64)), "it is vit-t \\(classifier, 64x64 px\\); a segmenter's is needed"),
+        (About("vit-t", "sam", (64, 96)), "64x96 px\\); pictures go into a square"),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_refused_with_what_it_is(tmp_path, about, said):
+    path = tmp_path / "mine.safetensors"
+    checkpoint.save(torch.nn.Linear(2, 2), path, about)
+    with pytest.raises(ValueError, match=said):
+        load_segmenter(None, path)
+
+
+def test_an_official_checkpoint_needs_the_name_of_its_model(tmp_path):
+    path = tmp_path / "sam_vit_b_01ec64.pth"
+    torch.save({"image_encoder.x": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="it does not say which model it is of; name its backbone"):
+        load_segmenter(None, path)
+
+
+def test_options_that_the_model_does_not_have_are_refused():
+    with pytest.raises(ValueError, match="option image_size: it is no option of a model"):
+        load_segmenter("vit-t", None, image_size=SIDE, options={"image_size": 1})
+    with pytest.raises(ValueError, match="colour"):
+        load_segmenter("vit-t", None, image_size=SIDE, options={"colour": 1})
