@@ -12,8 +12,8 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.linbench
-	$(VENV)/bin/linbench run --suite latency --res 512..2048 --preset best --rounds 1 --cell-seconds 8 \
-		--results $(RESULTS)
+	$(VENV)/bin/linbench run --suite latency --res 512..2048 --preset best --search-seconds 8 --rounds 1 \
+		--cell-seconds 8 --results $(RESULTS)
 
 test: $(VENV)/.linbench-dev lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
