@@ -18,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from linbench.atomic import replacing
+
 SCHEMA_VERSION = 1
 LARGEST_BYTES = 32 * 2**20  # a record holds raw samples, never more than this; a larger file is refused unread
 
@@ -139,12 +141,8 @@ class Store:
         """Write the record under its key's path; a reader never sees a part of it."""
         path = self.path(record.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(record.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(record.to_json(), encoding="utf-8")
         return path
 
     def __iter__(self) -> Iterator[Record]:

@@ -1,10 +1,11 @@
 """Files that a command writes for pictures: names that stay in one folder, and contents that are whole or absent."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from linbench.atomic import replacing
 
 LONGEST = 120  # bytes of a name; file systems take 255 with what comes behind it
 
@@ -35,9 +36,5 @@ def identities(files: Iterable[Path]) -> set[tuple[int, int]]:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file; a reader sees the whole of it or none."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -8,7 +8,6 @@ safetensors or a ``.pth`` that holds plain tensors, is taken to be in its offici
 """
 
 import json
-import os
 import pickle
 import re
 import warnings
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from linbench import __version__
+from linbench.atomic import replacing
 from linbench.backbones import backbone, build_backbone
 from linbench.backbones.contract import Misfit, entries_of, load_named, official_names
 from linbench.models.sam import HQ, build_sam
@@ -93,12 +93,9 @@ class About:
 def save(model: nn.Module, path: Path, about: About) -> None:
     """Write the model's weights as safetensors; a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    safetensors.torch.save_file(tensors, temporary, about.to_metadata())
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, about.to_metadata())
 
 
 def describe(path: Path) -> About | None:
