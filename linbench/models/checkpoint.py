@@ -32,7 +32,7 @@ from linbench.models.sam import HQ, build_sam
 LARGEST_BYTES = 16 * 2**30
 #: Share of its entries that a file must have in common with a model to be called alike.
 ALIKE = 0.5
-TASKS = ("backbone", "classifier", "sam")
+TASKS = ("backbone", "classifier", "semantic", "sam")
 PICKLES = (".pth", ".pt")
 
 
@@ -50,6 +50,8 @@ class About:
     options: The other arguments that it was built with, as ``fusion``.
     recipe: Hash of the recipe that trained it, or empty.
     version: The linbench that wrote it.
+    training: What is known of the run, as JSON values: ``recipe`` (its name), ``scale`` (``full`` or ``smoke``),
+        ``seed``, ``steps``, ``data`` (the checksums by set), ``code_hash``; empty where linbench did not train it.
     """
 
     model: str
@@ -58,6 +60,7 @@ class About:
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = ""
     version: str = __version__
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         options = "".join(f", {k}={v}" for k, v in sorted(self.options.items()))
@@ -73,6 +76,7 @@ class About:
             "image_size": f"{self.image_size[0]}x{self.image_size[1]}",
             "options": json.dumps(dict(self.options), sort_keys=True),
             "recipe": self.recipe,
+            "training": json.dumps(dict(self.training), sort_keys=True),
         }
 
     @classmethod
@@ -85,7 +89,11 @@ class About:
             options = json.loads(found["options"])
             if found["task"] not in TASKS or not isinstance(options, dict):
                 raise ValueError(f"the task is {found['task']!r} and the options are {found['options']!r}")
-            return cls(found["model"], found["task"], (height, width), options, found["recipe"], found["linbench"])
+            training = json.loads(found.get("training", "{}"))
+            if not isinstance(training, dict):
+                raise ValueError(f"the training is {found['training']!r}")
+            model, recipe, version = found["model"], found["recipe"], found["linbench"]
+            return cls(model, found["task"], (height, width), options, recipe, version, training)
         except (KeyError, ValueError) as error:
             raise BadCheckpoint(f"its metadata is not what linbench writes: {error}") from error
 

@@ -1,0 +1,133 @@
+"""What a data set is to the rest of linbench: samples by number, of which nothing is read before it is asked for.
+
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        picture = sample.picture()          # h w 3, uint8
+
+A reader knows one published layout and lives in one file; what it yields is one of the three kinds below, so that
+recipes and suites do not know where a sample is from. Ids are unique within a set and the same on every machine.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linbench.registry import Registry
+
+#: All data sets by name. ``@dataset("dis")`` adds a factory ``(root, split) -> Dataset``.
+dataset = Registry("data set", group="linbench.datasets")
+
+IGNORED = 255  # a semantic label that counts nowhere
+
+
+class BadSample(ValueError):
+    """A sample that cannot be used; its text is one line that names the file and the reason."""
+
+
+class BadDataset(ValueError):
+    """A data set that cannot be opened; its text names what is missing and the layout expected."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a data set.
+
+    id: Unique within the set, the same on every machine.
+    file: Where it is from, for messages.
+    picture: Reads it, ``h w 3``, 0 to 255; raises BadSample.
+    """
+
+    id: str
+    file: str
+    picture: Callable[[], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class ClassSample(Sample):
+    """A picture of one class.
+
+    label: Index of the class, in the order of the data set's ``classes``.
+    """
+
+    label: int
+
+
+@dataclass(frozen=True)
+class SemanticSample(Sample):
+    """A picture with a class for each pixel.
+
+    labels: Reads them, ``h w``, indices of classes, or IGNORED; raises BadSample.
+    """
+
+    labels: Callable[[], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object of a picture.
+
+    mask: Decodes it, ``h w`` at the size of the picture; raises BadSample.
+    box: Corners x0 y0 x1 y1 in px as the file states them, or None where it states none.
+    category: Index of the class, in the order of the data set's ``classes``; 0 where there is one class only.
+    crowd: Whether it stands for a group, which is no prompt and no target.
+    area: In px as the file states it, or None.
+    id: The annotation's own, as text.
+    """
+
+    mask: Callable[[], NDArray[np.bool_]]
+    box: tuple[float, float, float, float] | None = None
+    category: int = 0
+    crowd: bool = False
+    area: float | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class InstanceSample(Sample):
+    """A picture with objects.
+
+    instances: Lists them, without decoding masks; raises BadSample.
+    size: Height and width in px where the annotation states them, or None.
+    """
+
+    instances: Callable[[], tuple[Instance, ...]]
+    size: tuple[int, int] | None = None
+
+
+S = TypeVar("S", bound=Sample, covariant=True)
+
+
+class Dataset(Protocol[S]):
+    """Samples by number.
+
+    name: As it is called in tables: ``DIS-VD``, ``COCO val2017``, ``shapes``.
+    split: ``train`` or ``val``.
+    classes: Names by index; empty where there are none.
+    checksum: SHA-256, in hexadecimal, over what identifies the content (annotations, names and sizes of files).
+    facts: Whatever else a suite must know, as JSON values; a COCO set's annotation file is under ``annotations``.
+    """
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def checksum(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> S: ...
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One bad file or annotation that a check found."""
+
+    id: str
+    file: str
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)

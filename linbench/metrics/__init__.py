@@ -1,0 +1,1 @@
+"""Metrics: masks, boundaries, COCO average precision, semantic segmentation, classification; and their intervals."""

@@ -1,0 +1,1 @@
+"""Recipes: frozen descriptions of training runs that cannot name a backbone."""
