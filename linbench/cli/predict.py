@@ -12,13 +12,13 @@ from linbench.cli.answers import Job, Result, answer
 from linbench.cli.outputs import identities, names
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing
+from linbench.cli.run import FUSIONS
 
 if TYPE_CHECKING:
     from linbench.data.asked import Asked
     from linbench.models.segmenter import Segmenter
 
 MOST_SCORES = 6  # in a row of the table
-FUSIONS = ("conv", "mamba", "rwkv", "dcn")
 WEIGHTS = (
     "--checkpoint is missing: linbench comes with no weights. Give a .safetensors file that linbench wrote, or an "
     "official one: SAM's (sam_vit_b_01ec64.pth with --backbone sam-vit-b), HQ-SAM's (sam_hq_vit_b.pth, hq-sam-b) or "

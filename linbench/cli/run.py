@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SMALL = "vit-t,vim-t,vmamba-t,vrwkv-t,rwkv-sam-t"
 REDO = ("stale", "failed", "all")
+PARTS = ("backbone", "encoder", "decoder", "end-to-end")
+FUSIONS = ("conv", "mamba", "rwkv", "dcn")
 
 
 def run(
@@ -39,6 +41,13 @@ def run(
         list[str] | None, typer.Option(help="Any setting, NAME=VALUE, as memory_format=channels_last; repeatable.")
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="A backbone's own option, NAME=VALUE; repeatable.")] = None,
+    part: Annotated[
+        str, typer.Option(help="Latency of the backbone, or of a segmenter's encoder, decoder, end-to-end; by comma.")
+    ] = "backbone",
+    prompts: Annotated[int, typer.Option(min=1, help="Box prompts that decoder and end-to-end decode.")] = 1,
+    fusion: Annotated[
+        str, typer.Option(help="RWKV-SAM's decoder: conv, mamba, rwkv, dcn, by comma; others have nothing to fuse.")
+    ] = "conv",
     op: Annotated[str, typer.Option(help="Kernels: ops, by comma; default all.")] = "",
     case: Annotated[str, typer.Option(help="Kernels: cases, by comma; *1024 is a pattern; default all.")] = "",
     direction: Annotated[str, typer.Option(help="Kernels: forward, backward, or both.")] = "forward,backward",
@@ -83,6 +92,10 @@ def run(
         choice("--preset", name, ("paper", "best"))
     for name in split(dtype):
         choice("--dtype", name, ("float32", "bfloat16", "float16"))
+    for name in split(part):
+        choice("--part", name, PARTS)
+    for name in split(fusion):
+        choice("--fusion", name, FUSIONS)
     for name in split(direction):
         choice("--direction", name, ("forward", "backward"))
     with refusing():
@@ -96,6 +109,9 @@ def run(
             threads=threads,
             given=given,
             options=pairs("--option", option or [], "position_embedding=true"),
+            parts=tuple(dict.fromkeys(split(part))) or refuse("--part is empty"),
+            prompts=prompts,
+            fusions=tuple(dict.fromkeys(split(fusion))) or refuse("--fusion is empty"),
             energy=energy,
             ops=tuple(split(op)),
             cases=tuple(split(case)),
@@ -227,7 +243,7 @@ def _part(key: "Key", name: str) -> str:
 
 
 def _name(cell: "Cell") -> str:
-    return " ".join(_part(cell.key, name) for name in _named_by(cell))
+    return " ".join(word for name in _named_by(cell) if (word := _part(cell.key, name)) not in ("", "none"))
 
 
 def _line(cell: "Cell", record: Record) -> str:

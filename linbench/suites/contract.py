@@ -26,6 +26,8 @@ class Choices:
 
     given: Settings given by hand (``impl``, ``attention``, ``compile``), None where they were not.
     options: Options of each backbone that has them, as ``{"position_embedding": True}``.
+    parts: What of a segmenter is timed.  prompts: How many boxes are decoded, where something is.
+    fusions: Designs of RWKV-SAM's refine module, for models that have it.
     energy: Whether the energy of one image is measured too.
     ops, cases, directions: Of the suite over kernels; empty for what it takes by default.
     """
@@ -38,6 +40,9 @@ class Choices:
     threads: int | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ("backbone",)
+    prompts: int = 1
+    fusions: tuple[str, ...] = ("conv",)
     energy: bool = False
     ops: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()

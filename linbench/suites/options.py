@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 BACKBONES = frozenset(
     (
         *("backbone", "res", "preset", "dtype", "device", "impl", "attention", "compile", "option", "setting"),
-        *("energy", "threads", "search-seconds"),
+        *("part", "prompts", "fusion", "energy", "threads", "search-seconds"),
     )
 )
 KERNELS = frozenset(("op", "case", "direction", "dtype", "device", "impl", "threads"))
