@@ -8,7 +8,7 @@ A reader knows one published layout and lives in one file; what it yields is one
 recipes and suites do not know where a sample is from. Ids are unique within a set and the same on every machine.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -97,6 +97,16 @@ class InstanceSample(Sample):
     size: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One bad file or annotation that reading or a check found."""
+
+    id: str
+    file: str
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 S = TypeVar("S", bound=Sample, covariant=True)
 
 
@@ -108,26 +118,28 @@ class Dataset(Protocol[S]):
     classes: Names by index; empty where there are none.
     checksum: SHA-256, in hexadecimal, over what identifies the content (annotations, names and sizes of files).
     facts: Whatever else a suite must know, as JSON values; a COCO set's annotation file is under ``annotations``.
+    faults: What is wrong with annotations, as found when the set was opened; nothing of the samples' own files. A
+        sample that a fault is of raises BadSample when its annotations are asked for.
     """
 
-    name: str
-    split: str
-    classes: tuple[str, ...]
-    facts: Mapping[str, Any]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
 
     @property
     def checksum(self) -> str: ...
 
+    @property
+    def faults(self) -> Sequence[Fault]: ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, number: int) -> S: ...
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One bad file or annotation that a check found."""
-
-    id: str
-    file: str
-    reason: str
-    facts: Mapping[str, Any] = field(default_factory=dict)

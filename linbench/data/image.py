@@ -23,12 +23,13 @@ _TURNS = {
 }
 
 
-def read_image(path: Path | str, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
+def read_image(path: Path | str, most_pixels: int = MOST_PIXELS, *, upright: bool = True) -> NDArray[np.uint8]:
     """The picture in a file as ``h w 3``, 0 to 255, upright as its EXIF orientation says; of an animation the first.
 
     Alpha is dropped, not blended with a background, and palettes, grey, CMYK and YCbCr become RGB without a colour
     profile. Of 16-bit values the upper 8 bits are kept.
     most_pixels: Above it, in px, a picture is refused before it is decoded.
+    upright: False leaves the pixels as they are stored, on which data sets such as COCO were annotated.
     Raises ValueError of one line that names the file where it cannot be read as a picture. What Pillow warns of in a
     file that it reads, as of a damaged EXIF block, is warned of with the file's name.
     """
@@ -39,7 +40,7 @@ def read_image(path: Path | str, most_pixels: int = MOST_PIXELS) -> NDArray[np.u
         ):
             if image.width * image.height > most_pixels:
                 raise ValueError(f"{image.width} x {image.height} px are more than the {most_pixels:,} px allowed")
-            rgb = _rgb(image)
+            rgb = _rgb(image, upright)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -50,12 +51,12 @@ def read_image(path: Path | str, most_pixels: int = MOST_PIXELS) -> NDArray[np.u
     return rgb
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Decode and turn as EXIF says. ImageOps.exif_transpose would fail where it cannot write the EXIF block anew."""
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+def _rgb(image: Image.Image, upright: bool) -> NDArray[np.uint8]:
+    """Decode, and turn as EXIF says. ImageOps.exif_transpose would fail where it cannot write the EXIF block anew."""
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1)) if upright else None
     image = _eight_bits(image)
-    upright = image if turn is None else image.transpose(turn)
-    return np.array(upright.convert("RGB"))
+    turned = image if turn is None else image.transpose(turn)
+    return np.array(turned.convert("RGB"))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -1,0 +1,22 @@
+"""DIS5K, dichotomous image segmentation (Qin et al., ECCV 2022): one finely cut object in each picture."""
+
+from pathlib import Path
+
+from linbench.data.contract import InstanceSample, dataset
+from linbench.data.home import home
+from linbench.data.opened import Opened
+from linbench.data.single_object import single_object
+
+LAYOUT = """\
+DIS5K/
+  DIS-TR/im/*.jpg  DIS-TR/gt/*.png    train: 3,000 pictures
+  DIS-VD/im/*.jpg  DIS-VD/gt/*.png    val: 470 pictures
+"""
+NAMES = {"train": "DIS-TR", "val": "DIS-VD"}
+
+
+@dataset("dis", title="DIS5K", homes=("DIS5K",), splits=tuple(NAMES), layout=LAYOUT)
+def dis(root: Path, split: str) -> Opened[InstanceSample]:
+    """DIS5K: training set DIS-TR and validation set DIS-VD."""
+    folder = home("dis", root, split, lambda base: base / NAMES[split] / "im")
+    return single_object(NAMES[split], split, folder, folder.with_name("gt"))

@@ -1,0 +1,56 @@
+"""Pictures and masks of samples, their pixels as they are stored: annotations were made on pixels that nobody turned."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from linbench.data.contract import BadSample
+from linbench.data.image import FORMATS, MOST_PIXELS, read_image
+from linbench.data.listing import bad, one_line
+
+
+def picture(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """The picture ``h w 3`` without its EXIF turn; raises BadSample, also where it has another ``size`` (h, w)."""
+    try:
+        found = read_image(path, upright=False)
+    except ValueError as error:
+        raise BadSample(str(error)) from error
+    if size is not None and found.shape[:2] != size:
+        raise bad(path, f"{_px(found.shape[:2])}, but its annotation says {_px(size)}")
+    return found
+
+
+def stored(path: Path) -> NDArray[np.uint8]:
+    """The values of a mask or label map as stored, ``h w`` or ``h w c``; raises BadSample.
+
+    Of a palette picture the numbers are given, not the colours; bits become 0 and 1.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} px are more than the {MOST_PIXELS:,} px allowed")
+            return np.array(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise bad(path, f"cannot be read as a mask: {one_line(error)}") from error
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of a picture, px, from its first bytes; raises BadSample."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise bad(path, f"cannot be read as a picture: {one_line(error)}") from error
+
+
+def same_size(mask: Path, found: tuple[int, ...], image: Path) -> None:
+    """Raise BadSample where a mask of the size ``found`` (h, w) has another size than its picture."""
+    size = size_of(image)
+    if tuple(found) != size:
+        raise bad(mask, f"a mask of {_px(found)} for {image.name} of {_px(size)}")
+
+
+def _px(size: tuple[int, ...]) -> str:
+    return f"{size[1]} x {size[0]} px"

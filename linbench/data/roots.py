@@ -1,0 +1,60 @@
+"""Opening a data set by name: from the folder that holds all sets, or the embedded one.
+
+Below that folder each set has a folder of its own, in the layout that its reader's file gives as LAYOUT and that
+``linbench data where`` prints. A folder that is one set's own is taken as well.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from linbench.data import dis  # noqa: F401 (each registers its set)
+from linbench.data.contract import BadDataset, Dataset, dataset
+from linbench.data.opened import Opened
+
+VARIABLE = "LINBENCH_DATA"
+EMBEDDED = "shapes"
+#: Sizes of the embedded set where none is asked for: pictures by split, and their side in px.
+IMAGES = {"train": 256, "val": 64}
+SIZE = 512
+#: Sets whose layout is another's: the embedded set is written in that layout, with a seed of its own.
+ALIKE = {"coift": ("dis", 1), "hrsod": ("dis", 2)}
+
+
+def asked(data: str | None) -> str:
+    """What ``--data`` means where it is not given: the folder of LINBENCH_DATA, or else the embedded set."""
+    return data or os.environ.get(VARIABLE) or EMBEDDED
+
+
+def open_dataset(
+    name: str, split: str, data: str | None = None, *, images: int | None = None, size: int | None = None
+) -> Dataset[Any]:
+    """A data set by name.
+
+    split: ``train`` or ``val``.
+    data: The folder that holds all sets, or ``shapes``, the embedded one; None: LINBENCH_DATA, else ``shapes``.
+    images, size: Of the embedded set only: how many pictures, and their side in px.
+    Raises BadDataset, and UnknownName.
+    """
+    build = dataset[name].build
+    where = asked(data)
+    if where == EMBEDDED:
+        return _embedded(name, split, images, size)
+    root = Path(where).expanduser()
+    if not root.is_dir():
+        raise BadDataset(
+            f"{root}: no such folder; --data or {VARIABLE} names the folder of all sets, or `{EMBEDDED}`"
+        )
+    return build(root, split)
+
+
+def _embedded(name: str, split: str, images: int | None, size: int | None) -> Dataset[Any]:
+    from linbench.data.shapes import prepared
+
+    if split not in IMAGES:
+        raise BadDataset(f"{EMBEDDED} has the splits {', '.join(IMAGES)}, not {split!r}")
+    layout, seed = ALIKE.get(name, (name, 0))
+    root = prepared(layout, split, images=images or IMAGES[split], size=size or SIZE, seed=seed)
+    found: Opened[Any] = dataset[layout].build(root, split)
+    return replace(found, name=EMBEDDED, facts={**found.facts, "embedded": True})
