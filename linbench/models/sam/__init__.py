@@ -1,7 +1,7 @@
 """Promptable segmenters: SAM's parts, and the decoders that stand on them."""
 
 from linbench.models.sam import official as official
-from linbench.models.sam.build import HQ, build_sam, transform_of
+from linbench.models.sam.build import HQ, backbone_of, build_decoder, build_encoder, build_sam, fuses, transform_of
 from linbench.models.sam.fusion import Fusion
 from linbench.models.sam.hq import HQOutput
 from linbench.models.sam.model import PROMPT_CHUNK, Embedding, Sam
@@ -15,7 +15,11 @@ __all__ = [
     "HQOutput",
     "Prompts",
     "Sam",
+    "backbone_of",
+    "build_decoder",
+    "build_encoder",
     "build_sam",
+    "fuses",
     "official",
     "transform_of",
 ]

@@ -1,6 +1,9 @@
 """``build_sam``: a promptable segmenter on any backbone, and the published ones by their names."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from torch import nn
 
 from linbench.backbones import build_backbone
 from linbench.backbones.contract import Backbone
@@ -41,58 +44,77 @@ def build_sam(
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if any(side % STRIDE for side in size):
         raise ValueError(f"image_size={image_size}: a SAM decoder takes heights and widths that {STRIDE} divides")
+    output = HQOutput(overrides.pop("output", HQOutput.SUM)) if name in HQ else HQOutput.SUM
+    backbone = build_backbone(backbone_of(name), image_size=image_size, impl=impl, **overrides)
+    encoder = build_encoder(name, backbone)
+    return Sam(encoder, *build_decoder(name, backbone, fusion=fusion, impl=impl, output=output))
+
+
+def backbone_of(name: str) -> str:
+    """The name of the backbone in the model of that name; raises UnknownName for one of HQ-SAM's that is none."""
     if name.startswith("hq-sam-") and name not in HQ:
         raise UnknownName(f"unknown model {name!r}: nearest are {', '.join(HQ)}")
-    output = HQOutput(overrides.pop("output", HQOutput.SUM)) if name in HQ else None
-    backbone: Any = build_backbone(HQ.get(name, name), image_size=image_size, impl=impl, **overrides)
-    if output:
-        sam = _hq_sam(backbone, output)
+    return HQ.get(name, name)
+
+
+def fuses(strides: Sequence[int]) -> bool:
+    """Whether a backbone with maps at these strides gets RWKV-SAM's decoder, which has something to fuse."""
+    return set(FINE) <= set(strides)
+
+
+def build_encoder(name: str, backbone: Any) -> nn.Module:
+    """The image encoder of the model of that name: its backbone, and the neck where the backbone has none."""
+    if name in HQ:
+        return EarlyEncoder(backbone)
+    if name.startswith(("sam-vit-", "efficientsam-")):
+        return PlainEncoder(backbone)
+    if STRIDE not in backbone.strides:
+        raise ValueError(
+            f"{name} has maps at strides {_listed(backbone)}; a SAM decoder reads one at stride {STRIDE}"
+        )
+    return NeckedEncoder(backbone, (*(FINE if fuses(backbone.strides) else ()), STRIDE))
+
+
+def build_decoder(
+    name: str,
+    backbone: Any,
+    *,
+    fusion: Fusion = Fusion.CONV,
+    impl: Impl = Impl.FAST,
+    output: HQOutput = HQOutput.SUM,
+) -> tuple[nn.Module, nn.Module, str]:
+    """The prompt encoder and the mask decoder of the model of that name, and which these are in one sentence.
+
+    backbone: Tells the strides and the widths of its maps; it may be on ``meta``.
+    Raises ValueError for a fusion where there is nothing to fuse.
+    """
+    prompt: nn.Module = PromptEncoder()
+    decoder: nn.Module
+    if name in HQ:
+        what = "SAM's logits and HQ's summed" if output is HQOutput.SUM else "HQ's logits alone"
+        description = f"HQ-SAM's mask decoder, {what}"
+        decoder = HQDecoder(sam_decoder(), backbone.position.shape[-1], output)
     elif name.startswith("sam-vit-"):
-        sam = Sam(PlainEncoder(backbone), PromptEncoder(), sam_decoder(), "SAM's mask decoder, one mask or three")
+        description, decoder = "SAM's mask decoder, one mask or three", sam_decoder()
     elif name.startswith("efficientsam-"):
         description = "EfficientSAM's mask decoder, one mask or three, six points a prompt"
-        sam = Sam(PlainEncoder(backbone), SixPointEncoder(), efficientsam_decoder(), description)
-    elif set(FINE) <= set(backbone.strides):
-        return _rwkv_sam(name, backbone, fusion, impl)
+        prompt, decoder = SixPointEncoder(), efficientsam_decoder()
+    elif fuses(backbone.strides):
+        fine, middle = (backbone.widths[backbone.strides.index(stride)] for stride in FINE)
+        refine = build_fusion(fusion, fine, middle, impl)
+        description = f"RWKV-SAM's mask decoder, {fusion} fusion of strides 4 and 8"
+        return prompt, FusionDecoder(sam_decoder(masks=1), refine), description
     else:
-        sam = _plain(name, backbone)
+        maps = f"its backbone has maps at stride {_listed(backbone)}, and none at both 4 and 8"
+        description, decoder = f"SAM's plain mask decoder, one mask: {maps}", sam_decoder(masks=1)
     if fusion is not Fusion.CONV:
-        raise ValueError(f"fusion={str(fusion)!r}: {name} has {sam.description}; there is nothing to fuse")
-    return sam
+        raise ValueError(f"fusion={str(fusion)!r}: {name} has {description}; there is nothing to fuse")
+    return prompt, decoder, description
 
 
 def transform_of(name: str, side: int) -> Transform:
     """How pictures, prompts and logits go into the model of that name and back; ``side`` is its input's, px."""
     return Stretch(side) if name.startswith("efficientsam-") else LongestSide(side)
-
-
-def _hq_sam(backbone: Any, output: HQOutput) -> Sam:
-    what = "HQ-SAM's mask decoder, " + (
-        "SAM's logits and HQ's summed" if output is HQOutput.SUM else "HQ's logits alone"
-    )
-    early = backbone.position.shape[-1]
-    return Sam(EarlyEncoder(backbone), PromptEncoder(), HQDecoder(sam_decoder(), early, output), what)
-
-
-def _rwkv_sam(name: str, backbone: Backbone, fusion: Fusion, impl: Impl) -> Sam:
-    encoder = NeckedEncoder(backbone, (*FINE, _coarse(name, backbone)))
-    fine, middle = (backbone.widths[i] for i in encoder.chosen[:2])
-    decoder = FusionDecoder(sam_decoder(masks=1), build_fusion(fusion, fine, middle, impl))
-    return Sam(encoder, PromptEncoder(), decoder, f"RWKV-SAM's mask decoder, {fusion} fusion of strides 4 and 8")
-
-
-def _plain(name: str, backbone: Backbone) -> Sam:
-    encoder = NeckedEncoder(backbone, (_coarse(name, backbone),))
-    maps = f"its backbone has maps at stride {_listed(backbone)}, and none at both 4 and 8"
-    return Sam(encoder, PromptEncoder(), sam_decoder(masks=1), f"SAM's plain mask decoder, one mask: {maps}")
-
-
-def _coarse(name: str, backbone: Backbone) -> int:
-    if STRIDE not in backbone.strides:
-        raise ValueError(
-            f"{name} has maps at strides {_listed(backbone)}; a SAM decoder reads one at stride {STRIDE}"
-        )
-    return STRIDE
 
 
 def _listed(backbone: Backbone) -> str:

@@ -46,7 +46,7 @@ def six_points(prompts: Prompts, device: torch.device) -> tuple[Tensor, Tensor]:
     places, labels = [], []
     if prompts.boxes is not None:
         places.append(prompts.boxes.to(device).unflatten(1, (2, 2)))
-        labels.append(torch.tensor(CORNERS, device=device).expand(len(prompts), -1))
+        labels.append(torch.arange(CORNERS[0], CORNERS[1] + 1, device=device).expand(len(prompts), -1))
     if prompts.points is not None and prompts.labels is not None:
         places.append(prompts.points.to(device))
         labels.append(prompts.labels.to(device).long())

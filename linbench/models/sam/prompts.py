@@ -100,7 +100,9 @@ class PositionCode(nn.Module):
     def pixels(self, at: Tensor, image_size: Size) -> Tensor:
         """Encode pixels ``… 2``, x y, of an image of that height and width."""
         wide = torch.promote_types(at.dtype, torch.float32)
-        return self((at.to(wide) + 0.5) / torch.tensor(image_size[::-1], dtype=wide, device=at.device))
+        height, width = image_size
+        x, y = (at.to(wide) + 0.5).unbind(-1)
+        return self(torch.stack([x / width, y / height], dim=-1))  # no tensor from numbers: a CUDA graph takes none
 
     def cells(self, grid: Size) -> Tensor:
         """Encode the centres of the cells of a grid, ``1 c h w``."""
