@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from linbench.atomic import replacing
 from linbench.reports.crossover import Crossover, crossover
 from linbench.reports.latency_table import ONE_PROCESS, exponent_text, title
 from linbench.reports.rows import comparisons
@@ -50,11 +52,16 @@ class Look:
 
 def figures(frame: pd.DataFrame, reference: str | None = None) -> list[Figure | None]:
     """One figure for each comparison, in their order; None for one in which nothing was measured."""
-    looks = {
-        label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i // len(COLOURS) % len(DASHES)])
-        for i, label in enumerate(dict.fromkeys(frame["label"]) if len(frame) else ())
-    }
+    looks = looks_of(dict.fromkeys(frame["label"]) if len(frame) else ())
     return [figure(rows, looks, reference) for rows in comparisons(frame)]
+
+
+def looks_of(labels: Iterable[str]) -> dict[str, Look]:
+    """A look for each label; colour and marker both tell them apart."""
+    return {
+        label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i // len(COLOURS) % len(DASHES)])
+        for i, label in enumerate(labels)
+    }
 
 
 def figure(rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = None) -> Figure | None:
@@ -64,25 +71,32 @@ def figure(rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = N
     with style():
         result = Figure(figsize=INCHES, layout="constrained")
         axes = result.add_subplot()
-        axes.set(xscale="log", yscale="log")
-        crossings = {label: crossover(rows, label, reference) for label in looks if label in set(rows["label"])}
-        for label in _from_the_top(rows):
-            mine = rows[rows["label"] == label].sort_values("pixels")
-            _line(axes, mine, looks[label], _legend(label, mine, crossings[label]))
-        for label, found in crossings.items():
-            _crossing(axes, rows, found, looks[label])
-        _y_axis(axes, rows)
-        _failures(axes, rows, looks)
-        _x_axis(axes, rows)
+        curves(axes, rows, looks, reference)
         _words(axes, rows)
     return result
 
 
+def curves(axes: Any, rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = None) -> None:
+    """Draw one comparison's rows: a line for each model with its legend, crossovers, failures, both scales."""
+    axes.set(xscale="log", yscale="log")
+    crossings = {label: crossover(rows, label, reference) for label in looks if label in set(rows["label"])}
+    for label in _from_the_top(rows):
+        mine = rows[rows["label"] == label].sort_values("pixels")
+        _line(axes, mine, looks[label], _legend(label, mine, crossings[label]))
+    for label, found in crossings.items():
+        _crossing(axes, rows, found, looks[label])
+    _y_axis(axes, rows)
+    _failures(axes, rows, looks)
+    _x_axis(axes, rows)
+
+
 def save(drawn: Figure, path: Path) -> list[Path]:
-    """Write ``path`` as .png and as .svg, the same bytes for the same figure."""
+    """Write ``path`` as .png and as .svg, the same bytes for the same figure, each whole or absent."""
     with style():
-        drawn.savefig(path.with_suffix(".png"), dpi=DPI, metadata={"Software": None})
-        drawn.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+        with replacing(path.with_suffix(".png")) as temporary:
+            drawn.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        with replacing(path.with_suffix(".svg")) as temporary:
+            drawn.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
     return [path.with_suffix(".png"), path.with_suffix(".svg")]
 
 
@@ -116,12 +130,15 @@ def _legend(label: str, mine: pd.DataFrame, found: Crossover | None) -> str:
 
 
 def _crossing(axes: Any, rows: pd.DataFrame, found: Crossover | None, look: Look) -> None:
-    """A ring on the reference's line, in the colour of the backbone that crosses it there."""
+    """A ring on the reference's line, in the colour of the backbone that crosses it there, and a bar: its interval."""
     if found is None or not math.isfinite(found.px):
         return
     line = rows[(rows["label"] == found.reference) & (rows["status"] == "ok")].sort_values("pixels")
     y = np.exp(np.interp(2 * math.log(found.px), np.log(line["pixels"]), np.log(line["median_ms"])))
     axes.plot([found.px], [y], "o", ms=13, mfc="none", mec=look.colour, mew=1.6, zorder=5)
+    if not math.isnan(found.low):
+        ends = np.clip([found.low, found.high], found.first, found.last)
+        axes.plot(ends, [y, y], "|-", color=look.colour, ms=11, mew=1.6, lw=1.6, zorder=5)
 
 
 def _failures(axes: Any, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
@@ -199,7 +216,7 @@ def _words(axes: Any, rows: pd.DataFrame) -> None:
     axes.set_ylabel("latency, ms")
     oblong = " (height × width)" if any("×" in size for size in rows["size"]) else ""
     few = (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any()
-    legend = ["p: latency ∝ tokens$^p$", "bands and ±: 95 %", "rings: crossover with ViT"]
+    legend = ["p: latency ∝ tokens$^p$", "bands and ±: 95 %", "rings and bars: crossover with ViT"]
     note = "; ".join([*legend, f"{ONE_PROCESS} fewer than {FEWEST_ROUNDS} rounds"] if few else legend)
     axes.set_xlabel(f"resolution, px{oblong}")
     axes.figure.supxlabel(note, fontsize=9, x=0.01, ha="left")
