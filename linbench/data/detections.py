@@ -8,7 +8,6 @@ An entry may name its picture by ``file_name`` itself. File names are compared w
 never opened.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from linbench.data.asked import Asked
+from linbench.data.json_file import load, read
 
 LARGEST_BYTES = 2**28
 #: Pictures that are named by their COCO number: 000000000042.jpg, COCO_val2014_000000000042.jpg.
@@ -50,19 +50,9 @@ class Detections:
 
 def read_detections(file: Path) -> Detections:
     """The boxes of a file, unchecked but for their place in it; raises ValueError of one line that names the file."""
+    content = load(read(file, LARGEST_BYTES), str(file))
     try:
-        size = file.stat().st_size
-        if size > LARGEST_BYTES:
-            raise ValueError(f"it has {size:,} bytes; at most {LARGEST_BYTES:,} are read")
-        return _detections(file, json.loads(file.read_bytes()))
-    except RecursionError as error:
-        raise ValueError(f"{file}: its JSON is nested too deeply") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: it is not JSON") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}: it is not JSON: {error}") from error
-    except OSError as error:
-        raise ValueError(f"{file}: it cannot be read: {error.strerror or error}") from error
+        return _detections(file, content)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 

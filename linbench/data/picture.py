@@ -1,4 +1,4 @@
-"""Pictures and masks of samples, their pixels as they are stored: annotations were made on pixels that nobody turned."""
+"""Pictures and masks of samples with their pixels as stored: annotations were made on pixels that nobody turned."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linbench.data import dis  # noqa: F401 (each registers its set)
+from linbench.data import coco, dis, entityseg  # noqa: F401 (each registers its set)
 from linbench.data.contract import BadDataset, Dataset, dataset
 from linbench.data.opened import Opened
 

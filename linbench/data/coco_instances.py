@@ -1,0 +1,80 @@
+"""Sets in COCO's format for instances: one JSON file, and a folder with the pictures that it names."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linbench.data import coco_entry
+from linbench.data.coco_index import Index, read_index
+from linbench.data.contract import BadSample, Instance, InstanceSample
+from linbench.data.listing import content_of, inside, sizes_of
+from linbench.data.opened import Opened
+from linbench.data.picture import picture
+
+
+def coco_instances(
+    name: str, split: str, annotations: Path, images: Path, *, classes: bool = True
+) -> Opened[InstanceSample]:
+    """The set of a COCO file; a sample's id is its picture's.
+
+    classes: Whether the file's categories are told apart; False takes every instance as one of class 0.
+    """
+    index = read_index(annotations, images, coco_entry.fault, classes=classes)
+    numbers = [int(one["id"]) for one in index.categories] if classes else []
+    return Opened(
+        name,
+        split,
+        classes=tuple(str(one.get("name", one["id"])) for one in index.categories) if classes else (),
+        facts={"annotations": str(annotations), "images": str(images), "category_ids": numbers},
+        make=(source := _Source(index, images, {number: place for place, number in enumerate(numbers)})).sample,
+        count=len(index),
+        content=source.content,
+        faults=index.faults,
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    index: Index
+    images: Path
+    classes: Mapping[int, int]  # index of a class by the file's id
+
+    def sample(self, number: int) -> InstanceSample:
+        name, size = self.index.name(number), self.index.size(number)
+        return InstanceSample(
+            str(self.index.ids[number]),
+            str(self.images / name),
+            partial(picture_named, (self.images,), name, size),
+            partial(self.instances, number),
+            size,
+        )
+
+    def instances(self, number: int) -> tuple[Instance, ...]:
+        size = self.index.size(number)
+        return tuple(
+            coco_entry.instance(
+                entry,
+                size,
+                self.classes[entry["category_id"]] if self.classes else 0,
+                f"{self.index.file}: annotation {entry.get('id')}, of picture {self.index.ids[number]}",
+            )
+            for entry in self.index.annotations(number)
+        )
+
+    def content(self) -> Iterator[bytes]:
+        yield content_of(self.index.file)
+        for number in range(len(self.index)):
+            yield from sizes_of(self.images, [self.images / self.index.name(number)])
+
+
+def picture_named(folders: tuple[Path, ...], name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture that an annotation names, from the first of the folders that has it; raises BadSample."""
+    try:
+        tried = [inside(folder, name) for folder in folders]
+    except ValueError as error:
+        raise BadSample(str(error)) from error
+    return picture(next((path for path in tried if path.is_file()), tried[0]), size)

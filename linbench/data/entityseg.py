@@ -1,0 +1,38 @@
+"""EntitySeg (Qi et al., ICCV 2023): entities of every kind in large pictures, in COCO's format, without classes."""
+
+from pathlib import Path
+
+from linbench.data.coco_instances import coco_instances
+from linbench.data.contract import InstanceSample, dataset
+from linbench.data.home import home
+from linbench.data.opened import Opened
+
+LAYOUT = """\
+entityseg/
+  annotations/entityseg_train.json   train: 31,913 pictures; entityv2_010203_entity_train.json is the same file
+  annotations/entityseg_val.json     val: 1,314 pictures; entityv2_010203_entity_val.json is the same file
+  images/entity_01_11580/*.jpg       and so on, by the names in the JSON files
+  where only the smaller pictures are there: entityseg_train_lr.json, entityseg_val_lr.json, images_lr/
+"""
+#: The file as released, the same as its authors' code calls it, and both for the pictures made smaller (LR).
+FILES = (
+    "annotations/entityseg_{}.json",
+    "annotations/entity_segmentation/entityv2_010203_entity_{}.json",
+    "annotations/entityseg_{}_lr.json",
+    "annotations/entity_segmentation/entityv2_010203_entity_{}_lr.json",
+)
+
+
+@dataset("entityseg", title="EntitySeg", homes=("entityseg",), splits=("train", "val"), layout=LAYOUT)
+def entityseg(root: Path, split: str) -> Opened[InstanceSample]:
+    """EntitySeg, every instance of class 0; the larger pictures where both are there."""
+
+    def annotations(base: Path) -> Path:
+        found = [base / file.format(split) for file in FILES]
+        return next((path for path in found if path.exists()), found[0])
+
+    file = home("entityseg", root, split, annotations)
+    base = next(parent.parent for parent in file.parents if parent.name == "annotations")
+    small = file.stem.endswith("_lr")
+    name = f"EntitySeg{'-LR' if small else ''} {split}"
+    return coco_instances(name, split, file, base / ("images_lr" if small else "images"), classes=False)
