@@ -1,0 +1,168 @@
+"""ImageNet-1k classification (arXiv 2406.19369, Appendix A: Swin's recipe, 2103.14030, for 120 epochs).
+
+    linbench train --backbone rwkv-sam-s --recipe imagenet
+
+Table 4 of the paper: 75.6, 80.9 and 82.5 % top-1 for RWKV-SAM-T, -S and -B. A full run is 120 x 1.28 million images.
+
+Stochastic depth belongs to the backbone, which has it as its source's classifier has it. What is mixed by Mixup or
+CutMix are neighbours of the epoch's random order, with one mixing ratio a step, so that a step does not depend on how
+it is split; Swin mixes the images of one device back to front, each device with a ratio of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from PIL import Image
+from timm.data import Mixup, create_transform
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linbench.data.contract import BadSample, ClassSample
+from linbench.models.classifier import build_classifier
+from linbench.recipes import optimiser
+from linbench.recipes.contract import Batch, Recipe, Source, derived, recipe, task
+from linbench.recipes.examples import Examples, collate, open_sources
+from linbench.recipes.randomness import seeded
+
+CROP_SHARE = 224 / 256  # of the picture's short side that an evaluation sees (facts: resize 256 bicubic, crop 224)
+LOOK = 32  # images at a time
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What classification adds to a recipe; the defaults are Swin's config.py, which RWKV-SAM's dataset file repeats.
+
+    classes: Of the head.
+    crop: Range of the crop's area as a share of the picture's (RandomResizedCrop, bicubic).
+    flip: Probability of a horizontal flip.
+    augment: timm's name of the automatic augmentation; Swin's colour jitter of 0.4 gives way to it.
+    erasing: Probability of RandomErasing, with noise per pixel.
+    mixup, cutmix: Their α; 0 switches one off.
+    mixing: Probability that a step is mixed by one of the two, evenly where both are on.
+    smoothing: Of the labels.
+    """
+
+    task: ClassVar[str] = "classification"
+    classes: int = 1000
+    crop: tuple[float, float] = (0.08, 1.0)
+    flip: float = 0.5
+    augment: str = "rand-m9-mstd0.5-inc1"
+    erasing: float = 0.25
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    mixing: float = 1.0
+    smoothing: float = 0.1
+
+
+@recipe("imagenet")
+def imagenet() -> Recipe:
+    """224 px, 120 epochs, batch 1024, AdamW 1e-3.
+
+    Paper, Appendix A: learning rate, optimiser, batch, epochs; "mainly follow Swin-Transformer". Swin's config.py:
+    weight decay 0.05, clip 5, warm-up from 1e-6 and cosine to 1e-5 at this batch, augmentation. RWKV-SAM's released
+    120-epoch schedule: a warm-up of 10 epochs (Swin's 20 are of 300), no decay of biases and vectors. That position
+    tables and class tokens do not decay either is Swin's and Vim's rule.
+    """
+    return Recipe(
+        name="imagenet",
+        settings=Classification(),
+        sources=(Source("imagenet", images=512),),
+        image_size=224,
+        embedded_size=256,
+        batch=1024,
+        epochs=120,
+        steps=None,
+        lr=1e-3,
+        weight_decay=0.05,
+        undecayed=("position", "class_token"),
+        clip=5.0,
+        schedule="cosine",
+        final_factor=0.01,
+        warmup_epochs=10,
+        warmup_factor=1e-3,
+    )
+
+
+@task("classification")
+class ClassificationTask:
+    """A classifier under cross-entropy with soft labels."""
+
+    checkpoint: ClassVar[str] = "classifier"
+    teacher: ClassVar[bool] = False
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.settings = cast(Classification, recipe.settings)
+        s = self.settings
+        self._augment = create_transform(
+            recipe.image_size,
+            is_training=True,
+            scale=s.crop,
+            hflip=s.flip,
+            auto_augment=s.augment or None,
+            color_jitter=0.0,
+            interpolation="bicubic",
+            re_prob=s.erasing,
+            re_mode="pixel",
+        )
+        self._look = create_transform(recipe.image_size, interpolation="bicubic", crop_pct=CROP_SHARE)
+
+    def build(self, name: str, *, impl: str = "fast", **options: Any) -> nn.Module:
+        size, classes = self.recipe.image_size, self.settings.classes
+        return build_classifier(name, image_size=size, num_classes=classes, impl=impl, **options)
+
+    def examples(self, data: str | None, seed: int) -> Examples:
+        return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
+
+    def _example(self, sample: ClassSample, source: Source, seed: int) -> Batch:
+        picture = Image.fromarray(sample.picture())
+        if not sample.label < self.settings.classes:
+            raise BadSample(f"{sample.file}: its class is {sample.label}, the recipe has {self.settings.classes}")
+        with seeded(seed):
+            return {"image": self._augment(picture), "label": torch.tensor(sample.label)}
+
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        return collate(items, ("image", "label"))
+
+    def mix(self, batch: Batch, *, seed: int, epoch: int, step: int) -> Batch:
+        """Add ``target``, the soft labels, ``b classes``, and mix the images."""
+        s = self.settings
+        if not (s.mixup or s.cutmix):
+            hot = functional.one_hot(batch["label"], s.classes)
+            return {**batch, "target": hot * (1 - s.smoothing) + s.smoothing / s.classes}
+        count = len(batch["image"])
+        if count % 2:
+            raise ValueError(
+                f"a batch of {count} images cannot be mixed in pairs; take an even number on each device"
+            )
+        mixup = Mixup(s.mixup, s.cutmix, prob=s.mixing, label_smoothing=s.smoothing, num_classes=s.classes)
+        # timm mixes the batch with its reverse, so neighbours go to mirrored places: 0 2 4 … 5 3 1.
+        places = torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2).flip(0)])
+        with seeded(derived(seed, epoch, step)):
+            image, target = mixup(batch["image"][places], batch["label"][places])
+        back = places.argsort()
+        return {**batch, "image": image[back], "target": target[back]}
+
+    def weight(self, batch: Batch) -> float:
+        return float(len(batch["image"]))
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": functional.cross_entropy(model(batch["image"]).float(), batch["target"].float())}
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        return optimiser.parameter_groups(model, self.recipe)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
+        """Top-1, in %, of the whole picture's middle."""
+        (held_out,) = open_sources(self.recipe, data, split="val")
+        device = next(model.parameters()).device
+        right, count = 0, min(images, len(held_out))
+        for start in range(0, count, LOOK):
+            samples = [held_out[number] for number in range(start, min(start + LOOK, count))]
+            x = torch.stack([self._look(Image.fromarray(sample.picture())) for sample in samples])
+            labels = torch.tensor([sample.label for sample in samples])
+            right += int((model(x.to(device)).argmax(1).cpu() == labels).sum())
+        return {"top1": 100 * right / count}

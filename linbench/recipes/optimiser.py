@@ -1,0 +1,50 @@
+"""AdamW's parameter groups, the optimiser and the schedule of the learning rate that a recipe describes."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from linbench.recipes.contract import Recipe
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """The parameters that learn, in groups of one weight decay and one factor of the learning rate.
+
+    The rule is that of timm's ``param_groups_weight_decay``, with the recipe's names, and its factor of the head.
+    """
+    groups: dict[tuple[bool, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        vector = parameter.ndim <= 1 or name.endswith(".bias")
+        named = any(part in name for part in recipe.undecayed)
+        decays = not named and (recipe.decay_vectors or not vector)
+        groups.setdefault((decays, recipe.head_lr if "head" in name else 1.0), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0, "lr_scale": scale}
+        for (decays, scale), parameters in sorted(groups.items(), key=lambda group: group[0])
+    ]
+
+
+def optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:
+    """AdamW over groups as ``parameter_groups`` gives them."""
+    return AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
+
+
+def schedule(optimizer: Optimizer, recipe: Recipe, steps: int, steps_per_epoch: int) -> Any:
+    """timm's scheduler; ``step_update(n)`` sets the learning rate of step n, counted from 0, before it is taken."""
+    from timm.scheduler import CosineLRScheduler, PolyLRScheduler
+
+    warmup = min(recipe.warmup_steps or recipe.warmup_epochs * steps_per_epoch, steps - 1)
+    options = {
+        "t_initial": steps - warmup,
+        "lr_min": recipe.lr * recipe.final_factor,
+        "warmup_t": warmup,
+        "warmup_lr_init": recipe.lr * recipe.warmup_factor,
+        "warmup_prefix": True,
+        "t_in_epochs": False,
+    }
+    if recipe.schedule == "poly":
+        return PolyLRScheduler(optimizer, power=recipe.power, **options)
+    return CosineLRScheduler(optimizer, **options)
