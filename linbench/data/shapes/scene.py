@@ -1,0 +1,194 @@
+"""Scenes by number: what stands where, in shares of the picture, before there are any pixels."""
+
+from dataclasses import dataclass
+
+from linbench.data.shapes.chance import TURN, Chance
+from linbench.data.shapes.grounds import GROUNDS, STUFF, TOP, Ground
+from linbench.data.shapes.grown import GROWN
+from linbench.data.shapes.made import MADE
+from linbench.data.shapes.paints import plain, wood
+from linbench.data.shapes.parts import Part, Relief, blob, fill
+
+VERSION = 1  # of the pictures: raised when any pixel changes
+
+_MAKERS = {maker.__name__: maker for maker in sorted((*MADE, *GROWN), key=lambda maker: maker.__name__)}
+#: Classes of objects, in order.
+THINGS = tuple(_MAKERS)
+#: Classes of pixels: objects, then what lies behind them.
+CLASSES = (*THINGS, *STUFF)
+TASKS = ("classes", "objects", "dis", "coift", "hrsod")
+
+_STANDING = {
+    "bicycle",
+    "cactus",
+    "chair",
+    "fence",
+    "fern",
+    "house",
+    "ladder",
+    "lamp",
+    "mug",
+    "tree",
+    "dandelion",
+    "flower",
+}
+_LYING = {"ball", "gear"}
+_THIN = (
+    "bicycle",
+    "chair",
+    "dandelion",
+    "fence",
+    "fern",
+    "jellyfish",
+    "ladder",
+    "net",
+    "tree",
+    "umbrella",
+    "lamp",
+    "gear",
+)
+_WITH_THIN_PARTS = (
+    "butterfly",
+    "cactus",
+    "dandelion",
+    "fern",
+    "fish",
+    "flower",
+    "kite",
+    "jellyfish",
+    "lamp",
+    "umbrella",
+)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object in its place.
+
+    name: Its class, or "" for clutter, which is no object and belongs to what lies behind it.
+    x, y: Its middle, of the picture's width and height in 2^16.
+    size: Half its extent, of the short side in 2^16.
+    angle: In steps of TURN.
+    stands: Whether it stands on the ground: ``y`` is its foot then.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    x: int
+    y: int
+    size: int
+    angle: int
+    mirrored: bool
+    stands: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture that can be drawn at any size.
+
+    things: From back to front.
+    light: Towards it, x and y of 256; it comes from above.
+    label: The class that the picture as a whole is of, an index of THINGS.
+    """
+
+    ground: Ground
+    things: tuple[Thing, ...]
+    light: tuple[int, int]
+    sun: tuple[int, int, int]
+    noise: int
+    label: int
+    seed: int
+
+
+def scene(seed: int, index: int, task: str = "objects", split: str = "train") -> Scene:
+    """Scene ``index`` of a stream that the other arguments name: no two streams have a scene in common.
+
+    task: ``classes``: one object rules the picture; ``objects``: many; ``dis``, ``coift``, ``hrsod``: one object,
+        which is intricate, has thin parts, or is of any class.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task {task!r}: allowed are {', '.join(TASKS)}")
+    chance = Chance("linbench shapes", VERSION, split, task, seed, index)
+    names = {"dis": _THIN, "coift": _WITH_THIN_PARTS}.get(task, THINGS)
+    label = THINGS[index % len(THINGS)] if task == "classes" else chance.pick(names)
+    ground = chance.pick(GROUNDS)(chance)
+    clutter = _clutter(chance, ground) if chance.odds(60) else []
+    if task == "objects":
+        things = _crowd(chance, ground)
+    elif task == "classes":
+        small = [_placed(chance, ground, chance.pick(THINGS), 4000, 8000) for _ in range(chance.between(0, 2))]
+        things = [*small, _single(chance, ground, label)]
+    else:
+        things = [_single(chance, ground, label)]
+    light = chance.between(-200, 200)
+    down = -(256 - abs(light) // 2)
+    sun = (chance.between(-28, 28), chance.between(-28, 28), chance.between(10, 70))
+    noise = chance.between(4, 22)
+    return Scene(
+        ground, (*clutter, *things), (light, down), sun, noise, THINGS.index(label), chance.between(0, 65535)
+    )
+
+
+def _crowd(chance: Chance, ground: Ground) -> list[Thing]:
+    """Several objects, farther ones smaller and behind; sometimes one class often, sometimes a fence before all."""
+    favourite, count = chance.pick(THINGS), chance.between(3, 12)
+    names = [favourite if chance.odds(30) else chance.pick(THINGS) for _ in range(count)]
+    things = [_placed(chance, ground, name, 5000, 21000) for name in names]
+    things.sort(key=lambda thing: (thing.stands, thing.y if thing.stands else 0))
+    return things
+
+
+def _placed(chance: Chance, ground: Ground, name: str, small: int, large: int) -> Thing:
+    """An object anywhere; on a ground in perspective, what stands is larger the nearer it is."""
+    size = small + chance.between(0, 255) * chance.between(0, 255) * (large - small) // 65025
+    x, y = chance.between(5000, TOP - 5000), chance.between(5000, TOP - 5000)
+    stands = ground.horizon >= 0 and (name in _STANDING or name in _LYING)
+    if stands:
+        near = chance.between(0, 255)
+        y = ground.horizon + (TOP - 2000 - ground.horizon) * near // 255
+        size = size * (110 + near) // 300 + small // 2
+    return _thing(chance, name, x, y, size, stands)
+
+
+def _single(chance: Chance, ground: Ground, name: str) -> Thing:
+    """The one object of a picture, large and mostly whole."""
+    size = chance.between(20000, 30500)
+    x = TOP // 2 + chance.between(-1, 1) * chance.between(0, 31000 - size) + chance.between(-2000, 2000)
+    y = TOP // 2 + chance.between(-3000, 3000)
+    stands = ground.horizon >= 0 and (name in _STANDING or name in _LYING)
+    if stands:
+        y = max(ground.horizon + 4000, min(TOP - 1500, TOP // 2 + size + chance.between(-3000, 3000)))
+    return _thing(chance, name, x, y, size, stands)
+
+
+def _thing(chance: Chance, name: str, x: int, y: int, size: int, stands: bool) -> Thing:
+    upright = stands or chance.odds(50)
+    angle = chance.between(-18, 18) if upright else chance.between(0, TURN - 1)
+    if stands and name not in _LYING:
+        angle = chance.between(-6, 6)
+    return Thing(name, tuple(_MAKERS[name](chance)), x, y, size, angle, chance.odds(50), stands)
+
+
+def _clutter(chance: Chance, ground: Ground) -> list[Thing]:
+    """Pebbles, crumbs and twigs on the ground."""
+    things = []
+    for _ in range(chance.between(6, 30)):
+        paint = chance.pick((plain, wood))(chance)
+        part = fill(paint, blob(chance, 15000, rough=25, sides=10), relief=Relief.DOME)
+        low = max(ground.horizon, 0)
+        y = chance.between(low, TOP)
+        near = 255 if ground.horizon < 0 else 60 + (y - low) * 195 // (TOP - low)
+        things.append(
+            Thing(
+                "",
+                (part,),
+                chance.between(0, TOP),
+                y,
+                chance.between(300, 1100) * near // 255,
+                chance.between(0, TURN),
+                False,
+                ground.horizon >= 0,
+            )
+        )
+    things.sort(key=lambda thing: thing.y)
+    return things if ground.shadows else []
