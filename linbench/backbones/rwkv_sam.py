@@ -12,7 +12,8 @@
 Maps at strides 4, 8 and 16, the last one normalised; any image size goes, each step down gives ceil(n / 2).
 Written from a description of the official code's behaviour. Where paper and code differ we follow the code: both w
 and u are divided by the number of tokens, eq. 2 reads μ X + (1 − μ) X', and the channel mix has no W_O.
-``fused`` blocks do in one operator each: norm, Q-Shift and mixes; bi-WKV and its gate.
+``fused`` blocks do in one operator each: norm, Q-Shift and mixes; bi-WKV and its gate; what stands between the 1 × 1
+convolutions of an MBConv.
 The official class also returns a map from the middle of the third stage, which nothing in the paper's model reads.
 """
 
@@ -25,6 +26,7 @@ from torch.nn import functional
 
 from linbench.backbones.contract import backbone, official
 from linbench.kernels.bi_wkv import bi_wkv, gated_bi_wkv
+from linbench.kernels.gelu_depthwise import gelu_depthwise
 from linbench.kernels.impl import Impl
 from linbench.kernels.q_shift import q_shift
 from linbench.kernels.shift_mix import norm_shift_mix
@@ -63,9 +65,11 @@ class MBConv(nn.Module):
     stride: 1, where the width stays; or 2, where the shortcut averages the pixels that exist, without the padding.
     """
 
-    def __init__(self, width_in: int, width: int, stride: int) -> None:
+    def __init__(self, width_in: int, width: int, stride: int, impl: Impl = Impl.FAST, fused: bool = False) -> None:
         super().__init__()
         hidden = 4 * width
+        self.impl = impl
+        self.fused = fused
         self.pool = nn.AvgPool2d(3, 2, 1, count_include_pad=False) if stride == 2 else nn.Identity()
         self.expand = nn.Conv2d(width_in, width, 1) if width != width_in else nn.Identity()
         self.norm = MapNorm(width_in, eps=EPS)
@@ -74,8 +78,12 @@ class MBConv(nn.Module):
         self.conv3 = nn.Conv2d(hidden, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.gelu(self.conv1(self.norm(x)))
-        y = functional.gelu(self.conv2(y))
+        y = self.conv1(self.norm(x))
+        if self.fused:
+            conv = self.conv2
+            y = gelu_depthwise(y, conv.weight, conv.bias, stride=conv.stride[0], impl=self.impl)
+        else:
+            y = functional.gelu(self.conv2(functional.gelu(y)))
         return self.expand(self.pool(x)) + self.conv3(y)
 
 
@@ -134,7 +142,7 @@ class ChannelMix(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm) -> Tensor:
         k, r = shifted_mixes(x, norm, [self.mix_k, self.mix_r], grid, self.impl, self.fused)
-        return self.receptance(r).sigmoid() * self.value(self.key(k).relu().square())
+        return self.receptance(r).sigmoid_() * self.value(self.key(k).relu_().square())
 
 
 def shifted_mixes(
@@ -162,8 +170,8 @@ class Block(nn.Module):
         self.scale2 = nn.Parameter(torch.full((width,), LAYER_SCALE))
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
-        x = x + self.scale1 * self.spatial(x, grid, self.norm1)
-        return x + self.scale2 * self.channel(x, grid, self.norm2)
+        x = torch.addcmul(x, self.scale1, self.spatial(x, grid, self.norm1))
+        return torch.addcmul(x, self.scale2, self.channel(x, grid, self.norm2))
 
 
 class Blocks(nn.ModuleList):
@@ -205,7 +213,7 @@ class RWKVSAM(nn.Module):
         c1, c2, c3 = widths
         counts = (*early, DEPTH - sum(early))
         self.stem = Stem(c1)
-        self.convs = nn.ModuleList([_convs(c1, c1, CONVS[0]), _convs(c1, c2, CONVS[1])])
+        self.convs = nn.ModuleList([_convs(c1, c1, CONVS[0], impl, fused), _convs(c1, c2, CONVS[1], impl, fused)])
         self.downsample = Downsample(c2, c3)
         self.position = _position(self.grid, c3) if position_embedding else None
         # The official code has blocks at stride 16 only. Blocks of the ablation take their initial values as
@@ -215,7 +223,7 @@ class RWKVSAM(nn.Module):
             for stage, width in enumerate(widths)
         )
         self.norm = MapNorm(c3, eps=EPS)
-        self.coarse = MBConv(c3, 2 * c3, stride=2) if stride32 else None
+        self.coarse = MBConv(c3, 2 * c3, 2, impl, fused) if stride32 else None
         self.stem.apply(_initialise)
         if self.coarse is not None:
             self.coarse.apply(_initialise)
@@ -231,9 +239,9 @@ class RWKVSAM(nn.Module):
         return (fine, middle, last) if self.coarse is None else (fine, middle, last, self.coarse(last))
 
 
-def _convs(width_in: int, width: int, count: int) -> nn.Sequential:
-    first = MBConv(width_in, width, stride=2)
-    return nn.Sequential(first, *(MBConv(width, width, stride=1) for _ in range(count - 1)))
+def _convs(width_in: int, width: int, count: int, impl: Impl, fused: bool) -> nn.Sequential:
+    first = MBConv(width_in, width, 2, impl, fused)
+    return nn.Sequential(first, *(MBConv(width, width, 1, impl, fused) for _ in range(count - 1)))
 
 
 def _block(width: int, layer: int, impl: Impl, fused: bool) -> Block:

@@ -9,6 +9,7 @@ from linbench.kernels.add_rms_norm import add_rms_norm
 from linbench.kernels.bi_wkv import bi_wkv, gated_bi_wkv
 from linbench.kernels.causal_conv_silu import causal_conv_silu
 from linbench.kernels.cross_scan import cross_merge, cross_scan
+from linbench.kernels.gelu_depthwise import gelu_depthwise
 from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.q_shift import q_shift
 from linbench.kernels.selective_scan import selective_scan
@@ -23,6 +24,7 @@ __all__ = [
     "cross_merge",
     "cross_scan",
     "gated_bi_wkv",
+    "gelu_depthwise",
     "norm_shift_mix",
     "q_shift",
     "selective_scan",
@@ -38,6 +40,7 @@ _VERIFIED = {
     "linbench::cross_merge": "linbench.kernels.cross_scan.verify",
     "linbench::cross_scan": "linbench.kernels.cross_scan.verify",
     "linbench::gated_bi_wkv": "linbench.kernels.bi_wkv.verify",
+    "linbench::gelu_depthwise": "linbench.kernels.gelu_depthwise.verify",
     "linbench::q_shift": "linbench.kernels.q_shift.verify",
     "linbench::selective_scan": "linbench.kernels.selective_scan.verify",
     "linbench::shift_mix": "linbench.kernels.shift_mix.verify",
