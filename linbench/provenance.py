@@ -3,20 +3,22 @@
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds the package
 
 
-def code_hash(suite: Iterable[str], backbone: str) -> str:
+def code_hash(suite: Iterable[str], backbone: str | Sequence[str]) -> str:
     """SHA-256 over the suite's modules, and the backbone's with every linbench module that it imports.
 
+    backbone: Its module; several where a model takes parts of other backbones.
     A change in reports, in the command line or in another backbone's kernels makes no record stale.
     """
     sources = {name: path.read_bytes() for name in suite if (path := _file(name))}
-    waiting = [backbone]
+    own = [backbone] if isinstance(backbone, str) else list(backbone)
+    waiting = list(own)
     while waiting:
         name = waiting.pop()
         path = _file(name)
@@ -25,8 +27,9 @@ def code_hash(suite: Iterable[str], backbone: str) -> str:
         sources[name] = path.read_bytes()
         waiting += _imports(path)
     digest = hashlib.sha256()
-    if backbone not in sources:
-        raise LookupError(f"the source of {backbone} is not here; load its plug-in first")
+    for name in own:
+        if name not in sources:
+            raise LookupError(f"the source of {name} is not here; load its plug-in first")
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name] + b"\0")
     return digest.hexdigest()[:16]

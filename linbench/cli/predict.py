@@ -120,7 +120,7 @@ def _segmenter(
     from linbench.backbones import backbone as backbones
     from linbench.environment import cores
     from linbench.models.segmenter import load_segmenter
-    from linbench.suites.latency import find_device
+    from linbench.suites.device import find_device
 
     load_plugins(plugin or [], backbones)
     if threads is not None and not 1 <= threads <= cores():

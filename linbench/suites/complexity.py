@@ -42,8 +42,13 @@ def _convolution_backward(
     return forward * sum(mask[:2])
 
 
-#: Formulas that stand in place of torch's own.
-CORRECTED = {torch.ops.aten.convolution_backward: _convolution_backward}
+#: Formulas that stand in place of torch's own, or of none: torch 2.14 has no count of fused attention on a CPU.
+CORRECTED = {
+    torch.ops.aten.convolution_backward: _convolution_backward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[
+        torch.ops.aten._scaled_dot_product_flash_attention
+    ],
+}
 
 
 class _Count(TorchDispatchMode):
@@ -83,11 +88,11 @@ def _is_free(func: Any) -> bool:
     return func.namespace in ("aten", "prim") and func._overloadpacket._qualified_op_name.split("::")[1] in FREE
 
 
-def complexity(model: nn.Module, image: Tensor) -> Mapping[str, Mapping[str, Any]]:
-    """Parameters, and FLOPs of one forward on ``image`` with their coverage; both may be on ``meta``."""
+def complexity(model: nn.Module, *given: Tensor) -> Mapping[str, Mapping[str, Any]]:
+    """Parameters, and FLOPs of one forward on ``given`` with their coverage; all may be on ``meta``."""
     count = _Count()
     with torch.no_grad(), count:
-        model(image)
+        model(*given)
     return {
         "parameters": {"value": sum(p.numel() for p in model.parameters()), "unit": "1"},
         "flops": count.result(),

@@ -15,7 +15,7 @@ ROOM = 3  # times the timed forward's peak: what float32, twice as wide, may tak
 
 
 def dtype_error(
-    key: Key, model: nn.Module, run: Forward, image: torch.Tensor, seed: int, memory: Mapping[str, Any]
+    key: Key, model: nn.Module, run: Forward, device: torch.device, seed: int, memory: Mapping[str, Any]
 ) -> dict[str, Any]:
     """``dtype_error``: max|diff| / max|float32| over all maps; or why there is none, as ``dtype_error_missing``.
 
@@ -23,19 +23,19 @@ def dtype_error(
     samples and the peak of memory are taken, and not at all where it might not fit.
     """
     used = memory.get("allocated_bytes") or memory.get("rss_bytes", 0) - (memory.get("empty_process_bytes") or 0)
-    room = available_bytes(image.device)
+    room = available_bytes(device)
     if room is not None and ROOM * used > room:
         return {"dtype_error_missing": f"a forward in float32 might not fit: {room / 2**20:.0f} MiB are free"}
     with torch.inference_mode():
-        maps = tuple(each.float() for each in run(image))
+        maps = tuple(each.float() for each in run())
     wide = {**key, "dtype": "float32", "fused": False, "memory_format": "contiguous", "matmul": "highest"}
     pin(wide)
     torch.manual_seed(seed)
-    exact, whole = build(wide, image.device)
+    exact, given = build(wide, device)
     if not _same(model, exact):
-        return {"dtype_error_missing": "the backbone's weights do not follow from torch's seed"}
+        return {"dtype_error_missing": "the weights do not follow from torch's seed"}
     with torch.inference_mode():
-        error = distance(maps, exact(whole))
+        error = distance(maps, exact(*given))
     return {"dtype_error": error} if math.isfinite(error) else {"dtype_error_missing": "the maps are not finite"}
 
 

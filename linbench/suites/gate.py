@@ -7,11 +7,11 @@ at high resolution, so nothing smaller would do.
 
 import math
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.kernels import verifier
@@ -65,11 +65,11 @@ class _Watch(TorchDispatchMode):
             self.verdict.wrong.append(f"{op}({shapes}) is off by {error:.1e} of max|y|, allowed {budget:.0e}")
 
 
-def gate(model: nn.Module, image: torch.Tensor) -> Verdict:
-    """Run one forward and check the ops in it; a map that is not finite is wrong as well."""
+def gate(run: Callable[[], Iterable[torch.Tensor]]) -> Verdict:
+    """Run one forward and check the ops in it; an output that is not finite is wrong as well."""
     with torch.inference_mode(), _Watch() as watch:
-        maps = model(image)
-    for i, feature in enumerate(maps):
-        if not torch.isfinite(feature).all():
-            watch.verdict.wrong.append(f"map {i} of the backbone holds values that are not finite")
+        outputs = tuple(run())
+    for i, output in enumerate(outputs):
+        if not torch.isfinite(output).all():
+            watch.verdict.wrong.append(f"output {i} holds values that are not finite")
     return watch.verdict

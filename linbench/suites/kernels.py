@@ -24,10 +24,10 @@ from linbench.provenance import code_hash
 from linbench.records import Status
 from linbench.suites import gpu
 from linbench.suites.contract import Cell, Choices, Key, Outcome, Suite, suite
+from linbench.suites.device import find_device
 from linbench.suites.forward import DTYPES, pin, wait
 from linbench.suites.kernel_check import check
 from linbench.suites.kernel_work import work
-from linbench.suites.latency import find_device
 from linbench.suites.load import shares
 from linbench.suites.options import KERNELS
 from linbench.suites.sampling import sample

@@ -23,7 +23,7 @@ from linbench.suites.rounds import Pace, run
 from linbench.suites.sampling import median_interval
 from linbench.suites.settings import Preset, Settings, keeps, rounds_products, settings
 
-VERSION = 1
+VERSION = 2
 MODULES = ("linbench.suites.search", "linbench.suites.trial")
 MOST_PIXELS = 1024**2
 MARGIN = 0.03  # of the median in hand: what a candidate must win, less is not worth its name
@@ -52,7 +52,9 @@ class Search:
     @property
     def name(self) -> str:
         """What is searched for, for a person."""
-        return f"{self.key['backbone']} {self.key['height']}x{self.key['width']} {self.key['dtype']}"
+        key, size = self.key, f"{self.key['height']}x{self.key['width']}"
+        words = (key["backbone"], key["part"], key["fusion"], size, key["dtype"])
+        return " ".join(word for word in words if word != "none")
 
 
 def size_of(resolutions: Sequence[Size]) -> Size:

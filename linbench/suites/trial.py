@@ -13,15 +13,15 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from linbench.backbones import backbone
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.contract import Key, Outcome
-from linbench.suites.forward import Maps, build, cast, distance, pin, prepared, timer
+from linbench.suites.forward import build, cast, distance, pin, prepared, timer
 from linbench.suites.load import shares
+from linbench.suites.part import Maps, Part, choices_of
 from linbench.suites.sampling import sample
 from linbench.suites.settings import Preset, settings
 
@@ -37,16 +37,16 @@ def trial(key: Key, seconds: float, seed: int) -> Outcome:
     pin(key)
     torch.manual_seed(seed)
     try:
-        model, image = build(key, device)
-        run = prepared(key, model, image)
+        model, given = build(key, device)
+        run = prepared(key, model, given)
         with torch.inference_mode():
             with shares(key["threads"]) as taken:
-                samples = sample(timer(run, image), seconds)
-            maps = tuple(each.clone() for each in run(image))
+                samples = sample(timer(run, device), seconds)
+            maps = tuple(each.clone() for each in run())
     except (ValueError, NotImplementedError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, str(error).strip().partition("\n")[0], environment=environment())
     found = asdict(samples) | taken | {"median_ms": statistics.median(samples.samples_ms)}
-    errors = compared(key, model, image, maps)
+    errors = compared(key, model, given, maps)
     found |= {name: value if math.isfinite(value) else None for name, value in errors.items()}
     wrong = verdict(key["dtype"], errors)
     return Outcome(Status.WRONG if wrong else Status.OK, wrong, found, environment=environment())
@@ -54,20 +54,20 @@ def trial(key: Key, seconds: float, seed: int) -> Outcome:
 
 def plain(key: Key) -> dict[str, Any]:
     """The key of the forward that every candidate is held against: the preset ``paper``, under the same threads."""
-    options = backbone[key["backbone"]].options
+    options = choices_of(key["backbone"], Part(key["part"]))
     chosen = settings(Preset.PAPER, key["device_type"], key["dtype"], options, impl=key["impl"])
     return {**key, **chosen.key}
 
 
-def compared(key: Key, model: nn.Module, image: Tensor, maps: Maps) -> dict[str, float]:
+def compared(key: Key, model: nn.Module, given: Maps, maps: Maps) -> dict[str, float]:
     """How far the candidate's ``maps`` are from the plain forward's, and in a half dtype both from float32's."""
     reference = plain(key)
     pin(reference)
-    other, _ = build(reference, image.device)
+    other, _ = build(reference, given[0].device)
     other.load_state_dict(model.state_dict())
-    same = image.contiguous()
+    same = tuple(x.contiguous() for x in given)
     with torch.inference_mode():
-        expected = other(same)
+        expected = other(*same)
         errors = {"error": distance(maps, expected)}
         if key["dtype"] != "float32":
             truth = _in_float32(reference, other, same)
@@ -76,9 +76,9 @@ def compared(key: Key, model: nn.Module, image: Tensor, maps: Maps) -> dict[str,
     return errors
 
 
-def _in_float32(key: Key, model: nn.Module, image: Tensor) -> Maps:
-    model, image = cast({**key, "dtype": "float32"}, model, image)
-    maps: Maps = model(image)
+def _in_float32(key: Key, model: nn.Module, given: Maps) -> Maps:
+    model, given = cast({**key, "dtype": "float32"}, model, given)
+    maps: Maps = model(*given)
     return maps
 
 

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,14 @@ def test_a_half_dtype_carries_its_distance_from_float32(plugins: Path) -> None:
 
 def test_weights_that_do_not_follow_from_the_seed_have_no_distance() -> None:
     (cell,) = plan("toy", dtypes=("bfloat16",))
-    model, image = build(cell.key, torch.device("cpu"))
-    told = dtype_error(cell.key, model, model, image, 0, {"rss_bytes": 0})
-    assert told == {"dtype_error_missing": "the backbone's weights do not follow from torch's seed"}
+    cpu = torch.device("cpu")
+    model, given = build(cell.key, cpu)
+    told = dtype_error(cell.key, model, partial(model, *given), cpu, 0, {"rss_bytes": 0})
+    assert told == {"dtype_error_missing": "the weights do not follow from torch's seed"}
     torch.manual_seed(0)
-    model, image = build(cell.key, torch.device("cpu"))
-    assert dtype_error(cell.key, model, model, image, 0, {"rss_bytes": 0})["dtype_error"] > 0
-    told = dtype_error(cell.key, model, model, image, 0, {"rss_bytes": 2**60})
+    model, given = build(cell.key, cpu)
+    assert dtype_error(cell.key, model, partial(model, *given), cpu, 0, {"rss_bytes": 0})["dtype_error"] > 0
+    told = dtype_error(cell.key, model, partial(model, *given), cpu, 0, {"rss_bytes": 2**60})
     assert "might not fit" in told["dtype_error_missing"]
 
 
