@@ -18,16 +18,26 @@ if TYPE_CHECKING:
     from linbench.backbones import load_official as load_official
     from linbench.models import build_classifier as build_classifier
     from linbench.models import build_sam as build_sam
+    from linbench.models import build_semantic as build_semantic
 
 _HOME = {
     "build_backbone": "linbench.backbones",
     "load_official": "linbench.backbones",
     "build_classifier": "linbench.models",
     "build_sam": "linbench.models",
+    "build_semantic": "linbench.models",
     "kernels": "linbench",
 }
 
-__all__ = ["__version__", "build_backbone", "build_classifier", "build_sam", "kernels", "load_official"]
+__all__ = [
+    "__version__",
+    "build_backbone",
+    "build_classifier",
+    "build_sam",
+    "build_semantic",
+    "kernels",
+    "load_official",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,8 @@ from linbench.registry import Registry
 #: ``vit_t(image_size, impl, …)``; its further arguments are the backbone's options.
 #: Facts: ``paper`` (arXiv number); ``source`` (repository and file); ``multiple_of`` (what must divide height
 #: and width; 1 where any size goes or the model pads, as its source does); ``classifier`` (options that a
-#: classifier builds it with, where its source's classifier differs from its dense form).
+#: classifier builds it with, where its source's classifier differs from its dense form); ``semantic`` (options that a
+#: semantic segmenter builds it with, likewise).
 backbone = Registry("backbone", group="linbench.backbones")
 
 

@@ -293,10 +293,11 @@ def _initialise(module: nn.Module) -> None:
 
 SOURCE = "HarborYuan/ovsam projects/rwkvsam/models/backbones/vitamin.py"
 PAPER = "2406.19369"
+SEMANTIC = {"stride32": True}  # Table 5's backbone
 SMALL = (64, 128, 384)
 
 
-@backbone("rwkv-sam-t", paper=PAPER, source=SOURCE)
+@backbone("rwkv-sam-t", paper=PAPER, source=SOURCE, semantic=SEMANTIC)
 def rwkv_sam_t(
     image_size: tuple[int, int],
     impl: Impl,
@@ -308,7 +309,7 @@ def rwkv_sam_t(
     return RWKVSAM((32, 64, 192), (0, 0), image_size, impl, position_embedding, stride32, fused)
 
 
-@backbone("rwkv-sam-s", paper=PAPER, source=SOURCE)
+@backbone("rwkv-sam-s", paper=PAPER, source=SOURCE, semantic=SEMANTIC)
 def rwkv_sam_s(
     image_size: tuple[int, int],
     impl: Impl,
@@ -320,7 +321,7 @@ def rwkv_sam_s(
     return RWKVSAM(SMALL, (0, 0), image_size, impl, position_embedding, stride32, fused)
 
 
-@backbone("rwkv-sam-b", paper=PAPER, source=SOURCE)
+@backbone("rwkv-sam-b", paper=PAPER, source=SOURCE, semantic=SEMANTIC)
 def rwkv_sam_b(
     image_size: tuple[int, int],
     impl: Impl,
@@ -332,7 +333,7 @@ def rwkv_sam_b(
     return RWKVSAM((128, 256, 768), (0, 0), image_size, impl, position_embedding, stride32, fused)
 
 
-@backbone("rwkv-sam-s-1-1", paper=PAPER, source="the paper's Table 6; no official code")
+@backbone("rwkv-sam-s-1-1", paper=PAPER, source="the paper's Table 6; no official code", semantic=SEMANTIC)
 def rwkv_sam_s_1_1(
     image_size: tuple[int, int],
     impl: Impl,
@@ -344,7 +345,7 @@ def rwkv_sam_s_1_1(
     return RWKVSAM(SMALL, (1, 1), image_size, impl, position_embedding, stride32, fused)
 
 
-@backbone("rwkv-sam-s-2-2", paper=PAPER, source="the paper's Table 6; no official code")
+@backbone("rwkv-sam-s-2-2", paper=PAPER, source="the paper's Table 6; no official code", semantic=SEMANTIC)
 def rwkv_sam_s_2_2(
     image_size: tuple[int, int],
     impl: Impl,
@@ -356,7 +357,7 @@ def rwkv_sam_s_2_2(
     return RWKVSAM(SMALL, (2, 2), image_size, impl, position_embedding, stride32, fused)
 
 
-@backbone("rwkv-sam-s-3-3", paper=PAPER, source="the paper's Table 6; no official code")
+@backbone("rwkv-sam-s-3-3", paper=PAPER, source="the paper's Table 6; no official code", semantic=SEMANTIC)
 def rwkv_sam_s_3_3(
     image_size: tuple[int, int],
     impl: Impl,

@@ -83,7 +83,7 @@ class Recipe:
     epochs, steps: Length; one of them, the other is None.
     lr, betas, eps, weight_decay: Of AdamW.
     undecayed: Parameters whose name holds one of these parts have no weight decay.
-    decay_vectors: Whether biases and other parameters of one axis have weight decay.
+    decay_vectors: Whether biases and other parameters of one axis have weight decay; those of normalisations never.
     head_lr: Factor of the learning rate of parameters whose name holds ``head``.
     clip: Largest norm of the gradient, or None.
     schedule: ``cosine`` or ``poly``, per step, after the warm-up.

@@ -37,7 +37,7 @@ class View:
         (top, left), (h, w) = self.start, self.seen
         down, along = self.original[0] / self.resized[0], self.original[1] / self.resized[1]
         box = (left * along, top * down, (left + w) * along, (top + h) * down)
-        seen = np.asarray(Image.fromarray(picture).resize((w, h), Image.Resampling.BILINEAR, box=box))
+        seen = np.array(Image.fromarray(picture).resize((w, h), Image.Resampling.BILINEAR, box=box))
         return seen[:, ::-1] if self.flip else seen
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,20 +11,27 @@ from linbench.recipes.contract import Recipe
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """The parameters that learn, in groups of one weight decay and one factor of the learning rate.
 
-    The rule is that of timm's ``param_groups_weight_decay``, with the recipe's names, and its factor of the head.
+    Weights and biases of normalisations never decay. Where vectors do not decay either, the rule is that of timm's
+    ``param_groups_weight_decay``.
     """
     groups: dict[tuple[bool, float], list[Tensor]] = {}
+    norms = {name for name, module in model.named_modules() if _is_norm(module)}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         vector = parameter.ndim <= 1 or name.endswith(".bias")
-        named = any(part in name for part in recipe.undecayed)
-        decays = not named and (recipe.decay_vectors or not vector)
+        exempt = name.rpartition(".")[0] in norms or any(part in name for part in recipe.undecayed)
+        decays = not exempt and (recipe.decay_vectors or not vector)
         groups.setdefault((decays, recipe.head_lr if "head" in name else 1.0), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0, "lr_scale": scale}
         for (decays, scale), parameters in sorted(groups.items(), key=lambda group: group[0])
     ]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """Whether it is a layer norm, batch norm and so on, torch's or a backbone's own, and no block around one."""
+    return "Norm" in type(module).__name__ and next(module.children(), None) is None
 
 
 def optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:

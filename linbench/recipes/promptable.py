@@ -73,7 +73,7 @@ def sam_joint() -> Recipe:
         steps=None,
         lr=1e-4,
         weight_decay=0.05,
-        undecayed=("norm", "position", "class_token"),
+        decay_vectors=True,
         clip=5.0,
         schedule="cosine",
         final_factor=0.01,
@@ -134,7 +134,7 @@ class PromptableTask:
         return found
 
     def _seen(self, found: list[Any], view: View, rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
-        """Masks of instances that are large enough in the view, at most as many as the recipe asks, drawn at random."""
+        """Masks of instances that are large enough in the view, at most as many as are asked, drawn at random."""
         masks = []
         for number in rng.permutation(len(found)):
             mask = found[number].mask()

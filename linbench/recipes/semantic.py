@@ -1,0 +1,181 @@
+"""Semantic segmentation on ADE20K with UPerNet (arXiv 2406.19369, Appendix A).
+
+    linbench train --backbone rwkv-sam-s --recipe ade20k --init imagenet.safetensors
+
+Table 5 of the paper: 41.1 and 45.3 mIoU for RWKV-SAM-T and -S.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linbench.data.contract import IGNORED, BadSample, SemanticSample
+from linbench.metrics.semantic import Confusion
+from linbench.models.semantic import Semantic, build_semantic, resized
+from linbench.recipes import optimiser
+from linbench.recipes.contract import Batch, Recipe, Source, recipe, task
+from linbench.recipes.distortion import distorted
+from linbench.recipes.examples import Examples, collate, normalised, open_sources
+from linbench.recipes.jitter import Size, View, padded
+
+CROPS = 10  # that are drawn until no class fills too much of one; the last is taken (mmsegmentation's RandomCrop)
+
+
+@dataclass(frozen=True)
+class SemanticSegmentation:
+    """What semantic segmentation adds to a recipe; the defaults are those of RWKV-SAM's released dataset file.
+
+    classes: Of the heads.
+    long_side, short_side: Box, px, that the picture fills before ``ratio``.
+    ratio: Range of the factor of that box.
+    most: Largest share of one class in a crop.
+    flip: Probability of a horizontal flip.
+    distortion: Probability of each photometric distortion.
+    auxiliary: Weight of the auxiliary head's loss (mmsegmentation's UPerNet, and VRWKV's).
+    """
+
+    task: ClassVar[str] = "semantic"
+    classes: int = 150
+    long_side: int = 2048
+    short_side: int = 512
+    ratio: tuple[float, float] = (0.5, 2.0)
+    most: float = 0.75
+    flip: float = 0.5
+    distortion: float = 0.5
+    auxiliary: float = 0.4
+
+
+@recipe("ade20k")
+def ade20k() -> Recipe:
+    """512 px crops, 160k steps, batch 16, AdamW 6e-5.
+
+    Paper, Appendix A: steps and batch. RWKV-SAM's released dataset and schedule files: crops and augmentation, the
+    learning rate, weight decay 0.01 but not of norms, tenfold learning rate of the heads, warm-up of 1500 steps from
+    1e-6 of the learning rate, linear decay to 0. No clip is given there.
+    """
+    return Recipe(
+        name="ade20k",
+        settings=SemanticSegmentation(),
+        sources=(Source("ade20k", images=202),),
+        image_size=512,
+        embedded_size=512,
+        batch=16,
+        epochs=None,
+        steps=160_000,
+        lr=6e-5,
+        weight_decay=0.01,
+        decay_vectors=True,
+        head_lr=10.0,
+        schedule="poly",
+        power=1.0,
+        final_factor=0.0,
+        warmup_steps=1500,
+        warmup_factor=1e-6,
+    )
+
+
+@task("semantic")
+class SemanticTask:
+    """UPerNet under cross-entropy, with the auxiliary head's beside it.
+
+    The mean is over all pixels, those without a label too, which add 0: mmsegmentation's default.
+    Batch norm reads what a device is given at a time, at least two images.
+    """
+
+    checkpoint: ClassVar[str] = "semantic"
+    teacher: ClassVar[bool] = False
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.settings = cast(SemanticSegmentation, recipe.settings)
+
+    def build(self, name: str, *, impl: str = "fast", **options: Any) -> nn.Module:
+        size, classes = self.recipe.image_size, self.settings.classes
+        return build_semantic(name, image_size=size, num_classes=classes, impl=impl, **options)
+
+    def examples(self, data: str | None, seed: int) -> Examples:
+        return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
+
+    def _example(self, sample: SemanticSample, source: Source, seed: int) -> Batch:
+        """An item: ``image``, ``3 side side``, and ``labels``, ``side side``, with IGNORED in the padding."""
+        s, side = self.settings, self.recipe.image_size
+        rng = np.random.default_rng(seed)
+        picture, labels = sample.picture(), sample.labels()
+        known = labels[labels != IGNORED]
+        if known.size and known.max() >= s.classes:
+            raise BadSample(f"{sample.file}: it has the class {known.max()}, the recipe has {s.classes}")
+        view = self._view(rng, labels)
+        seen = distorted(view.picture(picture), rng, s.distortion)
+        cut = torch.from_numpy(view.mask(labels).astype(np.int64))
+        framed = functional.pad(cut, (0, side - cut.shape[1], 0, side - cut.shape[0]), value=IGNORED)
+        return {"image": padded(normalised(seen), side), "labels": framed}
+
+    def _view(self, rng: np.random.Generator, labels: NDArray[np.uint8]) -> View:
+        """A random crop of the resized picture in which no class fills too much, or the last of CROPS."""
+        s, side = self.settings, self.recipe.image_size
+        original = (labels.shape[0], labels.shape[1])
+        factor = rng.uniform(*s.ratio) * min(s.long_side / max(original), s.short_side / min(original))
+        whole = (max(1, int(original[0] * factor + 0.5)), max(1, int(original[1] * factor + 0.5)))
+        flip = bool(rng.random() < s.flip)
+        for _ in range(CROPS):
+            view = _crop(rng, original, whole, side, flip)
+            counts = np.bincount(view.mask(labels).ravel(), minlength=IGNORED + 1)[:IGNORED]
+            if np.count_nonzero(counts) > 1 and counts.max() < s.most * counts.sum():
+                break
+        return view
+
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        return collate(items, ("image", "labels"))
+
+    def mix(self, batch: Batch, *, seed: int, epoch: int, step: int) -> Batch:
+        return batch
+
+    def weight(self, batch: Batch) -> float:
+        """Images, all of which have as many pixels."""
+        return float(len(batch["image"]))
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        if model.training and len(batch["image"]) < 2:
+            raise ValueError("UPerNet's batch norm needs two images at a time on a device, got one")
+        labels = batch["labels"]
+        main, auxiliary = (_entropy(logits, labels) for logits in cast(Semantic, model).both(batch["image"]))
+        total = main + self.settings.auxiliary * auxiliary
+        return {"loss": total, "main": main.detach(), "auxiliary": auxiliary.detach()}
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        return optimiser.parameter_groups(model, self.recipe)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
+        """Mean IoU and pixel accuracy, in %, of whole pictures with the short side at the crop's size."""
+        (held_out,) = open_sources(self.recipe, data, split="val")
+        confusion, device = Confusion(self.settings.classes, IGNORED), next(model.parameters()).device
+        for number in range(min(images, len(held_out))):
+            sample = held_out[number]
+            picture, labels = sample.picture(), sample.labels()
+            factor = self.recipe.image_size / min(labels.shape)
+            size = (max(1, int(labels.shape[0] * factor + 0.5)), max(1, int(labels.shape[1] * factor + 0.5)))
+            view = View(labels.shape, size, (0, 0), size, flip=False)
+            x = normalised(view.picture(picture))
+            x = functional.pad(x, (0, -size[1] % 32, 0, -size[0] % 32))[None].to(device)
+            logits = resized(model(x)[..., : size[0], : size[1]].float(), labels.shape)
+            confusion.add(logits[0].argmax(0).cpu().numpy(), labels)
+        return {"miou": 100 * confusion.miou(), "pixel_accuracy": 100 * confusion.pixel_accuracy()}
+
+
+def _crop(rng: np.random.Generator, original: Size, whole: Size, side: int, flip: bool) -> View:
+    seen = (min(whole[0], side), min(whole[1], side))
+    start = (int(rng.integers(whole[0] - seen[0] + 1)), int(rng.integers(whole[1] - seen[1] + 1)))
+    return View(original, whole, start, seen, flip)
+
+
+def _entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over ``b h w`` of logits at any resolution, which are resized to it."""
+    sized = resized(logits.float(), labels.shape[1:])
+    return functional.cross_entropy(sized, labels, ignore_index=IGNORED, reduction="sum") / labels.numel()
