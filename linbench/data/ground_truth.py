@@ -1,0 +1,124 @@
+"""Masks as data sets store them: 0 and 1, 0 and 255, a palette, soft grey; recognised, or refused with a sentence.
+
+Published evaluations threshold at 128 whatever the file holds: a mask of 0 and 1 is empty to them, and the score a
+silent 0.04. Here the values decide what the file is. Soft grey is a mask whose edges are blended; what is above 128
+is in it, as in those evaluations.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from linbench.data.contract import BadSample
+from linbench.data.image import FORMATS, MOST_PIXELS
+
+THRESHOLD = 128  # of soft grey: above it is the object
+DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
+MOST_SOFT = 0.25  # of the pixels may be in between: the softest masks of hair have 0.1, photographs 0.8 and more
+MOST_FLAT = 0.5  # of these may equal their neighbours: areas of one grey are labels or "unknown", not blended edges
+FEW = 32  # pixels in between are too few to tell
+
+Mask = NDArray[np.bool_]
+
+
+def read_mask(path: Path | str) -> Mask:
+    """The mask in a picture file, ``h w``; raises BadSample of one line that names the file."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise BadSample(
+                    f"{path}: {image.width} x {image.height} px are more than the {MOST_PIXELS:,} allowed"
+                )
+            values = _values(image)
+    except UnidentifiedImageError as error:
+        raise BadSample(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadSample(f"{path}: cannot be read as a mask: {str(error) or type(error).__name__}") from error
+    return binary(values, path)
+
+
+def binary(values: NDArray[Any], file: Path | str) -> Mask:
+    """Stored values as a mask; raises BadSample, which names the file, for what is not clearly one.
+
+    values: ``h w`` grey values or labels, of truth values or whole numbers, 8 or 16 bits; or ``h w c`` colours, of
+        which black is the background and one other the object; a fourth or second channel is alpha.
+    """
+    if values.ndim == 3:
+        values = _one_channel(values, file)
+    if values.ndim != 2 or not values.size:
+        raise BadSample(f"{file}: a mask is h w or h w c; found {values.shape}")
+    if values.dtype == np.bool_:
+        return values
+    if values.dtype.kind not in "iu":
+        raise BadSample(f"{file}: a mask holds whole numbers; found {values.dtype}")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise BadSample(f"{file}: a mask holds 0/1, 0/255 or 0/65535; found {low} to {high}")
+    if high <= 1:
+        return values == 1
+    if high > 255:
+        values = (values.astype(np.int64) + 128) // 257  # 65535 becomes 255
+        high = int(values.max())
+    return _from_grey(values, high, file)
+
+
+def _from_grey(values: NDArray[Any], high: int, file: Path | str) -> Mask:
+    counts = np.bincount(values.ravel(), minlength=256)
+    found = np.flatnonzero(counts)
+    if high < BRIGHT:
+        raise BadSample(
+            f"{file}: a mask reaches 1 or 255; its highest value is {high} ({_some(found)}): if these are labels of "
+            "objects, write the one that is meant as 255"
+        )
+    if 1 in found and np.isin(found, (0, 1, 255)).all():
+        raise BadSample(f"{file}: it holds 1 and 255: is it 0/1 with 255 for unknown, or 0/255? Store 0/255 alone")
+    between = (values > DARK) & (values < BRIGHT)
+    soft = int(np.count_nonzero(between))
+    if soft > max(FEW, MOST_SOFT * values.size):
+        share = soft / values.size
+        raise BadSample(
+            f"{file}: {share:.0%} of its pixels are neither dark nor bright: it looks like a picture, not a mask"
+        )
+    flat = np.count_nonzero(
+        between[:-1, :-1] & (values[:-1, :-1] == values[1:, :-1]) & (values[:-1, :-1] == values[:-1, 1:])
+    )
+    if soft > FEW and flat > MOST_FLAT * soft:
+        greys = found[(found > DARK) & (found < BRIGHT)]
+        raise BadSample(
+            f"{file}: it has areas of the grey values {_some(greys)}: labels of several objects, or a trimap? A mask "
+            "holds one object, in 255"
+        )
+    return values > THRESHOLD
+
+
+def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:
+    """Grey values of colours: their own where they are grey, else 0 for black and 1 for the one other colour."""
+    if values.shape[2] in (2, 4):
+        if values.size and values[..., -1].min() != values[..., -1].max():
+            raise BadSample(f"{file}: its alpha channel varies: is that the mask? Store the mask alone, in 0/255")
+        values = values[..., :-1]
+    if values.shape[2] not in (1, 3):
+        raise BadSample(f"{file}: a mask has one channel, or colours in three; found {values.shape[2]}")
+    if (values == values[..., :1]).all():
+        return values[..., 0]
+    coloured = np.asarray(values.any(axis=2))
+    colour = values[coloured][0]
+    if not (values[coloured] == colour).all():
+        raise BadSample(
+            f"{file}: it has several colours: labels of several objects? A mask holds black and one other"
+        )
+    return coloured
+
+
+def _values(image: Image.Image) -> NDArray[Any]:
+    """What the file holds: grey, or colours, of which a palette's are looked up."""
+    if image.mode in ("P", "CMYK", "YCbCr"):
+        return np.asarray(image.convert("RGB"))
+    return np.asarray(image)
+
+
+def _some(values: NDArray[Any]) -> str:
+    return ", ".join(str(v) for v in values[:6].tolist()) + (", …" if values.size > 6 else "")
