@@ -14,8 +14,12 @@ coco/
 """
 
 
-@dataset("coco", title="COCO 2017", homes=("coco",), splits=("train", "val"), layout=LAYOUT)
+def _needs(base: Path, split: str) -> tuple[Path, ...]:
+    return base / "annotations" / f"instances_{split}2017.json", base / f"{split}2017"
+
+
+@dataset("coco", title="COCO 2017", homes=("coco",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
 def coco(root: Path, split: str) -> Opened[InstanceSample]:
     """COCO's instances; classes are in the order of the file, whose own ids are the fact ``category_ids``."""
-    annotations = home("coco", root, split, lambda base: base / "annotations" / f"instances_{split}2017.json")
-    return coco_instances(f"COCO {split}2017", split, annotations, annotations.parent.parent / f"{split}2017")
+    annotations, images = _needs(home("coco", root, split), split)
+    return coco_instances(f"COCO {split}2017", split, annotations, images)

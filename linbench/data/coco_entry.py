@@ -15,11 +15,12 @@ from linbench.data.contract import BadSample, Instance
 
 def fault(entry: Mapping[str, Any], size: tuple[int, int]) -> str:
     """What is wrong with an annotation of a picture of that size (h, w), in a few words; empty where nothing is."""
-    return (
-        _box_fault(entry.get("bbox"))
-        or _area_fault(entry.get("area"))
-        or segmentation_fault(entry.get("segmentation"), size)
-    )
+    return measure_fault(entry) or segmentation_fault(entry.get("segmentation"), size)
+
+
+def measure_fault(entry: Mapping[str, Any]) -> str:
+    """What is wrong with the box and the area that an annotation states, if it does."""
+    return _box_fault(entry.get("bbox")) or _area_fault(entry.get("area"))
 
 
 def instance(entry: Mapping[str, Any], size: tuple[int, int], category: int, said: str) -> Instance:

@@ -15,8 +15,12 @@ DIS5K/
 NAMES = {"train": "DIS-TR", "val": "DIS-VD"}
 
 
-@dataset("dis", title="DIS5K", homes=("DIS5K",), splits=tuple(NAMES), layout=LAYOUT)
+def _needs(base: Path, split: str) -> tuple[Path, ...]:
+    return base / NAMES[split] / "im", base / NAMES[split] / "gt"
+
+
+@dataset("dis", title="DIS5K", homes=("DIS5K",), splits=tuple(NAMES), needs=_needs, layout=LAYOUT)
 def dis(root: Path, split: str) -> Opened[InstanceSample]:
     """DIS5K: training set DIS-TR and validation set DIS-VD."""
-    folder = home("dis", root, split, lambda base: base / NAMES[split] / "im")
-    return single_object(NAMES[split], split, folder, folder.with_name("gt"))
+    images, masks = _needs(home("dis", root, split), split)
+    return single_object(NAMES[split], split, images, masks)

@@ -23,16 +23,15 @@ FILES = (
 )
 
 
-@dataset("entityseg", title="EntitySeg", homes=("entityseg",), splits=("train", "val"), layout=LAYOUT)
+def _needs(base: Path, split: str) -> tuple[Path, ...]:
+    found = [base / file.format(split) for file in FILES]
+    file = next((path for path in found if path.exists()), found[0])
+    return file, base / ("images_lr" if file.stem.endswith("_lr") else "images")
+
+
+@dataset("entityseg", title="EntitySeg", homes=("entityseg",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
 def entityseg(root: Path, split: str) -> Opened[InstanceSample]:
     """EntitySeg, every instance of class 0; the larger pictures where both are there."""
-
-    def annotations(base: Path) -> Path:
-        found = [base / file.format(split) for file in FILES]
-        return next((path for path in found if path.exists()), found[0])
-
-    file = home("entityseg", root, split, annotations)
-    base = next(parent.parent for parent in file.parents if parent.name == "annotations")
-    small = file.stem.endswith("_lr")
-    name = f"EntitySeg{'-LR' if small else ''} {split}"
-    return coco_instances(name, split, file, base / ("images_lr" if small else "images"), classes=False)
+    file, images = _needs(home("entityseg", root, split), split)
+    name = f"EntitySeg{'-LR' if images.name == 'images_lr' else ''} {split}"
+    return coco_instances(name, split, file, images, classes=False)

@@ -1,23 +1,31 @@
 """Where a set lies below the root that holds all sets."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from linbench.data.contract import BadDataset, dataset
 
 
-def home(name: str, root: Path, split: str, needed: Callable[[Path], Path]) -> Path:
-    """What a split needs first, in the set's own folder below ``root``, or in ``root`` where that is the folder.
+def home(name: str, root: Path, split: str) -> Path:
+    """The folder of a set: its own below ``root``, or ``root`` where that is the folder.
 
-    needed: The file or folder that must be there, below the set's folder.
-    Raises BadDataset, with the layout, where there is none, and for a split that the set has not.
+    A reader registers ``homes``, the names its folder may have, and ``needs(base, split)``, the files and folders
+    that must be in it: the first shows which folder it is. Raises BadDataset, with the layout, where one is missing,
+    and for a split that the set has not.
     """
     facts = dataset[name].facts
     if split not in facts["splits"]:
-        raise BadDataset(f"{facts['title']} has the splits {', '.join(facts['splits'])}, not {split!r}")
-    tried = [needed(root / folder) for folder in (*facts["homes"], "")]
-    for path in tried:
-        if path.exists():
-            return path
-    layout = "; ".join(" ".join(line.split()) for line in facts["layout"].splitlines())
-    raise BadDataset(f"{facts['title']} ({split}) is not below {root}: there is no {tried[0]}; expected is {layout}")
+        raise BadDataset(f"{facts['title']} has the split {' and '.join(facts['splits'])}, not {split!r}")
+    bases = [root / folder for folder in (*facts["homes"], "")]
+    base = next((base for base in bases if facts["needs"](base, split)[0].exists()), bases[0])
+    for path in facts["needs"](base, split):
+        if not path.exists():
+            raise BadDataset(
+                f"{facts['title']} ({split}): there is no {path}; expected below {root}: {_layout(facts)}"
+            )
+    return base
+
+
+def _layout(facts: Mapping[str, Any]) -> str:
+    return "; ".join(" ".join(line.split()) for line in facts["layout"].splitlines())

@@ -1,6 +1,7 @@
 """Reading a picture of whatever kind as 8-bit RGB."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +24,23 @@ _TURNS = {
 }
 
 
-def read_image(path: Path | str, most_pixels: int = MOST_PIXELS, *, upright: bool = True) -> NDArray[np.uint8]:
+def read_image(
+    path: Path | str, most_pixels: int = MOST_PIXELS, *, upright: bool = True, content: bytes | None = None
+) -> NDArray[np.uint8]:
     """The picture in a file as ``h w 3``, 0 to 255, upright as its EXIF orientation says; of an animation the first.
 
     Alpha is dropped, not blended with a background, and palettes, grey, CMYK and YCbCr become RGB without a colour
     profile. Of 16-bit values the upper 8 bits are kept.
     most_pixels: Above it, in px, a picture is refused before it is decoded.
     upright: False leaves the pixels as they are stored, on which data sets such as COCO were annotated.
+    content: The file's bytes where it lies inside another file, as in a tar; ``path`` is then for messages.
     Raises ValueError of one line that names the file where it cannot be read as a picture. What Pillow warns of in a
     file that it reads, as of a damaged EXIF block, is warned of with the file's name.
     """
     try:
         with (
             warnings.catch_warnings(record=True, action="always") as noticed,
-            Image.open(path, formats=FORMATS) as image,
+            Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image,
         ):
             if image.width * image.height > most_pixels:
                 raise ValueError(f"{image.width} x {image.height} px are more than the {most_pixels:,} px allowed")

@@ -11,10 +11,13 @@ from linbench.data.image import FORMATS, MOST_PIXELS, read_image
 from linbench.data.listing import bad, one_line
 
 
-def picture(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """The picture ``h w 3`` without its EXIF turn; raises BadSample, also where it has another ``size`` (h, w)."""
+def picture(path: Path | str, size: tuple[int, int] | None = None, content: bytes | None = None) -> NDArray[np.uint8]:
+    """The picture ``h w 3`` without its EXIF turn; raises BadSample, also where it has another ``size`` (h, w).
+
+    content: The file's bytes, where they are at hand.
+    """
     try:
-        found = read_image(path, upright=False)
+        found = read_image(path, upright=False, content=content)
     except ValueError as error:
         raise BadSample(str(error)) from error
     if size is not None and found.shape[:2] != size:

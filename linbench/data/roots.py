@@ -9,7 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linbench.data import coco, dis, entityseg  # noqa: F401 (each registers its set)
+from linbench.data import (  # noqa: F401 (each registers its set)
+    ade20k,
+    coco,
+    coconut,
+    coift,
+    dis,
+    entityseg,
+    hrsod,
+    imagenet,
+    sa1b,
+)
 from linbench.data.contract import BadDataset, Dataset, dataset
 from linbench.data.opened import Opened
 
@@ -18,8 +28,7 @@ EMBEDDED = "shapes"
 #: Sizes of the embedded set where none is asked for: pictures by split, and their side in px.
 IMAGES = {"train": 256, "val": 64}
 SIZE = 512
-#: Sets whose layout is another's: the embedded set is written in that layout, with a seed of its own.
-ALIKE = {"coift": ("dis", 1), "hrsod": ("dis", 2)}
+Size = int | tuple[int, int]
 
 
 def asked(data: str | None) -> str:
@@ -28,13 +37,18 @@ def asked(data: str | None) -> str:
 
 
 def open_dataset(
-    name: str, split: str, data: str | None = None, *, images: int | None = None, size: int | None = None
+    name: str,
+    split: str,
+    data: str | None = None,
+    *,
+    images: int | None = None,
+    size: Size | None = None,
 ) -> Dataset[Any]:
     """A data set by name.
 
     split: ``train`` or ``val``.
     data: The folder that holds all sets, or ``shapes``, the embedded one; None: LINBENCH_DATA, else ``shapes``.
-    images, size: Of the embedded set only: how many pictures, and their side in px.
+    images, size: Of the embedded set only: how many pictures, and their side, or height and width, px.
     Raises BadDataset, and UnknownName.
     """
     build = dataset[name].build
@@ -49,12 +63,13 @@ def open_dataset(
     return build(root, split)
 
 
-def _embedded(name: str, split: str, images: int | None, size: int | None) -> Dataset[Any]:
+def _embedded(name: str, split: str, images: int | None, size: Size | None) -> Dataset[Any]:
     from linbench.data.shapes import prepared
 
-    if split not in IMAGES:
-        raise BadDataset(f"{EMBEDDED} has the splits {', '.join(IMAGES)}, not {split!r}")
-    layout, seed = ALIKE.get(name, (name, 0))
-    root = prepared(layout, split, images=images or IMAGES[split], size=size or SIZE, seed=seed)
-    found: Opened[Any] = dataset[layout].build(root, split)
+    entry = dataset[name]
+    splits = entry.facts["splits"]
+    if split not in splits:
+        raise BadDataset(f"{EMBEDDED} as {name} has the split {' and '.join(splits)}, not {split!r}")
+    root = prepared(name, split, images=images or IMAGES[split], size=size or SIZE)
+    found: Opened[Any] = entry.build(root, split)
     return replace(found, name=EMBEDDED, facts={**found.facts, "embedded": True})

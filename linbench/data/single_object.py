@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.data.contract import BadSample, Fault, Instance, InstanceSample
+from linbench.data.contract import Fault, Instance, InstanceSample
+from linbench.data.ground_truth import read_mask
 from linbench.data.listing import bad, names_in, sizes_of
 from linbench.data.opened import Opened
-from linbench.data.picture import picture, same_size, stored
+from linbench.data.picture import picture, same_size
 
 MASKS = (".png", ".bmp", ".gif")
 
@@ -53,14 +54,8 @@ def _instances(image: Path, mask: Path) -> tuple[Instance, ...]:
 
 
 def _mask(image: Path, file: Path) -> NDArray[np.bool_]:
-    from linbench.data import ground_truth
-
-    values = stored(file)
-    same_size(file, values.shape[:2], image)
-    try:
-        found = ground_truth.binary(values, file)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    found = read_mask(file)
+    same_size(file, found.shape, image)
     if not found.any():
         raise bad(file, "the mask has no pixel")
     return found

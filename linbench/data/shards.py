@@ -1,0 +1,60 @@
+"""Tar files as shelves of samples, as webdataset writes them: where each member lies, so that any one can be read.
+
+webdataset itself reads shards from end to end; samples by number need the places, which the tar's headers tell.
+"""
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from linbench.data.contract import BadDataset, BadSample
+from linbench.data.listing import bad, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file, or the bytes of a tar that are one.
+
+    member: The name in the tar; empty for a file of its own, of which ``begin`` and ``size`` say nothing.
+    """
+
+    file: Path
+    member: str = ""
+    begin: int = 0
+    size: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.member}" if self.member else str(self.file)
+
+    def read(self, most_bytes: int) -> bytes:
+        """Its bytes; raises BadSample, also where there are more than ``most_bytes``."""
+        try:
+            size = self.size if self.member else self.file.stat().st_size
+            if size > most_bytes:
+                raise bad(str(self), f"it has {size:,} bytes; at most {most_bytes:,} are read")
+            with self.file.open("rb") as stream:
+                stream.seek(self.begin)
+                content = stream.read(size)
+        except OSError as error:
+            raise bad(str(self), f"it cannot be read: {one_line(error)}") from error
+        if len(content) < size:
+            raise BadSample(f"{self}: the tar ends {size - len(content):,} bytes before this member does")
+        return content
+
+
+def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
+    """The files of an uncompressed tar with one of these endings, in its order; nothing is unpacked.
+
+    Links, devices and hidden files are left out. Raises BadDataset where it is no tar, and yields what comes before
+    the end of a tar that is cut off.
+    """
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if member.isreg() and name.suffix.lower() in endings and not name.name.startswith("."):
+                    yield Piece(tar, name.as_posix(), member.offset_data, member.size)
+                archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all
+    except (OSError, tarfile.TarError) as error:
+        raise BadDataset(f"{tar}: it is no uncompressed tar: {one_line(error)}") from error
