@@ -34,7 +34,7 @@ def _noise(u: int, v: int, seed: int, table: Any) -> int:
     x0, x1, y0, y1 = x & 255, (x + 1) & 255, y & 255, (y + 1) & 255
     upper = np.int64(table[y0, x0]) * (256 - fu) + np.int64(table[y0, x1]) * fu
     lower = np.int64(table[y1, x0]) * (256 - fu) + np.int64(table[y1, x1]) * fu
-    return (upper * (256 - fv) + lower * fv) >> 16
+    return int((upper * (256 - fv) + lower * fv) >> 16)
 
 
 @compiled()
@@ -296,7 +296,7 @@ def _paint(
     for y in range(depth.shape[0]):
         py = ((y + y0) << 8) + 128
         for x in range(depth.shape[1]):
-            deep = np.int64(depth[y, x])
+            deep = int(depth[y, x])
             cover = _clamped(128 + deep, 0, 256)
             if cover == 0:
                 continue
@@ -304,7 +304,7 @@ def _paint(
             dx, dy = px - origin[0], py - origin[1]
             u, v = ((dx * c + dy * s) >> 14) * rate >> 16, ((dy * c - dx * s) >> 14) * rate >> 16
             share = _woven(weave, u, v, seed, table)
-            bright = np.int64(lit[y, x])
+            bright = int(lit[y, x])
             if relief == 0:
                 bright = 0
             elif relief == 1:

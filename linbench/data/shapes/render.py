@@ -14,7 +14,7 @@ from linbench.data.shapes.scene import THINGS, Scene, Thing
 
 LEAST_AREA = 12  # px of an object that counts: less of it is to be seen by nobody
 HALF_PIXEL = 128  # 1/256 px
-LARGEST = 8192  # px of a side; beyond it products would leave 64 bits
+LEAST, LARGEST = 8, 8192  # px of a side; beyond it products would leave 64 bits
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,21 @@ class Rendered:
         return np.where(self.ids > 0, table[self.ids], self.stuff + np.uint8(len(THINGS)))
 
 
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of pictures of that size, px; raises ValueError where they cannot be drawn."""
+    h, w = (size, size) if isinstance(size, int) else size
+    if not (min(h, w) >= LEAST and max(h, w) <= LARGEST):
+        raise ValueError(f"size {h} x {w} px: each side is {LEAST} to {LARGEST:,} px")
+    return h, w
+
+
 def rendered(scene: Scene, size: int | tuple[int, int]) -> Rendered:
     """The scene at a size, px: the side of a square, or height and width.
 
     At two sizes of one shape the scene is the same. In a wider frame its objects stand farther apart, and are not
     stretched. No stroke is thinner than a pixel, so that a wire stays whole in a small picture.
     """
-    h, w = (size, size) if isinstance(size, int) else size
-    if not (min(h, w) >= 8 and max(h, w) <= LARGEST):
-        raise ValueError(f"size {h} x {w} px: each side is 8 to {LARGEST} px")
+    h, w = sides(size)
     picture, stuff = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8)
     ids = np.zeros((h, w), np.uint16)
     table = grain()
