@@ -8,7 +8,10 @@ import typer
 
 @contextmanager
 def progress(of: str, total: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar on a terminal, plain lines elsewhere; call ``advance(line, n)`` when n more of ``of`` are done."""
+    """A bar on a terminal, plain lines elsewhere; call ``advance(line, n)`` when n more of ``of`` are done.
+
+    An empty line is not printed.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
@@ -19,7 +22,8 @@ def progress(of: str, total: int) -> Iterator[Callable[[str, int], None]]:
         def plain(line: str, n: int) -> None:
             nonlocal count
             count += n
-            typer.echo(f"[{min(count, total)}/{total}] {line}", err=True)
+            if line:
+                typer.echo(f"[{min(count, total)}/{total}] {line}", err=True)
 
         yield plain
         return
@@ -28,7 +32,8 @@ def progress(of: str, total: int) -> Iterator[Callable[[str, int], None]]:
         task = bar.add_task(of, total=total)
 
         def drawn(line: str, n: int) -> None:
-            bar.console.print(line, markup=False, highlight=False)
+            if line:
+                bar.console.print(line, markup=False, highlight=False)
             bar.advance(task, n)
 
         yield drawn

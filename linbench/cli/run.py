@@ -1,20 +1,23 @@
 """``linbench run``: measure cells, write a record for each, print the table."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from linbench.cli.evaluation import evaluate
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing, split
+from linbench.cli.resuming import lacking
 from linbench.cli.searches import known, settle
 from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
-    from linbench.suites import Cell
+    from linbench.suites import Cell, Choices, Suite
     from linbench.suites.contract import Key
     from linbench.suites.rounds import Pace
 
@@ -51,6 +54,28 @@ def run(
     op: Annotated[str, typer.Option(help="Kernels: ops, by comma; default all.")] = "",
     case: Annotated[str, typer.Option(help="Kernels: cases, by comma; *1024 is a pattern; default all.")] = "",
     direction: Annotated[str, typer.Option(help="Kernels: forward, backward, or both.")] = "forward,backward",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Accuracy: folder of all sets, or shapes; default LINBENCH_DATA, or shapes."),
+    ] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Accuracy: FILE, or NAME=FILE of one of several backbones; repeatable.")
+    ] = None,
+    random: Annotated[bool, typer.Option("--random", help="Accuracy: random weights, for smoke tests.")] = False,
+    boxes: Annotated[
+        Path | None, typer.Option(help="coco: a detector's results; default those that lie with the set.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Accuracy: keep-aspect or squash-1024; ade20k: whole or slide; default the suite's own."),
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Accuracy: the first N images; default all.")] = None,
+    max_bad: Annotated[
+        int, typer.Option(min=0, help="Accuracy: bad images and annotations that may be skipped.")
+    ] = 0,
+    eval_batch: Annotated[
+        int, typer.Option(min=1, help="Accuracy: images prepared ahead; no score depends on it.")
+    ] = 4,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per cell; 3 or more give an interval.")] = 3,
     cell_seconds: Annotated[float, typer.Option(min=0.0, help="Sampling budget of one round of a cell.")] = 20.0,
@@ -68,7 +93,8 @@ def run(
 ) -> None:
     """Measure cells and write a record for each.
 
-    Each round of each cell runs in a fresh process; a cell that has a fresh record is skipped.
+    Each round of each cell runs in a fresh process; a cell that has a fresh record is skipped. Suites of accuracy run
+    in this process, or share their images among those that torchrun started.
     """
     from linbench.suites import Choices
     from linbench.suites import suite as suites
@@ -98,8 +124,11 @@ def run(
         choice("--fusion", name, FUSIONS)
     for name in split(direction):
         choice("--direction", name, ("forward", "backward"))
+    by_hand = _given_by_hand(context)
     with refusing():
-        refuse_unused(_given_by_hand(context), {name: suites[name].build() for name in split(suite)})
+        built = {name: suites[name].build() for name in split(suite)}
+        refuse_unused(by_hand, built)
+        _refuse_shared(built)
         choices = Choices(
             backbones=tuple(dict.fromkeys(split(backbone))) or refuse("--backbone is empty"),
             resolutions=tuple(resolutions(res)),
@@ -116,18 +145,35 @@ def run(
             ops=tuple(split(op)),
             cases=tuple(split(case)),
             directions=tuple(split(direction)),
+            data=data,
+            boxes=boxes,
+            protocol=protocol,
+            images=images,
+            checkpoints=tuple(checkpoint or []),
+            random=random,
+            seed=seed,
         )
-        planned = [(name, cell) for name in split(suite) for cell in suites[name].build().cells(choices)]
+        of_suite = {name: _chosen(choices, one, by_hand) for name, one in built.items()}
+        planned = [(name, cell) for name in split(suite) for cell in built[name].cells(of_suite[name])]
     store = Store(results)
     pace = Pace(rounds=rounds, cell_seconds=cell_seconds, timeout_s=timeout, seed=seed)
     if dry_run:
         _print_plan(known([cell for _, cell in planned], store, redo), store, pace, redo, as_json)
         return
-    with _writing(store):
+    from linbench.suites.accuracy.ranks import joined
+    from linbench.suites.accuracy.session import Job
+
+    with joined() as ranks, _writing(store) if ranks.first else nullcontext():
         cells = settle([cell for _, cell in planned], store, pace, search_seconds, plugins, redo)
         planned = list(zip((name for name, _ in planned), cells, strict=True))
-        for name in split(suite):
-            _measure(name, [cell for of, cell in planned if of == name], store, pace, plugins, redo)
+        for name, one in built.items():
+            mine = [cell for of, cell in planned if of == name]
+            if one.task is None:
+                _measure(name, mine, store, pace, plugins, redo)
+            else:
+                evaluate(one, mine, of_suite[name], store, ranks, Job(max_bad, eval_batch), redo, _name)
+    if not ranks.first:
+        return
     from linbench.cli.report import print_tables, write_files
 
     records = [record for _, cell in planned if (record := store.get(cell.key))]
@@ -144,25 +190,29 @@ def _given_by_hand(context: typer.Context) -> list[str]:
     return [name.rstrip("_").replace("_", "-") for name in given]
 
 
-def lacking(cell: "Cell", record: Record | None, rounds: int, redo: str | None) -> tuple[int, str]:
-    """How many rounds ``cell`` lacks, and in one word why: new, more rounds, redo, stale, done."""
-    if record is None:
-        return rounds, "new"
-    stale = record.code_hash != cell.code_hash
-    if redo == "all" or (redo == "stale" and stale) or (redo == "failed" and record.status is not Status.OK):
-        return rounds, "redo"
-    if stale:
-        return 0, "stale"
-    if record.status is not Status.OK or len(record.rounds) >= rounds:
-        return 0, "done"
-    return rounds - len(record.rounds), "more rounds"
+def _chosen(choices: "Choices", suite: "Suite", by_hand: Sequence[str]) -> "Choices":
+    """The choices for one suite: one of accuracy has a size of its own, and checkpoints that say their models."""
+    if suite.task is None:
+        return choices
+    if "res" not in by_hand:
+        choices = replace(choices, resolutions=())
+    return replace(choices, backbones=()) if choices.checkpoints and "backbone" not in by_hand else choices
+
+
+def _refuse_shared(built: "Mapping[str, Suite]") -> None:
+    """Refuse torchrun for what is measured one process at a time."""
+    from linbench.suites.accuracy.ranks import launched
+
+    alone = [name for name, one in built.items() if one.task is None]
+    if launched() and alone:
+        raise ValueError(f"--suite {alone[0]}: it is measured in processes of its own; run it without torchrun")
 
 
 def _print_plan(cells: "Sequence[Cell]", store: Store, pace: "Pace", redo: str | None, as_json: bool) -> None:
     rows = []
     for cell in cells:
         record = None if cell.pending else store.get(cell.key)
-        missing, why = lacking(cell, record, pace.rounds, redo)
+        missing, why = lacking(cell, record, pace.rounds if _timed(cell) else 1, redo)
         unknown = dict.fromkeys((name for name, _ in cell.pending.axes), "searched") if cell.pending else {}
         path = None if cell.pending else str(store.path(cell.key))
         rows.append({**cell.key, **unknown, "rounds_to_measure": missing, "because": why, "path": path})
@@ -176,10 +226,12 @@ def _print_plan(cells: "Sequence[Cell]", store: Store, pace: "Pace", redo: str |
     shown = list(dict.fromkeys(part for cell in cells for part in (*_named_by(cell), *_CONDITIONS)))
     table = [[_part(row, name) for name in (*shown, "rounds_to_measure", "because")] for row in rows]
     typer.echo(tabulate(table, headers=[*shown, "rounds", "because"]))
-    seconds = sum(row["rounds_to_measure"] for row in rows) * pace.cell_seconds
+    timed = [row["rounds_to_measure"] for cell, row in zip(cells, rows, strict=True) if _timed(cell)]
+    seconds = sum(timed) * pace.cell_seconds
     for search in pending(cells):
         typer.echo(f"search first: {search.name}, over {', '.join(name for name, _ in search.axes)}")
-    typer.echo(f"{len(rows)} cells, about {seconds / 60:.0f} min of sampling and a few seconds of start per round")
+    cost = f", about {seconds / 60:.0f} min of sampling and a few seconds of start per round" if timed else ""
+    typer.echo(f"{len(rows)} cells{cost}")
 
 
 @contextmanager
@@ -234,6 +286,13 @@ def _named_by(cell: "Cell") -> tuple[str, ...]:
 
     named_by: tuple[str, ...] = suites[str(cell.key["suite"])].build().named_by
     return named_by
+
+
+def _timed(cell: "Cell") -> bool:
+    """Whether the cell is measured in rounds, and not an evaluation."""
+    from linbench.suites import suite as suites
+
+    return suites[str(cell.key["suite"])].build().task is None
 
 
 def _part(key: "Key", name: str) -> str:

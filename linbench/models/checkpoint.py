@@ -131,6 +131,15 @@ def load(model: nn.Module, path: Path) -> About | None:
     return about
 
 
+def built_for(about: About | None, name: str, size: tuple[int, int]) -> tuple[int, int]:
+    """The size to build the model ``name`` for, so that a checkpoint fits it and images of ``size`` go through it.
+
+    That is the checkpoint's own: every backbone resamples its position table to the grid of each image, as its source
+    does. timm's take only images of the size that they were built for.
+    """
+    return size if about is None or name.startswith("timm/") else about.image_size
+
+
 def read(path: Path) -> tuple[About | None, Mapping[str, Tensor]]:
     """What the file says of itself, and its entries on the CPU. Raises BadCheckpoint."""
     _refuse_size(path)

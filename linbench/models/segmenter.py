@@ -124,7 +124,7 @@ def load_segmenter(
     name = name or (about.model if about else "")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        sam = build_sam(name, image_size=side, **chosen)
+        sam = build_sam(name, image_size=checkpoints.built_for(about, name, (side, side)), **chosen)
     facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _words(chosen)}
     if checkpoint:
         about = checkpoints.load(sam, checkpoint)

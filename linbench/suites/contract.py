@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linbench.records import Status
@@ -10,6 +11,9 @@ from linbench.suites.options import BACKBONES
 from linbench.suites.resolutions import Size
 
 if TYPE_CHECKING:
+    import torch
+
+    from linbench.suites.accuracy.task import Task
     from linbench.suites.search import Search
 
 #: All suites by name. ``@suite("latency", version=1)`` adds a factory that returns a ``Suite``. Raise the version
@@ -30,6 +34,9 @@ class Choices:
     fusions: Designs of RWKV-SAM's refine module, for models that have it.
     energy: Whether the energy of one image is measured too.
     ops, cases, directions: Of the suite over kernels; empty for what it takes by default.
+    data: The folder of all data sets, or ``shapes``; None for the default.  boxes: A file of a detector's boxes.
+    protocol: How images reach the model, by name; None for the suite's own.  images: The first so many; None for all.
+    checkpoints: FILE or NAME=FILE each.  random, seed: Whether weights are random instead, and their seed.
     """
 
     backbones: tuple[str, ...]
@@ -47,6 +54,13 @@ class Choices:
     ops: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     directions: tuple[str, ...] = ()
+    data: str | None = None
+    boxes: Path | None = None
+    protocol: str | None = None
+    images: int | None = None
+    checkpoints: tuple[str, ...] = ()
+    random: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,14 +97,16 @@ class Outcome:
 class Suite:
     """cells: Plans, without measuring; raises ValueError that teaches.
 
-    measure: Runs in a fresh process: ``(key, seconds, seed) -> Outcome``.
-    trial: Likewise, for one candidate of a search; of suites whose cells have any.
+    measure: Runs in a fresh process: ``(key, seconds, seed) -> Outcome``; None where ``task`` is given.
+    task: Of suites of accuracy: the evaluation of a cell, with its model on a device.
+    trial: As ``measure``, for one candidate of a search; of suites whose cells have any.
     takes: The options of ``linbench run`` that choose its cells; another one that does is refused.
     named_by: The parts of a key that tell a person which cell it is; ``size`` is height and width.
     """
 
     cells: Callable[[Choices], list[Cell]]
-    measure: Callable[[Key, float, int], Outcome]
+    measure: Callable[[Key, float, int], Outcome] | None = None
+    task: "Callable[[Cell, Choices, torch.device], Task[Any, Any]] | None" = None
     trial: Callable[[Key, float, int], Outcome] | None = None
     takes: frozenset[str] = BACKBONES
     named_by: tuple[str, ...] = ("backbone", "size", "dtype", "preset")

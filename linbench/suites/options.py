@@ -14,6 +14,15 @@ BACKBONES = frozenset(
     )
 )
 KERNELS = frozenset(("op", "case", "direction", "dtype", "device", "impl", "threads"))
+#: Of suites of accuracy, and of those among them over promptable segmenters, and over boxes of a detector.
+ACCURACY = frozenset(
+    (
+        *("backbone", "res", "dtype", "device", "impl", "attention", "option", "threads"),
+        *("data", "protocol", "images", "checkpoint", "random", "max-bad", "eval-batch"),
+    )
+)
+SEGMENTERS = ACCURACY | {"fusion"}
+DETECTED = SEGMENTERS | {"boxes"}
 
 
 def refuse_unused(asked: Iterable[str], suites: "Mapping[str, Suite]") -> None:
@@ -23,7 +32,7 @@ def refuse_unused(asked: Iterable[str], suites: "Mapping[str, Suite]") -> None:
     """
     taken = frozenset[str]().union(*(suite.takes for suite in suites.values()))
     for option in asked:
-        if option in (BACKBONES | KERNELS) - taken:
+        if option in (BACKBONES | KERNELS | DETECTED) - taken:
             who = f"the suite {next(iter(suites))} does" if len(suites) == 1 else f"{' and '.join(suites)} do"
             raise ValueError(
                 f"--{option}: {who} not take it; allowed are {', '.join(f'--{t}' for t in sorted(taken))}"

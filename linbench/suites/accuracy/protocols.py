@@ -1,0 +1,111 @@
+"""How a picture and the box of its object reach a promptable segmenter, and its logits the picture again.
+
+``keep-aspect``
+    SAM's and RWKV-SAM's. The picture's long side fills the input, the rest is padding. The box is tight on the
+    original mask, its corners are pixels of it, and it is scaled with the picture. Logits go to the input's size, are
+    cropped, and go to the picture's size.
+``stretch``
+    EfficientSAM's own: both sides fill the input; boxes likewise; logits go to the picture's size at once, bicubic.
+``squash-1024``
+    HQ-SAM's: both sides fill 1024 px, bilinear without antialiasing, cut to whole numbers. The box is tight on the
+    mask squashed likewise, where it is above half. Logits go to the picture's size at once, bilinear.
+
+All compare at the size of the original mask. Numbers of different protocols never stand in one column.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from linbench.models.sam import transform_of
+from linbench.models.sam.transforms import DEVIATION_255, MEAN_255, Size, Stretch, Transform
+
+KEEP_ASPECT, STRETCH, SQUASH = "keep-aspect", "stretch", "squash-1024"
+VERSION = 1
+SQUASHED = 1024  # px
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """image: The input ``1 3 s s`` of a picture ``h w 3``.
+
+    box: Of a mask ``h w``, as a box ``4`` of the input.
+    boxes: Boxes ``m 4`` of a picture of a size, as boxes of the input.
+    masks: Masks of bool, ``m h w``, of low-resolution logits ``m 1 h w``, at the size given.
+    """
+
+    name: str
+    image: Callable[[NDArray[np.uint8]], Tensor]
+    box: Callable[[NDArray[np.bool_]], Tensor]
+    boxes: Callable[[Tensor, Size], Tensor]
+    masks: Callable[[Tensor, Size], Tensor]
+
+
+def name_of(asked: str | None, model: str, size: Size) -> str:
+    """The protocol asked for, or the model's own; raises ValueError where the two or the size do not go together."""
+    own = STRETCH if isinstance(transform_of(model, size[0]), Stretch) else KEEP_ASPECT
+    name = asked or own
+    if name not in (KEEP_ASPECT, STRETCH, SQUASH):
+        raise ValueError(f"--protocol {name}: allowed are {KEEP_ASPECT}, {STRETCH} and {SQUASH}")
+    if name not in (own, SQUASH):
+        raise ValueError(f"--protocol {name}: pictures reach {model} by {own}; allowed are {own} and {SQUASH}")
+    if size[0] != size[1]:
+        raise ValueError(f"--res {size[0]}x{size[1]}: pictures go into a square; give one side")
+    if name == SQUASH and size[0] != SQUASHED:
+        raise ValueError(f"--res {size[0]}: the protocol {SQUASH} is of an input of {SQUASHED} px; leave --res out")
+    return name
+
+
+def protocol(name: str, model: str, side: int) -> Protocol:
+    """The protocol of that name, for a model's input of ``side`` px."""
+    if name == SQUASH:
+        return Protocol(name, squashed, _squashed_box, _squashed_boxes, _at_once)
+    transform: Transform = transform_of(model, side)
+
+    def box(mask: NDArray[np.bool_]) -> Tensor:
+        return transform.boxes(tight(torch.from_numpy(mask)), (mask.shape[0], mask.shape[1]))
+
+    def masks(logits: Tensor, original: Size) -> Tensor:
+        return transform.masks(logits, original)[:, 0]
+
+    return Protocol(name, transform.image, box, transform.boxes, masks)
+
+
+def tight(mask: Tensor) -> Tensor:
+    """The first and last column and row of a mask ``h w``, as x0 y0 x1 y1: the corners are pixels of it."""
+    rows, columns = (mask.any(dim=side).nonzero()[:, 0] for side in (1, 0))
+    return torch.stack([columns[0], rows[0], columns[-1], rows[-1]]).float()
+
+
+def squashed(picture: NDArray[np.uint8]) -> Tensor:
+    """HQ-SAM's input of a picture ``h w 3``: ``1 3 1024 1024``, normalised as SAM's."""
+    x = _to_square(torch.from_numpy(picture.copy()).permute(2, 0, 1).float())
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN_255, DEVIATION_255))
+    return ((x.to(torch.uint8) - mean) / deviation)[None]
+
+
+def _squashed_box(mask: NDArray[np.bool_]) -> Tensor:
+    soft = _to_square(torch.from_numpy(mask)[None].float() * 255)[0]
+    found = soft > 128
+    if not found.any():  # thinner than what the squashed mask shows
+        return _squashed_boxes(tight(torch.from_numpy(mask))[None], (mask.shape[0], mask.shape[1]))[0]
+    return tight(found)
+
+
+def _squashed_boxes(boxes: Tensor, original: Size) -> Tensor:
+    height, width = original
+    return boxes * torch.tensor([SQUASHED / width, SQUASHED / height] * 2, dtype=boxes.dtype, device=boxes.device)
+
+
+def _at_once(logits: Tensor, original: Size) -> Tensor:
+    return functional.interpolate(logits, original, mode="bilinear", align_corners=False)[:, 0] > 0
+
+
+def _to_square(x: Tensor) -> Tensor:
+    """``c h w`` at 1024 x 1024."""
+    return functional.interpolate(x[None], (SQUASHED, SQUASHED), mode="bilinear", align_corners=False)[0]

@@ -1,0 +1,253 @@
+"""The suite ``coco``: mask AP and boundary AP on COCO's val2017, asked for by a detector's boxes.
+
+Every box of the detector's file is a prompt; class and score stay the detector's, and the mask is the segmenter's
+one mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). A detection's size is its mask's, as in mmdetection
+and RWKV-SAM. An image without a box counts with the objects that were missed.
+
+The scores of single images, and the slices, are of objects: each true object but crowds with the detection of its
+class that fits it best.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocotools import mask as runs
+from torch import Tensor
+
+from linbench.data import rle
+from linbench.data.contract import Dataset, InstanceSample
+from linbench.data.detector import Detection, Detections, boxes_of
+from linbench.data.json_file import load, read
+from linbench.metrics.coco import coco_evaluation
+from linbench.metrics.slices import Traits
+from linbench.models.sam import Prompts
+from linbench.suites.accuracy import models, protocols
+from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.journal import Row
+from linbench.suites.accuracy.objects import SCORES, compared, slices
+from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of
+from linbench.suites.contract import Cell, Choices, Suite, suite
+from linbench.suites.options import DETECTED
+
+VERSION = 1
+KEPT = 64  # prompts whose logits are kept at a time
+#: Names under which ViTDet-H's boxes are passed on, in the order in which they are taken.
+KNOWN = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "vitdet_h_val2017.json")
+MODULES = (
+    *("linbench.suites.coco", "linbench.suites.accuracy.objects", *SHARED, *SAM),
+    *(
+        f"linbench.metrics.{name}"
+        for name in (
+            *("average_precision", "boundary", "coco", "coco_entries", "coco_matching", "iou", "runs", "slices"),
+        )
+    ),
+    *(f"linbench.data.{name}" for name in ("coco_entry", "coco_index", "coco_instances", "detector", "rle")),
+)
+
+
+@suite("coco", version=VERSION)
+def coco() -> Suite:
+    """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
+    return Suite(
+        partial(cells, PLAN),
+        task=task,
+        takes=DETECTED,
+        named_by=("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset"),
+    )
+
+
+def _boxes(choices: Choices, dataset: Dataset[Any]) -> Boxes:
+    file = _file(choices, dataset)
+    return Boxes(file.name, _detections(file).checksum)
+
+
+PLAN = Plan(
+    suite="coco",
+    version=VERSION,
+    data="coco",
+    task="sam",
+    side=1024,
+    multiple=16,
+    protocol=protocols.name_of,
+    protocol_version=protocols.VERSION,
+    modules=MODULES,
+    boxes=_boxes,
+)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """image: Of the model.  boxes: Of its input, ``m 4``.  asked: The detections.
+    truths: Index of the class, and mask, of each object.
+    """
+
+    id: str
+    size: tuple[int, int]
+    image: Tensor
+    boxes: Tensor
+    asked: Sequence[Detection]
+    truths: Sequence[tuple[int, NDArray[np.bool_]]]
+
+
+def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSample, Ready]:
+    """The evaluation of a cell; raises ValueError where the model cannot be had."""
+    dataset: Dataset[InstanceSample] = opened("coco", choices)
+    detections = _detections(_file(choices, dataset))
+    classes = {number: place for place, number in enumerate(dataset.facts["category_ids"])}
+    way = protocols.protocol(cell.key["protocol"], cell.key["backbone"], cell.key["height"])
+    weights = weights_of(cell, choices)
+    sam: Any = models.of("sam", cell.key, weights, device, {})
+
+    def prepare(sample: InstanceSample) -> Ready:
+        picture = sample.picture()
+        size = (picture.shape[0], picture.shape[1])
+        truths = [(one.category, one.mask()) for one in sample.instances() if not one.crowd]
+        asked = [one for one in detections.of(int(sample.id)) if one.category in classes]
+        corners = [(x, y, x + w, y + h) for x, y, w, h in (one.box for one in asked)]
+        boxes = way.boxes(torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), size)
+        return Ready(sample.id, size, way.image(picture), boxes, asked, truths)
+
+    def score(ready: Ready) -> Row:
+        masks = list(_masks(ready))
+        found = [
+            {"category_id": one.category, "score": one.score, "segmentation": rle.encode(mask)}
+            for one, mask in zip(ready.asked, masks, strict=True)
+        ]
+        of = [classes[one.category] for one in ready.asked]
+        objects = [_object(category, truth, of, masks, found) for category, truth in ready.truths]
+        return {"detections": found, "objects": objects, **_means(objects)}
+
+    def _masks(ready: Ready) -> Any:
+        if not len(ready.boxes):
+            return
+        with torch.inference_mode():
+            embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
+            for some in ready.boxes.split(KEPT):
+                logits, _ = sam.decode(embedding, Prompts(boxes=some.to(device)))
+                if not torch.isfinite(logits).all():
+                    raise Wrong(f"the logits of {ready.id} are not finite")
+                for one in logits:
+                    yield way.masks(one[None].float(), ready.size)[0].cpu().numpy()
+
+    faults = [*faults_of(dataset, cell.key["images"]), *_detection_faults(detections, dataset, cell, classes)]
+    facts = {"checkpoint": weights.facts(cell.key["backbone"])}
+    summed = partial(summary, Path(dataset.facts["annotations"]))
+    return Task(dataset, prepare, score, summed, "iou", faults, facts)
+
+
+def _object(
+    category: int,
+    truth: NDArray[np.bool_],
+    of: Sequence[int],
+    masks: Sequence[NDArray[np.bool_]],
+    found: Sequence[Mapping[str, Any]],
+) -> dict[str, float]:
+    """A true object beside the detection of its class whose mask fits it best, or beside none."""
+    mine = [place for place, one in enumerate(of) if one == category]
+    best = np.zeros_like(truth)
+    if mine:
+        regions = [found[place]["segmentation"] for place in mine]
+        overlaps = runs.iou([rle.encode(truth)], regions, [0] * len(mine))[0]
+        best = masks[mine[int(overlaps.argmax())]]
+    return compared(best, truth)
+
+
+def _means(objects: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    """Of the objects of an image; None where it has none."""
+    return {name: float(np.mean([one[name] for one in objects])) if objects else None for name in SCORES}
+
+
+def summary(annotations: Path, rows: Sequence[Row], seed: int) -> Summary:
+    """COCO's twelve numbers of masks and of boundaries, the objects of each image, and slices of all objects."""
+    evaluated = {int(row["id"]) for row in rows}
+    truth = _only(annotations, evaluated)
+    detections = [{"image_id": int(row["id"]), **one} for row in rows for one in row["detections"]]
+    metrics: dict[str, Mapping[str, Any]] = {}
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in ("id", *SCORES)}
+    for iou, prefix in (("segm", ""), ("boundary", "b")):
+        evaluation = coco_evaluation(truth, detections, iou)  # type: ignore[arg-type]
+        intervals = evaluation.intervals(seed)
+        for name, value in evaluation.metrics().items():
+            if not np.isnan(value):
+                metrics[_named(name, prefix)] = _metric(value, *intervals[name], len(rows))
+        of_images = evaluation.by_image()
+        places = {image: place for place, image in enumerate(of_images.pop("id"))}
+        order = [places[int(row["id"])] for row in rows]
+        for name, values in of_images.items():
+            if name != "objects" or not prefix:
+                columns[prefix + name] = [values[place] for place in order]
+    objects = [one for row in rows for one in row["objects"]]
+    by_name = {name: [one[name] for one in objects] for name in (*SCORES, *Traits._fields)}
+    faults = [{"id": str(bad.image), "file": str(annotations), "reason": bad.reason} for bad in evaluation.bad]
+    return Summary(metrics, columns, slices(by_name, seed) if objects else {}, faults)
+
+
+def _named(name: str, prefix: str) -> str:
+    """``map_s`` and ``ar100`` of masks; ``mbap_s`` and ``bar100`` of boundaries."""
+    return name.replace("map", f"m{prefix}ap", 1) if name.startswith("map") else prefix + name
+
+
+def _metric(value: float, low: float, high: float, images: int) -> dict[str, Any]:
+    return {"value": 100 * value, "unit": "%", "low": 100 * low, "high": 100 * high, "n": images}
+
+
+def _only(file: Path, images: set[int]) -> dict[str, Any]:
+    """The content of an annotation file, of these images alone."""
+    content = load(read(file), str(file))
+    return {
+        "images": [one for one in content["images"] if one["id"] in images],
+        "annotations": [one for one in content["annotations"] if one["image_id"] in images],
+        "categories": content["categories"],
+    }
+
+
+def _file(choices: Choices, dataset: Dataset[Any]) -> Path:
+    """The detector's boxes: the file given, or the one that lies with the set; raises ValueError where none does."""
+    if choices.boxes:
+        return choices.boxes
+    if named := dataset.facts.get("detections"):
+        return Path(str(named))
+    folder = Path(dataset.facts["annotations"]).parent
+    tried = [place / name for name in KNOWN for place in (folder, folder.parent)]
+    for file in tried:
+        if file.is_file():
+            return file
+    raise ValueError(
+        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {KNOWN[0]} in {folder}. "
+        "ViTDet-H's (cascade mask R-CNN) are offered by TinySAM and EfficientViT-SAM"
+    )
+
+
+@cache
+def _detections(file: Path) -> Detections:
+    return boxes_of(file)
+
+
+def _detection_faults(
+    detections: Detections, dataset: Dataset[Any], cell: Cell, classes: Mapping[int, int]
+) -> list[dict[str, str]]:
+    """Entries of the detector's file that cannot be used, of the images that are measured and of unknown ones."""
+    known = {int(dataset[number].id) for number in range(len(dataset))}
+    mine = {int(dataset[number].id) for number in range(cell.key["images"])}
+    whole = len(mine) == len(known)
+    said = str(detections.file)
+    found = [
+        {"id": fault.id, "file": fault.file, "reason": fault.reason}
+        for fault in detections.faults
+        if whole or fault.id in {str(number) for number in mine}
+    ]
+    for image in sorted(set(detections.images.tolist()) - known) if whole else ():
+        reason = f"{len(detections.of(image))} detections of image_id {image}, which {dataset.name} does not have"
+        found.append({"id": str(image), "file": said, "reason": reason})
+    for image in sorted(mine):
+        for one in detections.of(image):
+            if one.category not in classes:
+                reason = f"detection {one.place}: category_id {one.category} is none of {dataset.name}'s"
+                found.append({"id": str(image), "file": said, "reason": reason})
+    return found
