@@ -1,0 +1,70 @@
+"""Recipes in a row on one backbone: each stage begins with what the one before it has learnt.
+
+    out/1-imagenet/model.safetensors -> out/2-sam-distill/ -> out/3-sam-joint/
+
+A pipeline that was interrupted goes on in the stage where it was, and finished stages are not trained again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+from accelerate import Accelerator
+
+from linbench.recipes.changes import UnknownField, flat, override, shortened
+from linbench.recipes.contract import PIPELINES, Recipe, recipe
+from linbench.registry import UnknownName
+from linbench.train.job import Job
+from linbench.train.run import Progress, train
+from linbench.train.session import How
+
+
+def recipes_of(pipeline: str) -> list[Recipe]:
+    """The recipes of a pipeline; raises UnknownName."""
+    if pipeline not in PIPELINES:
+        near = get_close_matches(pipeline, PIPELINES, n=1, cutoff=0.5)
+        hint = f"nearest is {near[0]}" if near else f"there are {', '.join(PIPELINES)}"
+        raise UnknownName(f"unknown pipeline {pipeline!r}: {hint}")
+    return [recipe[name].build() for name in PIPELINES[pipeline]]
+
+
+def changed(recipes: Sequence[Recipe], changes: Sequence[str], scale: str) -> list[Recipe]:
+    """The recipes at a scale, with changes: ``lr=2e-4`` of each that has such a value, ``sam-joint.lr=2e-4`` of one.
+
+    Raises UnknownField, a ValueError, where none of them has it, and ValueError for a value that does not fit.
+    """
+    found = [shortened(chosen) if scale == "smoke" else chosen for chosen in recipes]
+    names = {chosen.name for chosen in found}
+    for change in changes:
+        of, _, rest = change.partition(".")
+        name, own = (of, rest) if of in names else (None, change)
+        key = own.partition("=")[0].strip()
+        takes = [chosen.name for chosen in found if name in (None, chosen.name) and key in flat(chosen)]
+        if not takes:
+            override(next(chosen for chosen in found if name in (None, chosen.name)), own)  # says what there is
+            raise UnknownField(f"--set {change}: no recipe here has that value")
+        found = [override(chosen, own) if chosen.name in takes else chosen for chosen in found]
+    return found
+
+
+def stages(first: Job, recipes: Sequence[Recipe]) -> list[Job]:
+    """Jobs that follow each other in folders below the first's; a single recipe has the folder itself."""
+    if len(recipes) == 1:
+        return [replace(first, recipe=recipes[0])]
+    jobs: list[Job] = []
+    for number, chosen in enumerate(recipes, 1):
+        init = jobs[-1].model if jobs else first.init
+        jobs.append(replace(first, recipe=chosen, out=first.out / f"{number}-{chosen.name}", init=init))
+    return jobs
+
+
+def train_all(
+    jobs: Sequence[Job], how: How, accelerator: Accelerator, stopping: Callable[[], int]
+) -> Iterator[Progress]:
+    """Train the jobs in their order, until one is stopped; yields and raises as ``train``."""
+    for job in jobs:
+        last = None
+        for last in train(job, how, accelerator, stopping):
+            yield last
+        if last is None or not last.finished:
+            return

@@ -1,0 +1,139 @@
+"""One run: it begins or goes on, is logged and saved, and ends with a checkpoint; a generator of how far it is.
+
+    out/run.json            what the run is
+    out/log.jsonl           a line a step
+    out/states/             the last two states, to go on from
+    out/model.safetensors   the finished model, and what it says of itself
+    out/curves.png
+    out/bad-batch.json, last-good.safetensors    where a loss was not finite
+
+A run that was interrupted at any step goes on from its last state, and the numbers are those of one that was not.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+
+from linbench.data.contract import BadDataset
+from linbench.suites.memory import resident_bytes
+from linbench.train.batches import LoaderFailed
+from linbench.train.endings import LOOKED_AT, finish, not_finite
+from linbench.train.faults import NotFinite
+from linbench.train.job import Job, alone
+from linbench.train.loop import Outcome, fit
+from linbench.train.processes import agreed
+from linbench.train.session import How, RunFailed, Session, open_session
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    step: Steps done, of ``steps``.
+    outcome: Of the last step; None before the first.
+    images_per_s: Over the last steps, all devices together.
+    memory: Bytes of the device that the run holds, where the system tells.
+    notes: What happened that a person should know, a sentence each.
+    scores: Of the finished model on a few held-out images, by name.
+    finished: Whether the model is written.
+    """
+
+    job: Job
+    step: int
+    steps: int
+    outcome: Outcome | None = None
+    images_per_s: float = 0.0
+    memory: int | None = None
+    notes: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    finished: bool = False
+
+
+def train(job: Job, how: How, accelerator: Accelerator, stopping: Callable[[], int]) -> Iterator[Progress]:
+    """Train from the last state to the end; yield how far it is after each step.
+
+    stopping: Gives the number of a signal that asks to stop, or 0; asked after each step. A run that it stops has
+        written its state, and its last progress is not ``finished``.
+    Raises OtherRun, InUse, BadDataset and ValueError for what is asked; CannotSave and RunFailed for what happens.
+    """
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(alone(job.out))
+        session, notes = open_session(job, how, accelerator, stack)
+        if session is None:
+            yield Progress(job, 0, 0, notes=notes, finished=True)
+            return
+        yield Progress(job, session.state.step, session.steps, notes=notes)
+        ended = yield from _steps(session, stopping)
+        if ended:
+            scores = finish(session)
+            told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+            notes = (f"on {LOOKED_AT} held-out images: {told}",) if told else ()
+            yield Progress(job, session.steps, session.steps, notes=notes, scores=scores, finished=True)
+
+
+def _steps(session: Session, stopping: Callable[[], int]) -> Generator[Progress, None, bool]:
+    """Train; return whether the run came to its end."""
+    job, how, accelerator, state = session.job, session.how, session.accelerator, session.state
+    batches = map(session.taught.step, session.feed.steps(state.step, session.steps))
+    before = time.monotonic()
+    try:
+        for number, outcome in fit(state, job.recipe, batches, accelerator, job.seed):
+            now = time.monotonic()
+            rate, before = outcome.images / max(now - before, 1e-9), now
+            memory = memory_bytes(accelerator.device)
+            _log(session, outcome, rate, memory)
+            last = number == session.steps
+            signal = agreed(accelerator, stopping())
+            paused = not last and (signal or number == how.max_steps)
+            if last or paused or now - session.saved >= 60 * how.checkpoint_minutes:
+                session.save()
+            notes = tuple(f"passed over {name}: {reason}" for name, reason in outcome.skipped)
+            yield Progress(job, number, session.steps, outcome, rate, memory, notes)
+            if paused:
+                session.event("stop", signal=signal)
+                return False
+    except NotFinite as error:
+        raise not_finite(session, error) from error
+    except (LoaderFailed, BadDataset, torch.OutOfMemoryError) as error:
+        session.save()
+        raise RunFailed(
+            f"{_advice(error)}; the state of step {state.step} is written: the same command goes on from there"
+        ) from error
+    return True
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"memory ran out ({str(error).splitlines()[0]}); take a smaller --micro-batch, or --recompute"
+    return str(error)
+
+
+def _log(session: Session, outcome: Outcome, rate: float, memory: int | None) -> None:
+    if not session.log:
+        return
+    values = {
+        "losses": dict(outcome.losses),
+        "lr": outcome.lr,
+        "gradient": outcome.gradient,
+        "images": outcome.images,
+        "images_per_s": round(rate, 3),
+        "memory_bytes": memory,
+        "batch": outcome.batch_hash,
+    }
+    step = session.state.step
+    session.log.add(step=step, epoch=(step - 1) // session.feed.steps_per_epoch, **values)
+    for name, reason in outcome.skipped:
+        session.event("skipped", id=name, reason=reason)
+    if session.board:
+        for name, value in {**outcome.losses, "lr": outcome.lr, "gradient": outcome.gradient}.items():
+            session.board.add_scalar(name, value, step)
+
+
+def memory_bytes(device: torch.device) -> int | None:
+    """What the run holds of the device now: allocated on a GPU, resident on the CPU."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_bytes()
