@@ -123,8 +123,8 @@ class Store:
     def path(self, key: Mapping[str, Any]) -> Path:
         """Where the record of ``key`` is or will be."""
         size = f"{key['height']}x{key['width']}" if "height" in key else str(key.get("case", "all"))
-        parts = ("direction", "impl", "dtype") if "op" in key else ("dtype", "preset")
-        readable = slug("-".join([size, *(str(key[part]) for part in parts if part in key)]))
+        parts = ("direction", "impl", "dtype") if "op" in key else ("part", "fusion", "dtype", "preset")
+        readable = slug("-".join([size, *(str(key[part]) for part in parts if key.get(part, "none") != "none")]))
         subject = key["op"] if "op" in key else key["backbone"]
         folder = self.root / slug(str(key["device"])) / slug(str(key["suite"])) / slug(str(subject))
         return folder / f"{readable}-{key_hash(key)[:8]}.json"

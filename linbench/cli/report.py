@@ -70,17 +70,19 @@ def _by_suite(records: Sequence[Record]) -> list[tuple[Any, list[Record], dict[s
     for suite, (module, subject) in REPORTS.items():
         mine = [record for record in records if record.key.get("suite") == suite]
         if mine:
-            found.append((import_module(module), mine, _present_hashes(mine, subject)))
+            found.append((import_module(module), mine, present_hashes(mine, subject)))
     return found
 
 
-def _present_hashes(records: Sequence[Record], subject: str) -> dict[str, str]:
+def present_hashes(records: Sequence[Record], subject: str) -> dict[str, str]:
     """What each subject's measuring code hashes to now; a plug-in that is not loaded has none."""
+    from linbench.reports.rows import measured
+
     found: dict[str, str] = {}
     for record in records:
         modules: Any = record.environment.get("modules")
         try:
-            found[str(record.key[subject])] = code_hash(modules["suite"], modules[subject])
+            found[measured(record.key, subject)] = code_hash(modules["suite"], modules[subject])
         except (LookupError, TypeError):
             continue
     return found

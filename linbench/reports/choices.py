@@ -48,7 +48,9 @@ def sentence(search: Mapping[str, Any]) -> str:
 def best_of(record: Record) -> str:
     """A line about a record of the suite ``search``."""
     key = record.key
-    return f"{key['device']}, {key['threads']} threads, {key['dtype']}: {sentence(record.search)}"
+    part = " ".join(str(key[name]) for name in ("part", "fusion") if key.get(name, "none") != "none")
+    conditions = ", ".join(filter(None, (part, key["device"], f"{key['threads']} threads", key["dtype"])))
+    return f"{conditions}: {sentence(record.search)}"
 
 
 def notes(rows: pd.DataFrame) -> list[str]:

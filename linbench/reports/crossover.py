@@ -42,7 +42,8 @@ class Crossover:
         if math.isnan(self.low) or self.low == self.high == self.px:
             return self._words(self.px)
         if math.isinf(self.px):  # the interval ends there too, on one side
-            other = f"to {self.high:.0f}" if self.px < 0 else f"from {self.low:.0f}"
+            end = self.high if self.px < 0 else self.low
+            other = f"or {self._words(end)}" if math.isinf(end) else f"{'to' if self.px < 0 else 'from'} {end:.0f}"
             return f"{self._words(self.px)} ({other})"
         return f"{self._words(self.px)} ({self._words(self.low, bare=True)}–{self._words(self.high, bare=True)})"
 

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from linbench.reports.latency_table import subject
+from linbench.reports.latency_table import subject, timed
 from linbench.reports.rows import significant
 from linbench.reports.table import MISSING, Table
 
@@ -22,7 +22,7 @@ def build(rows: pd.DataFrame) -> Table | None:
         "Of the whole board or processor package by its own counter, one image at a time for ten seconds or more; "
         "in brackets the share that the device at rest would have taken. Medians over the rounds.",
     )
-    return Table(f"Energy for one image: {subject(rows)}", ("backbone", *sizes), tuple(lines), notes)
+    return Table(f"Energy for one image, {timed(rows)}: {subject(rows)}", ("backbone", *sizes), tuple(lines), notes)
 
 
 def _cell(row: pd.Series | None) -> str:

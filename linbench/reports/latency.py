@@ -12,7 +12,7 @@ from linbench.reports.rows import comparisons, conditions, rows, visible
 from linbench.reports.table import Table, frame_to_csv, to_markdown
 
 #: What tells two comparisons apart in a file name, where it is enough.
-SHORT = ("device", "dtype", "preset", "impl", "threads")
+SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
 
 
 def tables(
@@ -82,4 +82,4 @@ def _names(groups: list[pd.DataFrame]) -> list[str]:
 
 def _word(field: str, value: object) -> str:
     """A value as part of a name, with its field where it would not speak for itself."""
-    return str(value) if field in ("device", "dtype", "preset", "impl", "mode") else f"{field}-{value}"
+    return str(value) if field in ("device", "part", "dtype", "preset", "impl", "mode") else f"{field}-{value}"

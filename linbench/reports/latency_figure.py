@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from linbench.atomic import replacing
 from linbench.reports.crossover import Crossover, crossover
-from linbench.reports.latency_table import ONE_PROCESS, exponent_text, title
+from linbench.reports.latency_table import ONE_PROCESS, exponent_text, timed, title
 from linbench.reports.rows import comparisons
 from linbench.reports.scaling import exponent
 from linbench.reports.statistics import FEWEST_ROUNDS
@@ -125,12 +125,13 @@ def _legend(label: str, mine: pd.DataFrame, found: Crossover | None) -> str:
     if fitted is not None:
         lines.append(f"p = {exponent_text(fitted)}")
     if found is not None and math.isfinite(found.px):
-        lines.append(f"{found.becomes} than {drawn_text(found.reference, 20)} from {found.px:.0f}²")
+        between = "" if math.isnan(found.low) or found.low == found.high else f" ({found.low:.0f}–{found.high:.0f})"
+        lines.append(f"{found.becomes} than {drawn_text(found.reference, 20)} from {found.px:.0f}²{between}")
     return "\n".join(lines)
 
 
 def _crossing(axes: Any, rows: pd.DataFrame, found: Crossover | None, look: Look) -> None:
-    """A ring on the reference's line, in the colour of the backbone that crosses it there, and a bar: its interval."""
+    """A ring on the reference's line in the colour of the backbone that crosses it, and a bar: its interval."""
     if found is None or not math.isfinite(found.px):
         return
     line = rows[(rows["label"] == found.reference) & (rows["status"] == "ok")].sort_values("pixels")
@@ -213,7 +214,7 @@ def _words(axes: Any, rows: pd.DataFrame) -> None:
     torch = ", ".join(sorted({str(version) for version in rows["torch"] if version})) or "unknown"
     lines = textwrap.wrap(drawn_text(title(rows), 140), 72)
     axes.set_title("\n".join([*lines, f"batch {drawn_text(str(batch), 12)}, torch {drawn_text(torch, 60)}"]))
-    axes.set_ylabel("latency, ms")
+    axes.set_ylabel(f"latency of the {drawn_text(timed(rows), 40)}, ms")
     oblong = " (height × width)" if any("×" in size for size in rows["size"]) else ""
     few = (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any()
     legend = ["p: latency ∝ tokens$^p$", "bands and ±: 95 %", "rings and bars: crossover with ViT"]

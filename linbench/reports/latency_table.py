@@ -19,6 +19,12 @@ THROTTLED = "§"
 MOST_BY_OTHERS = 0.1  # of all cores: what other processes may take before a cell is marked
 ONE_PROCESS = "¹"
 MOST_REASONS = 12
+#: What a part takes and gives, where that needs saying.
+PARTS = {
+    "encoder": "encoder: the backbone and the neck, from an image to the maps that the decoder reads.",
+    "decoder": "decoder: prompt encoder and mask decoder, from maps on the device to mask logits at stride 4.",
+    "end-to-end": "end to end: encoder and decoder, from an image on the device to mask logits at stride 4.",
+}
 
 
 def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
@@ -79,12 +85,20 @@ def phases(rows: pd.DataFrame) -> Table:
     if compiled:
         columns.append("compile, capture\ns")
         notes.append("compile, capture: torch.compile and a CUDA graph, which are not in the first forward.")
-    return Table(f"Before the first sample: {subject(rows)}", tuple(columns), tuple(lines), tuple(notes))
+    heading = f"Before the first sample of the {timed(rows)}: {subject(rows)}"
+    return Table(heading, tuple(columns), tuple(lines), tuple(notes))
 
 
 def title(rows: pd.DataFrame) -> str:
     """What the rows of one comparison are."""
-    return f"Latency: {subject(rows)}"
+    return f"Latency of the {timed(rows)}: {subject(rows)}"
+
+
+def timed(rows: pd.DataFrame) -> str:
+    """The part that was timed, and for how many prompts: "decoder for 8 boxes", "segmenter end to end for 1 box"."""
+    part, prompts = str(rows["part"].iloc[0]), rows["prompts"].iloc[0]
+    whole = "segmenter end to end" if part == "end-to-end" else part
+    return f"{whole} for {prompts:g} {'box' if prompts == 1 else 'boxes'}" if prompts else whole
 
 
 def latency(row: pd.Series | None) -> str:
@@ -141,6 +155,10 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
         f"{counted(rows.loc[rows['attention'] != 'none', 'attention'])}; commit {commits(rows)}.",
         f"{', '.join(named)}.",
     ]
+    if (said := PARTS.get(str(rows["part"].iloc[0]))) is not None:
+        notes.append(said)
+    if "part" not in key:
+        notes.append("Measured by an earlier version of the suite, before the parts of a segmenter were timed apart.")
     if any("×" in size for size in rows["size"]):
         notes.append("A resolution is height × width.")
     if len(measured):

@@ -1,8 +1,18 @@
 """Latency records as a table with one row each, and what belongs side by side.
 
-Two rows may be compared where all of their key agrees but the backbone, its options, what only some backbones have
-(attention, its backend, fused chains) and the resolution. In the preset ``best`` each backbone also has its own
-settings, those that its search kept. Such a group is one comparison; devices, presets and dtypes never mix.
+Two rows may be compared where all of their key agrees but the backbone, its options, what only some models have
+(attention, its backend, fused chains, a design of fusion) and the resolution. In the preset ``best`` each model also
+has its own settings, those that its search kept. Such a group is one comparison; devices, presets, dtypes, parts of a
+segmenter and numbers of prompts never mix.
+
+| column | what |
+|---|---|
+| ``part`` | ``backbone``, ``encoder`` (with neck), ``decoder``, ``end-to-end``: what was timed, counted and weighed |
+| ``prompts`` | box prompts that were decoded; 0 where none are |
+| ``fusion`` | design of RWKV-SAM's refine module, ``none`` where nothing is fused |
+| ``label`` | the backbone, with what tells it from others of its comparison: attention, fusion, options |
+| ``median_ms``, ``low_ms``, ``high_ms`` | the estimate and its 95 % interval; ``interval`` says of what |
+| ``parameters_m``, ``gflops``, ``peak_mib`` | of the part |
 """
 
 import json
@@ -18,8 +28,10 @@ from linbench.reports.choices import sentence
 from linbench.reports.statistics import summarise
 
 SUITE = "latency"
-VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused")
+VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
 SEARCHED = ("allocator", "compile", "cuda_graph", "matmul", "memory_format")  # vary too, where the preset is `best`
+WHOLE = {"part": "backbone", "prompts": 0, "fusion": "none"}  # of records from before parts were timed apart
+DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
@@ -29,11 +41,11 @@ HIDDEN = ("draws", "comparison", "search")  # needed to compute, of no use in a 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
     """One row for each record of the suite; of two records with one key the later counts.
 
-    code_hashes: The present hash of the measuring code for each backbone; a row of another one is ``stale``.
+    code_hashes: The present hash of the measuring code by ``measured``; a row of another one is ``stale``.
 
     Raises BadRecord where a key lacks a backbone, a height or a width.
     """
-    kept = _latest({_hash(record): record for record in records if record.key.get("suite") == SUITE})
+    kept = _latest({key_digest(record): record for record in records if record.key.get("suite") == SUITE})
     frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in kept.items()])
     if frame.empty:
         return frame
@@ -64,7 +76,14 @@ def visible(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=[name for name in HIDDEN if name in frame])
 
 
-def _hash(record: Record) -> str:
+def measured(key: Mapping[str, Any], subject: str = "backbone") -> str:
+    """What the code behind a record is the code of: its subject, and of a segmenter the part and the fusion."""
+    own = [key[name] for name in ("part", "fusion") if "part" in key and key.get(name) not in (None, WHOLE[name])]
+    return " ".join(map(str, (key[subject], *own)))
+
+
+def key_digest(record: Record) -> str:
+    """The hash of a latency record's key; raises BadRecord where the key lacks a backbone, a height or a width."""
     key = record.key
     if not isinstance(key.get("backbone"), str) or not key["backbone"]:
         raise BadRecord(f"key: a latency record needs a backbone, found {key.get('backbone')!r:.80}")
@@ -91,7 +110,7 @@ def _latest(records: Mapping[str, Record]) -> dict[str, Record]:
 
 
 def _cell(record: Record) -> str:
-    own = ("backbone", "options", "height", "width")
+    own = ("backbone", "options", "height", "width", "fusion")
     return json.dumps({name: record.key.get(name) for name in own}, sort_keys=True)
 
 
@@ -102,12 +121,12 @@ def _comparison(key: Mapping[str, Any]) -> str:
 
 
 def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[str, Any]:
-    key, status, reason = dict(record.key), record.status, record.reason
+    key, status, reason = WHOLE | dict(record.key), record.status, record.reason
     samples = [timings(entry) for entry in record.rounds]
     if status is Status.OK and (not samples or None in samples):
         status, reason = Status.FAILED, "the record says ok, but a round of it has no samples that are times"
-    backbone, height, width = key["backbone"], key["height"], key["width"]
-    present = code_hashes.get(backbone)
+    height, width = key["height"], key["width"]
+    present = code_hashes.get(measured(key))
     return {
         **{name: _scalar(value) for name, value in key.items()},
         "options": json.dumps(key.get("options") or {}, sort_keys=True),
@@ -126,7 +145,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "git_dirty": bool(record.environment.get("git_dirty", False)),
         "code_hash": record.code_hash,
         "key_hash": digest,
-        "comparison": _comparison(key),
+        "comparison": _comparison(record.key),
         "search": dict(record.search),
         "chosen": sentence(record.search) if record.search else "",
     }
@@ -205,16 +224,21 @@ def significant(value: float) -> str:
 
 
 def _labels(frame: pd.DataFrame) -> list[str]:
-    """The backbone's name, with its attention where one comparison has several, and with its options."""
-    several = frame.groupby(["comparison", "backbone"])["attention"].transform("nunique") > 1
-    several &= frame["preset"] != "best" if "preset" in frame else True  # there it is the search's, and in the notes
+    """The backbone's name, with attention and fusion where one comparison has several, and with its options."""
+    attention, fusion = (_several(frame, name) for name in ("attention", "fusion"))
+    attention &= frame["preset"] != "best" if "preset" in frame else True  # there it is the search's, in the notes
+    fusion |= ~frame["fusion"].isin([WHOLE["fusion"], DESIGN])
     labels = []
-    for backbone, attention, options, tell in zip(
-        frame["backbone"], frame["attention"], frame["options"], several, strict=True
-    ):
-        plain = options.strip("{}").replace('"', "").replace(": ", "=")
-        labels.append(backbone + (f" ({attention})" if tell else "") + (f" {plain}" if plain else ""))
+    for (_, row), with_attention, with_fusion in zip(frame.iterrows(), attention, fusion, strict=True):
+        tell = [row["attention"]] * with_attention + [f"{row['fusion']} fusion"] * with_fusion
+        plain = row["options"].strip("{}").replace('"', "").replace(": ", "=")
+        labels.append(row["backbone"] + (f" ({', '.join(tell)})" if tell else "") + (f" {plain}" if plain else ""))
     return labels
+
+
+def _several(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Whether a row's backbone comes with several values of the column in one comparison."""
+    return frame.groupby(["comparison", "backbone"])[column].transform("nunique") > 1
 
 
 def timings(entry: Mapping[str, Any]) -> list[float] | None:

@@ -10,7 +10,10 @@ from linbench.records import Record, Status
 
 KEY = {
     "suite": "latency",
-    "suite_version": 1,
+    "suite_version": 3,
+    "part": "backbone",
+    "prompts": 0,
+    "fusion": "none",
     "options": {},
     "batch": 1,
     "dtype": "float32",

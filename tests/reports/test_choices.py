@@ -38,7 +38,7 @@ def test_a_sentence_tells_what_was_left_out_and_what_was_wrong() -> None:
     assert "1 left out for want of time" in said and "1 wrong: its maps are off" in said
     assert "unproven" in sentence(search(None))
     found = Record({**KEY, "suite": "search", "backbone": "vim-t"}, status="ok", search=search(BEST))  # type: ignore[arg-type]
-    assert best_of(found).startswith("Intel Xeon Processor @ 2.80GHz, 2 threads, float32: oneDNN products")
+    assert best_of(found).startswith("backbone, Intel Xeon Processor @ 2.80GHz, 2 threads, float32: oneDNN products")
 
 
 def test_each_backbone_under_its_own_best_settings_is_one_comparison_with_a_line_for_each() -> None:

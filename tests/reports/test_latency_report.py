@@ -11,7 +11,7 @@ import pytest
 from linbench.records import Status
 from linbench.reports.latency import tables, write
 from linbench.reports.latency_figure import figures
-from linbench.reports.latency_table import build
+from linbench.reports.latency_table import build, title
 from linbench.reports.rows import comparisons, rows
 from linbench.reports.table import Table, to_csv, to_markdown, to_terminal
 from tests.reports.cases import five_backbones, power_law, record
@@ -82,6 +82,27 @@ def test_devices_are_never_mixed():
     assert gpu.rows[0][-1] == "–"  # no crossover with the ViT of another device
     with pytest.raises(ValueError, match="one comparison"):
         build(rows(records))
+
+
+def test_every_part_has_its_own_table_figure_and_crossover_and_says_which_it_is(tmp_path):
+    decoder = {"part": "decoder", "prompts": 8}
+    records = [
+        *(*power_law("vit-t", 100, 1.6), *power_law("vim-t", 180, 1.0)),
+        *(*power_law("vit-t", 9, 1.0, **decoder), *power_law("vmamba-t", 10, 1.0, **decoder, fusion="mamba")),
+    ]
+    backbone, _, decoded, phases = tables(records)
+    assert backbone.title.startswith("Latency of the backbone: ")
+    assert decoded.title.startswith("Latency of the decoder for 8 boxes: ")
+    assert phases.title.startswith("Before the first sample of the decoder for 8 boxes: ")
+    assert [line[0] for line in decoded.rows] == ["vit-t", "vmamba-t (mamba fusion)"]
+    assert decoded.rows[1][-1].startswith("above 2048")  # of the decoders, not of the backbones
+    assert any("from maps on the device to mask logits at stride 4" in note for note in decoded.notes)
+    written = write(records, tmp_path)
+    assert {"latency-backbone.svg", "latency-decoder.svg"} <= {path.name for path in written}
+    assert "latency of the decoder for 8 boxes, ms" in (tmp_path / "latency-decoder.svg").read_text()
+    assert {"part", "prompts", "fusion"} <= set((tmp_path / "latency.csv").read_text().splitlines()[0].split(","))
+    whole = record("vit-t", 512, 9.0, part="end-to-end", prompts=1)
+    assert title(rows([whole])).startswith("Latency of the segmenter end to end for 1 box: ")
 
 
 def test_missing_operators_are_named_where_flops_are_a_bound():

@@ -8,7 +8,7 @@ import pytest
 
 from linbench.records import BadRecord, Status
 from linbench.reports.latency import as_json, tables
-from linbench.reports.rows import PEAKS, comparisons, conditions, rows, significant
+from linbench.reports.rows import PEAKS, comparisons, conditions, measured, rows, significant
 from tests.reports.cases import five_backbones, power_law, record
 
 
@@ -62,12 +62,70 @@ def test_a_record_of_other_code_is_stale_and_one_of_unknown_code_is_not():
         {"threads": 1},
         {"batch": 2},
         {"suite_version": 2},
+        {"part": "encoder"},
+        {"part": "decoder", "prompts": 1},
+        {"part": "end-to-end", "prompts": 8},
         {"a_new_field": 1},
     ],
 )
 def test_what_moves_the_number_is_never_put_side_by_side(other):
     groups = comparisons(rows([record("vim-t", 512, 1.0), record("vit-t", 512, 1.0, **other)]))
     assert [len(group) for group in groups] == [1, 1]
+
+
+DECODER = {"part": "decoder", "prompts": 1}
+
+
+def test_fusions_stand_side_by_side_and_each_is_a_model_of_its_own():
+    found = rows(
+        [
+            record("vit-t", 512, 2.0, **DECODER),
+            record("rwkv-sam-t", 512, 3.0, **DECODER, fusion="conv"),
+            record("vmamba-t", 512, 4.0, **DECODER, fusion="conv"),
+            record("vmamba-t", 512, 5.0, **DECODER, fusion="mamba"),
+            record("rwkv-sam-s", 512, 6.0, **DECODER, fusion="dcn"),
+        ]
+    )
+    assert len(comparisons(found)) == 1
+    assert list(found["label"]) == [
+        *("vit-t", "rwkv-sam-s (dcn fusion)", "rwkv-sam-t", "vmamba-t (conv fusion)", "vmamba-t (mamba fusion)")
+    ]
+
+
+def test_of_two_searches_the_later_stands_for_its_own_fusion_only():
+    def best(fusion, started, **settings):
+        made = record("vmamba-t", 512, 1.0, **DECODER, fusion=fusion, preset="best", **settings)
+        return replace(made, search={"started": started, "kept": {}, "candidates": []})
+
+    found = rows(
+        [best("conv", "2026-01-01"), best("mamba", "2026-02-01"), best("mamba", "2026-03-01", allocator="keep")]
+    )
+    assert sorted(found["fusion"]) == ["conv", "mamba"]
+
+
+def test_a_record_from_before_the_parts_is_one_of_a_backbone_and_stands_apart():
+    new = record("vim-t", 512, 1.0)
+    whole = {k: v for k, v in new.key.items() if k not in ("part", "prompts", "fusion")} | {"suite_version": 2}
+    found = rows([new, replace(new, key=whole)])
+    assert found[["part", "prompts", "fusion"]].drop_duplicates().values.tolist() == [["backbone", 0, "none"]]
+    assert len(comparisons(found)) == 2
+    told = [
+        any("earlier version of the suite" in note for note in t.notes)
+        for t in tables([new, replace(new, key=whole)])
+    ]
+    assert sorted(told) == [False, False, False, True]
+
+
+def test_the_code_behind_a_record_is_that_of_its_part_and_fusion():
+    keys = [{}, DECODER, DECODER | {"fusion": "mamba"}]
+    made = [record("vmamba-t", 512, 1.0, **key) for key in keys]
+    assert [measured(each.key) for each in made] == ["vmamba-t", "vmamba-t decoder", "vmamba-t decoder mamba"]
+    found = rows(made, {"vmamba-t decoder mamba": "other", "vmamba-t": "present"})
+    assert found.set_index(["part", "fusion"])["stale"].to_dict() == {
+        ("backbone", "none"): False,
+        ("decoder", "none"): False,
+        ("decoder", "mamba"): True,
+    }
 
 
 def test_conditions_refuse_rows_of_two_devices():
