@@ -3,7 +3,7 @@
 import typer
 
 from linbench import __version__
-from linbench.cli import check, doctor, inspect, predict, report, run
+from linbench.cli import check, data, doctor, inspect, paper, predict, report, run, train
 
 app = typer.Typer(
     name="linbench",
@@ -15,12 +15,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
+app.command("paper")(paper.paper)
 app.command("list")(inspect.list_)
 app.command("show")(inspect.show)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
+app.add_typer(data.app, name="data")
 
 
 def _version(asked: bool) -> None:

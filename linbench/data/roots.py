@@ -21,7 +21,9 @@ from linbench.data import (  # noqa: F401 (each registers its set)
     sa1b,
 )
 from linbench.data.contract import BadDataset, Dataset, dataset
+from linbench.data.home import home
 from linbench.data.opened import Opened
+from linbench.registry import Entry
 
 VARIABLE = "LINBENCH_DATA"
 EMBEDDED = "shapes"
@@ -34,6 +36,26 @@ Size = int | tuple[int, int]
 def asked(data: str | None) -> str:
     """What ``--data`` means where it is not given: the folder of LINBENCH_DATA, or else the embedded set."""
     return data or os.environ.get(VARIABLE) or EMBEDDED
+
+
+def found(root: str | None) -> list[dict[str, Any]]:
+    """Each set and split: whether it is below ``root``, where, or what is missing, and the layout expected.
+
+    Nothing is read. Where ``root`` is None nothing is found. Raises BadDataset where it is no folder.
+    """
+    folder = None if root is None else _folder(root)
+    return [_row(entry, split, folder) for entry in dataset.values() for split in entry.facts["splits"]]
+
+
+def _row(entry: Entry, split: str, folder: Path | None) -> dict[str, Any]:
+    facts = {"name": entry.name, "title": entry.facts["title"], "split": split, "layout": entry.facts["layout"]}
+    if folder is None:
+        return facts | {"found": False, "said": ""}
+    try:
+        return facts | {"found": True, "said": str(home(entry.name, folder, split))}
+    except BadDataset as error:
+        missing = str(error).partition("; ")[0].partition(": ")[2]
+        return facts | {"found": False, "said": missing}
 
 
 def open_dataset(
@@ -55,12 +77,16 @@ def open_dataset(
     where = asked(data)
     if where == EMBEDDED:
         return _embedded(name, split, images, size)
-    root = Path(where).expanduser()
-    if not root.is_dir():
+    return build(_folder(where), split)
+
+
+def _folder(root: str) -> Path:
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
         raise BadDataset(
-            f"{root}: no such folder; --data or {VARIABLE} names the folder of all sets, or `{EMBEDDED}`"
+            f"{folder}: no such folder; --data or {VARIABLE} names the folder of all sets, or {EMBEDDED}"
         )
-    return build(root, split)
+    return folder
 
 
 def _embedded(name: str, split: str, images: int | None, size: Size | None) -> Dataset[Any]:
