@@ -33,9 +33,11 @@ def read_mask(path: Path | str) -> Mask:
                     f"{path}: {image.width} x {image.height} px are more than the {MOST_PIXELS:,} allowed"
                 )
             values = _values(image)
+    except BadSample:
+        raise
     except UnidentifiedImageError as error:
         raise BadSample(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadSample(f"{path}: cannot be read as a mask: {str(error) or type(error).__name__}") from error
     return binary(values, path)
 

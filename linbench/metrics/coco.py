@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linbench.metrics.average_precision import Ranking, ranking, twelve
 from linbench.metrics.boundary import RATIO
@@ -51,6 +52,10 @@ class CocoEvaluation:
         """``map map50 map75 map_s map_m map_l ar1 ar10 ar100 ar_s ar_m ar_l``, 0 to 1; NaN where no object counts."""
         return twelve(self.rankings, self.most)
 
+    def metrics_of(self, draws: NDArray[np.int64]) -> dict[str, float]:
+        """The same where each image counts as often as ``draws`` says, in the order of ``images``."""
+        return twelve(self.rankings, self.most, draws)
+
     def intervals(self, seed: int, resamples: int = 200) -> dict[str, tuple[float, float]]:
         """The 95 % interval of each number under resampling of images: each draw is evaluated as a whole set.
 
@@ -58,7 +63,7 @@ class CocoEvaluation:
         resamples: At val2017's size 200 take a quarter of a minute.
         """
         draws = drawn(len(self.images), resamples, seed)
-        found = [twelve(self.rankings, self.most, counts) for counts in draws]
+        found = [self.metrics_of(counts) for counts in draws]
         return {name: basic(value, np.array([one[name] for one in found])) for name, value in self.metrics().items()}
 
     def by_image(self) -> dict[str, list[Any]]:

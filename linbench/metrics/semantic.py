@@ -73,8 +73,8 @@ class Confusion:
     def _labels(self, name: str, labels: NDArray[Any]) -> NDArray[np.int64]:
         if labels.dtype.kind not in "iu":
             raise ValueError(f"{name} holds labels, which are whole numbers; found {labels.dtype}")
-        if labels.size and not 0 <= (low := int(labels.min())) <= (high := int(labels.max())) < self.classes:
-            raise ValueError(f"{name} holds labels 0 to {self.classes - 1}; found {low} to {high}")
+        if labels.size and (labels.min() < 0 or labels.max() >= self.classes):
+            raise ValueError(f"{name} holds labels 0 to {self.classes - 1}; found {labels.min()} to {labels.max()}")
         return labels.astype(np.int64)
 
 

@@ -1,0 +1,303 @@
+"""COCO's average precision: pycocotools' numbers, boundaries by their definition, and damaged entries."""
+
+import copy
+import json
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from linbench.metrics.average_precision import RECALLS
+from linbench.metrics.boundary import boundary_iou
+from linbench.metrics.coco import coco_evaluation, coco_metrics
+from linbench.metrics.coco_entries import Candidate, Target
+from linbench.metrics.coco_matching import Matcher
+from linbench.metrics.intervals import drawn
+from linbench.metrics.iou import mask_iou
+from tests.goldens import golden
+from tests.metrics.coco_cases import coco_sets, encoded, official
+from tests.metrics.masks import masks
+
+NAMES = ["map", "map50", "map75", "map_s", "map_m", "map_l", "ar1", "ar10", "ar100", "ar_s", "ar_m", "ar_l"]
+
+
+@cache
+def synthetic():
+    arrays = golden("coco_eval")[1]
+    return json.loads(str(arrays["in_gt_json"])), json.loads(str(arrays["in_dt_json"])), arrays
+
+
+@cache
+def real():
+    arrays = golden("coco_val2014_100")[1]
+    return *(json.loads(str(arrays[f"in_{name}_json"])) for name in ("gt", "dt_segm", "dt_bbox")), arrays
+
+
+def numbers(evaluation):
+    found = evaluation.metrics()
+    assert not evaluation.bad
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    ("iou", "options", "stored"),
+    [
+        ("segm", {}, "segm_stats_maskarea"),
+        ("segm", {"area": "box"}, "segm_stats"),
+        ("segm", {"most": (100, 300, 1000)}, "segm_stats_mmdet"),
+        ("bbox", {}, "bbox_stats"),
+        ("boundary", {"area": "box"}, "boundary_stats"),
+        ("boundary", {"area": "box", "ratio": 0.005}, "boundary_stats_ratio_0.005"),
+        ("boundary", {"area": "box", "ratio": 0.008}, "boundary_stats_ratio_0.008"),
+        ("boundary", {"most": (100, 300, 1000)}, "boundary_stats_mmdet"),
+    ],
+)
+def test_all_twelve_numbers_are_those_of_the_published_programs(iou, options, stored):
+    annotations, detections, arrays = synthetic()
+    found = coco_evaluation(annotations, detections, iou, **options)
+    assert numbers(found) == pytest.approx(arrays[f"out_{stored}"], abs=1e-6)
+
+
+@pytest.mark.parametrize("iou", ["segm", "boundary"])
+def test_every_precision_and_recall_is_equal_by_category_area_and_number(iou):
+    annotations, detections, arrays = synthetic()
+    found = coco_evaluation(annotations, detections, iou, area="box").rankings
+    for area in range(4):
+        for m, most in enumerate((1, 10, 100)):
+            precision = np.stack([one.precision(area, most)[:, ::5] for one in found], axis=-1)
+            recall = np.stack([one.recall(area, most) for one in found], axis=-1)
+            np.testing.assert_allclose(np.nan_to_num(precision, nan=-1), arrays[f"out_{iou}_precision"][..., area, m])
+            np.testing.assert_allclose(np.nan_to_num(recall, nan=-1), arrays[f"out_{iou}_recall"][..., area, m])
+
+
+@pytest.mark.parametrize(
+    ("iou", "stored", "published"),
+    [("segm", "segm_stats", 0.3195), ("bbox", "bbox_stats", 0.5046), ("boundary", "boundary_stats", 0.2264)],
+)
+def test_the_numbers_published_with_cocoapi_are_reproduced(iou, stored, published):
+    annotations, masks, boxes, arrays = real()
+    found = coco_evaluation(annotations, boxes if iou == "bbox" else masks, iou)
+    assert numbers(found) == pytest.approx(arrays[f"out_{stored}"], abs=1e-6)
+    assert found.metrics()["map"] == pytest.approx(published, abs=5e-5)
+
+
+def test_the_numbers_bear_their_names_and_the_recalls_their_count():
+    annotations, detections, _ = synthetic()
+    assert list(coco_metrics(annotations, detections)) == NAMES
+    many = coco_evaluation(annotations, detections, most=(100, 300, 1000)).metrics()
+    assert list(many)[6:9] == ["ar100", "ar300", "ar1000"]
+
+
+@pytest.mark.parametrize("iou", ["segm", "boundary"])
+def test_detections_with_and_without_a_box_give_the_same_numbers(iou):
+    annotations, detections, _ = synthetic()
+    bare = [{name: value for name, value in one.items() if name != "bbox"} for one in detections]
+    assert all("bbox" in one for one in detections)
+    assert coco_metrics(annotations, detections, iou) == coco_metrics(annotations, bare, iou)
+
+
+@settings(max_examples=40, deadline=None)
+@given(coco_sets(), st.sampled_from(["segm", "bbox"]))
+def test_on_any_set_the_numbers_are_those_of_pycocotools(case, iou):
+    annotations, detections = case
+    assume(detections)  # pycocotools cannot load none
+    if iou == "bbox":
+        sizes = np.random.default_rng(len(detections)).integers(0, 60, (len(detections), 4)).tolist()
+        detections = [
+            {**{k: v for k, v in one.items() if k != "segmentation"}, "bbox": [float(v) for v in box]}
+            for one, box in zip(detections, sizes, strict=True)
+        ]
+    expected = official(annotations, detections, iou)
+    np.testing.assert_allclose(numbers(coco_evaluation(annotations, detections, iou)), expected, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_boundary_ap_compares_the_smaller_iou_and_with_crowds_the_masks(data):
+    size = (30, 40)
+    truth = data.draw(st.lists(st.tuples(masks(*size), st.booleans()), min_size=1, max_size=3))
+    said = data.draw(st.lists(masks(*size), min_size=1, max_size=3))
+    said += [mask for mask, _ in truth]  # some that fit
+    targets = [Target(encoded(mask), float(mask.sum()), crowd, crowd) for mask, crowd in truth]
+    candidates = [Candidate(encoded(mask), float(mask.sum()), 0.5) for mask in said]
+    found = Matcher("boundary", 0.02, 100).overlaps(targets, candidates, size)
+    for row, mine in enumerate(said):
+        for column, (theirs, crowd) in enumerate(truth):
+            if crowd:
+                expected = (mine & theirs).sum() / mine.sum() if mine.any() else 0.0
+            else:
+                expected = min(mask_iou(mine, theirs), boundary_iou(mine, theirs))
+            same = found[row, column] == pytest.approx(expected, abs=1e-12)
+            assert same or max(found[row, column], expected) < 0.5  # below every threshold: not computed
+
+
+def test_a_disc_in_place_of_a_ring_fits_by_its_boundary_alone_and_does_not_match():
+    y, x = np.mgrid[:480, :640]
+    far = np.hypot(y - 240, x - 320)
+    table = {"images": [{"id": 1, "height": 480, "width": 640}], "categories": [{"id": 1}]}
+    ring, disc = (far < 150) & (far > 129), far < 150
+    known = {"image_id": 1, "category_id": 1}
+    table["annotations"] = [{**known, "segmentation": encoded(ring)}]
+    said = [{**known, "segmentation": encoded(disc), "score": 1.0}]
+    assert boundary_iou(ring, disc) > 0.5 > mask_iou(ring, disc)
+    assert coco_metrics(table, said, "boundary")["map50"] == 0.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(coco_sets(), st.integers(0, 999))
+def test_a_draw_of_images_gives_the_numbers_of_a_set_with_these_images(case, seed):
+    annotations, detections = case
+    evaluation = coco_evaluation(annotations, detections)
+    draws = next(drawn(len(evaluation.images), 1, seed))
+    rng = np.random.default_rng(seed)  # without ties the order of copies does not matter
+    scores = rng.permutation(len(detections)) / 1000.0
+    detections = [{**one, "score": float(s)} for one, s in zip(detections, scores, strict=True)]
+    evaluation = coco_evaluation(annotations, detections)
+    copied = {"images": [], "annotations": [], "categories": annotations["categories"]}
+    said = []
+    for image, times in zip(evaluation.images, draws.tolist(), strict=True):
+        for again in range(times):
+            new = image + 1000 * again
+            copied["images"].append({"id": new, "height": 120, "width": 150})
+            for source, to in ((annotations["annotations"], copied["annotations"]), (detections, said)):
+                to += [
+                    {**{k: v for k, v in one.items() if k != "id"}, "image_id": new}
+                    for one in source
+                    if one["image_id"] == image
+                ]
+    expected = coco_evaluation(copied, said).metrics()
+    for ranking in evaluation.rankings:
+        assert ranking.precision(0, 100, draws).shape == (10, RECALLS.size)
+    found = evaluation.metrics_of(draws)
+    assert list(found.values()) == pytest.approx(list(expected.values()), abs=1e-12, nan_ok=True)
+
+
+def test_intervals_hold_the_numbers_and_follow_the_seed():
+    annotations, masks, _, _ = real()
+    evaluation = coco_evaluation(annotations, masks)
+    found = evaluation.intervals(seed=0, resamples=30)
+    assert found == evaluation.intervals(seed=0, resamples=30) != evaluation.intervals(seed=1, resamples=30)
+    assert list(found) == NAMES
+    assert all(0 <= low < high <= 1 for low, high in found.values())
+
+
+def test_the_columns_of_images_add_up():
+    annotations, masks, _, _ = real()
+    columns = coco_evaluation(annotations, masks).by_image()
+    counted = [one for one in annotations["annotations"] if not one["iscrowd"]]
+    assert sum(columns["objects"]) == len(counted)
+    assert len(columns["id"]) == len(annotations["images"]) == len(set(columns["id"]))
+    assert 0 < sum(columns["found75"]) < sum(columns["found50"]) < len(counted)
+    assert sum(columns["found50"]) + sum(columns["wrong50"]) <= len(masks)
+
+
+def changed(**more):
+    """A detection of the synthetic set with something else in it."""
+    return {**copy.deepcopy(synthetic()[1][0]), **more}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (changed(image_id=5), "image_id 5 is none of the 22 images"),
+        (changed(image_id=None), "image_id None is none"),
+        (changed(image_id=[1]), "image_id \\[1\\] is none"),
+        (changed(category_id=4), "category_id 4 is none of the 4 categories: 1, "),
+        (changed(category_id=True), "category_id True is none"),
+        (changed(score=math.nan), "its score is nan"),
+        (changed(score="0.5"), "its score is '0.5'"),
+        (changed(bbox=[math.nan, 1, 2, 3]), "its bbox is \\[nan, 1, 2, 3\\]; four finite numbers"),
+        (changed(bbox=[1, 1, -2, 3]), "has a negative side"),
+        (changed(segmentation=None), "a list of polygons or run lengths"),
+        (changed(segmentation={"size": [640, 427], "counts": "~"}), "characters that none have"),
+        (changed(segmentation={"size": [427, 640], "counts": [427 * 640]}), "the image has \\[640, 427\\]"),
+        (changed(segmentation={"size": [640, 427], "counts": [7]}), "cover 7 px, the image has 273,280"),
+        ([1, 2], "it is no object"),
+    ],
+)
+def test_a_bad_detection_is_named_and_the_rest_is_evaluated(entry, said):
+    annotations, detections, _ = synthetic()
+    found = coco_evaluation(annotations, [*detections[:10], entry, *detections[10:]])
+    assert len(found.bad) == 1 and (found.bad[0].kind, found.bad[0].place) == ("detection", 10)
+    assert found.metrics() == coco_metrics(annotations, detections)
+    with pytest.raises(ValueError, match=f"detection 10 of image .*{said}"):
+        coco_metrics(annotations, [*detections[:10], entry, *detections[10:]])
+
+
+def test_of_detections_with_one_id_the_first_counts():
+    annotations, detections, _ = synthetic()
+    own = [{**one, "id": i} for i, one in enumerate(detections)]
+    found = coco_evaluation(annotations, [*own, {**own[3], "score": 1.0}])
+    assert found.bad[0].reason == "its id 3 stands in the list before"
+    assert found.metrics() == coco_metrics(annotations, detections)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_id": 5}, "image_id 5 is none"),
+        ({"segmentation": [[1.0, 1.0, 9.0, 9.0]]}, "a polygon has 2 points"),
+        ({"area": math.nan}, "its area is nan"),
+        ({"id": 2}, "its id 2 stands in the list before"),
+    ],
+)
+def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
+    table = {"images": [{"id": 1, "height": 40, "width": 40}], "categories": [{"id": 1}]}
+    known = {"image_id": 1, "category_id": 1}
+    square = [[5.0, 5.0, 35.0, 5.0, 35.0, 35.0, 5.0, 35.0]]
+    table["annotations"] = [
+        {**known, "id": 2, "segmentation": square},
+        {**known, "id": 3, "segmentation": square, **change},
+    ]
+    mask = np.zeros((40, 40), np.bool_)
+    mask[5:35, 5:35] = True
+    found = coco_evaluation(table, [{**known, "segmentation": encoded(mask), "score": 0.5}])
+    assert [(one.kind, one.place) for one in found.bad] == [("annotation", 1)] and said in found.bad[0].reason
+    assert found.metrics()["map"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ({"id": None}, "its id is None"),
+        ({"id": 1, "height": 4, "width": 4}, "its id stands in the list before"),
+        ({"id": 2, "height": 4}, "its height and width are 4 and None"),
+        (7, "its id is None"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_named(image, said):
+    table = {"images": [{"id": 1, "height": 4, "width": 4}, image], "annotations": [], "categories": [{"id": 1}]}
+    found = coco_evaluation(table, [])
+    assert found.images == [1] and said in found.bad[0].reason
+    assert all(math.isnan(value) for value in found.metrics().values())
+
+
+def test_a_match_with_an_object_of_id_0_is_a_match():
+    table = {"images": [{"id": 0, "height": 40, "width": 40}], "categories": [{"id": 0}]}
+    mask = np.ones((40, 40), np.bool_)
+    known = {"image_id": 0, "category_id": 0, "segmentation": encoded(mask)}
+    table["annotations"] = [{**known, "id": 0}]
+    assert coco_metrics(table, [{**known, "score": 0.5}])["map"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"iou": "mask"}, "iou is one of segm, bbox, boundary; found 'mask'"),
+        ({"area": "masks"}, "area is one of mask, box"),
+        ({"most": (1, 10, 50)}, "with 100 among them"),
+        ({"most": (100, 10, 1)}, "ascending"),
+    ],
+)
+def test_options_are_named_when_they_are_wrong(options, said):
+    annotations, detections, _ = synthetic()
+    with pytest.raises(ValueError, match=said):
+        coco_evaluation(annotations, detections, **options)
+
+
+def test_what_is_no_annotation_file_is_refused():
+    with pytest.raises(ValueError, match="lists `images`, `annotations`, `categories`: no `images`"):
+        coco_evaluation({"annotations": []}, [])
