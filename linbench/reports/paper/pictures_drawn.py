@@ -1,0 +1,120 @@
+"""The grid of pictures of Figures 4 and 6 to 8, drawn."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from linbench.reports.latency_figure import drawn_text, style
+from linbench.reports.paper.pictures import Place, Row, close_up
+
+WIDE = 2.5  # inches of a picture
+HEAD = 0.62  # inches of the models' names
+LONGEST = 900  # px of a picture as it is drawn; the close-up keeps its own
+FILL = 0.45  # opacity of a mask
+MASK = (0, 158, 255)  # blue, in a white and a black line: seen on any ground by any eye
+PROMPT, FRAME = "#FFD000", "#FFFFFF"
+WARNING = "#B00000"
+PADS: dict[str, Any] = {"w_pad": 0.02, "h_pad": 0.02, "wspace": 0.01, "hspace": 0.01}
+
+
+def draw(rows: Sequence[Row], title: str) -> Figure:
+    """All rows, whose answers must be of the same models in the same order."""
+    models = [(answer.model, answer.warning) for answer in rows[0].answers]
+    across = 1 + len(models)
+    heights = [_tall(row) for row in rows]
+    with style():
+        figure = Figure(figsize=(WIDE * across, sum(heights) + HEAD + 0.35), layout=ConstrainedLayoutEngine(**PADS))
+        ratios = [part for row in rows for part in (_share(row), 1.0)]
+        grid = figure.subplots(2 * len(rows), across, squeeze=False, height_ratios=ratios)
+        for i, row in enumerate(rows):
+            _row(grid[2 * i], grid[2 * i + 1], row)
+        for axes, (model, warning) in zip(grid[0], [("picture and prompt", ""), *models], strict=True):
+            _head(axes, model, warning)
+        figure.suptitle(
+            "\n".join(textwrap.wrap(drawn_text(title, 200), 26 * across)), x=0.01, ha="left", fontsize=10.5
+        )
+    return figure
+
+
+def _row(whole: Sequence[Any], close: Sequence[Any], row: Row) -> None:
+    place = close_up(row)
+    masks = [None, *(answer.mask for answer in row.answers)]
+    for i, (above, below, mask) in enumerate(zip(whole, close, masks, strict=True)):
+        painted = row.picture if mask is None else blended(row.picture, mask)
+        _picture(above, painted, row)
+        above.add_patch(_frame(place, FRAME, 1.6))
+        if i == 0:
+            _prompt(above, row)
+        if i and mask is None:
+            above.text(0.5, 0.5, "no answer", transform=above.transAxes, ha="center", color=WARNING)
+        _close(below, painted, mask, place)
+    whole[0].set_ylabel(drawn_text(row.name, 30), fontsize=8)
+
+
+def blended(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The picture with the mask's colour over what is in it, and all else a little darker."""
+    found = picture.astype(np.float64)
+    found[mask] = (1 - FILL) * found[mask] + FILL * np.array(MASK)
+    found[~mask] *= 0.72
+    return found.round().astype(np.uint8)
+
+
+def _picture(axes: Any, painted: NDArray[np.uint8], row: Row) -> None:
+    height, width = row.picture.shape[:2]
+    step = max(1, math.ceil(max(height, width) / LONGEST))
+    axes.imshow(painted[::step, ::step], extent=(0, width, height, 0), interpolation="antialiased")
+    _bare(axes)
+
+
+def _close(axes: Any, painted: NDArray[np.uint8], mask: NDArray[np.bool_] | None, place: Place) -> None:
+    x0, y0, x1, y1 = place
+    extent = (x0, x1, y1, y0)
+    axes.imshow(painted[y0:y1, x0:x1], extent=extent, interpolation="nearest")
+    if mask is not None and 0 < mask[y0:y1, x0:x1].sum() < (y1 - y0) * (x1 - x0):
+        x, y = np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5
+        for colour, width in (("black", 1.8), ("white", 0.8)):
+            axes.contour(x, y, mask[y0:y1, x0:x1].astype(np.float64), levels=[0.5], colors=colour, linewidths=width)
+    axes.set(xlim=(x0, x1), ylim=(y1, y0))
+    _bare(axes)
+
+
+def _prompt(axes: Any, row: Row) -> None:
+    if row.box is not None:
+        x0, y0, x1, y1 = row.box
+        axes.add_patch(_frame((x0, y0, x1, y1), "black", 2.8))
+        axes.add_patch(_frame((x0, y0, x1, y1), PROMPT, 1.6))
+    for x, y, label in row.points:
+        axes.plot([x], [y], "*" if label else "X", ms=10, color=PROMPT, mec="black", mew=0.9)
+
+
+def _frame(place: tuple[float, float, float, float], colour: str, width: float) -> Rectangle:
+    x0, y0, x1, y1 = place
+    return Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=colour, lw=width)
+
+
+def _bare(axes: Any) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _head(axes: Any, model: str, warning: str) -> None:
+    lines = textwrap.wrap(drawn_text(model, 80), 26) + ([drawn_text(warning, 40)] if warning else [])
+    axes.set_title("\n".join(lines), fontsize=8.5, loc="center", color=WARNING if warning else "black")
+
+
+def _share(row: Row) -> float:
+    """Height of the whole picture over that of its close-up, which is square and as wide."""
+    height, width = row.picture.shape[:2]
+    return min(height / width, 1.6)
+
+
+def _tall(row: Row) -> float:
+    """Inches of a row."""
+    return WIDE * (_share(row) + 1.0)
