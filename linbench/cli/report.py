@@ -14,7 +14,13 @@ from linbench.provenance import code_hash
 from linbench.records import Record, Store
 
 #: The report of each suite: a module with ``tables``, ``as_json`` and ``write``; and what its records are of.
-REPORTS = {"latency": ("linbench.reports.latency", "backbone"), "kernels": ("linbench.reports.kernels", "op")}
+REPORTS = {
+    "latency": ("linbench.reports.latency", "backbone"),
+    "kernels": ("linbench.reports.kernels", "op"),
+    **dict.fromkeys(
+        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k"), ("linbench.reports.accuracy", "backbone")
+    ),
+}
 
 
 def report(
@@ -65,10 +71,11 @@ def write_files(records: Sequence[Record], out: Path) -> None:
 
 
 def _by_suite(records: Sequence[Record]) -> list[tuple[Any, list[Record], dict[str, str]]]:
-    """For each suite that has a report and records: the report, the records, and the present code hashes."""
+    """For each report whose suites have records: the report, the records, and the present code hashes."""
     found = []
-    for suite, (module, subject) in REPORTS.items():
-        mine = [record for record in records if record.key.get("suite") == suite]
+    for module, subject in dict.fromkeys(REPORTS.values()):
+        suites = [suite for suite, (of, _) in REPORTS.items() if of == module]
+        mine = [record for record in records if record.key.get("suite") in suites]
         if mine:
             found.append((import_module(module), mine, present_hashes(mine, subject)))
     return found

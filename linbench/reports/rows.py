@@ -77,9 +77,11 @@ def visible(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(key: Mapping[str, Any], subject: str = "backbone") -> str:
-    """What the code behind a record is the code of: its subject, and of a segmenter the part and the fusion."""
-    own = [key[name] for name in ("part", "fusion") if "part" in key and key.get(name) not in (None, WHOLE[name])]
-    return " ".join(map(str, (key[subject], *own)))
+    """What the code behind a record is the code of: its subject, of a segmenter the part and the fusion, and of an
+    evaluation the suite."""
+    known = "part" in key or "protocol" in key
+    own = [key[name] for name in ("part", "fusion") if known and key.get(name) not in (None, WHOLE[name])]
+    return " ".join(map(str, (*([key["suite"]] if "protocol" in key else []), key[subject], *own)))
 
 
 def key_digest(record: Record) -> str:

@@ -37,8 +37,8 @@ from linbench.suites.options import DETECTED
 
 VERSION = 1
 KEPT = 64  # prompts whose logits are kept at a time
-#: Names under which ViTDet-H's boxes are passed on, in the order in which they are taken.
-KNOWN = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "vitdet_h_val2017.json")
+#: Names under which ViTDet-H's boxes are passed on, in the order in which they are taken; the embedded set's last.
+KNOWN = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
 MODULES = (
     *("linbench.suites.coco", "linbench.suites.accuracy.objects", *SHARED, *SAM),
     *(
@@ -211,16 +211,14 @@ def _file(choices: Choices, dataset: Dataset[Any]) -> Path:
     """The detector's boxes: the file given, or the one that lies with the set; raises ValueError where none does."""
     if choices.boxes:
         return choices.boxes
-    if named := dataset.facts.get("detections"):
-        return Path(str(named))
-    folder = Path(dataset.facts["annotations"]).parent
-    tried = [place / name for name in KNOWN for place in (folder, folder.parent)]
+    folder = Path(dataset.facts["annotations"]).parent.parent
+    tried = [folder / place / name for name in KNOWN for place in ("detections", "annotations", "")]
     for file in tried:
         if file.is_file():
             return file
     raise ValueError(
-        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {KNOWN[0]} in {folder}. "
-        "ViTDet-H's (cascade mask R-CNN) are offered by TinySAM and EfficientViT-SAM"
+        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {KNOWN[0]} in {folder} or "
+        "its folder detections. ViTDet-H's (cascade mask R-CNN) are offered by TinySAM and EfficientViT-SAM"
     )
 
 
