@@ -157,7 +157,7 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
         "masks": f"{masks:,}" if masks else "–",
         "masks/image": f"{masks / row['images']:.2f}" if masks else "–",
         "classes": str(row["classes"] or "–"),
-        **{f"long side, px\n{quantile} %": str(side) for quantile, side in zip(QUANTILES, sides, strict=True)},
+        **{f"long side\n{quantile} %, px": str(side) for quantile, side in zip(QUANTILES, sides, strict=True)},
         "Mpx\nmedian": str(row["median_megapixels"] or "–"),
         "not read": str(row["unreadable"] or "–"),
     }

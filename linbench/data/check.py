@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from linbench.data.contract import BadSample, ClassSample, Dataset, Fault, InstanceSample, Sample, SemanticSample
+from linbench.data.listing import bad
 from linbench.data.picture import size_of
 
 CHUNK = 16  # samples that a process takes at a time
@@ -50,7 +51,11 @@ def checked(dataset: Dataset[Any], number: int) -> Seen:
         for instance in sample.instances() if isinstance(sample, InstanceSample) else ():
             masks += 1
             try:
-                instance.mask()
+                found = instance.mask().shape
+                if size is not None and found != size:
+                    raise bad(
+                        sample.file, f"{size[1]} x {size[0]} px, its mask {instance.id} {found[1]} x {found[0]} px"
+                    )
             except BadSample as error:
                 faults.append(_fault(sample, error))
     except BadSample as error:

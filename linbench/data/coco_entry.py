@@ -68,8 +68,7 @@ def _polygons(polygons: list[list[float]], size: tuple[int, int]) -> NDArray[np.
             raise ValueError("a polygon has a number that is not finite")
         if reach.min() < -max(size) or (reach[0::2] > 2 * w).any() or (reach[1::2] > 2 * h).any():
             raise ValueError(f"a polygon reaches far outside the picture of {w} x {h} px")
-    runs = coco.merge(coco.frPyObjects(polygons, h, w))
-    return np.asarray(coco.decode(runs), dtype=np.bool_)
+    return rle.decode(coco.merge(coco.frPyObjects(polygons, h, w)))
 
 
 def segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str:

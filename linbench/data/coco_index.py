@@ -14,6 +14,7 @@ from linbench.data.contract import BadDataset, BadSample, Fault
 from linbench.data.image import MOST_PIXELS
 from linbench.data.json_file import Entry, entries
 from linbench.data.listing import inside
+from linbench.data.picture import picture
 
 #: What is wrong with an annotation of a picture of a size (h, w); empty where nothing is.
 Check = Callable[[Mapping[str, Any], tuple[int, int]], str]
@@ -51,6 +52,16 @@ class Index:
         """Height and width of a picture, px."""
         h, w = self.sizes[place]
         return int(h), int(w)
+
+    def picture(self, place: int, folders: tuple[Path, ...]) -> NDArray[np.uint8]:
+        """A picture, from the first of the folders that has it; raises BadSample."""
+        if 0 in self.size(place):
+            raise BadSample(self.reasons[place])
+        try:
+            tried = [inside(folder, self.name(place)) for folder in folders]
+        except ValueError as error:
+            raise BadSample(str(error)) from error
+        return picture(next((path for path in tried if path.is_file()), tried[0]), self.size(place))
 
     def annotations(self, place: int) -> list[dict[str, Any]]:
         """The annotations of a picture, read from the file; raises BadSample where one of them has a fault."""

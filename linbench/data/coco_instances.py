@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from linbench.data import coco_entry
 from linbench.data.coco_index import Index, read_index
-from linbench.data.contract import BadSample, Instance, InstanceSample
-from linbench.data.listing import content_of, inside, sizes_of
+from linbench.data.contract import Instance, InstanceSample
+from linbench.data.listing import content_of, sizes_of
 from linbench.data.opened import Opened
-from linbench.data.picture import picture
 
 
 def coco_instances(
@@ -44,13 +40,12 @@ class _Source:
     classes: Mapping[int, int]  # index of a class by the file's id
 
     def sample(self, number: int) -> InstanceSample:
-        name, size = self.index.name(number), self.index.size(number)
         return InstanceSample(
             str(self.index.ids[number]),
-            str(self.images / name),
-            partial(picture_named, (self.images,), name, size),
+            str(self.images / self.index.name(number)),
+            partial(self.index.picture, number, (self.images,)),
             partial(self.instances, number),
-            size,
+            self.index.size(number),
         )
 
     def instances(self, number: int) -> tuple[Instance, ...]:
@@ -69,12 +64,3 @@ class _Source:
         yield content_of(self.index.file)
         for number in range(len(self.index)):
             yield from sizes_of(self.images, [self.images / self.index.name(number)])
-
-
-def picture_named(folders: tuple[Path, ...], name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture that an annotation names, from the first of the folders that has it; raises BadSample."""
-    try:
-        tried = [inside(folder, name) for folder in folders]
-    except ValueError as error:
-        raise BadSample(str(error)) from error
-    return picture(next((path for path in tried if path.is_file()), tried[0]), size)

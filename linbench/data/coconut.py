@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from linbench.data import coco_entry
 from linbench.data.coco_index import Index, read_index
-from linbench.data.coco_instances import picture_named
 from linbench.data.contract import BadSample, Instance, InstanceSample, dataset
 from linbench.data.home import home
 from linbench.data.listing import bad, content_of, inside, sizes_of
@@ -79,13 +78,12 @@ class _Source:
     stuff: frozenset[int]
 
     def sample(self, number: int) -> InstanceSample:
-        name, size = self.index.name(number), self.index.size(number)
         return InstanceSample(
             str(self.index.ids[number]),
-            str(self.folders[0] / name),
-            partial(picture_named, self.folders, name, size),
+            str(self.folders[0] / self.index.name(number)),
+            partial(self.index.picture, number, self.folders),
             partial(self.instances, number),
-            size,
+            self.index.size(number),
         )
 
     def instances(self, number: int) -> tuple[Instance, ...]:

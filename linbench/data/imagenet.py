@@ -36,7 +36,7 @@ def imagenet(root: Path, split: str) -> Opened[ClassSample]:
     faults: tuple[Fault, ...] = ()
     classes = _folders(folder.parent / "train") if (folder.parent / "train").is_dir() else _folders(folder)
     if _folders(folder):
-        pictures = _by_folder(folder, classes)
+        pictures, faults = _by_folder(folder, classes)
     elif table.is_file():
         pictures, classes, faults = _by_list(folder, table, classes)
     else:
@@ -89,17 +89,19 @@ def _folders(folder: Path) -> list[str]:
         raise BadDataset(f"{folder}: the folder cannot be read: {one_line(error)}") from error
 
 
-def _by_folder(folder: Path, classes: list[str]) -> _Pictures:
+def _by_folder(folder: Path, classes: list[str]) -> tuple[_Pictures, tuple[Fault, ...]]:
     number = {name: place for place, name in enumerate(classes)}
     names: list[bytes] = []
     labels: list[int] = []
+    faults = []
     for wnid in _folders(folder):
         if wnid not in number:
-            raise BadDataset(f"{folder / wnid}: a class that {folder.parent / 'train'} has not")
+            faults.append(Fault(wnid, str(folder / wnid), f"a class that {folder.parent / 'train'} has not"))
+            continue
         found = [os.fsencode(f"{wnid}/{name}") for name in names_in(folder / wnid)]
         names += found
         labels += [number[wnid]] * len(found)
-    return _Pictures(folder, np.array(names, np.bytes_), np.array(labels, np.int32))
+    return _Pictures(folder, np.array(names, np.bytes_), np.array(labels, np.int32)), tuple(faults)
 
 
 def _by_list(folder: Path, table: Path, classes: list[str]) -> tuple[_Pictures, list[str], tuple[Fault, ...]]:

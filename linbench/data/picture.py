@@ -1,5 +1,6 @@
 """Pictures and masks of samples with their pixels as stored: annotations were made on pixels that nobody turned."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,13 @@ def stored(path: Path) -> NDArray[np.uint8]:
         raise bad(path, f"cannot be read as a mask: {one_line(error)}") from error
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Height and width of a picture, px, from its first bytes; raises BadSample."""
+def size_of(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
+    """Height and width of a picture, px, from its first bytes; raises BadSample.
+
+    content: The file's bytes, where they are at hand.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             return image.height, image.width
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise bad(path, f"cannot be read as a picture: {one_line(error)}") from error

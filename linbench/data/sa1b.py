@@ -13,7 +13,7 @@ from linbench.data.home import home
 from linbench.data.json_file import load
 from linbench.data.listing import bad, names_in, one_line
 from linbench.data.opened import Opened
-from linbench.data.picture import picture
+from linbench.data.picture import picture, size_of
 from linbench.data.shards import Piece, members
 
 LAYOUT = """\
@@ -41,10 +41,10 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 def sa1b(root: Path, split: str) -> Opened[InstanceSample]:
     """SA-1B, or what there is of it; a sample's id is the name of its picture without its ending."""
     folder = home("sa1b", root, split)
-    pieces = list(_pieces(folder))
+    faults: list[Fault] = []
+    pieces = list(_pieces(folder, faults))
     annotations = {_stem(piece): piece for piece in pieces if _suffix(piece) == ".json"}
     pairs: dict[str, _Pair] = {}
-    faults = []
     for piece in pieces:
         if _suffix(piece) == ".json":
             continue
@@ -53,15 +53,16 @@ def sa1b(root: Path, split: str) -> Opened[InstanceSample]:
         pairs.setdefault(stem, _Pair(stem, piece, annotations.get(stem)))
     faults += [Fault(s, str(p), "annotations without a picture") for s, p in annotations.items() if s not in pairs]
     if not pairs:
-        raise BadDataset(f"{folder}: no pictures (.jpg) in it, in its folders or its tars")
+        why = f": {faults[0].file}: {faults[0].reason}" if faults else ""
+        raise BadDataset(f"{folder}: no pictures (.jpg) in it, in its folders or its tars{why}")
     found = list(pairs.values())
     return Opened(
         "SA-1B", split, (), {}, partial(_sample, found), len(found), partial(_content, folder, found), tuple(faults)
     )
 
 
-def _pieces(folder: Path) -> Iterator[Piece]:
-    """Pictures and JSON files in a folder, in its folders and in its tars."""
+def _pieces(folder: Path, faults: list[Fault]) -> Iterator[Piece]:
+    """Pictures and JSON files in a folder, in its folders and in its tars; of a cut tar what comes before the cut."""
     try:
         with os.scandir(folder) as entries:
             below = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
@@ -71,9 +72,13 @@ def _pieces(folder: Path) -> Iterator[Piece]:
         for name in names_in(place, (".jpg", ".json")):
             yield Piece(place / name)
     for name in names_in(folder, (".tar",)):
-        yield from members(folder / name, (".jpg", ".json"))
+        try:
+            yield from members(folder / name, (".jpg", ".json"))
+        except ValueError as error:
+            faults.append(Fault("", str(folder / name), str(error)))
     for name in names_in(folder, (".tar.gz", ".tgz")):
-        raise BadDataset(f"{folder / name}: a compressed tar gives no picture by its number; decompress it to .tar")
+        reason = "a compressed tar gives no picture by its number; decompress it to .tar"
+        faults.append(Fault("", str(folder / name), reason))
 
 
 def _stem(piece: Piece) -> str:
@@ -107,6 +112,8 @@ def _instances(pair: _Pair) -> tuple[Instance, ...]:
     h, w = image.get("height"), image.get("width")
     if type(h) is not int or type(w) is not int or min(h, w) < 1:
         raise bad(str(pair.json), f"its picture's height and width are {str(h)[:20]} and {str(w)[:20]}")
+    if (h, w) != (size := size_of(str(pair.image), pair.image.read(MOST_PICTURE))):
+        raise bad(str(pair.json), f"masks of {w} x {h} px for a picture of {size[1]} x {size[0]} px")
     return tuple(_instance(entry, (h, w), f"{pair.json}: entry {place}") for place, entry in enumerate(entries))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from linbench.data.contract import BadDataset, BadSample
+from linbench.data.contract import BadSample
 from linbench.data.listing import bad, one_line
 
 
@@ -46,8 +46,8 @@ class Piece:
 def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
     """The files of an uncompressed tar with one of these endings, in its order; nothing is unpacked.
 
-    Links, devices and hidden files are left out. Raises BadDataset where it is no tar, and yields what comes before
-    the end of a tar that is cut off.
+    Links, devices and hidden files are left out. Raises ValueError where it is no tar, or at the end of what there is
+    of one that is cut off.
     """
     try:
         with tarfile.open(tar, "r:") as archive:
@@ -57,4 +57,4 @@ def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
                     yield Piece(tar, name.as_posix(), member.offset_data, member.size)
                 archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all
     except (OSError, tarfile.TarError) as error:
-        raise BadDataset(f"{tar}: it is no uncompressed tar: {one_line(error)}") from error
+        raise ValueError(f"it is no whole uncompressed tar: {one_line(error)}") from error

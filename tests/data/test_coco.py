@@ -1,0 +1,345 @@
+"""COCO and its kin: what an annotation file says, what may be wrong in it, and where in it that is."""
+
+import json
+import pickle
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from linbench.data import coco_index, rle
+from linbench.data.coco_instances import coco_instances
+from linbench.data.contract import BadDataset, BadSample
+from linbench.data.roots import open_dataset
+from tests.data.sets import (
+    H,
+    W,
+    annotation,
+    coco_table,
+    cut,
+    dump,
+    good_and_bad,
+    photo,
+    square,
+    the_one_bad,
+    whole,
+    write_coco,
+)
+from tests.realdata import realdata
+
+
+def opened(root, split="val"):
+    return open_dataset("coco", split, str(root))
+
+
+def test_pictures_and_annotations_are_those_of_the_file(tmp_path):
+    file = write_coco(tmp_path)
+    found = opened(tmp_path)
+    assert (found.name, len(found), found.classes) == ("COCO val2017", 3, ("person", "dog"))
+    assert (found.facts["annotations"], found.facts["category_ids"]) == (str(file), [1, 18])
+    sample = found[1]
+    assert (sample.id, sample.size, sample.picture().shape) == ("11", (H, W), (H, W, 3))
+    (instance,) = sample.instances()
+    assert (instance.box, instance.category, instance.area, instance.id) == ((3.0, 2.0, 7.0, 6.0), 1, 16.0, "101")
+    np.testing.assert_array_equal(instance.mask(), square())
+
+
+def test_a_picture_is_read_as_its_pixels_lie_since_that_is_how_it_was_annotated(tmp_path):
+    from PIL import Image
+
+    write_coco(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "coco/val2017/000000000011.jpg"
+    Image.open(path).save(path, exif=exif)
+    assert opened(tmp_path)[1].picture().shape == (H, W, 3)
+
+
+def test_annotations_keep_their_order_and_their_picture_wherever_they_stand_in_the_file(tmp_path):
+    table = coco_table()
+    table["annotations"] = [annotation(n, 10 + n % 2) for n in (7, 4, 9, 2)]
+    order = ("categories", "annotations", "images", "info")
+    file = write_coco(tmp_path, table)
+    dump(file, json.dumps({name: table[name] for name in order}, indent=2))
+    found = opened(tmp_path)
+    assert [[one.id for one in sample.instances()] for sample in found] == [["4", "2"], ["7", "9"], []]
+
+
+def test_names_that_are_not_ascii_are_read_whether_escaped_or_not(tmp_path):
+    table = coco_table(2)
+    table["images"][0]["file_name"] = "été 日本.jpg"
+    table["categories"][1]["name"] = "chien é"
+    for text in (json.dumps(table), json.dumps(table, ensure_ascii=False)):
+        file = write_coco(tmp_path, table)
+        file.write_text(text, encoding="utf-8")
+        found = opened(tmp_path)
+        whole(found[0])
+        assert found.classes == ("person", "chien é")
+        assert found[1].instances()[0].id == "101"
+
+
+POLYGON = [3.0, 2.0, 7.0, 2.0, 7.0, 6.0, 3.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [POLYGON],
+        [POLYGON, [9.5, 1, 12, 1, 12, 3.25]],
+        {"size": [H, W], "counts": [38, 4, 8, 4, 8, 4, 8, 4, 114]},
+        rle.encode(square()),
+    ],
+)
+def test_polygons_and_run_lengths_are_the_pixels_that_pycocotools_makes_of_them(tmp_path, segmentation):
+    table = coco_table()
+    table["annotations"][1] = annotation(101, 11, segmentation=segmentation)
+    file = write_coco(tmp_path, table)
+    theirs = COCO(str(file))
+    np.testing.assert_array_equal(
+        opened(tmp_path)[1].instances()[0].mask(), theirs.annToMask(theirs.anns[101]).astype(bool)
+    )
+
+
+def test_a_crowd_is_marked(tmp_path):
+    table = coco_table()
+    table["annotations"][1]["iscrowd"] = 1
+    write_coco(tmp_path, table)
+    assert [one.crowd for sample in opened(tmp_path) for one in sample.instances()] == [False, True, False]
+
+
+EMPTY = {"size": [H, W], "counts": [H * W]}
+#: What is done to the annotation 101, of picture 11, and what is said of it.
+ENTRIES = {
+    "a polygon with two points": ({"segmentation": [[1, 1, 5, 5]]}, "a polygon with 2 points"),
+    "an odd polygon": ({"segmentation": [[1, 1, 5, 5, 2, 2, 3]]}, "a polygon of 7 numbers, which are no pairs"),
+    "words in a polygon": ({"segmentation": [[1, 1, "5", 5, 2, 2]]}, "a polygon that is no list of numbers"),
+    "no polygon": ({"segmentation": []}, "a segmentation without polygons"),
+    "no segmentation": ({"segmentation": None}, "no segmentation"),
+    "a number for a segmentation": ({"segmentation": 3}, "a segmentation of neither polygons nor run lengths"),
+    "run lengths without counts": ({"segmentation": {"size": [H, W]}}, "run lengths without `counts`"),
+    "a mask of another size": (
+        {"segmentation": {"size": [W, H], "counts": [H * W]}},
+        r"a mask of size \[16, 12\] \(h, w\) for a picture of \[12, 16\]",
+    ),
+    "a NaN box": ({"bbox": [1, float("nan"), 2, 2]}, r"bbox \[1, nan, 2, 2\] is not finite"),
+    "an infinite box": ({"bbox": [1, 1, float("inf"), 2]}, "is not finite"),
+    "a huge box": ({"bbox": [10**400, 1, 2, 2]}, "is not finite"),
+    "a box of three": ({"bbox": [1, 2, 3]}, r"bbox \[1, 2, 3\] is not four numbers"),
+    "a reversed box": ({"bbox": [1, 2, -3, 4]}, r"is reversed"),
+    "a negative area": ({"area": -1}, "area -1 is no area"),
+    "a wrong class": ({"category_id": 19}, "category_id 19 is none of the file's `categories`"),
+    "no class": ({"category_id": None}, "category_id -1 is none of the file's `categories`"),
+    "a second of its id": ({"id": 100}, "a second annotation of the id 100"),
+}
+
+
+@pytest.mark.parametrize("damage", ENTRIES)
+def test_a_bad_annotation_is_a_fault_of_its_picture_alone(tmp_path, damage):
+    change, said = ENTRIES[damage]
+    table = coco_table()
+    table["annotations"][1] |= change
+    file = write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    number = change.get("id", 101)
+    (fault,) = found.faults
+    assert (fault.id, fault.file) == ("11", str(file))
+    assert re.search(rf"^annotation {number}, of picture 11: .*{said}", fault.reason), fault.reason
+    assert the_one_bad(found) == f"{file}: {fault.reason}"
+    assert found[1].picture().shape == (H, W, 3)
+
+
+MASKS = {
+    "an empty mask": (EMPTY, "the mask has no pixel"),
+    "runs too short": ({"size": [H, W], "counts": [3, 4]}, "run lengths of 7 px for a mask of 16 x 12 px"),
+    "runs too long": ({"size": [H, W], "counts": [3, 4000]}, "run lengths of 4,003 px"),
+    "negative runs": ({"size": [H, W], "counts": [-3, 195]}, "`counts` is neither text nor"),
+    "text that is none": ({"size": [H, W], "counts": "~~~"}, "`counts` is no run-length text"),
+    "no text": ({"size": [H, W], "counts": ""}, "`counts` is no run-length text"),
+    "an infinite polygon": ([[1, 1, float("inf"), 5, 2, 2]], "a number that is not finite"),
+    "a polygon far outside": ([[1, 1, 1e9, 5, 2, 2]], "reaches far outside the picture of 16 x 12 px"),
+}
+
+
+@pytest.mark.parametrize("damage", MASKS)
+def test_what_only_decoding_shows_is_said_when_the_mask_is_asked_for(tmp_path, damage):
+    segmentation, said = MASKS[damage]
+    table = coco_table()
+    table["annotations"][1]["segmentation"] = segmentation
+    file = write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    assert found.faults == ()
+    line = the_one_bad(found)
+    assert line.startswith(f"{file}: annotation 101, of picture 11: ")
+    assert said in line
+
+
+def test_an_annotation_of_an_unknown_picture_is_a_fault_and_every_picture_is_read(tmp_path):
+    table = coco_table()
+    table["annotations"] += [annotation(7, 99), annotation(8, "11"), {"id": 9}]
+    write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    assert [fault.reason for fault in found.faults] == [
+        f"annotation {n} is of an unknown picture, image_id {of}" for n, of in ((7, 99), (8, 11), (9, None))
+    ]
+    assert len(good_and_bad(found, whole)[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"height": None}, "its height and width are None and 16"),
+        ({"height": 2**40}, f"its height and width are {2**40} and 16"),
+        ({"file_name": None}, "the file name '' leads out of"),
+        ({"file_name": "../val2017/000000000011.jpg"}, "leads out of"),
+        ({"file_name": "/etc/passwd"}, "leads out of"),
+        ({"height": H + 1}, "16 x 12 px, but its annotation says 16 x 13 px"),
+    ],
+)
+def test_a_bad_entry_of_a_picture_makes_that_sample_bad(tmp_path, change, said):
+    table = coco_table()
+    table["images"][1] |= change
+    write_coco(tmp_path, table)
+    photo(tmp_path / "coco/val2017/000000000011.jpg")
+    found = opened(tmp_path)
+    assert said in the_one_bad(found)
+    assert found.faults
+
+
+def test_a_picture_whose_size_is_not_the_annotated_one_is_bad(tmp_path):
+    write_coco(tmp_path)
+    path = photo(tmp_path / "coco/val2017/000000000011.jpg", (W, H))
+    assert the_one_bad(opened(tmp_path)) == f"{path}: 12 x 16 px, but its annotation says 16 x 12 px"
+
+
+def test_missing_and_cut_pictures_are_bad_alone(tmp_path):
+    write_coco(tmp_path, coco_table(4))
+    missing, broken = (tmp_path / f"coco/val2017/{n:012d}.jpg" for n in (11, 12))
+    missing.unlink()
+    cut(broken)
+    good, bad = good_and_bad(opened(tmp_path), whole)
+    assert good == ["10", "13"]
+    assert bad[0] == f"{missing}: cannot be read as a picture: No such file or directory"
+    assert bad[1].startswith(f"{broken}: cannot be read as a picture: ")
+
+
+def test_pictures_without_a_number_and_second_ones_are_left_out_and_named(tmp_path):
+    table = coco_table()
+    table["images"] += [table["images"][0], {"id": "x"}, 3]
+    write_coco(tmp_path, coco_table())
+    dump(tmp_path / "coco/annotations/instances_val2017.json", table)
+    found = opened(tmp_path)
+    assert [fault.reason.split(", at byte")[0] for fault in found.faults] == [
+        "a second picture of the id 10",
+        "a picture without a number as `id`",
+        "a picture without a number as `id`",
+    ]
+    assert len(good_and_bad(found, whole)[0]) == 3
+
+
+@given(keep=st.floats(0, 0.999))
+def test_an_annotation_file_cut_anywhere_is_refused_with_the_byte_it_ends_at(tmp_path_factory, keep):
+    root = tmp_path_factory.mktemp("cut")
+    file = write_coco(root, coco_table())
+    size = len(cut(file, keep).read_bytes())
+    with pytest.raises(BadDataset) as caught:
+        opened(root)
+    said = re.fullmatch(rf"{file}: it is not JSON at byte ([\d,]+) of {size:,}.*", str(caught.value))
+    assert said, str(caught.value)
+    assert 0 <= int(said[1].replace(",", "")) <= size
+
+
+def test_the_byte_named_is_where_the_damage_is(tmp_path):
+    file = write_coco(tmp_path)
+    text = file.read_bytes().replace(b"dog", "é".encode())
+    place = text.index(b'"bbox"', len(text) // 2)
+    file.write_bytes(text[:place] + b"?" + text[place + 1 :])
+    with pytest.raises(BadDataset, match=rf"{file}: it is not JSON at byte {place:,} of {len(text):,}: "):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "it lists no `images`"),
+        ('{"images": [], "annotations": []}', "it lists no `images`"),
+        ('{"images": [1,]}', "a comma before the end"),
+        ('{"images": [1] "a": 2}', "',' is missing"),
+        ('{"images": [1]} x', "more follows the end"),
+        ('{"images": [' + "1" * 5000 + "]}", "digits"),
+        ('{"images": ' + "[" * 100_000, "nested too deeply"),
+        ("3", "no object and no list"),
+        ("", "at byte 0 of 0"),
+    ],
+)
+def test_a_file_that_is_no_annotation_file_is_refused_in_a_line(tmp_path, content, said):
+    write_coco(tmp_path, content)
+    with pytest.raises(BadDataset, match=re.escape(said)) as caught:
+        opened(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_changed_while_it_was_in_use_is_said_to_have(tmp_path):
+    file = write_coco(tmp_path)
+    found = opened(tmp_path)
+    file.write_text("{}")
+    with pytest.raises(BadSample, match="it has changed since it was opened"):
+        found[0].instances()
+
+
+def test_the_checksum_is_of_the_annotations_and_of_the_pictures_sizes(tmp_path):
+    file = write_coco(tmp_path)
+    before = opened(tmp_path).checksum
+    file.write_text(file.read_text() + " ")
+    after = opened(tmp_path).checksum
+    photo(tmp_path / "coco/val2017/000000000011.jpg", (H + 8, W), seed=9)
+    assert len({before, after, opened(tmp_path).checksum}) == 3
+
+
+def test_the_annotations_themselves_are_not_kept_in_memory(tmp_path):
+    table = coco_table(1)
+    table["annotations"] = [annotation(n, 10, segmentation=[POLYGON * 500]) for n in range(100)]
+    file = write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    assert file.stat().st_size > 2_000_000
+    assert len(pickle.dumps(found)) < 10_000
+    assert len(found[0].instances()) == 100
+
+
+def test_entityseg_has_one_class_and_takes_the_smaller_pictures_only_where_there_are_no_larger(tmp_path):
+    table = coco_table()
+    del table["categories"]
+    for image in table["images"]:
+        image["file_name"] = f"entity_01_11580/{image['file_name']}"
+    for small in ("_lr", ""):
+        dump(tmp_path / f"entityseg/annotations/entityseg_val{small}.json", table)
+        for image in table["images"]:
+            photo(tmp_path / f"entityseg/images{small}" / image["file_name"])
+        found = open_dataset("entityseg", "val", str(tmp_path))
+        assert (found.name, found.faults) == (f"EntitySeg{'-LR' * bool(small)} val", ())
+        assert len(good_and_bad(found, whole)[0]) == 3
+        assert (found.classes, found[0].instances()[0].category) == ((), 0)
+
+
+@pytest.mark.data
+def test_the_real_coco_pictures_and_masks_are_those_of_pycocotools():
+    base = realdata("coco_train2017_free")
+    found = coco_instances("COCO subset", "train", base / "instances.json", base / "images")
+    theirs = COCO(str(base / "instances.json"))
+    instances = [(sample, one) for sample in found for one in sample.instances()]
+    assert (len(found), len(instances), sum(one.crowd for _, one in instances), found.faults) == (47, 524, 6, ())
+    for sample, one in instances:
+        entry = theirs.anns[int(one.id)]
+        assert sample.id == str(entry["image_id"])
+        assert found.facts["category_ids"][one.category] == entry["category_id"]
+        np.testing.assert_array_equal(one.mask(), theirs.annToMask(entry).astype(bool))
+    assert all(sample.picture().shape[:2] == sample.size for sample in found)
+
+
+@pytest.mark.data
+def test_real_annotations_without_their_pictures_have_no_faults():
+    base = realdata("cocoapi_val2014_100")
+    found = coco_index.read_index(base / "instances_val2014_100.json", base, lambda *_: "", classes=True)
+    assert (len(found), len(found.spans), found.faults) == (100, 839, ())
