@@ -20,7 +20,7 @@ FAR = 1 << 20
 _Ints = NDArray[np.int64]
 
 
-@compiled(inline="always")
+@compiled()
 def _clamped(value: int, low: int, high: int) -> int:
     return low if value < low else (high if value > high else value)
 
@@ -204,7 +204,7 @@ def draw(
 
     lines: ``n 6`` as in ``Part``, 1/256 px.
     parts: A row each: filled, first and last line, relief, bevel, the two colours, weave, cells per px in 2^16,
-        cosine, sine, seed, gloss.
+        cosine, sine, seed, gloss, least and greatest x and y of the lines (x y x y) and their greatest radius.
     light: Towards it, x and y of 256.
     shadow: Darkness of 256, softness in 1/256 px, kind 0 for a wall and 1 for the ground, x and y of its offset in px
         (wall) or per height of 256 (ground), y of the foot and of the ground's far edge in px.
@@ -213,12 +213,11 @@ def draw(
     soft = max(shadow[1], 256) if shadow[0] > 0 else 256
     boxes = np.empty((len(parts), 4), np.int64)
     for i in range(len(parts)):
-        piece = lines[parts[i, 1] : parts[i, 2]]
-        far = max(piece[:, 4].max(), piece[:, 5].max()) + soft
-        boxes[i, 0] = _clamped((min(piece[:, 1].min(), piece[:, 3].min()) - far) >> 8, 0, h)
-        boxes[i, 1] = _clamped((min(piece[:, 0].min(), piece[:, 2].min()) - far) >> 8, 0, w)
-        boxes[i, 2] = _clamped(((max(piece[:, 1].max(), piece[:, 3].max()) + far) >> 8) + 1, boxes[i, 0], h)
-        boxes[i, 3] = _clamped(((max(piece[:, 0].max(), piece[:, 2].max()) + far) >> 8) + 1, boxes[i, 1], w)
+        far = parts[i, 21] + soft
+        boxes[i, 0] = _clamped((parts[i, 18] - far) >> 8, 0, h)
+        boxes[i, 1] = _clamped((parts[i, 17] - far) >> 8, 0, w)
+        boxes[i, 2] = _clamped(((parts[i, 20] + far) >> 8) + 1, boxes[i, 0], h)
+        boxes[i, 3] = _clamped(((parts[i, 19] + far) >> 8) + 1, boxes[i, 1], w)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     depths, lights = np.empty(areas.sum(), np.int32), np.empty(areas.sum(), np.int32)
     y0, x0, y1, x1 = boxes[:, 0].min(), boxes[:, 1].min(), boxes[:, 2].max(), boxes[:, 3].max()
@@ -248,9 +247,7 @@ def draw(
         depth = depths[start : start + areas[i]].reshape((ey - by, ex - bx))
         lit = lights[start : start + areas[i]].reshape((ey - by, ex - bx))
         start += areas[i]
-        _paint(
-            picture, ids, number, by, bx, depth, lit, lines[parts[i, 1] : parts[i, 2]], parts[i], origin, light, table
-        )
+        _paint(picture, ids, number, by, bx, depth, lit, parts[i], origin, light, table)
 
 
 @compiled()
@@ -284,15 +281,14 @@ def _darken_ground(picture: Any, dark: Any, y0: int, x0: int, shadow: Any) -> No
 
 @compiled()
 def _paint(
-    picture: Any, ids: Any, number: int, y0: int, x0: int, depth: Any, lit: Any, lines: Any, part: Any, origin: Any,
+    picture: Any, ids: Any, number: int, y0: int, x0: int, depth: Any, lit: Any, part: Any, origin: Any,
     light: Any, table: Any,
 ) -> None:  # fmt: skip
     relief, bevel, weave, rate, c, s, seed, gloss = (
         part[3], part[4], part[11], part[12], part[13], part[14], part[15], part[16],
     )  # fmt: skip
-    middle_x, middle_y = (lines[:, 0].min() + lines[:, 0].max()) >> 1, (lines[:, 1].min() + lines[:, 1].max()) >> 1
-    half_x = max(256, (lines[:, 0].max() - lines[:, 0].min()) >> 1)
-    half_y = max(256, (lines[:, 1].max() - lines[:, 1].min()) >> 1)
+    middle_x, middle_y = (part[17] + part[19]) >> 1, (part[18] + part[20]) >> 1
+    half_x, half_y = max(256, (part[19] - part[17]) >> 1), max(256, (part[20] - part[18]) >> 1)
     for y in range(depth.shape[0]):
         py = ((y + y0) << 8) + 128
         for x in range(depth.shape[1]):

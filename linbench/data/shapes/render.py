@@ -126,20 +126,22 @@ def _lines(thing: Thing, h: int, w: int) -> tuple[NDArray[np.int64], NDArray[np.
     rows, first = [], 0
     for part in thing.parts:
         last = first + len(part.lines)
-        rows.append(_row(thing, part, first, last, unit))
         if part.relief is Relief.ROUND:
             placed[first:last, 4:] = np.maximum(placed[first:last, 4:], HALF_PIXEL)
+        rows.append(_row(thing, part, first, placed[first:last], unit))
         first = last
     return placed, np.array(rows, dtype=np.int64), origin
 
 
-def _row(thing: Thing, part: Part, first: int, last: int, unit: int) -> tuple[int, ...]:
+def _row(thing: Thing, part: Part, first: int, lines: NDArray[np.int64], unit: int) -> tuple[int, ...]:
     paint, filled = part.paint, part.relief is not Relief.ROUND
     bevel = max(256, unit // 14)
     rate = paint.cells * 65536 * 256 // max(unit, 256)
     angle = paint.angle + thing.angle
     looks = (*paint.colour, *paint.other, int(paint.weave), rate, cosine(angle), sine(angle), paint.seed, paint.gloss)
-    return (int(filled), first, last, int(part.relief), bevel, *looks)
+    ends = lines[:, :4].reshape(-1, 2)
+    reach = (*ends.min(axis=0).tolist(), *ends.max(axis=0).tolist(), int(lines[:, 4:].max()))
+    return (int(filled), first, first + len(lines), int(part.relief), bevel, *looks, *reach)
 
 
 def _shadow(scene: Scene, thing: Thing, h: int, w: int) -> tuple[int, ...]:
