@@ -32,6 +32,23 @@ def _interpret() -> None:
     if "triton" in sys.modules:
         raise RuntimeError("Triton is imported before TRITON_INTERPRET is set")
     os.environ["TRITON_INTERPRET"] = "1"
+    _mend_index()
+
+
+def _mend_index() -> None:
+    """Triton 3.6 takes ``int()`` of an array of one number, which numpy 2.4 refuses; later ones squeeze it first."""
+    import triton
+    from triton.runtime import interpreter
+
+    if not triton.__version__.startswith("3.6."):
+        return
+    patch = interpreter._patch_lang_tensor
+
+    def mended(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.squeeze()))
+
+    interpreter._patch_lang_tensor = mended
 
 
 def _call(request: bytes) -> bytes:
