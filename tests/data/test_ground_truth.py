@@ -38,6 +38,13 @@ def test_soft_grey_is_cut_at_128_as_in_the_published_evaluations(disc, steps):
     assert np.array_equal(binary(grey, "a.png"), grey > 128)
 
 
+def test_128_itself_is_background(disc):
+    grey = disc.astype(np.uint8) * 255
+    grey[40, 50], grey[0, 0], grey[1, 1] = 128, 128, 129
+    found = binary(grey, "a.png")
+    assert (found[40, 50], found[0, 0], found[1, 1]) == (False, False, True)
+
+
 def test_what_jpeg_makes_of_a_mask_is_the_mask(disc, tmp_path):
     Image.fromarray(disc.astype(np.uint8) * 255).save(tmp_path / "a.jpg", quality=90)
     assert (read_mask(tmp_path / "a.jpg") != disc).mean() < 0.005

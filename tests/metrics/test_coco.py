@@ -134,16 +134,33 @@ def test_boundary_ap_compares_the_smaller_iou_and_with_crowds_the_masks(data):
             assert same or max(found[row, column], expected) < 0.5  # below every threshold: not computed
 
 
-def test_a_disc_in_place_of_a_ring_fits_by_its_boundary_alone_and_does_not_match():
-    y, x = np.mgrid[:480, :640]
-    far = np.hypot(y - 240, x - 320)
-    table = {"images": [{"id": 1, "height": 480, "width": 640}], "categories": [{"id": 1}]}
-    ring, disc = (far < 150) & (far > 129), far < 150
+def alone(mask, **more):
+    """A set of one object, and what a detection of it has beside its mask."""
+    h, w = mask.shape
     known = {"image_id": 1, "category_id": 1}
-    table["annotations"] = [{**known, "segmentation": encoded(ring)}]
-    said = [{**known, "segmentation": encoded(disc), "score": 1.0}]
-    assert boundary_iou(ring, disc) > 0.5 > mask_iou(ring, disc)
-    assert coco_metrics(table, said, "boundary")["map50"] == 0.0
+    table = {"images": [{"id": 1, "height": h, "width": w}], "categories": [{"id": 1}]}
+    return {**table, "annotations": [{**known, "segmentation": encoded(mask), **more}]}, {**known, "score": 1.0}
+
+
+def test_where_the_boundaries_fit_better_than_the_masks_the_masks_decide():
+    bars = np.zeros((480, 640), np.bool_)
+    for y in (20, 60, 100, 140):
+        bars[y : y + 10, 50:550] = True  # all of it is boundary
+    whole = bars.copy()
+    whole[250:380, 100:230] = True  # much of this is not
+    assert 0.5 < mask_iou(bars, whole) < 0.55 and boundary_iou(bars, whole) > 0.7
+    table, said = alone(whole)
+    found = coco_metrics(table, [{**said, "segmentation": encoded(bars)}], "boundary")
+    assert found["map"] == pytest.approx(0.1)  # found at 0.5 only
+
+
+def test_ignored_objects_count_for_masks_and_not_for_boundaries_as_in_the_published_programs():
+    square = np.zeros((40, 40), np.bool_)
+    square[5:35, 5:35] = True
+    table, said = alone(square, ignore=1)
+    said = [{**said, "segmentation": encoded(square)}]
+    assert coco_metrics(table, said, "segm")["map"] == pytest.approx(1.0)
+    assert math.isnan(coco_metrics(table, said, "boundary")["map"])
 
 
 @settings(max_examples=25, deadline=None)
