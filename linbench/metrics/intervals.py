@@ -40,7 +40,8 @@ def basic(estimate: float, values: NDArray[np.float64]) -> tuple[float, float]:
     """The 95 % interval of a share whose resamples are off to one side: their percentiles, mirrored at the estimate.
 
     COCO's AP grows when images are drawn twice, as it does when there are few. In a simulation of sets of 1,500
-    images the mirrored interval held the AP of the population in 38 of 40 sets, the percentiles themselves in 22.
+    images the mirrored interval held the AP of the population in 38 of 40 sets, the percentiles themselves in 22; of
+    150 images, whose AP is itself too high by two standard deviations, in 48 of 60 and in 2.
     """
     low, high = percentiles(values)
     return max(0.0, 2 * estimate - high), min(1.0, 2 * estimate - low)
