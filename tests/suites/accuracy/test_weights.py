@@ -1,0 +1,137 @@
+"""Weights: what each model gets is what was given for it, or a refusal that says what to write."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from linbench import build_classifier, build_sam
+from linbench.models.checkpoint import About, save
+from linbench.suites.accuracy import models
+from linbench.suites.accuracy.weights import Weights, choose, parsed
+from tests.suites.accuracy.made import TOY, call, dis, only
+
+TRAINING = {
+    "recipe": "sam-joint",
+    "scale": "smoke",
+    "seed": 3,
+    "steps": 9,
+    "data": {"dis": "abc"},
+    "code_hash": "f00",
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A segmenter's checkpoint, a classifier's, and one that says nothing."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(5)
+    sam = build_sam("vit-t", image_size=64)
+    save(sam, folder / "sam.safetensors", About("vit-t", "sam", (64, 64), recipe="9f1c", training=TRAINING))
+    classifier = build_classifier("vit-t", image_size=64, num_classes=2)
+    about = About("vit-t", "classifier", (64, 64), {"num_classes": 2})
+    save(classifier, folder / "class.safetensors", about)
+    torch.save(sam.state_dict(), folder / "plain.pth")
+    return folder
+
+
+def test_a_checkpoint_of_ours_goes_to_the_model_and_the_task_that_it_says(files: Path) -> None:
+    given = parsed([str(files / "sam.safetensors"), f"vit-t={files / 'class.safetensors'}"])
+    assert choose(given, "vit-t", "sam", False, None).file == files / "sam.safetensors"
+    assert choose(given, "vit-t", "classifier", False, None).file == files / "class.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("texts", "model", "task", "said"),
+    [
+        ((), "vit-t", "sam", "--checkpoint is missing for vit-t: linbench comes with no weights"),
+        (
+            ("class.safetensors",),
+            "vit-t",
+            "sam",
+            r"it is vit-t \(classifier, 64x64 px.*here the task sam is measured",
+        ),
+        (("plain.pth",), "vit-t", "sam", "it does not say its model; write vit-t="),
+        (("sam.safetensors", "sam.safetensors"), "vit-t", "sam", "has 2 for the task sam"),
+        (("vim-t=sam.safetensors",), "vit-t", "sam", "it is vit-t .*, not vim-t"),
+        (("nowhere.safetensors",), "vit-t", "sam", "no such file"),
+    ],
+)
+def test_what_cannot_be_chosen_is_refused(files: Path, texts, model: str, task: str, said: str) -> None:  # type: ignore[no-untyped-def]
+    placed = [text.replace(name, str(files / name)) for text in texts for name in [text.rpartition("=")[2]]]
+    with pytest.raises(ValueError, match=said):
+        choose(parsed(placed), model, task, False, None)
+
+
+def test_a_file_that_says_nothing_is_the_one_models_or_the_named_ones(files: Path) -> None:
+    assert choose(parsed([str(files / "plain.pth")]), "vit-t", "sam", True, None).file == files / "plain.pth"
+    assert choose(parsed([f"vit-t={files / 'plain.pth'}"]), "vit-t", "sam", False, None).about is None
+
+
+def test_the_record_says_what_the_checkpoint_says_of_its_training(files: Path, tmp_path: Path) -> None:
+    dis(tmp_path)
+    asked = ("--suite", "dis", "--data", tmp_path, "--checkpoint", files / "sam.safetensors", "--res", 64)
+    done = call("run", *asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r", "--images", 2)
+    assert done.exit_code == 0, done.output
+    record = only(tmp_path / "r")
+    weights = parsed([str(files / "sam.safetensors")])[0].weights
+    assert record["key"]["backbone"] == "vit-t"  # the file says it
+    assert record["key"]["checkpoint"] == weights.sha256
+    told = {k: v for k, v in TRAINING.items() if k != "recipe"}
+    assert record["environment"]["checkpoint"] == told | {
+        "recipe": "sam-joint",
+        "recipe_hash": "9f1c",
+        "file": "sam.safetensors",
+        "sha256": weights.sha256,
+        "model": "vit-t",
+    }
+    assert "comparable with nothing published: smoke recipes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "linbench comes with no weights"),
+        (("--random", "--checkpoint", "{sam}"), "--random beside --checkpoint"),
+        (("--checkpoint", "{class}"), "the suite dis measures models of the task sam"),
+        (("--random", "--boxes", "x.json"), "--boxes: the suite dis does not take it"),
+        (("--random", "--protocol", "whole"), "--protocol whole: allowed are"),
+        (("--random", "--res", "40"), "takes heights and widths that 32 divides here, such as 32 or 64"),
+        (("--random", "--option", "stride32=true"), "toy has none of that name"),
+        (("--random", "--data", "{nowhere}"), "no such folder"),
+    ],
+)
+def test_the_command_line_refuses_in_one_sentence(files: Path, tmp_path: Path, more, said: str) -> None:  # type: ignore[no-untyped-def]
+    dis(tmp_path)
+    named = {"sam": files / "sam.safetensors", "class": files / "class.safetensors", "nowhere": tmp_path / "no"}
+    given = [one.format(**named) for one in more]
+    backbone = [] if "{class}" in more else ["--plugin", TOY, "--backbone", "toy"]
+    done = call("run", "--suite", "dis", "--data", tmp_path, *backbone, "--results", tmp_path / "r", *given)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["vit-t", "vrwkv-t", "vim-t"])
+def test_one_checkpoint_is_measured_at_another_size_as_if_its_table_had_been_resampled(
+    name: str, tmp_path: Path
+) -> None:
+    from linbench.backbones import build_backbone, vim, vit, vrwkv
+
+    resample = {"vit-t": vit, "vrwkv-t": vrwkv, "vim-t": vim}[name].resample_position
+    torch.manual_seed(1)
+    sam = build_sam(name, image_size=64)
+    torch.nn.init.normal_(sam.encoder.backbone.position)
+    file = tmp_path / "w.safetensors"
+    about = About(name, "sam", (64, 64))
+    save(sam, file, about)
+    key = {"backbone": name, "height": 96, "width": 96, "options": {}, "attention": "none", "fusion": "none"}
+    key |= {"impl": "fast", "dtype": "float32"}
+    found = models.of("sam", key, Weights(file, "", about), torch.device("cpu"), {})
+    anew = build_backbone(name, image_size=96)
+    state = dict(sam.encoder.backbone.state_dict())
+    state["position"] = resample(state["position"], (4, 4), (6, 6))
+    anew.load_state_dict(state)
+    image = torch.randn(1, 3, 96, 96)
+    with torch.inference_mode():
+        assert torch.equal(found.encoder.backbone(image)[0], anew.eval()(image)[0])
