@@ -1,0 +1,79 @@
+"""ADE20K: labels shifted by one, 0 counted nowhere, and what else a label map may hold."""
+
+import re
+
+import numpy as np
+import pytest
+
+from linbench.data.contract import IGNORED
+from linbench.data.roots import open_dataset
+from tests.data.sets import H, W, cut, dump, photo, saved, the_one_bad
+
+NAMES = "images/validation", "annotations/validation"
+
+
+def labels():
+    """Every stored value from 0 to 150."""
+    return (np.arange(H * W) % 151).reshape(H, W).astype(np.uint8)
+
+
+def written(root, count=3):
+    base = root / "ADEChallengeData2016"
+    for n in range(1, count + 1):
+        photo(base / NAMES[0] / f"ADE_val_{n:08d}.jpg", seed=n)
+        saved(labels(), base / NAMES[1] / f"ADE_val_{n:08d}.png")
+    return base
+
+
+def opened(root):
+    return open_dataset("ade20k", "val", str(root))
+
+
+def whole(sample):
+    sample.picture(), sample.labels()
+
+
+def test_the_150_classes_begin_at_0_and_what_is_no_class_is_ignored(tmp_path):
+    written(tmp_path)
+    found = opened(tmp_path)
+    assert (found.name, len(found), len(found.classes), found[0].id) == ("ADE20K", 3, 150, "ADE_val_00000001")
+    given = found[0].labels()
+    assert given.dtype == np.uint8
+    np.testing.assert_array_equal(given[labels() == 0], IGNORED)
+    np.testing.assert_array_equal(given[labels() > 0], labels()[labels() > 0] - 1)
+
+
+def test_classes_have_their_names_where_the_sets_own_table_is_there(tmp_path):
+    rows = [f"{n}\t0.1\t1\t2\twall, sort {n}" for n in range(1, 151)]
+    dump(written(tmp_path) / "objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tName\n" + "\n".join(rows))
+    assert opened(tmp_path).classes == ("wall",) * 150
+    (tmp_path / "ADEChallengeData2016/objectInfo150.txt").unlink()
+    assert opened(tmp_path).classes[:2] == ("1", "2")
+
+
+DAMAGE = {
+    "a label too high": (lambda path: saved(labels() + np.uint8(1), path), "a label 151; allowed are 0, which"),
+    "another size": (lambda path: saved(labels().T.copy(), path), "a mask of 12 x 16 px for ADE_val_00000002.jpg of"),
+    "the full ADE20K": (
+        lambda path: saved(np.zeros((H, W, 3), np.uint8), path),
+        "labels have one channel, this has 3: it is no file of the SceneParsing set",
+    ),
+    "a cut file": (cut, "cannot be read as a mask"),
+    "no file": (lambda path: path.unlink(), "cannot be read as a mask: No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_bad_label_map_is_said_in_a_line_and_the_others_are_read(tmp_path, damage):
+    change, said = DAMAGE[damage]
+    path = written(tmp_path) / NAMES[1] / "ADE_val_00000002.png"
+    change(path)
+    line = the_one_bad(opened(tmp_path), whole)
+    assert line.startswith(f"{path}: {said}"), line
+
+
+def test_a_label_map_without_a_picture_is_a_fault(tmp_path):
+    saved(labels(), written(tmp_path) / NAMES[1] / "stray.png")
+    (fault,) = opened(tmp_path).faults
+    assert fault.id == "stray"
+    assert re.search("labels without a picture in .*validation$", fault.reason)
