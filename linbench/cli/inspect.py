@@ -12,9 +12,13 @@ Plugin = Annotated[list[Path] | None, typer.Option(help="A Python file that regi
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
+OWN_SEGMENTERS = "and every backbone under its own name; `linbench show NAME` says which decoder it gets"
+
+
 def list_(plugin: Plugin = None, as_json: Json = False) -> None:
-    """List backbones and suites, plug-ins included."""
+    """List backbones, segmenters that have a name of their own, and suites, plug-ins included."""
     from linbench.backbones import backbone
+    from linbench.models.sam import HQ
     from linbench.suites import suite
 
     load_plugins(plugin or [], backbone, suite)
@@ -22,14 +26,19 @@ def list_(plugin: Plugin = None, as_json: Json = False) -> None:
         {"name": entry.name, "paper": entry.facts.get("paper", ""), "source": entry.facts.get("source", entry.source)}
         for entry in sorted(backbone.values(), key=lambda entry: entry.name)
     ]
+    segmenters = [{"name": name, "backbone": below, "paper": "2306.01567"} for name, below in HQ.items()]
     suites = [{"name": e.name, "version": e.facts.get("version"), "what": _summary(e.build)} for e in suite.values()]
     if as_json:
-        typer.echo(json.dumps({"backbones": rows, "suites": suites}, indent=1))
+        typer.echo(json.dumps({"backbones": rows, "segmenters": segmenters, "suites": suites}, indent=1))
         return
     from tabulate import tabulate
 
     heads = {"name": "backbone", "paper": "arXiv", "source": "source"}
     typer.echo(tabulate(rows, headers=heads, disable_numparse=True))
+    typer.echo()
+    heads = {"name": "segmenter", "backbone": "stands on", "paper": "arXiv"}
+    typer.echo(tabulate(segmenters, headers=heads, disable_numparse=True))
+    typer.echo(OWN_SEGMENTERS)
     typer.echo()
     typer.echo(tabulate(suites, headers={"name": "suite", "version": "version", "what": "what"}))
 

@@ -22,6 +22,7 @@ LONGEST, SHORTEST, THINNEST = 2048, 960, 24
 #: Least width and height of the whole, px: tags and caption need them.
 NARROWEST, LOWEST = 480, 160
 FILL = 0.36  # opacity of a mask
+MOST = 0.6  # opacity of all masks together, however many lie on each other: the picture is seen through them
 FINE = 3  # shapes are drawn this many times larger, and shrunk: that smooths their edges
 STEP = 1.0  # of a contour one point is drawn for this much of its way, px
 FEW = 9  # a line of fewer points has sharp turns
@@ -82,6 +83,40 @@ class Stage:
         return self.area[0] + x * self.scale[0], self.area[1] + y * self.scale[1]
 
 
+class Fill:
+    """The masks of a picture in their colours, each laid over those before it, as one sheet over the picture."""
+
+    def __init__(self, stage: Stage) -> None:
+        left, top, right, bottom = stage.area
+        self.stage = stage
+        self.tint = np.zeros((bottom - top, right - left, 3), dtype=np.float32)
+        self.cover = np.zeros((bottom - top, right - left, 1), dtype=np.float32)  # opacity, 0 to 1
+
+    def add(self, mask: NDArray[np.bool_], of: Colour) -> list[Line]:
+        """Lay a mask over the others; return its contour, in px of the canvas."""
+        height, width = self.cover.shape[:2]
+        field = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
+        found = field.getbbox()
+        if found is None:
+            return []
+        shape = np.asarray(field.crop(found), dtype=np.float32) / 255
+        part = np.s_[found[1] : found[3], found[0] : found[2]]
+        opacity = FILL * shape[..., None]
+        below = self.cover[part]
+        both = opacity + below * (1 - opacity)
+        share = np.divide(opacity, both, out=np.zeros_like(both), where=both > 0)
+        self.tint[part] += share * (np.float32(of) - self.tint[part])
+        self.cover[part] = both
+        corner = found[0] + self.stage.area[0], found[1] + self.stage.area[1]
+        return [line + corner for line in _contours(shape)]
+
+    def show(self) -> None:
+        """Lay the sheet over the picture."""
+        picture = np.asarray(self.stage.canvas.crop(self.stage.area), dtype=np.float32)
+        filled = picture + np.minimum(self.cover, MOST) * (self.tint - picture)
+        self.stage.canvas.paste(Image.fromarray(filled.round().astype(np.uint8)), self.stage.area[:2])
+
+
 def overlay(picture: NDArray[np.uint8], marks: Iterable[Mark], caption: str = "", warning: str = "") -> Image.Image:
     """Draw ``marks`` over ``picture``; they are taken one at a time, so that their masks need not all be in memory.
 
@@ -90,11 +125,13 @@ def overlay(picture: NDArray[np.uint8], marks: Iterable[Mark], caption: str = ""
     warning: Above it, on a ground that cannot be overlooked.
     """
     stage = _stage(picture)
+    fill = Fill(stage)
     drawn: list[Mark] = []
     contours: list[list[Line]] = []
     for mark in marks:
-        contours.append([] if mark.mask is None else _fill(stage, mark.mask, colour(len(drawn))))
+        contours.append([] if mark.mask is None else fill.add(mark.mask, colour(len(drawn))))
         drawn.append(replace(mark, mask=None))
+    fill.show()
     for i, lines in enumerate(contours):
         _outlined(stage, lines, colour(i), stage.line)
     for i, mark in enumerate(drawn):
@@ -119,19 +156,6 @@ def _stage(picture: NDArray[np.uint8]) -> Stage:
     canvas = Image.new("RGB", whole, INK)
     canvas.paste(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC), (left, top))
     return Stage(canvas, (left, top, left + size[0], top + size[1]), (size[0] / width, size[1] / height))
-
-
-def _fill(stage: Stage, mask: NDArray[np.bool_], of: Colour) -> list[Line]:
-    """Blend a mask with the picture; return its contour."""
-    width, height = stage.area[2] - stage.area[0], stage.area[3] - stage.area[1]
-    field = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
-    found = field.getbbox()
-    if found is None:
-        return []
-    field = field.crop(found)
-    corner = found[0] + stage.area[0], found[1] + stage.area[1]
-    stage.canvas.paste(of, corner, field.point(lambda v: int(FILL * v)))
-    return [line + corner for line in _contours(np.asarray(field) / 255)]
 
 
 def _contours(field: NDArray[np.float64]) -> list[Line]:

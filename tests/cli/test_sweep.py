@@ -42,7 +42,7 @@ def test_best_is_searched_once_and_a_resumed_sweep_does_not_search_again(tmp_pat
     asked = command(tmp_path, plugins, "--backbone", "toy", "--res", "64", "--rounds", "1", "--preset", "best")
     asked += ["--search-seconds", "0"]
     first = subprocess.run(asked, check=True, capture_output=True, text=True)
-    assert "search toy 64x64 float32: at most 0 s" in first.stderr
+    assert "search toy backbone 64x64 float32: at most 0 s" in first.stderr
     found = {record["key"]["suite"]: record for record in records(tmp_path).values()}
     assert found["latency"]["search"] == found["search"]["search"]
     kept = found["search"]["search"]["kept"]
@@ -69,7 +69,7 @@ def test_a_failed_cell_is_a_record_the_sweep_goes_on_and_redo_measures_it_again(
     again = subprocess.run(
         command(tmp_path, plugins, *asked, "--redo", "failed"), capture_output=True, text=True, check=False
     )
-    assert "[1/1] raises 64x64" in again.stderr
+    assert "[1/1] raises backbone 64x64" in again.stderr
     assert "1 of 2 cells already have a record" in again.stderr
 
 

@@ -107,13 +107,15 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(tmp_path: Path) -> None:
     assert [(c["attention"], c["path"] is None) for c in cells][1:3] == [("naive", False), ("searched", True)]
     assert not where.exists()
     shown = call("run", "--dry-run", "--backbone", "vit-t", "--res", "64..128", "--results", str(where))
-    assert "search first: vit-t 128x128 float32, over attention, " in shown.stdout
+    assert "search first: vit-t backbone 128x128 float32, over attention, " in shown.stdout
 
 
 def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     found = json.loads(call("list", "--json").stdout)
     names = {row["name"] for row in found["backbones"]}
     assert {"vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t", "timm/*"} <= names
+    below = {row["name"]: row["backbone"] for row in found["segmenters"]}
+    assert below == {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
     assert {row["name"] for row in found["suites"]} == {"kernels", "latency"}
 
 

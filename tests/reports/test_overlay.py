@@ -105,6 +105,17 @@ def test_later_fills_do_not_hide_earlier_contours():
     assert (drawn[478:482, 598:602] == colour(0)).all(2).any()  # the right end of the first, inside the second
 
 
+def test_the_picture_is_seen_through_any_number_of_masks_on_each_other():
+    half = picture(960, 960)
+    half[:, :480], half[:, 480:] = 0, 200
+    whole = np.ones((960, 960), bool)
+    drawn = np.asarray(overlay(half, [Mark("a", whole, (5, 5, 9, 9)) for _ in range(18)]), dtype=int)
+    dark, bright = drawn[700, 200], drawn[700, 700]
+    assert (bright - dark >= 0.39 * 200).all()
+    one, two = (np.asarray(overlay(half, [Mark("a", whole, (5, 5, 9, 9))] * n))[700, 200] for n in (1, 2))
+    assert (np.abs(one - 0.36 * np.array(colour(0))) <= 1).all() and not (one == two).all()
+
+
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_every_colour_is_seen_on_every_grey_by_its_line_or_by_its_dark_edge(value):
     box = (200, 200, 700, 700)
