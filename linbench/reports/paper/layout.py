@@ -123,7 +123,7 @@ def _tags(kinds: list[Mapping[str, str]], always: Sequence[Mapping[str, str]]) -
     """What tells the columns apart; conditions that always have a column are said in any case."""
     said = {name for part in always for name in part}
     names = dict.fromkeys(name for kind in kinds for name in kind)
-    telling = [name for name in names if name in said or len({kind[name] for kind in kinds if name in kind}) > 1]
+    telling = [name for name in names if name in said or len({kind[name] for kind in kinds if kind.get(name)}) > 1]
     return [", ".join(_word(name, kind[name]) for name in telling if kind.get(name)) for kind in kinds]
 
 

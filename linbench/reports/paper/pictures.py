@@ -14,7 +14,7 @@ from linbench.reports.table import Table, to_markdown
 
 #: What the paper shows in each figure: a title, and the models that it takes.
 FIGURES = {
-    "4": ("masks of three models for one box prompt", ("sam-vit-h", "hq-sam-l", "rwkv-sam-s")),
+    "4": ("what several models make of one prompt", ("sam-vit-h", "hq-sam-l", "rwkv-sam-s")),
     "6": ("masks on COCO", ("rwkv-sam-s",)),
     "7": ("masks on SA-1B", ("rwkv-sam-s",)),
     "8": ("failure cases: thin objects and parts", ("rwkv-sam-s",)),

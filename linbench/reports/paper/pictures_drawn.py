@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from linbench.reports.latency_figure import drawn_text, style
+from linbench.reports.latency_figure import BEHIND_WORDS, drawn_text, style
 from linbench.reports.paper.pictures import Place, Row, close_up
 
 WIDE = 2.5  # inches of a picture
@@ -49,11 +49,14 @@ def _row(whole: Sequence[Any], close: Sequence[Any], row: Row) -> None:
     for i, (above, below, mask) in enumerate(zip(whole, close, masks, strict=True)):
         painted = row.picture if mask is None else blended(row.picture, mask)
         _picture(above, painted, row)
-        above.add_patch(_frame(place, FRAME, 1.6))
+        _outline(above, mask, (0, 0, *row.picture.shape[1::-1]), 0.5)
+        above.add_patch(_frame(place, "black", 2.6))
+        above.add_patch(_frame(place, FRAME, 1.4))
         if i == 0:
             _prompt(above, row)
         if i and mask is None:
-            above.text(0.5, 0.5, "no answer", transform=above.transAxes, ha="center", color=WARNING)
+            words = {"transform": above.transAxes, "ha": "center", "color": WARNING, "bbox": BEHIND_WORDS}
+            above.text(0.5, 0.5, "no answer", **words)
         _close(below, painted, mask, place)
     whole[0].set_ylabel(drawn_text(row.name, 30), fontsize=8)
 
@@ -77,12 +80,20 @@ def _close(axes: Any, painted: NDArray[np.uint8], mask: NDArray[np.bool_] | None
     x0, y0, x1, y1 = place
     extent = (x0, x1, y1, y0)
     axes.imshow(painted[y0:y1, x0:x1], extent=extent, interpolation="nearest")
-    if mask is not None and 0 < mask[y0:y1, x0:x1].sum() < (y1 - y0) * (x1 - x0):
-        x, y = np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5
-        for colour, width in (("black", 1.8), ("white", 0.8)):
-            axes.contour(x, y, mask[y0:y1, x0:x1].astype(np.float64), levels=[0.5], colors=colour, linewidths=width)
+    _outline(axes, mask, place, 0.8)
     axes.set(xlim=(x0, x1), ylim=(y1, y0))
     _bare(axes)
+
+
+def _outline(axes: Any, mask: NDArray[np.bool_] | None, place: Place, width: float) -> None:
+    """The boundary of a mask in a place, white on black."""
+    x0, y0, x1, y1 = place
+    step = max(1, math.ceil(max(y1 - y0, x1 - x0) / LONGEST))
+    if mask is None or not 0 < (part := mask[y0:y1:step, x0:x1:step]).sum() < part.size or min(part.shape) < 2:
+        return
+    x, y = (start + step * (np.arange(n) + 0.5) for start, n in ((x0, part.shape[1]), (y0, part.shape[0])))
+    for colour, wide in (("black", width + 1.0), ("white", width)):
+        axes.contour(x, y, part.astype(np.float64), levels=[0.5], colors=colour, linewidths=wide)
 
 
 def _prompt(axes: Any, row: Row) -> None:
