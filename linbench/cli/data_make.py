@@ -48,7 +48,10 @@ def make(
             if done % line == 0 or done == images:
                 advance(f"shapes as {layout}, {split}", done % line or line)
 
-        write(layout, split, images, sides, seed, out, count)
+        try:
+            write(layout, split, images, sides, seed, out, count)
+        except OSError as error:
+            refuse(f"--out {out}: it cannot be written: {error.strerror or error}")
     h, w = sides
     if as_json:
         facts = {"name": name, "layout": layout, "split": split, "images": images, "height": h, "width": w}

@@ -1,9 +1,9 @@
 """From lines to pixels, in whole numbers: lengths in 1/256 px, shares of 256, sines of 2^14.
 
 Relied upon for equal pixels everywhere: 64-bit integer arithmetic, and IEEE 754's square root of a whole number,
-which is rounded correctly on every platform; its result is cut to a whole number. Nothing else is floating point. A
-pixel belongs to a part where its middle does (depth >= 0); the edges in the picture are smoothed over one pixel
-around that.
+which is rounded correctly on every platform; its result is cut to a whole number. Nothing else is floating point,
+and plain Python without the compiler gives the same. A pixel belongs to a part where its middle does (depth >= 0);
+the edges in the picture are smoothed over one pixel around that.
 
 All compiled functions stand in this file, because numba watches a function's own file only.
 """
@@ -132,7 +132,7 @@ def spread(
             for c in range(3):
                 value = (tint[0, c] * (256 - share) + tint[1, c] * share) >> 8
                 value = (value * (256 - haze) + tint[2, c] * haze) >> 8
-                picture[y, x, c] = (picture[y, x, c] * (256 - cover) + value * cover) >> 8
+                picture[y, x, c] = (np.int64(picture[y, x, c]) * (256 - cover) + value * cover) >> 8
             if cover >= 128:
                 stuff[y, x] = number
 
@@ -258,7 +258,7 @@ def _darken_wall(picture: Any, dark: Any, y0: int, x0: int) -> None:
         for x in range(max(0, -x0), min(dark.shape[1], w - x0)):
             if dark[y, x] > 0:
                 for c in range(3):
-                    picture[y + y0, x + x0, c] = picture[y + y0, x + x0, c] * (256 - dark[y, x]) >> 8
+                    picture[y + y0, x + x0, c] = np.int64(picture[y + y0, x + x0, c]) * (256 - dark[y, x]) >> 8
 
 
 @compiled()
@@ -276,7 +276,7 @@ def _darken_ground(picture: Any, dark: Any, y0: int, x0: int, shadow: Any) -> No
             share = np.int64(dark[row, x - x0 - shift])
             if share > 0:
                 for c in range(3):
-                    picture[y, x, c] = picture[y, x, c] * (256 - share) >> 8
+                    picture[y, x, c] = np.int64(picture[y, x, c]) * (256 - share) >> 8
 
 
 @compiled()
@@ -314,7 +314,9 @@ def _paint(
             for k in range(3):
                 value = (part[5 + k] * (256 - share) + part[8 + k] * share) >> 8
                 value = min(255, (value * (256 + (bright * 110 >> 8)) >> 8) + glance)
-                picture[y + y0, x + x0, k] = (picture[y + y0, x + x0, k] * (256 - cover) + value * cover) >> 8
+                picture[y + y0, x + x0, k] = (
+                    np.int64(picture[y + y0, x + x0, k]) * (256 - cover) + value * cover
+                ) >> 8
             if deep >= 0:
                 ids[y + y0, x + x0] = number
 
@@ -338,4 +340,4 @@ def finish(picture: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
                     if c == 1
                     else np.int64(table[(row + 91 * c + 7) & 255, (x + 3 * y) & 255])
                 ) - 128
-                picture[y, x, c] = _clamped((picture[y, x, c] * gain + speck * noise) >> 8, 0, 255)
+                picture[y, x, c] = _clamped((np.int64(picture[y, x, c]) * gain + speck * noise) >> 8, 0, 255)

@@ -130,7 +130,7 @@ def scene(seed: int, index: int, task: str = "objects", split: str = "train") ->
 
 
 def _crowd(chance: Chance, ground: Ground) -> list[Thing]:
-    """Several objects, farther ones smaller and behind; sometimes one class often, sometimes a fence before all."""
+    """Several objects, the farther ones smaller and behind, with one class more often than others."""
     favourite, count = chance.pick(THINGS), chance.between(3, 12)
     names = [favourite if chance.odds(30) else chance.pick(THINGS) for _ in range(count)]
     things = [_placed(chance, ground, name, 5000, 21000) for name in names]

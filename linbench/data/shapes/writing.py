@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from linbench.data.contract import BadDataset
 from linbench.data.shapes.coco_layouts import COCO_KIN
 from linbench.data.shapes.layouts import FOLDERS, Layout
 from linbench.data.shapes.render import rendered, sides
@@ -92,6 +93,7 @@ def prepared(layout: str, split: str, images: int, size: Size, seed: int = 0) ->
 
     size: Side of the square pictures, or height and width, px.
     Several processes may ask at once: one writes, and the others wait. A folder of the final name is whole.
+    Raises ValueError for what cannot be drawn, and BadDataset where the cache cannot be written.
     """
     h, w = sides(size)
     layout_of(layout, split)
@@ -100,13 +102,19 @@ def prepared(layout: str, split: str, images: int, size: Size, seed: int = 0) ->
     root = cache / name
     if root.is_dir():
         return root
-    cache.mkdir(parents=True, exist_ok=True)
     part = cache / f".{name}.part"
-    with _alone(cache / f".{name}.lock"):
-        if not root.is_dir():
-            shutil.rmtree(part, ignore_errors=True)  # a killed writer's
-            write(layout, split, images, size, seed, part, _telling(layout, split, images))
-            part.replace(root)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _alone(cache / f".{name}.lock"):
+            if not root.is_dir():
+                shutil.rmtree(part, ignore_errors=True)  # a killed writer's
+                write(layout, split, images, size, seed, part, _telling(layout, split, images))
+                part.replace(root)
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise BadDataset(
+            f"{root}: the embedded set cannot be written there: {said}; XDG_CACHE_HOME moves it"
+        ) from error
     return root
 
 

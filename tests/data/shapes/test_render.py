@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from linbench.data.shapes import CLASSES, TASKS, THINGS, rendered, scene
+from linbench.data.shapes import CLASSES, TASKS, THINGS, pixels, render, rendered, scene
 from linbench.data.shapes.chance import ONE, Chance
 from linbench.data.shapes.grounds import TOP, Ground, Region
 from linbench.data.shapes.made import gear
@@ -38,6 +38,17 @@ def digest(found):
 def test_pictures_and_masks_are_those_of_every_other_platform(key):
     task, split, seed, index, size = key
     assert digest(rendered(scene(seed, index, task, split), size)) == GOLDEN[key]
+
+
+@pytest.mark.parametrize("key", [key for key in GOLDEN if key[4] in (64, 96, 128)], ids=str)
+def test_the_compiler_changes_nothing_and_no_product_leaves_64_bits(key, monkeypatch):
+    """The same lines as plain Python and numpy, which warn of an overflow; warnings are errors here."""
+    for module in (pixels, render):
+        for name, value in vars(module).copy().items():
+            if hasattr(value, "py_func"):
+                monkeypatch.setattr(module, name, value.py_func)
+    task, split, seed, index, size = key
+    assert digest(render.rendered(scene(seed, index, task, split), size)) == GOLDEN[key]
 
 
 def grey():

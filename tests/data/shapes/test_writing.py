@@ -12,8 +12,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from linbench.data import roots, sa1b  # noqa: F401 (register the readers)
-from linbench.data.contract import dataset
-from linbench.data.shapes import CLASSES, LAYOUTS, THINGS, detections_file, prepared, rendered, scene, write
+from linbench.data.contract import BadDataset, dataset
+from linbench.data.shapes import CLASSES, LAYOUTS, THINGS, detections_file, prepared, rendered, scene, write, writing
 
 SIZE = (72, 96)
 IMAGES = 6
@@ -166,6 +166,24 @@ def test_the_cache_is_written_once_and_keyed_by_all_that_is_asked_for(cache):
         for arguments in (("dis", "val", 3, 32), ("dis", "val", 2, 32, 1), ("dis", "train", 2, 32))
     ]
     assert len({root, *others, prepared("dis", "val", 2, (32, 40))}) == 5
+
+
+def test_a_long_writing_says_how_far_it_is_and_a_short_one_is_silent(cache, capsys, monkeypatch):
+    prepared("dis", "val", 2, 32)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(writing, "PATIENCE_S", 0.0)
+    prepared("dis", "val", 2, 32, 1)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(",")[0] for line in said] == [
+        f"linbench: writing the embedded set as dis, val: {n} of 2" for n in (1, 2)
+    ]
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(BadDataset, match=r"file/linbench/.*Not a directory; XDG_CACHE_HOME moves it"):
+        prepared("dis", "val", 1, 32)
 
 
 def masks_below(folder):
