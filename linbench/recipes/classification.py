@@ -22,7 +22,7 @@ from torch.nn import functional
 from linbench.data.contract import BadSample, ClassSample
 from linbench.models.classifier import build_classifier
 from linbench.recipes import optimiser
-from linbench.recipes.contract import Batch, Recipe, Source, derived, recipe, task
+from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
 from linbench.recipes.examples import Examples, collate, open_sources
 from linbench.recipes.randomness import seeded
 
@@ -54,6 +54,10 @@ class Classification:
     cutmix: float = 1.0
     mixing: float = 1.0
     smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "classes")
+        shares(self, "flip", "erasing", "mixing", "smoothing")
 
 
 @recipe("imagenet")

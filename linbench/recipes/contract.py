@@ -43,6 +43,20 @@ Batch = dict[str, Any]
 Key = tuple[int, int]
 
 
+def at_least_one(value: Any, *names: str) -> None:
+    """Raise ValueError for the first of the named numbers that is below 1; None is no number."""
+    for name in names:
+        if (found := getattr(value, name)) is not None and found < 1:
+            raise ValueError(f"{name}={found}: at least 1 is asked")
+
+
+def shares(value: Any, *names: str) -> None:
+    """Raise ValueError for the first of the named numbers that is not within 0 to 1."""
+    for name in names:
+        if not 0 <= (found := getattr(value, name)) <= 1:
+            raise ValueError(f"{name}={found}: a share, of 0 to 1, is asked")
+
+
 @dataclass(frozen=True)
 class Source:
     """One data set of a mix.
@@ -61,6 +75,10 @@ class Source:
     resize: tuple[float, float] | None = None
     flip: float = 0.0
     images: int = 64
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "repeat", "images")
+        shares(self, "flip")
 
 
 class Settings(Protocol):
@@ -123,10 +141,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"a recipe has epochs or steps, got epochs={self.epochs} and steps={self.steps}")
-        for name in ("image_size", "embedded_size", "batch", "epochs", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: at least 1 is asked")
+        at_least_one(self, "image_size", "embedded_size", "batch", "epochs", "steps")
         for name in ("lr", "eps"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}={getattr(self, name)}: a number above 0 is asked")

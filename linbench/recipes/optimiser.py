@@ -35,8 +35,8 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:
-    """AdamW over groups as ``parameter_groups`` gives them."""
-    return AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
+    """AdamW over groups as ``parameter_groups`` gives them; fused is faster on a CPU too."""
+    return AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=True)
 
 
 def schedule(optimizer: Optimizer, recipe: Recipe, steps: int, steps_per_epoch: int) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from linbench.data.contract import BadSample, InstanceSample
 from linbench.models.sam import Prompts, Sam, build_sam
 from linbench.recipes import optimiser
-from linbench.recipes.contract import Batch, Recipe, Source, derived, recipe, task
+from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
 from linbench.recipes.examples import Examples, collate, normalised, open_sources
 from linbench.recipes.jitter import View, box_of, draw_view, padded
 from linbench.recipes.mask_loss import PointSampling, point_losses
@@ -47,6 +47,10 @@ class Promptable:
     cross_entropy: float = 5.0
     dice: float = 5.0
     freeze_prompt: bool = True
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "instances", "least_area", "points", "oversample")
+        shares(self, "uncertain")
 
 
 @recipe("sam-joint")
@@ -158,19 +162,14 @@ class PromptableTask:
         return float(sum(len(boxes) for boxes in batch["boxes"]))
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        s, sam = self.settings, cast(Sam, model)
-        entropy, dice, unused = [], [], []
-        parts = zip(sam.encode(batch["image"]), batch["boxes"], batch["masks"], batch["points"], strict=True)
-        for embedding, boxes, masks, seed in parts:
-            logits, iou = sam.decode(embedding, Prompts(boxes=boxes))
-            losses = point_losses(logits[:, 0], masks, self.sampling, seed)
-            entropy.append(losses[0])
-            dice.append(losses[1])
-            unused.append(0 * iou.float().sum())  # as in the release: the IoU head is given a loss of zero
-        count = self.weight(batch)
-        ce, overlap = torch.stack(entropy).sum() / count, torch.stack(dice).sum() / count
-        total = s.cross_entropy * ce + s.dice * overlap + torch.stack(unused).sum()
-        return {"loss": total, "ce": ce.detach(), "dice": overlap.detach()}
+        s, boxes = self.settings, batch["boxes"]
+        logits, iou = ask(cast(Sam, model), batch["image"], boxes)
+        parts = zip(logits.split([len(its) for its in boxes]), batch["masks"], batch["points"], strict=True)
+        found = [point_losses(its[:, 0], masks, self.sampling, seed) for its, masks, seed in parts]
+        entropy, overlap = (torch.stack(losses).sum() / len(logits) for losses in zip(*found, strict=True))
+        unused = 0 * iou.float().sum()  # as in the release: the IoU head is given a loss of zero
+        total = s.cross_entropy * entropy + s.dice * overlap + unused
+        return {"loss": total, "ce": entropy.detach(), "dice": overlap.detach()}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
         return optimiser.parameter_groups(model, self.recipe)
@@ -184,12 +183,30 @@ class PromptableTask:
         ious, baseline = [], []
         for index in np.linspace(0, len(held_out) - 1, min(images, len(held_out))).astype(int):
             item = held_out[0, int(index)]
-            (embedding,) = sam.encode(item["image"][None].to(device))
-            logits, _ = sam.decode(embedding, Prompts(boxes=item["boxes"].to(device)))
+            logits, _ = ask(sam, item["image"][None].to(device), [item["boxes"].to(device)])
             sized = torch.nn.functional.interpolate(logits.float(), item["masks"].shape[1:], mode="bilinear")
             ious.append(_iou(sized[:, 0].cpu() > 0, item["masks"]))
             baseline.append(_iou(_filled(item["boxes"], item["masks"].shape[1:]), item["masks"]))
         return {"miou": 100 * float(torch.cat(ious).mean()), "box_miou": 100 * float(torch.cat(baseline).mean())}
+
+
+def ask(sam: Sam, image: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mask logits ``m 1 h/4 w/4`` and predicted IoUs ``m 1`` of all boxes of all images, in one pass of the decoder.
+
+    image: ``b 3 h w``.
+    boxes: Of each image, ``m 4``.
+    What ``Sam.decode`` gives image by image; there the weights' gradients would be computed once for each image.
+    """
+    embedding = sam.encode(image)
+    maps = sam.decoder.prepare(embedding.maps)
+    each = tuple(
+        torch.cat([one.expand(len(its), -1, -1, -1) for one, its in zip(x.split(1), boxes, strict=True)])
+        for x in maps
+    )
+    grid = (embedding.maps[-1].shape[2], embedding.maps[-1].shape[3])
+    tokens = sam.prompt(Prompts(boxes=torch.cat(list(boxes))), embedding.image_size, grid)
+    found: tuple[Tensor, Tensor] = sam.decoder(each, tokens, False)
+    return found
 
 
 def _iou(found: Tensor, truth: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from linbench.data.contract import IGNORED, BadSample, SemanticSample
 from linbench.metrics.semantic import Confusion
 from linbench.models.semantic import Semantic, build_semantic, resized
 from linbench.recipes import optimiser
-from linbench.recipes.contract import Batch, Recipe, Source, recipe, task
+from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, recipe, shares, task
 from linbench.recipes.distortion import distorted
 from linbench.recipes.examples import Examples, collate, normalised, open_sources
 from linbench.recipes.jitter import Size, View, padded
@@ -49,6 +49,10 @@ class SemanticSegmentation:
     flip: float = 0.5
     distortion: float = 0.5
     auxiliary: float = 0.4
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "classes", "long_side", "short_side")
+        shares(self, "flip", "distortion")
 
 
 @recipe("ade20k")
