@@ -23,7 +23,8 @@ class Backbone(Protocol):
     strides: Pixels of the image per cell of each map.
     widths: Channels of each map.
     It has no head and no pixel normalisation inside. It may have ``pooled(image) -> b c``: the vector that its
-    source's classifier reads; without it a classifier takes the mean of the last map.
+    source's classifier reads; without it a classifier takes the mean of the last map. It may have
+    ``refit(entries, image_size)``: entries of such a backbone built for another size as this one has them.
     """
 
     strides: tuple[int, ...]

@@ -238,6 +238,13 @@ class RWKVSAM(nn.Module):
         last = self.norm(self.blocks[2](x))
         return (fine, middle, last) if self.coarse is None else (fine, middle, last, self.coarse(last))
 
+    def refit(self, entries: Mapping[str, Tensor], image_size: Grid) -> dict[str, Tensor]:
+        """Entries of a model built for ``image_size`` as this one has them: a position table is resampled, once."""
+        if "position" not in entries:
+            return dict(entries)
+        grid = (-(-image_size[0] // 16), -(-image_size[1] // 16))
+        return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
+
 
 def _convs(width_in: int, width: int, count: int, impl: Impl, fused: bool) -> nn.Sequential:
     first = MBConv(width_in, width, 2, impl, fused)

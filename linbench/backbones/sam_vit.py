@@ -225,6 +225,24 @@ class SamViT(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return self.early(image)[1:]
 
+    def refit(self, entries: Mapping[str, Tensor], image_size: Grid) -> dict[str, Tensor]:
+        """Entries of a model built for ``image_size`` as this one has them: its tables resampled, once."""
+        return fitted(self, entries)
+
+
+def fitted(model: SamViT, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Entries with the tables of another image size, which their shapes tell, resampled to the model's."""
+    found = dict(entries)
+    if (position := found.get("position")) is not None and position.ndim == 4:
+        h, w = model.position.shape[1:3]
+        found["position"] = resample_position(position, (h, w))
+    for i, block in enumerate(model.blocks):
+        for name in () if block.window else ("relative_rows", "relative_columns"):
+            table = found.get(entry := f"blocks.{i}.attn.{name}")
+            if table is not None and table.ndim == 2:
+                found[entry] = resize_relative(table, len(getattr(block.attn, name)))
+    return found
+
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
@@ -282,15 +300,4 @@ def _official(model: SamViT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for theirs, here in _OFFICIAL_PARTS.items():
             name = name.replace(theirs, here)
         ours[name] = value
-    position = ours.get("position")
-    if position is not None and position.ndim == 4:
-        h, w = model.position.shape[1:3]
-        ours["position"] = resample_position(position, (h, w))
-    tables = {
-        f"blocks.{i}.attn.{name}": len(getattr(block.attn, name))
-        for i, block in enumerate(model.blocks)
-        if not block.window
-        for name in ("relative_rows", "relative_columns")
-    }
-    fit = {k: resize_relative(ours[k], rows) for k, rows in tables.items() if k in ours and ours[k].ndim == 2}
-    return ours | fit
+    return fitted(model, ours)

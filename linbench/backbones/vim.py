@@ -194,6 +194,11 @@ class Vim(nn.Module):
         grid = (image.shape[2] // self.patch, image.shape[3] // self.patch)
         return (take_middle(self.tokens(image))[0].transpose(1, 2).unflatten(2, grid),)
 
+    def refit(self, entries: Mapping[str, Tensor], image_size: tuple[int, int]) -> dict[str, Tensor]:
+        """Entries of a model built for ``image_size`` as this one has them: the position table resampled, once."""
+        grid = (image_size[0] // self.patch, image_size[1] // self.patch)
+        return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
+
 
 def causal_conv(x: Tensor, conv: nn.Conv1d) -> Tensor:
     """Depthwise convolution of x, ``b t d``, in which a token sees itself and the KERNEL - 1 before it.

@@ -13,6 +13,7 @@ One map at stride 16. The class token runs along, as in pretraining, and is drop
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +136,11 @@ class ViT(nn.Module):
         grid = (image.shape[2] // self.patch, image.shape[3] // self.patch)
         return (self.tokens(image)[:, 1:].transpose(1, 2).unflatten(2, grid),)
 
+    def refit(self, entries: Mapping[str, Tensor], image_size: tuple[int, int]) -> dict[str, Tensor]:
+        """Entries of a model built for ``image_size`` as this one has them: the position table resampled, once."""
+        grid = (image_size[0] // self.patch, image_size[1] // self.patch)
+        return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
+
 
 def resample_position(position: Tensor, grid: tuple[int, int], to: tuple[int, int]) -> Tensor:
     """Resample the table ``1 (1 + h w) c`` to another grid: bicubic, the class token's row kept (timm's rule)."""
@@ -166,13 +172,20 @@ def vit_s(image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> V
 
 @official(ViT)
 def _official(model: ViT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DeiT's names (timm's layout): ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.i.mlp.fc1``."""
+    """DeiT's names (timm's layout): ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.i.mlp.fc1``.
+
+    A position table of a square grid is resampled to the model's grid, once.
+    """
     renamed = {
         "cls_token": "class_token",
         "pos_embed": "position",
         "patch_embed.proj.weight": "patch_embed.weight",
         "patch_embed.proj.bias": "patch_embed.bias",
     }
-    return {
+    ours = {
         renamed.get(k, k.replace(".mlp.fc1.", ".mlp.0.").replace(".mlp.fc2.", ".mlp.2.")): v for k, v in state.items()
     }
+    table = ours.get("position")
+    if table is not None and table.ndim == 3 and (side := isqrt(table.shape[1] - 1)) ** 2 == table.shape[1] - 1:
+        ours["position"] = resample_position(table, (side, side), model.grid)
+    return ours

@@ -191,6 +191,11 @@ class VRWKV(nn.Module):
             x = block(x, grid)
         return (self.norm(x).transpose(1, 2).unflatten(2, grid),)
 
+    def refit(self, entries: Mapping[str, Tensor], image_size: tuple[int, int]) -> dict[str, Tensor]:
+        """Entries of a model built for ``image_size`` as this one has them: the position table resampled, once."""
+        grid = (-(-image_size[0] // PATCH), -(-image_size[1] // PATCH))
+        return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
+
 
 def pad_to_patches(image: Tensor) -> Tensor:
     """Zeros below and on the right, up to whole patches."""
