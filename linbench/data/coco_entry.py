@@ -12,6 +12,8 @@ from pycocotools import mask as coco
 from linbench.data import rle
 from linbench.data.contract import BadSample, Instance
 
+NUMBERS = {int, float}  # and not bool, which is an int to isinstance
+
 
 def fault(entry: Mapping[str, Any], size: tuple[int, int]) -> str:
     """What is wrong with an annotation of a picture of that size (h, w), in a few words; empty where nothing is."""
@@ -77,7 +79,7 @@ def segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str:
         if not segmentation:
             return "a segmentation without polygons"
         for polygon in segmentation:
-            if not isinstance(polygon, list) or not all(type(value) in (int, float) for value in polygon):
+            if not isinstance(polygon, list) or not NUMBERS.issuperset(map(type, polygon)):
                 return "a polygon that is no list of numbers"
             if len(polygon) % 2:
                 return f"a polygon of {len(polygon)} numbers, which are no pairs"
@@ -95,7 +97,7 @@ def segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str:
 def _box_fault(box: Any) -> str:
     if box is None:
         return ""
-    if not (isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)):
+    if not (isinstance(box, list) and len(box) == 4 and NUMBERS.issuperset(map(type, box))):
         return f"bbox {_short(box)} is not four numbers"
     if not all(_finite(value) for value in box):
         return f"bbox {_short(box)} is not finite"
@@ -103,7 +105,7 @@ def _box_fault(box: Any) -> str:
 
 
 def _area_fault(area: Any) -> str:
-    if area is None or (type(area) in (int, float) and _finite(area) and area >= 0):
+    if area is None or (type(area) in NUMBERS and _finite(area) and area >= 0):
         return ""
     return f"area {_short(area)} is no area"
 
