@@ -34,6 +34,8 @@ LARGEST_BYTES = 16 * 2**30
 ALIKE = 0.5
 TASKS = ("backbone", "classifier", "semantic", "sam")
 PICKLES = (".pth", ".pt")
+#: What names of a segmenter's entries begin with: officially, and here.
+SEGMENTERS = ("image_encoder.", "prompt_encoder.", "mask_decoder.", "pe.", "encoder.backbone.", "decoder.", "prompt.")
 
 
 class BadCheckpoint(ValueError):
@@ -229,7 +231,7 @@ def _tensors(path: Path, found: Any) -> Mapping[str, Tensor]:
 
 
 def resemblance(entries: Mapping[str, Tensor]) -> str:
-    """Say which registered model the entries, in their official layout, look like by names and shapes."""
+    """Say which registered model the entries, in its official layout or in ours, look like by names and shapes."""
     shapes = {name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for name, tensor in entries.items()}
     shares = {name: _share(model, shapes) for name, model in _candidates(shapes)}
     best = max(shares, key=lambda name: shares[name])
@@ -239,7 +241,7 @@ def resemblance(entries: Mapping[str, Tensor]) -> str:
 def _candidates(entries: Mapping[str, Tensor]) -> Iterator[tuple[str, Any]]:
     """Models to compare with, without data; segmenters where the names are those of a segmenter's parts."""
     names = [name for name in backbone if not name.endswith("/*")]
-    segmenter = any(key.startswith(("image_encoder.", "prompt_encoder.", "mask_decoder.", "pe.")) for key in entries)
+    segmenter = any(key.startswith(SEGMENTERS) for key in entries)
     build: Callable[..., Any] = build_sam if segmenter else build_backbone
     with torch.device("meta"):
         for name in [*names, *HQ] if segmenter else names:
@@ -248,12 +250,11 @@ def _candidates(entries: Mapping[str, Tensor]) -> Iterator[tuple[str, Any]]:
 
 
 def _share(model: nn.Module, entries: Mapping[str, Tensor]) -> float:
-    """Entries that fit by name and shape, as a share of all that the model or the file has."""
+    """Entries that fit by name and shape, as a share of all that the model or the file has, in the better layout."""
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a table warns of what a file lacks
-            found = {name: tensor.shape for name, tensor in official_names(model, entries).items()}
-    except TypeError:  # a plug-in without an official layout
-        return 0.0
-    return len(wanted.items() & found.items()) / len(wanted.keys() | found.keys())
+    layouts = [entries]
+    with suppress(TypeError), warnings.catch_warnings():  # of a plug-in without an official layout
+        warnings.simplefilter("ignore")  # a table warns of what a file lacks
+        layouts.append(official_names(model, entries))
+    shapes = [{name: tensor.shape for name, tensor in found.items()} for found in layouts]
+    return max(len(wanted.items() & found.items()) / len(wanted.keys() | found.keys()) for found in shapes)

@@ -105,7 +105,7 @@ class Fill:
         below = self.cover[part]
         both = opacity + below * (1 - opacity)
         share = np.divide(opacity, both, out=np.zeros_like(both), where=both > 0)
-        self.tint[part] += share * (np.float32(of) - self.tint[part])
+        self.tint[part] += share * (np.array(of, dtype=np.float32) - self.tint[part])
         self.cover[part] = both
         corner = found[0] + self.stage.area[0], found[1] + self.stage.area[1]
         return [line + corner for line in _contours(shape)]

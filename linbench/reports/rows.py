@@ -123,7 +123,8 @@ def _comparison(key: Mapping[str, Any]) -> str:
 
 
 def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[str, Any]:
-    key, status, reason = WHOLE | dict(record.key), record.status, record.reason
+    key: dict[str, Any] = {**WHOLE, **record.key}
+    status, reason = record.status, record.reason
     samples = [timings(entry) for entry in record.rounds]
     if status is Status.OK and (not samples or None in samples):
         status, reason = Status.FAILED, "the record says ok, but a round of it has no samples that are times"

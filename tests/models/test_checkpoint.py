@@ -263,3 +263,11 @@ def test_options_survive_as_json():
     assert json.loads(about.to_metadata()["options"]) == {"attention": "naive", "outputs": [1, 2]}
     assert About.from_metadata(about.to_metadata()) == about
     assert About.from_metadata({"format": "pt"}) is None
+
+
+def test_names_of_ours_without_metadata_are_known_too(tmp_path):
+    entries = build_sam("efficientsam-ti", image_size=64).state_dict()
+    safetensors.torch.save_file({k: v.contiguous() for k, v in entries.items()}, tmp_path / "bare.safetensors")
+    checkpoint.load(build_sam("efficientsam-ti", image_size=64), tmp_path / "bare.safetensors")
+    with pytest.raises(Misfit, match=r"does not fit Sam: .*; it looks like efficientsam-ti$"):
+        checkpoint.load(build_sam("vit-t", image_size=64), tmp_path / "bare.safetensors")
