@@ -76,7 +76,7 @@ def _conditions(rows: pd.DataFrame, columns: list[tuple[dict[str, Any], str, str
     for column in told.values():
         boxes = "" if column["box_source"] == "none" else f", boxes: {column['box_source']}"
         notes.append(
-            f"{column['suite']} (version {column['suite_version']}): {column['dataset']} {column['split']}, "
+            f"{column['suite']} (version {column['suite_version']}): {column['dataset']} ({column['split']}), "
             f"n = {column['images']} images, data {str(column['dataset_checksum'])[:8]}{boxes}."
         )
     weights = rows.drop_duplicates(["label", "weights"]).groupby("weights", sort=False)["label"].agg(list)

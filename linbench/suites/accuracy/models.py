@@ -31,7 +31,7 @@ def of(task: str, key: Key, weights: Weights, device: torch.device, head: Mappin
     Raises ValueError where the file does not fit it.
     """
     size = checkpoints.built_for(weights.about, key["backbone"], (key["height"], key["width"]))
-    options = dict(key["options"]) | head
+    options = {**key["options"], **head}
     if key["attention"] != "none":
         options["attention"] = key["attention"]
     if task == "sam":
