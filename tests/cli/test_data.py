@@ -56,7 +56,7 @@ def test_where_takes_the_folder_from_the_variable_and_says_so_if_there_is_none(t
 def test_check_names_every_bad_file_once_and_reads_all_others(tmp_path, workers):
     dis(tmp_path)
     im, gt = tmp_path / "DIS5K/DIS-VD/im", tmp_path / "DIS5K/DIS-VD/gt"
-    cut(im / "003.jpg"), (gt / "020.png").unlink()
+    cut(im / "003.jpg", 0.95), (gt / "020.png").unlink()
     saved(np.zeros((20, 69), np.uint8), gt / "039.png")
     saved(square() * np.uint8(255), gt / "stray.png")
     result = call("check", "dis", "--data", tmp_path, "--workers", workers)

@@ -68,6 +68,13 @@ def test_annotations_keep_their_order_and_their_picture_wherever_they_stand_in_t
     assert [[one.id for one in sample.instances()] for sample in found] == [["4", "2"], ["7", "9"], []]
 
 
+def test_the_order_is_kept_however_many_annotations_there_are(tmp_path):
+    table = coco_table()
+    table["annotations"] = [annotation(n, 10 + n % 3) for n in range(300)]
+    write_coco(tmp_path, table)
+    assert [one.id for one in opened(tmp_path)[1].instances()] == [str(n) for n in range(1, 300, 3)]
+
+
 def test_names_that_are_not_ascii_are_read_whether_escaped_or_not(tmp_path):
     table = coco_table(2)
     table["images"][0]["file_name"] = "été 日本.jpg"

@@ -25,6 +25,11 @@ def test_boxes_are_found_by_picture_and_keep_the_order_of_the_file(tmp_path):
     assert found.of(2) == []
 
 
+def test_the_order_is_kept_however_many_there_are_and_however_they_are_mixed(tmp_path):
+    found = boxes_of(dump(tmp_path / "boxes.json", [entry(n % 3, score=n) for n in range(300)]))
+    assert [one.score for one in found.of(1)] == list(range(1, 300, 3))
+
+
 def test_an_empty_list_has_no_boxes(tmp_path):
     found = boxes_of(dump(tmp_path / "boxes.json", []))
     assert (len(found), found.of(1), found.faults) == (0, [], ())

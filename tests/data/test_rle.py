@@ -53,6 +53,11 @@ def test_text_that_is_no_mask_of_that_size_is_refused_and_never_read_past_its_en
     np.testing.assert_array_equal(decode(encode(found)), found)
 
 
+def test_a_run_of_negative_length_is_refused_though_the_sum_is_right():
+    with pytest.raises(ValueError, match="run lengths of 16 px"):
+        decode({"size": [4, 4], "counts": "Oa0"})  # -1 and 17
+
+
 @pytest.mark.parametrize("size", [[-4, -4], [2**20, 2**20], [4], None, ["a", 4]])
 def test_a_size_that_is_none_or_too_large_is_refused_before_anything_is_decoded(size):
     with pytest.raises(ValueError, match="run lengths"):
