@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,8 +67,10 @@ def paper(
     if not results.is_dir() and results != Path("results"):
         refuse(f"--results {results}: there is no such folder; without records name none")
     with refusing():
-        found, faults = _evidence(results, sets or [], device)
         pictures, more = _pictures(predictions or [], images, rows, figure)
+        statistics = dict(_statistics(text) for text in sets or [])
+        counted = [*asked_tables, *(["3"] if "1" in asked_figures else [])]  # Figure 1 is of Table 3's numbers
+        found, faults = _evidence(results, counted, statistics, device)
     for fault in (*faults, *more):
         typer.echo(f"left out: {_harmless(fault)}", err=True)
     try:
@@ -92,10 +94,13 @@ def _asked(flag: str, text: str | None, allowed: Sequence[str], everything: bool
 
 
 def _evidence(
-    results: Path, sets: Sequence[str], device: str | None
+    results: Path, counted: Sequence[str], statistics: Mapping[str, Mapping[str, int]], device: str | None
 ) -> "tuple[list[tuple[Evidence, str]], list[str]]":
-    """What is known of each device that is asked for, with the suffix of its files, and what was left out."""
-    from linbench.cli.paper_models import counts, recipes, stages
+    """What is known of each device that is asked for, with the suffix of its files, and what was left out.
+
+    counted: The tables whose parameters are counted.
+    """
+    from linbench.cli.paper_models import count, recipes, stages
     from linbench.cli.report import present_hashes
     from linbench.reports.paper import table1
     from linbench.reports.paper.evidence import Evidence
@@ -109,10 +114,10 @@ def _evidence(
     if device is not None:
         names = [_device(device, names)]
     common = Evidence(
-        counts=counts(needed()),
-        stages=stages(table1.COUNTS),
+        counts={of: count(of) for of in needed(counted)},
+        stages=stages(table1.COUNTS) if "1" in counted else {},
         closed=recipes(),
-        sets=dict(_statistics(text) for text in sets),
+        sets=statistics,
     )
     found = []
     for name in names or [""]:

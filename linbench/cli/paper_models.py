@@ -1,29 +1,28 @@
 """What the paper's tables count of the models: parameters, widths, stages; built without data."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from linbench.reports.paper.evidence import Count, Counted, Stage
 
 
-def counts(needed: "Iterable[Count]") -> "dict[Count, Counted]":
-    """Each count, from the model that it names."""
+@cache
+def count(of: "Count") -> "Counted":
+    """A count, from the model that it names."""
     import torch
 
     from linbench.backbones import build_backbone
     from linbench.models import build_classifier
     from linbench.reports.paper.evidence import Counted
 
-    found = {}
-    for of in needed:
-        build = build_classifier if of.head else build_backbone
-        with torch.device("meta"):
-            model: Any = build(of.backbone, image_size=of.size, **dict(of.options))
-        backbone = getattr(model, "backbone", model)
-        width = max(w for stride, w in zip(backbone.strides, backbone.widths, strict=True) if stride <= 16)
-        found[of] = Counted(sum(parameter.numel() for parameter in model.parameters()), width)
-    return found
+    build = build_classifier if of.head else build_backbone
+    with torch.device("meta"):
+        model: Any = build(of.backbone, image_size=of.size, **dict(of.options))
+    backbone = getattr(model, "backbone", model)
+    width = max(w for stride, w in zip(backbone.strides, backbone.widths, strict=True) if stride <= 16)
+    return Counted(sum(parameter.numel() for parameter in model.parameters()), width)
 
 
 def stages(names: Iterable[str]) -> "Mapping[str, Sequence[Stage]]":

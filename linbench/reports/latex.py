@@ -1,13 +1,14 @@
 r"""A table of text as LaTeX: booktabs, narrowed to the line where it is too wide, its notes below.
 
-It needs ``\usepackage{booktabs,graphicx}``. Cells and notes may hold text from records that somebody else wrote:
-every character that LaTeX would act on is escaped, and one that pdfLaTeX has no letter for becomes ``?``.
+It needs ``\usepackage{booktabs,graphicx,longtable}``. Cells and notes may hold text from records that somebody else
+wrote: every character that LaTeX would act on is escaped, and one that pdfLaTeX has no letter for becomes ``?``.
 """
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
-from linbench.reports.table import Table, plain
+from linbench.reports.table import Table, blocks, plain
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -57,6 +58,9 @@ SIGNS = {
     "§": r"\S{}",
 }
 LONGEST_NOTE = 1000  # characters
+LONGEST_NOTES = 2000  # characters of all notes that stand in one float with their table
+LONGEST_PAGE = 45  # rows
+WIDEST = 110  # characters side by side
 
 
 def escape(text: str) -> str:
@@ -65,33 +69,62 @@ def escape(text: str) -> str:
 
 
 def to_latex(table: Table, label: str = "") -> str:
-    r"""The table as a ``table`` environment.
+    r"""The table as a ``table`` environment, or as a ``longtable`` where it is longer than a page.
 
+    What is too wide continues in a second part under the first column; notes that fill a page stand after the table.
     label: For ``\ref``.
     """
-    heads = [_head(head) for head in table.columns]
-    lines = [" & ".join(escape(cell) for cell in row) + r" \\" for row in table.rows]
+    named = rf"\label{{{re.sub(r'[^a-z0-9:-]', '-', label.lower())}}}" if label else ""
+    caption = rf"\caption{{{escape(table.title)}}}{named}"
     notes = [rf"\par {escape(note[:LONGEST_NOTE])}" for note in table.notes]
-    named = [rf"\label{{{re.sub(r'[^a-z0-9:-]', '-', label.lower())}}}"] if label else []
-    return "\n".join(
-        [
-            r"\begin{table}[htbp]",
-            r"\centering",
-            rf"\caption{{{escape(table.title)}}}",
-            *named,
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-            r"\toprule",
-            " & ".join(heads) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            *([r"\par\medskip\begin{minipage}{\linewidth}\footnotesize", *notes, r"\end{minipage}"] if notes else []),
-            r"\end{table}",
-            "",
-        ]
-    )
+    apart = [r"{\footnotesize", *notes, r"\par}"] if notes else []
+    if len(table.rows) > LONGEST_PAGE:
+        return "\n".join([*_long(table, caption), *apart, ""])
+    heads = ["\n".join(plain(line) for line in head.split("\n")) for head in table.columns]
+    parts = blocks(heads, [[plain(cell) for cell in row] for row in table.rows], WIDEST)
+    tabulars = [line for columns in parts for line in _tabular(table, columns)]
+    whole = [r"\begin{table}[htbp]", r"\centering\footnotesize", caption, *tabulars]
+    if sum(map(len, notes)) > LONGEST_NOTES:  # a float ends with its page
+        return "\n".join([*whole, r"\end{table}", *apart, ""])
+    below = [r"\par\medskip\begin{minipage}{\linewidth}", *notes, r"\end{minipage}"] if notes else []
+    return "\n".join([*whole, *below, r"\end{table}", ""])
+
+
+def _tabular(table: Table, columns: Sequence[int]) -> list[str]:
+    """Some columns, narrowed to the line where they are too wide."""
+    return [
+        r"\par\medskip\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"\toprule",
+        _line(_head(table.columns[i]) for i in columns),
+        r"\midrule",
+        *(_line(escape(row[i]) for i in columns) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+
+
+def _long(table: Table, caption: str) -> list[str]:
+    """All columns, over as many pages as they need."""
+    return [
+        r"{\scriptsize\setlength{\tabcolsep}{2pt}",
+        # in the middle of the line, also where it is wider
+        r"\setlength{\LTleft}{0pt plus 1fill minus 1fill}\setlength{\LTright}{\LTleft}",
+        rf"\begin{{longtable}}{{l{'r' * (len(table.columns) - 1)}}}",
+        caption + r" \\",
+        r"\toprule",
+        _line(_head(head) for head in table.columns),
+        r"\midrule",
+        r"\endhead",
+        r"\bottomrule",
+        r"\endfoot",
+        *(_line(escape(cell) for cell in row) for row in table.rows),
+        r"\end{longtable}}",
+    ]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def document(*tables: str) -> str:
@@ -102,7 +135,7 @@ def document(*tables: str) -> str:
             r"\usepackage[T1]{fontenc}",
             r"\usepackage[utf8]{inputenc}",
             r"\usepackage{textcomp}",
-            r"\usepackage{booktabs,graphicx}",
+            r"\usepackage{booktabs,graphicx,longtable}",
             r"\begin{document}",
             *tables,
             r"\end{document}",

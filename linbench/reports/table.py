@@ -36,7 +36,7 @@ def to_terminal(table: Table, width: int = 100) -> str:
     rows = [[clip(plain(cell), LONGEST_CELL) for cell in row] for row in table.rows]
     heads = ["\n".join(clip(plain(line), LONGEST_CELL) for line in head.split("\n")) for head in table.columns]
     parts = [clip(plain(table.title), LONGEST_TEXT)]
-    for block in _blocks(heads, rows, width):
+    for block in blocks(heads, rows, width):
         cells = [[row[i] for i in block] for row in rows]
         parts.append(_tabulated([heads[i] for i in block], cells, "simple"))
     notes = [
@@ -87,7 +87,7 @@ def _tabulated(heads: Sequence[str], rows: Sequence[Sequence[str]], style: str) 
     return tabulate(rows, headers=heads, tablefmt=style, disable_numparse=True, colalign=align if rows else None)
 
 
-def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterable[list[int]]:
+def blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterable[list[int]]:
     """Indices of the columns of each block that fits in ``width``; the first column opens each."""
     widths = [
         max(HEAD_PADDING + max(map(len, head.split("\n"))), *(len(row[i]) for row in rows), 0)

@@ -1,10 +1,14 @@
 """The exact command that would measure a cell; files that only the user can name are in capitals."""
 
+from collections.abc import Mapping
+
 from linbench.reports.paper.evidence import Count
 
 TEACHER = "sam_vit_h_4b8939.pth"
 #: Where the last of a pipeline's recipes leaves its model, below the run's folder; a single recipe has the folder.
 PIPELINES = {"paper": "3-sam-joint/", "no-distillation": "2-sam-joint/"}
+#: Conditions that must be asked for, as they are not what a suite does by itself.
+ASKED = {"protocol": ("squash-1024", "slide"), "dtype": ("bfloat16", "float16")}
 BOXES = {"coco": " --boxes VITDET_H_DETECTIONS.json"}
 
 
@@ -35,6 +39,14 @@ def training(model: str, recipe: str, fusion: str = "none") -> tuple[str, str]:
         before, pretrained = training(model, "imagenet")
         command = f"{before} && {command} --init {pretrained}"
     return command, f"{out}/{PIPELINES.get(recipe, '')}model.safetensors"
+
+
+def under(command: str, conditions: Mapping[str, str]) -> str:
+    """The command for a column of its own conditions; what a record says is taken where it is one of known words."""
+    asked = {name: value for name, value in conditions.items() if value in ASKED.get(name, ())}
+    if conditions.get("threads", "").isdecimal():
+        asked["threads"] = conditions["threads"]
+    return command + "".join(f" --{name} {value}" for name, value in asked.items())
 
 
 def count(of: Count) -> str:

@@ -8,7 +8,7 @@ from linbench.records import BadRecord, Record
 from linbench.reports.paper import table1, table2, table3, table4, table5, table6, table7
 from linbench.reports.paper.evidence import Count, Evidence
 from linbench.reports.paper.layout import PaperTable
-from linbench.reports.paper.methods import alike
+from linbench.reports.paper.methods import Line, alike
 from linbench.reports.paper.scores import Score, scores
 from linbench.reports.rows import SUITE, key_digest, rows
 
@@ -24,16 +24,23 @@ TABLES: Mapping[str, Sequence[Callable[[Evidence], PaperTable]]] = {
 }
 
 
-def needed() -> list[Count]:
-    """Every count of parameters that a table shows."""
-    groups = (
-        (table3.LINES, table3.SIZE),
-        (table4.LINES, table4.SIZE),
-        (table5.LINES, table5.SIZE),
-        (table6.ENCODERS, table6.SIZE),
-    )
-    found = [of for lines, size in groups for line in lines for of in (line.counted, alike(line, size))]
-    return list(dict.fromkeys([*table1.COUNTS.values(), *found]))
+#: The lines whose parameters a table counts, and the size that it counts them alike for.
+COUNTED: Mapping[str, tuple[Sequence[Line], int]] = {
+    "3": (table3.LINES, table3.SIZE),
+    "4": (table4.LINES, table4.SIZE),
+    "5": (table5.LINES, table5.SIZE),
+    "6": (table6.ENCODERS, table6.SIZE),
+}
+
+
+def needed(tables: Iterable[str]) -> list[Count]:
+    """Every count of parameters that these of TABLES show."""
+    found: list[Count] = []
+    for name in tables:
+        lines, size = COUNTED.get(name, ((), 0))
+        found += [of for line in lines for of in (line.counted, alike(line, size))]
+        found += table1.COUNTS.values() if name == "1" else ()
+    return list(dict.fromkeys(found))
 
 
 def measured(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from linbench.reports.paper.cell import Cell, Measured, Quantity
+from linbench.reports.paper.commands import under
 from linbench.reports.paper.evidence import Found
 from linbench.reports.paper.quoted import Quoted
 
@@ -134,4 +135,4 @@ def _word(name: str, value: str) -> str:
 def _cell(entry: Entry, head: str, quantity: Quantity, kind: Mapping[str, str]) -> Cell:
     fitting = sorted((f for f in entry.found if _joins(f.conditions, kind)), key=lambda f: f.conditions != kind)
     measured: Measured | None = fitting[0].measured if fitting else None
-    return Cell(entry.row, " ".join(head.split()), quantity, entry.quoted, measured, entry.command)
+    return Cell(entry.row, " ".join(head.split()), quantity, entry.quoted, measured, under(entry.command, kind))

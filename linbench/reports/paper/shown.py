@@ -26,11 +26,12 @@ def glance(table: PaperTable) -> Table:
     for row in table.rows:
         words = [text.get(row, "") for _, text in table.words]
         cells = [column.cells.get(row) for column in table.columns]
-        rows.append((_marked(row, _marks(table, row=row)), *words, "quoted", *(_quoted(cell) for cell in cells)))
-        rows.append(("", *("" for _ in words), "measured", *(_measured(cell) for cell in cells)))
+        label = _marked(row, _marks(table, row=row))
+        rows.append((f"{label}, quoted", *words, *(_quoted(cell) for cell in cells)))
+        rows.append(("measured", *("" for _ in words), *(_measured(cell) for cell in cells)))
     columns = [_marked(column.head, _marks(table, column=column), line=True) for column in table.columns]
     title = f"{_marked(table.title, _marks(table))}{f'; measured on {table.device}' if table.device else ''}"
-    return Table(title, ("", *heads, " ", *columns), tuple(rows), (*_legend(table), *_footnotes(table)))
+    return Table(title, ("", *heads, *columns), tuple(rows), (*_legend(table), *_footnotes(table)))
 
 
 def every_cell(table: PaperTable) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -80,8 +81,12 @@ def csv(table: PaperTable) -> str:
 
 
 def latex(table: PaperTable, label: str) -> str:
-    """The table at a glance and every cell."""
-    return "\n".join([to_latex(glance(table), label), to_latex(every_cell(table), f"{label}-cells")])
+    """The table at a glance and every cell; LaTeX numbers tables itself, so the paper's number comes last."""
+    whole = glance(table)
+    number, what = whole.title.split(": ", 1)
+    whole = replace(whole, title=f"{what} ({number} of the paper)")
+    cells = replace(every_cell(table), title=f"Every cell of {number} of the paper")
+    return "\n".join([to_latex(whole, label), to_latex(cells, f"{label}-cells")])
 
 
 def _commands(commands: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from linbench.records import Record, Status
 from linbench.reports.paper.evidence import Count, Counted, Evidence, Stage
-from linbench.reports.paper.gathered import measured, needed
+from linbench.reports.paper.gathered import TABLES, measured, needed
 from linbench.reports.paper.scores import IMAGES
 from tests.reports.cases import KEY, power_law, record
 
@@ -79,7 +79,7 @@ def counts() -> dict[Count, Counted]:
         Count("rwkv-sam-s", 1024): 19_727_296,
         Count("vrwkv-s", 224): 23_435_136,
     }
-    return {count: Counted(true.get(count, 1_234_567), 384) for count in needed()}
+    return {count: Counted(true.get(count, 1_234_567), 384) for count in needed(TABLES)}
 
 
 def stages() -> dict[str, list[Stage]]:
