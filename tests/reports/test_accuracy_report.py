@@ -39,7 +39,8 @@ def column(table: Table, head: str) -> dict[str, str]:
 
 
 def test_a_line_for_each_model_and_a_column_for_each_suite_with_interval_n_data_and_weights() -> None:
-    (table,) = accuracy.tables([record(), record(backbone="vim-t", value=40), record("coco", dataset="COCO val2017")])
+    records = [record(), record(backbone="vim-t", value=40), record("coco", dataset="COCO val2017")]
+    (table,) = accuracy.tables(records)
     assert table.title == "Accuracy"
     assert column(table, "dis mIoU keep-aspect, 1024²") == {
         "vit-t": "50.00 (48.0–51.5)",

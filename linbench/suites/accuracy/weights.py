@@ -6,7 +6,7 @@
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -50,18 +50,14 @@ class Weights:
         """What a record says of them."""
         if self.file is None:
             return {"random": True, "seed": self.seed}
-        training: Mapping[str, Any] = self.about.training if self.about else {}
+        unknown = {"recipe": "", "scale": "", "seed": None, "steps": None, "data": {}, "code_hash": ""}
         return {
+            **unknown,
+            **(self.about.training if self.about else {}),
             "file": self.file.name,
             "sha256": self.sha256,
             "model": self.about.model if self.about else model,
-            "recipe": training.get("recipe", ""),
             "recipe_hash": self.about.recipe if self.about else "",
-            "scale": training.get("scale", ""),
-            "seed": training.get("seed"),
-            "steps": training.get("steps"),
-            "data": training.get("data", {}),
-            "code_hash": training.get("code_hash", ""),
         }
 
 
