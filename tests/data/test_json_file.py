@@ -36,9 +36,7 @@ def test_both_ways_of_reading_name_the_byte_and_not_the_character(tmp_path, text
     with pytest.raises(ValueError, match=rf"^x: it is not JSON at byte {place} of {len(content)}: "):
         load(content, "x")
     file = dump(tmp_path / "a.json", text)
-    with pytest.raises(
-        ValueError, match=rf"^{re.escape(str(file))}: it is not JSON at byte {place} of {len(content)}: "
-    ):
+    with pytest.raises(ValueError, match=rf"a\.json: it is not JSON at byte {place} of {len(content)}: "):
         list(entries(file))
 
 
