@@ -60,7 +60,19 @@ class Classification:
         shares(self, "flip", "erasing", "mixing", "smoothing")
 
 
-@recipe("imagenet")
+SMOKE = (
+    "image_size=64",
+    "embedded_size=96",
+    "imagenet.images=512",
+    "batch=16",
+    "epochs=none",
+    "steps=160",
+    "warmup_epochs=0",
+    "warmup_steps=10",
+)
+
+
+@recipe("imagenet", smoke=SMOKE)
 def imagenet() -> Recipe:
     """224 px, 120 epochs, batch 1024, AdamW 1e-3.
 
@@ -138,9 +150,7 @@ class ClassificationTask:
             return {**batch, "target": hot * (1 - s.smoothing) + s.smoothing / s.classes}
         count = len(batch["image"])
         if count % 2:
-            raise ValueError(
-                f"a batch of {count} images cannot be mixed in pairs; take an even number on each device"
-            )
+            raise ValueError(f"{count} images cannot be mixed in pairs; give each device an even number")
         mixup = Mixup(s.mixup, s.cutmix, prob=s.mixing, label_smoothing=s.smoothing, num_classes=s.classes)
         # timm mixes the batch with its reverse, so neighbours go to mirrored places: 0 2 4 … 5 3 1.
         places = torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2).flip(0)])

@@ -33,7 +33,20 @@ class Distillation:
     teacher: str = "SAM ViT-H"
 
 
-@recipe("sam-distill")
+SMOKE = (
+    "teacher=random",
+    "image_size=64",
+    "embedded_size=96",
+    "sa1b.images=256",
+    "batch=16",
+    "epochs=none",
+    "steps=80",
+    "lr=1e-3",
+    "warmup_steps=10",
+)
+
+
+@recipe("sam-distill", smoke=SMOKE)
 def sam_distill() -> Recipe:
     """1024 px, 24 epochs of 1 % of SA-1B, batch 32, AdamW 1e-4.
 

@@ -53,7 +53,25 @@ class Promptable:
         shares(self, "uncertain")
 
 
-@recipe("sam-joint")
+#: Small pictures with large objects, and a tenfold learning rate: a decoder with random weights has to learn in
+#: hundreds of steps that a box says where.
+SMOKE = (
+    "image_size=64",
+    "embedded_size=160",
+    *("coconut.images=256", "coconut.resize=0.8,1.5"),
+    *("entityseg.images=128", "entityseg.repeat=1", "entityseg.resize=0.8,1.5"),
+    *("dis.images=128", "dis.repeat=1"),
+    "batch=8",
+    "epochs=none",
+    "steps=480",
+    "points=256",
+    "instances=8",
+    "lr=1e-3",
+    "warmup_steps=30",
+)
+
+
+@recipe("sam-joint", smoke=SMOKE)
 def sam_joint() -> Recipe:
     """1024 px, 6 epochs of 482k images, batch 32, AdamW 1e-4.
 

@@ -55,7 +55,17 @@ class SemanticSegmentation:
         shares(self, "flip", "distortion")
 
 
-@recipe("ade20k")
+SMOKE = (
+    *("image_size=64", "long_side=256", "short_side=64"),
+    *("embedded_size=128", "ade20k.images=128"),
+    "batch=8",
+    "steps=80",
+    "lr=3e-4",
+    "warmup_steps=5",
+)
+
+
+@recipe("ade20k", smoke=SMOKE)
 def ade20k() -> Recipe:
     """512 px crops, 160k steps, batch 16, AdamW 6e-5.
 
