@@ -148,3 +148,19 @@ def test_the_size_of_a_sweep_is_the_inputs_and_the_metric_stays_at_the_pictures_
     sizes = {tuple(record["rounds"][0]["scores"]["size"]) for record in found.values()}
     assert len(sizes) == 1  # px of the true masks
     assert len({tuple(record["rounds"][0]["scores"]["iou"]) for record in found.values()}) == 3
+
+
+def test_an_interrupt_keeps_the_journal_and_says_how_to_go_on(tmp_path: Path) -> None:
+    dis(tmp_path, 60)
+    asked = command(tmp_path, tmp_path / "r")
+    evaluation = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while lines(tmp_path / "r") < 4 and time.monotonic() < until:
+        time.sleep(0.005)
+    evaluation.send_signal(signal.SIGINT)
+    _, said = evaluation.communicate(timeout=30)
+    assert evaluation.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert lines(tmp_path / "r") >= 4
+    assert records(tmp_path / "r") == []

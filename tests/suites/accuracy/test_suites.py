@@ -1,5 +1,7 @@
 """The suites from files to records: scores that are computed here anew, and bad input that costs only itself."""
 
+import importlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -15,9 +17,20 @@ from linbench.data.rle import encode
 from linbench.metrics.boundary import boundary_iou
 from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
+from linbench.provenance import _imports
 from linbench.registry import load_plugin
-from tests.data.sets import annotation, cut, dump, saved, square
+from tests.data.sets import annotation, cut, saved, square
 from tests.suites.accuracy.made import TOY, H, W, ade20k, coco, dis, imagenet, mask, only, records, run, write_coco
+
+
+@pytest.mark.parametrize("name", ["coco", "single_object", "imagenet", "ade20k"])
+def test_a_change_of_any_module_that_a_suite_imports_makes_its_records_stale(name: str) -> None:
+    suite = importlib.import_module(f"linbench.suites.{name}")
+    missing = [module for module in suite.MODULES if importlib.util.find_spec(module) is None]
+    assert missing == []
+    imported = set(_imports(Path(str(suite.__file__)))) - set(suite.MODULES)
+    own = {module for module in imported if module.startswith(("linbench.metrics.", "linbench.suites.accuracy."))}
+    assert own <= {f"linbench.suites.accuracy.{other}" for other in ("cells", "journal")}
 
 
 def segmenter():  # type: ignore[no-untyped-def]
@@ -45,14 +58,11 @@ def test_dis_gives_the_scores_that_predict_gives_on_the_boxes_of_the_masks(tmp_p
     assert record["metrics"]["miou"]["low"] <= record["metrics"]["miou"]["value"] <= record["metrics"]["miou"]["high"]
     assert entry["scores"]["id"] == ["p00", "p01", "p02", "p03"]
     assert {len(column) for column in entry["scores"].values()} == {4}
-    assert {kind: sum(part["miou"]["n"] for part in of.values()) for kind, of in entry["slices"].items()} == {
-        kind: 4 for kind in ("size", "share", "thinness", "complexity")
-    }
+    for kind in ("size", "share", "thinness", "complexity"):
+        assert sum(part["miou"]["n"] for part in entry["slices"][kind].values()) == 4
     key = record["key"]
-    assert (key["protocol"], key["dataset"], key["box_source"], key["images"]) == (
-        *("keep-aspect", "DIS-VD", "ground truth"),
-        4,
-    )
+    said = (key["protocol"], key["dataset"], key["box_source"], key["images"])
+    assert said == ("keep-aspect", "DIS-VD", "ground truth", 4)
     assert key["checkpoint"] == "random-0"
     assert record["environment"]["checkpoint"] == {"random": True, "seed": 0}
 
