@@ -23,7 +23,6 @@ from linbench.records import Status
 from linbench.suites import gpu
 from linbench.suites.complexity import complexity
 from linbench.suites.contract import Key, Outcome, Suite, suite
-from linbench.suites.device import find_device as find_device
 from linbench.suites.dtype_error import dtype_error
 from linbench.suites.energy import counter, energy
 from linbench.suites.forward import Forward, build, eager, pin, prepared, timer, wait

@@ -147,6 +147,7 @@ def test_a_half_dtype_carries_its_distance_from_float32(plugins: Path) -> None:
 def test_weights_that_do_not_follow_from_the_seed_have_no_distance() -> None:
     (cell,) = plan("toy", dtypes=("bfloat16",))
     cpu = torch.device("cpu")
+    torch.manual_seed(1)
     model, given = build(cell.key, cpu)
     told = dtype_error(cell.key, model, partial(model, *given), cpu, 0, {"rss_bytes": 0})
     assert told == {"dtype_error_missing": "the weights do not follow from torch's seed"}
