@@ -17,7 +17,7 @@ class NotFinite(ArithmeticError):
     """
 
     def __init__(self, step: int, ids: list[str], module: str, what: str) -> None:
-        where = f", first in the output of {module}" if module else ""
+        where = f", made by {module}" if module else ""
         super().__init__(f"step {step}: {what}{where}")
         self.step = step
         self.ids = ids

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from linbench.recipes import optimiser
 from linbench.recipes.contract import Batch, Recipe, Task, derived
 from linbench.train.batches import WORDS, Step, step_hash
-from linbench.train.faults import NotFinite, first_not_finite
+from linbench.train.faults import NotFinite, finite, first_not_finite
 from linbench.train.parts import backbone_of
 from linbench.train.processes import summed
 
@@ -168,7 +168,8 @@ def _fault(state: State, step: Step, accelerator: Accelerator, seed: int, what: 
         with first_not_finite(state.model) as found, torch.no_grad():
             losses = _losses(trained, batch, accelerator, (seed, step.number, first))
         if not all(value.isfinite().all() for value in losses.values()):
-            return NotFinite(step.number, list(batch["ids"]), found.name or "the loss itself", what)
+            inside = found.name or ("the loss itself" if finite(batch) else "the images themselves")
+            return NotFinite(step.number, list(batch["ids"]), inside, what)
     return NotFinite(step.number, _ids(step), "a module on another process", what)
 
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from accelerate import Accelerator
 
-from linbench.recipes.changes import UnknownField, flat, override, shortened
+from linbench.recipes.changes import flat, override, shortened
 from linbench.recipes.contract import PIPELINES, Recipe, recipe
 from linbench.registry import UnknownName
 from linbench.train.job import Job
@@ -34,17 +34,17 @@ def changed(recipes: Sequence[Recipe], changes: Sequence[str], scale: str) -> li
     Raises UnknownField, a ValueError, where none of them has it, and ValueError for a value that does not fit.
     """
     found = [shortened(chosen) if scale == "smoke" else chosen for chosen in recipes]
-    names = {chosen.name for chosen in found}
+    its: dict[str, list[str]] = {chosen.name: [] for chosen in found}
     for change in changes:
         of, _, rest = change.partition(".")
-        name, own = (of, rest) if of in names else (None, change)
+        names, own = ([of], rest) if of in its else (list(its), change)
         key = own.partition("=")[0].strip()
-        takes = [chosen.name for chosen in found if name in (None, chosen.name) and key in flat(chosen)]
+        takes = [chosen.name for chosen in found if chosen.name in names and key in flat(chosen)]
         if not takes:
-            override(next(chosen for chosen in found if name in (None, chosen.name)), own)  # says what there is
-            raise UnknownField(f"--set {change}: no recipe here has that value")
-        found = [override(chosen, own) if chosen.name in takes else chosen for chosen in found]
-    return found
+            override(next(chosen for chosen in found if chosen.name in names), own)  # says what there is
+        for name in takes:
+            its[name].append(own)
+    return [override(chosen, *its[chosen.name]) for chosen in found]
 
 
 def stages(first: Job, recipes: Sequence[Recipe]) -> list[Job]:

@@ -4,6 +4,7 @@ The model has dropout, so that a resumed run is right only where the randomness 
 of each item weighs images unequally; one parameter has no gradient.
 """
 
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from linbench.data.contract import BadDataset
 from linbench.recipes import optimiser
 from linbench.recipes.contract import Recipe, Source, derived, recipe, task
 
@@ -21,13 +23,19 @@ class Toy:
 
     images: In an epoch.
     dropout: Of the model.
-    poison: Index of an image that is infinite, or -1.
+    poison: Index of an image so bright that its square is infinite, or -1.
+    broken: Index of an image that cannot be had, or -1.
+    double: Whether all is computed in float64.
+    nap: Seconds that an image takes to load.
     """
 
     task: ClassVar[str] = "toy"
     images: int = 40
     dropout: float = 0.1
     poison: int = -1
+    broken: int = -1
+    double: bool = False
+    nap: float = 0.0
 
 
 @recipe("toy")
@@ -51,21 +59,27 @@ def toy() -> Recipe:
     )
 
 
+class Square(nn.Module):
+    def forward(self, x):
+        return x * x
+
+
 class Model(nn.Module):
     """Two blocks in a row under a head."""
 
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, dropout: float, width: int) -> None:
         super().__init__()
-        self.backbone = nn.Sequential(*(block(3 if i == 0 else 8, dropout) for i in range(2)))
-        self.head = nn.Linear(8, 1)
+        self.backbone = nn.Sequential(block(3, width, dropout), block(width, width, dropout))
+        self.head = nn.Linear(width, 1)
         self.unread = nn.Parameter(torch.zeros(3))
 
     def forward(self, image):
         return self.head(self.backbone(image).mean((2, 3)))[:, 0]
 
 
-def block(width, dropout):
-    return nn.Sequential(nn.Conv2d(width, 8, 3, padding=1), nn.GELU(), nn.Conv2d(8, 8, 1), nn.Dropout(dropout))
+def block(width_in, width, dropout):
+    convs = nn.Conv2d(width_in, width, 3, padding=1), nn.Conv2d(width, width, 1)
+    return nn.Sequential(convs[0], Square(), convs[1], nn.Tanh(), nn.Dropout(dropout))
 
 
 class Examples:
@@ -80,12 +94,16 @@ class Examples:
 
     def __getitem__(self, key):
         epoch, index = key
+        if index == self.settings.broken:
+            raise BadDataset("100 samples in a row cannot be used; the last, toy 7: it is cut off")
+        time.sleep(self.settings.nap)
         draw = torch.Generator().manual_seed(derived(self.seed, epoch, index))
         image = torch.randn(3, 8, 8, generator=draw)
-        if index == self.settings.poison:
-            image[0, 0, 0] = float("inf")
         truth = image[0].mean() * 3
-        return {"id": f"toy {index}", "image": image, "truth": truth, "weight": 1.0 + index % 3, "skipped": ()}
+        if index == self.settings.poison:
+            image += 1e30
+        wide = torch.float64 if self.settings.double else torch.float32
+        return {"id": f"toy {index}", "image": image.to(wide), "truth": truth.to(wide), "weight": 1.0 + index % 3}
 
 
 @task("toy")
@@ -99,8 +117,8 @@ class ToyTask:
         self.recipe = recipe
         self.settings = recipe.settings
 
-    def build(self, name, *, impl="fast", **options):
-        return Model(self.settings.dropout)
+    def build(self, name, *, impl="fast", width=8):
+        return Model(self.settings.dropout, width).to(torch.float64 if self.settings.double else torch.float32)
 
     def examples(self, data, seed):
         return Examples(self.settings, seed)
