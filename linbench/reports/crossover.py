@@ -45,7 +45,11 @@ class Crossover:
             end = self.high if self.px < 0 else self.low
             other = f"or {self._words(end)}" if math.isinf(end) else f"{'to' if self.px < 0 else 'from'} {end:.0f}"
             return f"{self._words(self.px)} ({other})"
-        return f"{self._words(self.px)} ({self._words(self.low, bare=True)}–{self._words(self.high, bare=True)})"
+        return f"{self._words(self.px)} ({self.between()})"
+
+    def between(self) -> str:
+        """The interval, in px: "1090–1170", or "below 512–1170"."""
+        return f"{self._words(self.low, bare=True)}–{self._words(self.high, bare=True)}"
 
     def _words(self, px: float, bare: bool = False) -> str:
         if px == -math.inf:

@@ -125,7 +125,7 @@ def _legend(label: str, mine: pd.DataFrame, found: Crossover | None) -> str:
     if fitted is not None:
         lines.append(f"p = {exponent_text(fitted)}")
     if found is not None and math.isfinite(found.px):
-        between = "" if math.isnan(found.low) or found.low == found.high else f" ({found.low:.0f}–{found.high:.0f})"
+        between = "" if math.isnan(found.low) or found.low == found.high else f" ({found.between()})"
         lines.append(f"{found.becomes} than {drawn_text(found.reference, 20)} from {found.px:.0f}²{between}")
     return "\n".join(lines)
 

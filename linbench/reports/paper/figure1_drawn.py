@@ -77,7 +77,8 @@ def _names(axes: Any, panel: Panel) -> None:
         radius = math.sqrt(max(AREA_PER_M * point.parameters, LEAST_AREA) / math.pi)
         dx, dy, ha = _side(point, panel.points, radius)
         words = f"{point.method}\n{point.parameters:.3g} M"
-        place = {"xytext": (dx, dy), "textcoords": "offset points", "ha": ha, "va": "center"}
+        above = {"va": "center"} if panel.quoted else {"va": "bottom"}  # clear of the bars
+        place = {"xytext": (dx, dy if panel.quoted else 3.0), "textcoords": "offset points", "ha": ha, **above}
         axes.annotate(words, (point.fps, point.accuracy), fontsize=8.5, zorder=6, **place)
 
 

@@ -12,7 +12,7 @@ from linbench.reports.table import MISSING, Table
 
 KINDS = {
     "images": "95 %, bootstrap of images",
-    "rounds": "95 %, bootstrap of rounds",
+    "rounds": "95 %, of rounds in fresh processes",
     "samples": "95 % within a process",
     "seeds": "one SD of seeds",
 }

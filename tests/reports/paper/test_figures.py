@@ -1,9 +1,12 @@
 """The paper's figures by what they plot."""
 
+import math
+
 import numpy as np
 import pytest
 
 from linbench.records import Status
+from linbench.reports.crossover import Crossover
 from linbench.reports.paper import figure1, figure1_drawn, figure3, figure3_drawn, pictures, pictures_drawn
 from linbench.reports.paper.pictures import Answer, Row
 from tests.reports.cases import power_law, record
@@ -177,3 +180,9 @@ def test_a_warning_stands_over_its_model():
 def test_without_predictions_the_caption_says_how_to_come_by_them():
     assert "linbench predict IMAGE … --backbone hq-sam-l" in pictures.caption("4", [])
     assert "linbench paper --figure 8 --predictions" in pictures.caption("8", [])
+
+
+def test_an_interval_that_leaves_the_range_is_said_in_words():
+    found = Crossover("vit-s", 600.0, -math.inf, 700.0, "rounds", 512.0, 1024.0, "faster", 1)
+    assert found.between() == "below 512–700"
+    assert str(found) == "600 (below 512–700)"
