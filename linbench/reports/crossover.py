@@ -3,6 +3,9 @@
 Curves are straight between measured sizes, in logarithms of latency and of area. A resolution is the side, in px,
 of the square of equal area. Nothing is extrapolated: without a crossing in the range that both were measured in,
 the answer is below or above that range.
+
+The interval holds each resolution at which a test at 5 % cannot tell which of the two is faster. It ends outside the
+range where the range's own end is such a resolution.
 """
 
 import math
@@ -13,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from linbench.reports.scaling import Curve, area_tokens, curve, weakest
-from linbench.reports.statistics import Draws, Interval, percentile_interval
+from linbench.reports.statistics import LEVEL, Floats, Interval, contrast
 
 PATCH = 16  # px
+STEPS = 256  # in which the range is searched for the ends of an interval
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,11 @@ def crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> C
         return None
     x = np.union1d(ours.x, theirs.x)
     x = x[(first <= x) & (x <= last)]
-    slower_by = _at(ours, x) - _at(theirs, x)
-    roots, becomes, count = _last_roots(x, slower_by)
-    px = PATCH * np.exp(roots / 2)
+    root, becomes, count = _last_root(x, np.interp(x, ours.x, ours.y) - np.interp(x, theirs.x, theirs.y))
     interval = weakest([ours.interval, theirs.interval])
-    low, high = percentile_interval(px[1:]) if interval != "none" else (math.nan, math.nan)
-    bounds = (PATCH * math.exp(end / 2) for end in (first, last))
-    return Crossover(
-        other, _ends(px[0]), _ends(low), _ends(high), interval, next(bounds), next(bounds), becomes, count
-    )
+    low, high = _undecided(ours, theirs, x, root) if interval != "none" else (math.nan, math.nan)
+    px = [PATCH * math.exp(end / 2) if math.isfinite(end) else end for end in (root, low, high, first, last)]
+    return Crossover(other, px[0], px[1], px[2], interval, px[3], px[4], becomes, count)
 
 
 def _curve(rows: pd.DataFrame, label: str | None) -> Curve | None:
@@ -104,33 +104,59 @@ def _curve(rows: pd.DataFrame, label: str | None) -> Curve | None:
     return curve(mine, area_tokens(mine))
 
 
-def _at(found: Curve, x: Draws) -> Draws:
-    """All draws of a curve at ``x``, between its nodes on straight lines."""
-    weights = np.column_stack([np.interp(x, found.x, node) for node in np.eye(len(found.x))])
-    return found.y @ weights.T
+def _last_root(x: Floats, slower_by: Floats) -> tuple[float, str, int]:
+    """Where the difference changes sign for the last time, what the first curve becomes there, and how many changes.
 
-
-def _last_roots(x: Draws, difference: Draws) -> tuple[Draws, str, int]:
-    """Where each row of ``difference`` changes sign for the last time, and for the first row how, and how often.
-
-    A row without a change is -inf or inf, so that it lies on its side of the first row's crossing.
+    Without a change it is -inf or inf.
     """
-    slower = difference > 0
-    changes = slower[:, :-1] != slower[:, 1:]
-    count = int(changes[0].sum())
-    becomes = "slower" if count and slower[0, -1] else "faster"
-    roots = np.where(slower[:, -1] == (becomes == "faster"), math.inf, -math.inf)
-    crossing = np.flatnonzero(changes.any(axis=1))
-    if len(crossing) == 0:
-        return roots, becomes, count
-    right = len(x) - 1 - np.argmax(changes[crossing, ::-1], axis=1)
-    before, after = difference[crossing, right - 1], difference[crossing, right]
-    roots[crossing] = x[right - 1] + (x[right] - x[right - 1]) * before / (before - after)
-    return roots, becomes, count
+    slower = slower_by > 0
+    changes = np.flatnonzero(slower[:-1] != slower[1:])
+    if not len(changes):
+        return math.inf if slower[-1] else -math.inf, "faster", 0
+    i = int(changes[-1])
+    root = x[i] + (x[i + 1] - x[i]) * slower_by[i] / (slower_by[i] - slower_by[i + 1])
+    return float(root), "slower" if slower[-1] else "faster", len(changes)
 
 
-def _ends(px: float) -> float:
-    return -math.inf if px == 0 else float(px)
+def _undecided(ours: Curve, theirs: Curve, x: Floats, root: float) -> tuple[float, float]:
+    """The ends of the interval about the last crossing, in x; infinite where it reaches an end of the range.
+
+    Above the last undecided resolution there is no crossing; below the next decided one there may be, but none that
+    is the last.
+    """
+    fine = np.union1d(x, np.linspace(x[0], x[-1], STEPS))
+    excess = _p(ours, theirs, fine) - (1 - LEVEL)
+    undecided = np.flatnonzero(excess >= 0)
+    low = high = root
+    if len(undecided) and root < math.inf:
+        last = int(undecided[-1])
+        high = math.inf if last == len(fine) - 1 else max(root, _between(fine, excess, last))
+    start = undecided[undecided <= np.searchsorted(fine, root)]  # the nearest below the crossing
+    if len(start) and root > -math.inf and (root < math.inf or excess[-1] >= 0):
+        decided = np.flatnonzero(excess[: start[-1]] < 0)
+        low = min(root, _between(fine, excess, int(decided[-1]))) if len(decided) else -math.inf
+    return low, high
+
+
+def _p(ours: Curve, theirs: Curve, x: Floats) -> Floats:
+    """At each x the chance of a difference as large as the curves' if there were none; 0 where nothing varies."""
+    weights = np.hstack([_weights(ours, x), -_weights(theirs, x)])
+    mean, error, freedom = (
+        np.concatenate([getattr(ours.cells, name), getattr(theirs.cells, name)])
+        for name in ("value", "error", "freedom")
+    )
+    found = contrast(mean, error, freedom, weights)
+    return np.where(found.error > 0, found.beyond(), 0.0)
+
+
+def _weights(found: Curve, x: Floats) -> Floats:
+    """What each size of a curve counts at each x: between two sizes it is a straight line."""
+    return np.column_stack([np.interp(x, found.x, node) for node in np.eye(len(found.x))])
+
+
+def _between(x: Floats, excess: Floats, i: int) -> float:
+    """Where ``excess`` is zero, between the i-th x and the next."""
+    return float(x[i] + (x[i + 1] - x[i]) * excess[i] / (excess[i] - excess[i + 1]))
 
 
 def _is_vit(backbone: str) -> bool:

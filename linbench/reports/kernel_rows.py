@@ -61,7 +61,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "status": status.value,
         "reason": reason,
         "stale": present is not None and present != record.code_hash,
-        **times([part for part in samples if part] if status is Status.OK else [], int(digest[:16], 16)),
+        **times([part for part in samples if part] if status is Status.OK else []),
         "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
         **{name: known[name] for name in ("kernel_error", "throttled", "others_share", "cpu_share")},
         **_beside(entries, _work(record.metrics, "bytes"), _work(record.metrics, "flops")),

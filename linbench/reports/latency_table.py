@@ -9,7 +9,7 @@ from linbench.reports import choices
 from linbench.reports.crossover import Crossover, crossover, reference_of
 from linbench.reports.rows import conditions, significant
 from linbench.reports.scaling import Exponent, exponent
-from linbench.reports.statistics import FEWEST_ROUNDS, RESAMPLES, SEED, coverage_of_range
+from linbench.reports.statistics import FEWEST_ROUNDS
 from linbench.reports.table import MISSING, Table, clip
 
 NOT_CONVERGED = "~"
@@ -175,10 +175,9 @@ def marks(rows: pd.DataFrame) -> list[str]:
     notes = []
     if (measured["interval"] == "rounds").any():
         notes.append(
-            f"±: half of the 95 % interval, its wider side; hierarchical bootstrap of rounds and samples, "
-            f"{RESAMPLES} resamples, seed {SEED}."
+            "±: half of the 95 % interval, its wider side; Student's t over the logarithms of the rounds' medians "
+            "(five rounds halve the interval of three)."
         )
-        notes += _optimism(int(measured.loc[measured["interval"] == "rounds", "rounds"].min()))
     few = measured[measured["interval"] != "rounds"]
     if len(few):
         count = _range(few["rounds"])
@@ -207,16 +206,6 @@ def _rounding(rows: pd.DataFrame) -> list[str]:
         return []
     each = ", ".join(f"{label} {error:.1e}" for label, error in worst.items())
     return [f"Off the same model in float32 by max|diff| / max|float32| over all maps, at most: {each}."]
-
-
-def _optimism(rounds: int) -> list[str]:
-    covered = coverage_of_range(rounds)
-    if covered >= 0.95:
-        return []
-    return [
-        f"With {rounds} rounds that is optimistic: where processes differ more than samples, an interval from the "
-        f"lowest to the highest round, the widest it can be, holds the truth in {_percent(100 * covered)} of cases."
-    ]
 
 
 def _scaling(exponents: dict[str, Exponent | None]) -> list[str]:

@@ -35,7 +35,7 @@ DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
-HIDDEN = ("draws", "comparison", "search")  # needed to compute, of no use in a file
+HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # needed to compute, of no use in a file
 
 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "status": status.value,
         "reason": reason,
         "stale": present is not None and present != record.code_hash,
-        **times([part for part in samples if part] if status is Status.OK else [], int(digest[:16], 16)),
+        **times([part for part in samples if part] if status is Status.OK else []),
         "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
         **phases(record.rounds),
         **_metrics(record.metrics),
@@ -154,9 +154,9 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
     }
 
 
-def times(samples: list[list[float]], salt: int) -> dict[str, Any]:
+def times(samples: list[list[float]]) -> dict[str, Any]:
     """The columns that one cell's timings fill; empty ones where there is none."""
-    found = summarise(samples, salt) if samples else None
+    found = summarise(samples) if samples else None
     return {
         "median_ms": found.median if found else math.nan,
         "low_ms": found.low if found else math.nan,
@@ -168,7 +168,9 @@ def times(samples: list[list[float]], salt: int) -> dict[str, Any]:
         "p99_ms": found.p99 if found else math.nan,
         "n": found.n if found else 0,
         "rounds": found.rounds if found else 0,
-        "draws": found.draws if found else None,
+        "log_mean": found.log_mean if found else math.nan,
+        "log_error": found.log_error if found else math.nan,
+        "freedom": found.freedom if found else math.nan,
     }
 
 

@@ -1,7 +1,7 @@
 """How latency grows with the number of tokens: the exponent p of latency ∝ tokens^p.
 
-Least squares on the logarithms of all sizes that were measured. The interval carries the bootstrap draws of the
-cells through the same fit: it holds the noise of the measurements, not how far the law itself is from the truth.
+Least squares on the logarithms of all sizes that were measured. The slope is a weighted sum of the cells, and its
+interval that of a ``contrast``: it holds the noise of the measurements, not how far the law itself is from the truth.
 That is ``misfit``, and the exponent of the last doubling of the side shows where the law is heading.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from linbench.reports.rows import PIXELS_PER_TOKEN
-from linbench.reports.statistics import Draws, Interval, percentile_interval
+from linbench.reports.statistics import Contrast, Floats, Interval, around, contrast
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,13 @@ class Curve:
     """Measured latencies of one model, by size.
 
     x: Natural logarithm of the tokens, ascending.
-    y: Natural logarithm of the milliseconds, one column for each x; the first row holds the estimates, the others
-        one bootstrap draw each.
+    y: Natural logarithm of the estimated milliseconds, for each x.
+    cells: What is known of each of those logarithms.
     """
 
-    x: Draws
-    y: Draws
+    x: Floats
+    y: Floats
+    cells: Contrast
     interval: Interval
 
 
@@ -53,12 +54,12 @@ def curve(rows: pd.DataFrame, axis: pd.Series) -> Curve | None:
     if not ok.any():
         return None
     x, where = np.unique(np.log(axis[ok].to_numpy(dtype=np.float64)), return_inverse=True)
-    medians = rows.loc[ok, "median_ms"].to_numpy(dtype=np.float64)
-    cells = np.log(
-        np.column_stack([np.concatenate([[m], d]) for m, d in zip(medians, rows.loc[ok, "draws"], strict=True)])
+    same = (where == np.arange(len(x))[:, None]) / np.bincount(where)[:, None]
+    median, mean, error, freedom = (
+        rows.loc[ok, name].to_numpy(dtype=np.float64) for name in ("median_ms", "log_mean", "log_error", "freedom")
     )
-    y = np.column_stack([cells[:, where == i].mean(axis=1) for i in range(len(x))])
-    return Curve(x, y, weakest(rows.loc[ok, "interval"].tolist()))
+    cells = contrast(mean, error, freedom, same)
+    return Curve(x, same @ np.log(median), cells, weakest(rows.loc[ok, "interval"].tolist()))
 
 
 def weakest(intervals: list[Interval]) -> Interval:
@@ -81,12 +82,15 @@ def exponent(rows: pd.DataFrame) -> Exponent | None:
     if found is None or len(found.x) < 2:
         return None
     centred = found.x - found.x.mean()
-    slopes = found.y @ (centred / (centred**2).sum())
-    residual = found.y[0] - found.y[0].mean() - slopes[0] * centred
-    known = found.interval != "none"
-    low, high = percentile_interval(slopes[1:]) if known else (math.nan, math.nan)
+    weights = centred / (centred**2).sum()
+    slope = float(found.y @ weights)
+    residual = found.y - found.y.mean() - slope * centred
+    low = high = math.nan
+    if found.interval != "none":
+        cells = found.cells
+        low, high = around(slope, *contrast(cells.value, cells.error, cells.freedom, weights).interval())
     return Exponent(
-        value=float(slopes[0]),
+        value=slope,
         low=low,
         high=high,
         interval=found.interval,
@@ -102,4 +106,4 @@ def _last_doubling(found: Curve) -> float:
     start = found.x[-1] - step
     if start < found.x[0] - 0.01:  # a class token makes four times the patches a little less than that
         return math.nan
-    return float((found.y[0, -1] - np.interp(start, found.x, found.y[0])) / step)
+    return float((found.y[-1] - np.interp(start, found.x, found.y)) / step)
