@@ -1,7 +1,8 @@
 """``linbench run`` for suites of accuracy: cell after cell, in this process or in all that torchrun started."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 10.0  # between two lines of progress
 SHOWN = 2  # metrics in a cell's line
+
+
+def chosen(choices: "Choices", suite: "Suite", by_hand: Sequence[str]) -> "Choices":
+    """The choices for one suite: one of accuracy has a size of its own, and checkpoints that say their models."""
+    if suite.task is None:
+        return choices
+    if "res" not in by_hand:
+        choices = replace(choices, resolutions=())
+    return replace(choices, backbones=()) if choices.checkpoints and "backbone" not in by_hand else choices
+
+
+def refuse_shared(built: "Mapping[str, Suite]") -> None:
+    """Refuse torchrun for what is measured one process at a time."""
+    from linbench.suites.accuracy.ranks import launched
+
+    alone = [name for name, one in built.items() if one.task is None]
+    if launched() and alone:
+        raise ValueError(f"--suite {alone[0]}: it is measured in processes of its own; run it without torchrun")
 
 
 def evaluate(

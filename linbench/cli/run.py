@@ -1,15 +1,14 @@
 """``linbench run``: measure cells, write a record for each, print the table."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.evaluation import evaluate
+from linbench.cli.evaluation import chosen, evaluate, refuse_shared
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing, split
 from linbench.cli.resuming import lacking
@@ -17,7 +16,7 @@ from linbench.cli.searches import known, settle
 from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
-    from linbench.suites import Cell, Choices, Suite
+    from linbench.suites import Cell
     from linbench.suites.contract import Key
     from linbench.suites.rounds import Pace
 
@@ -128,7 +127,7 @@ def run(
     with refusing():
         built = {name: suites[name].build() for name in split(suite)}
         refuse_unused(by_hand, built)
-        _refuse_shared(built)
+        refuse_shared(built)
         choices = Choices(
             backbones=tuple(dict.fromkeys(split(backbone))) or refuse("--backbone is empty"),
             resolutions=tuple(resolutions(res)),
@@ -153,7 +152,7 @@ def run(
             random=random,
             seed=seed,
         )
-        of_suite = {name: _chosen(choices, one, by_hand) for name, one in built.items()}
+        of_suite = {name: chosen(choices, one, by_hand) for name, one in built.items()}
         planned = [(name, cell) for name in split(suite) for cell in built[name].cells(of_suite[name])]
     store = Store(results)
     pace = Pace(rounds=rounds, cell_seconds=cell_seconds, timeout_s=timeout, seed=seed)
@@ -178,7 +177,7 @@ def run(
 
     records = [record for _, cell in planned if (record := store.get(cell.key))]
     print_tables(records, as_json)
-    write_files(list(store), results)
+    write_files(store, results)
     if any(record.status is not Status.OK for record in records):
         raise typer.Exit(1)
 
@@ -188,24 +187,6 @@ def _given_by_hand(context: typer.Context) -> list[str]:
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = (name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
     return [name.rstrip("_").replace("_", "-") for name in given]
-
-
-def _chosen(choices: "Choices", suite: "Suite", by_hand: Sequence[str]) -> "Choices":
-    """The choices for one suite: one of accuracy has a size of its own, and checkpoints that say their models."""
-    if suite.task is None:
-        return choices
-    if "res" not in by_hand:
-        choices = replace(choices, resolutions=())
-    return replace(choices, backbones=()) if choices.checkpoints and "backbone" not in by_hand else choices
-
-
-def _refuse_shared(built: "Mapping[str, Suite]") -> None:
-    """Refuse torchrun for what is measured one process at a time."""
-    from linbench.suites.accuracy.ranks import launched
-
-    alone = [name for name, one in built.items() if one.task is None]
-    if launched() and alone:
-        raise ValueError(f"--suite {alone[0]}: it is measured in processes of its own; run it without torchrun")
 
 
 def _print_plan(cells: "Sequence[Cell]", store: Store, pace: "Pace", redo: str | None, as_json: bool) -> None:

@@ -116,7 +116,8 @@ def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     assert {"vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t", "timm/*"} <= names
     below = {row["name"]: row["backbone"] for row in found["segmenters"]}
     assert below == {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
-    assert {row["name"] for row in found["suites"]} == {"kernels", "latency"}
+    accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k"}
+    assert {row["name"] for row in found["suites"]} == {"kernels", "latency", *accuracy}
 
 
 def test_show_tells_maps_parameters_flops_and_source() -> None:

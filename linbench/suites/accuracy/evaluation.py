@@ -6,6 +6,7 @@ depend on the company its image is in.
 """
 
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -128,7 +129,8 @@ def _rows(task: Task[Any, Any], numbers: Sequence[int], ahead: int) -> Iterator[
             return sample, error
 
     left = iter(numbers)
-    with ThreadPoolExecutor(min(ahead, MOST_THREADS)) as pool:
+    # Readers collect warnings, which is the process's business: threads that do so at once may leave it changed.
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(ahead, MOST_THREADS)) as pool:
         waiting = deque((number, pool.submit(prepared, number)) for number in islice(left, ahead))
         while waiting:
             number, future = waiting.popleft()

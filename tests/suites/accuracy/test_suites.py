@@ -20,6 +20,7 @@ from linbench.models.segmenter import load_segmenter
 from linbench.provenance import _imports
 from linbench.registry import load_plugin
 from tests.data.sets import annotation, cut, saved, square
+from tests.realdata import realdata
 from tests.suites.accuracy.made import TOY, H, W, ade20k, coco, dis, imagenet, mask, only, records, run, write_coco
 
 
@@ -272,3 +273,31 @@ def test_the_first_images_are_measured_and_are_part_of_the_key(tmp_path: Path) -
     few, all_ = sorted(records(tmp_path / "r"), key=lambda record: record["key"]["images"])
     assert (few["key"]["images"], all_["key"]["images"]) == (2, 4)
     assert few["rounds"][0]["scores"]["iou"] == all_["rounds"][0]["scores"]["iou"][:2]
+
+
+@pytest.mark.data
+def test_real_frames_and_masks_in_the_layout_of_dis_are_evaluated(tmp_path: Path) -> None:
+    real = realdata("davis2016_val")
+    (tmp_path / "DIS5K" / "DIS-VD").mkdir(parents=True)
+    (tmp_path / "DIS5K" / "DIS-VD" / "im").symlink_to(real / "images")
+    (tmp_path / "DIS5K" / "DIS-VD" / "gt").symlink_to(real / "masks")
+    assert run("dis", tmp_path, tmp_path / "r", "--images", 6).exit_code == 0
+    scores = only(tmp_path / "r")["rounds"][0]["scores"]
+    assert scores["id"][:2] == ["blackswan_00000", "blackswan_00025"]
+    assert all(0 < share < 1 for share in scores["share"])
+
+
+@pytest.mark.data
+def test_real_annotations_with_crowds_and_holes_are_evaluated_from_their_own_boxes(tmp_path: Path) -> None:
+    real = realdata("coco_train2017_free")
+    truth = json.loads((real / "instances.json").read_text())
+    names = ("image_id", "category_id", "bbox")
+    found = [{k: one[k] for k in names} | {"score": 0.5} for one in truth["annotations"] if not one["iscrowd"]]
+    write_coco(tmp_path, truth, found)
+    (tmp_path / "coco" / "val2017").symlink_to(real / "images")
+    assert run("coco", tmp_path, tmp_path / "r", "--images", 4).exit_code == 0
+    entry = only(tmp_path / "r")["rounds"][0]
+    first = {image["id"] for image in truth["images"][:4]}
+    objects = sum(one["image_id"] in first and not one["iscrowd"] for one in truth["annotations"])
+    assert sum(entry["scores"]["objects"]) == objects
+    assert entry["skipped"] == []
