@@ -126,7 +126,7 @@ def _accelerator(backbone: str, device: str, precision: str, threads: int | None
 
     from linbench.backbones import backbone as backbones
     from linbench.environment import cores
-    from linbench.suites.latency import find_device
+    from linbench.suites.device import find_device
     from linbench.train.processes import accelerator
 
     backbones[backbone]  # an unknown name is refused before anything is started
