@@ -196,10 +196,11 @@ def _figure_3(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTa
     from linbench.reports.latency_figure import save
     from linbench.reports.paper import figure3, figure3_drawn, written
 
-    each, drawn = figure3.build(evidence), figure3_drawn.draw(evidence)
-    name = f"{each.name}{suffix}"
-    files = save(drawn, folder / f"{name}.svg") if drawn else []
-    above = f"![{each.title}]({name}.svg)\n\n" if drawn else ""
+    each, files, above = figure3.build(evidence), [], ""
+    for words, groups in figure3.pages(evidence).items():
+        name = f"{each.name}{suffix}{words}"
+        files += save(figure3_drawn.draw(groups, evidence.device), folder / f"{name}.svg")
+        above += f"![{each.title}]({name}.svg)\n\n"
     return each, [*files, *written.write(each, folder, suffix, above=above)]
 
 

@@ -9,6 +9,7 @@ from linbench.reports.paper.evidence import Evidence
 from linbench.reports.paper.layout import Column, PaperTable
 
 ACCURACY = "DIS mIoU"
+MOST = 5  # panels beside the quoted one
 SHOWN = ("#Param", "FPS", ACCURACY)
 FAULTS = (
     faults.NECK_COUNT,
@@ -60,7 +61,10 @@ def build(evidence: Evidence) -> PaperTable:
 
 
 def panels(evidence: Evidence) -> list[Panel]:
-    """The paper's points, and a panel for each rate that was measured under its own conditions."""
+    """The paper's points, and a panel for each rate that was measured under its own conditions, as many as fit.
+
+    Panels without a point are left out where others have some.
+    """
     table = table3.build(evidence)
     size = _column(table, "#Param alike")
     accuracy = _column(table, ACCURACY)
@@ -78,7 +82,8 @@ def panels(evidence: Evidence) -> list[Panel]:
     found = [Panel("quoted, A100", True, tuple(quoted))]
     rates = (column for column in table.columns if column.head.startswith("FPS"))
     known = (column for column in rates if any(_ok(cell) for cell in column.cells.values()))
-    return [*found, *(_measured(table, rate, accuracy, size, evidence.device) for rate in known)]
+    measured = [_measured(table, rate, accuracy, size, evidence.device) for rate in known]
+    return [*found, *([panel for panel in measured if panel.points] or measured)[:MOST]]
 
 
 def _measured(table: PaperTable, rate: Column, accuracy: Column, size: Column, device: str) -> Panel:

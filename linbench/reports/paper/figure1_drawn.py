@@ -13,6 +13,7 @@ from linbench.reports.paper.evidence import Evidence
 from linbench.reports.paper.figure1 import ACCURACY, Panel, Point, panels
 
 PANEL = (5.6, 4.8)  # inches
+ACROSS = 3
 AREA_PER_M = 4.0  # points² for a million parameters
 LEAST_AREA = 30.0  # points²
 GREY = "#767676"
@@ -23,12 +24,14 @@ def draw(evidence: Evidence) -> Figure:
     found = panels(evidence)
     looks = looks_of([point.method for point in found[0].points])
     with style():
-        figure = Figure(figsize=(PANEL[0] * len(found), PANEL[1]), layout="constrained")
-        top = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-        for axes, panel in zip(top, found, strict=True):
+        across, down = min(len(found), ACROSS), math.ceil(len(found) / ACROSS)
+        figure = Figure(figsize=(PANEL[0] * across, PANEL[1] * down), layout="constrained")
+        first = None
+        for i, panel in enumerate(found, start=1):
+            first = axes = figure.add_subplot(down, across, i, sharey=first)
             _panel(axes, panel, looks)
-        top[0].set_ylabel(f"{ACCURACY}, %")
-        _y_range(top[0], found)
+            axes.set_ylabel(f"{ACCURACY}, %")
+        _y_range(first, found)
         figure.suptitle(
             "Rate against accuracy at 1024²; area: parameters of the backbone", x=0.01, ha="left", fontsize=11
         )

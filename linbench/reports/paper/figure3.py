@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from linbench.records import slug
 from linbench.reports.paper import commands, faults
 from linbench.reports.paper.evidence import PRESETS, Evidence
 from linbench.reports.paper.layout import Entry, PaperTable, columns
@@ -15,6 +16,10 @@ from linbench.reports.rows import SEARCHED, comparisons, conditions
 
 TITLE = "Figure 3"
 BACKBONES = {"ViT-S": "vit-s", "RWKV-SAM-S": "rwkv-sam-s"}
+#: What belongs to one picture beside the preset.
+REST = ("dtype", "threads", "impl")
+FAMILIES = ("vit-", "vim-", "vmamba-", "vrwkv-", "rwkv-sam-", "efficientsam-", "sam-vit-")
+MOST = 16  # models in a picture
 SWEEP = "linbench run --suite latency --backbone vit-s,vim-s,vmamba-s,vrwkv-s,rwkv-sam-s --res 512..2048"
 
 
@@ -36,13 +41,30 @@ def build(evidence: Evidence) -> PaperTable:
     )
 
 
-def panels(evidence: Evidence) -> list[pd.DataFrame]:
-    """The comparisons that the picture shows: backbones alone, one after another, ``paper`` and ``best`` in turn."""
+def pages(evidence: Evidence) -> dict[str, list[pd.DataFrame]]:
+    """The comparisons of backbones alone that the pictures show, those of ``paper`` and ``best`` of a kind together.
+
+    By what tells the pictures apart, as part of a file's name: nothing where there is one.
+    """
     frame = evidence.latency
     if frame.empty:
-        return []
+        return {}
     found = [group for group in comparisons(frame) if _shown(conditions(group)) and (group["status"] == "ok").any()]
-    return sorted(found, key=lambda group: [_rest(conditions(group)), PRESETS.index(conditions(group)["preset"])])
+    found.sort(key=lambda group: PRESETS.index(conditions(group)["preset"]))
+    rests = [{name: str(conditions(group).get(name)) for name in REST} for group in found]
+    telling = [name for name in REST if len({rest[name] for rest in rests}) > 1]
+    made: dict[str, list[pd.DataFrame]] = {}
+    for group, rest in zip(found, rests, strict=True):
+        words = "".join(f"-{slug(f'{name} {rest[name]}' if name == 'threads' else rest[name])}" for name in telling)
+        made.setdefault(words, []).append(group)
+    return made
+
+
+def chosen(groups: Sequence[pd.DataFrame]) -> tuple[list[str], int]:
+    """The labels that a picture has room for, those of the paper's methods first, and how many are left out."""
+    labels = list(dict.fromkeys(label for group in groups for label in group["label"]))
+    labels.sort(key=lambda label: not label.startswith(FAMILIES))
+    return labels[:MOST], len(labels[MOST:])
 
 
 def quoted_points() -> dict[str, list[tuple[int, float]]]:
@@ -75,7 +97,3 @@ def _row(line: Mapping[str, str]) -> str:
 def _shown(key: Mapping[str, Any]) -> bool:
     alone = key.get("part", "backbone") == "backbone" and key.get("mode", "latency") == "latency"
     return alone and key.get("preset") in PRESETS
-
-
-def _rest(key: Mapping[str, Any]) -> str:
-    return ", ".join(str(key.get(name, "")) for name in ("dtype", "threads", "impl"))

@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from linbench.reports.latency_figure import Look, curves, drawn_text, looks_of, style
-from linbench.reports.paper.evidence import Evidence
-from linbench.reports.paper.figure3 import heads, panels, quoted_points
+from linbench.reports.paper.figure3 import chosen, heads, quoted_points
 
 PANEL = (6.4, 4.9)  # inches, of the curves with their legend
 PER_LINE = 0.42  # inches of the legend for each model
@@ -21,14 +20,11 @@ NOTE = (
 )
 
 
-def draw(evidence: Evidence) -> Figure | None:
-    """The picture; None where nothing was measured that it could show."""
-    groups = panels(evidence)
-    if not groups:
-        return None
-    quoted = quoted_points()
-    labels = dict.fromkeys(label for group in groups for label in group["label"])
-    looks = looks_of([*labels, *(name for name in quoted if name not in labels)])
+def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
+    """The picture of one of ``figure3.pages``."""
+    labels, left_out = chosen(groups)
+    groups = [group[group["label"].isin(labels)] for group in groups]
+    looks = looks_of([*labels, *(name for name in quoted_points() if name not in labels)])
     down, across = math.ceil(len(groups) / ACROSS), min(len(groups), ACROSS)
     tall = max(PANEL[1], PER_LINE * len(labels) + 1.5)
     with style():
@@ -39,10 +35,10 @@ def draw(evidence: Evidence) -> Figure | None:
         ]
         _one_scale(drawn)
         wide = 68 * across
-        figure.suptitle(
-            "\n".join(textwrap.wrap(_title(groups, evidence.device), wide)), x=0.01, ha="left", fontsize=11
-        )
-        figure.supxlabel("\n".join(textwrap.wrap(NOTE, wide + 14)), fontsize=8.5, x=0.01, ha="left")
+        title = "\n".join(textwrap.wrap(_title(groups, device), wide))
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        note = NOTE + (f"; {left_out} more models are in the records" if left_out else "")
+        figure.supxlabel("\n".join(textwrap.wrap(note, wide + 14)), fontsize=8.5, x=0.01, ha="left")
     return figure
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from linbench.cli import app
+from linbench.cli.paper_models import recipes
 from linbench.data.rle import encode
 from linbench.records import Store
 from tests.reports.cases import record
@@ -175,3 +176,9 @@ def test_the_papers_reports_do_without_torch_and_its_tables_without_matplotlib()
         "sys.exit(2 * plain + ('torch' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_the_recipes_of_ours_are_known_by_their_hashes():
+    found = recipes()
+    assert {"imagenet", "sam-distill", "sam-joint", "ade20k"} <= found.keys()
+    assert all(len(digest) == 64 for digest in found.values())

@@ -28,6 +28,13 @@ def sweep():
     ]
 
 
+def drawn(records):
+    """The only picture of Figure 3."""
+    known = evidence(records)
+    (groups,) = figure3.pages(known).values()
+    return figure3_drawn.draw(groups, known.device)
+
+
 def points(axes, **wanted):
     """The lines of a look, as arrays of x and y."""
     return [
@@ -38,20 +45,19 @@ def points(axes, **wanted):
 
 
 def test_figure_3_has_a_panel_for_each_preset_on_one_scale():
-    drawn = figure3_drawn.draw(evidence(sweep()))
-    left, right = drawn.axes
+    left, right = panels = drawn(sweep()).axes
     assert (left.get_title("left"), right.get_title("left")) == ("preset paper, float32", "preset best, float32")
     assert left.get_ylim() == right.get_ylim()
-    assert [axes.get_xscale() + axes.get_yscale() for axes in drawn.axes] == ["loglog"] * 2
+    assert [axes.get_xscale() + axes.get_yscale() for axes in panels] == ["loglog"] * 2
     (vit,) = points(left, label="vit-s\np = 2.00 ±0.00")
     assert vit == ([512, 1024], pytest.approx([300, 4800]))
     (ours,) = points(right, label="rwkv-sam-s\np = 1.00 ±0.00")
     assert ours == ([512, 1024, 2048], pytest.approx([100, 400, 1600]))
-    assert not [text for axes in drawn.axes for text in axes.get_legend().get_texts() if "vim" in text.get_text()]
+    assert not [text for axes in panels for text in axes.get_legend().get_texts() if "vim" in text.get_text()]
 
 
 def test_figure_3_marks_a_failure_at_its_resolution_and_the_crossover_on_the_line():
-    left, right = figure3_drawn.draw(evidence(sweep())).axes
+    left, right = drawn(sweep()).axes
     assert [x for x, _ in points(left, marker="x")] == [[2048]]
     assert points(right, marker="x") == []
     assert [text.get_text() for text in left.texts] == ["vit-s: oom"]
@@ -61,7 +67,7 @@ def test_figure_3_marks_a_failure_at_its_resolution_and_the_crossover_on_the_lin
 
 def test_the_interval_of_a_crossover_is_a_bar_through_its_ring():
     noisy = [*power_law("vit-s", 300, 2.0, SIDES, noise=0.1), *power_law("vim-s", 600, 1.0, SIDES, noise=0.1)]
-    (axes,) = figure3_drawn.draw(evidence(noisy)).axes
+    (axes,) = drawn(noisy).axes
     ((px,), (ms,)) = points(axes, markerfacecolor="none")[0]
     ((low, high), at) = points(axes, marker="|")[0]
     assert low < px < high
@@ -69,7 +75,7 @@ def test_the_interval_of_a_crossover_is_a_bar_through_its_ring():
 
 
 def test_figure_3_has_the_papers_points_hollow_in_milliseconds():
-    left, right = figure3_drawn.draw(evidence(sweep())).axes
+    left, right = drawn(sweep()).axes
     hollow = points(left, markerfacecolor="white")
     assert hollow == [
         ([512, 1024], pytest.approx([1000 / 86.8, 1000 / 17.8])),
@@ -81,8 +87,8 @@ def test_figure_3_has_the_papers_points_hollow_in_milliseconds():
 
 
 def test_figure_3_of_nothing_is_no_picture_and_still_a_table():
-    assert figure3_drawn.draw(evidence([])) is None
-    assert figure3_drawn.draw(evidence([record("vit-s", 512, status=Status.OOM)])) is None
+    assert figure3.pages(evidence([])) == {}
+    assert figure3.pages(evidence([record("vit-s", 512, status=Status.OOM)])) == {}
     assert len(figure3.build(evidence([])).cells()) == 8
 
 
@@ -186,3 +192,24 @@ def test_an_interval_that_leaves_the_range_is_said_in_words():
     found = Crossover("vit-s", 600.0, -math.inf, 700.0, "rounds", 512.0, 1024.0, "faster", 1)
     assert found.between() == "below 512–700"
     assert str(found) == "600 (below 512–700)"
+
+
+def test_dtypes_and_thread_counts_are_pictures_of_their_own():
+    records = [
+        *power_law("vit-s", 300, 2.0),
+        *power_law("vit-s", 200, 2.0, preset="best"),
+        *power_law("vit-s", 100, 2.0, dtype="bfloat16", threads=8),
+    ]
+    found = figure3.pages(evidence(records))
+    assert {name: len(groups) for name, groups in found.items()} == {
+        "-float32-threads-2": 2,
+        "-bfloat16-threads-8": 1,
+    }
+
+
+def test_a_picture_names_how_many_models_it_has_no_room_for():
+    records = [one for i in range(20) for one in power_law(f"net-{i:02}", 300 + i, 1.0, noise=0.0)]
+    (groups,) = figure3.pages(evidence([*records, *power_law("vit-s", 300, 2.0)])).values()
+    labels, left_out = figure3.chosen(groups)
+    assert (len(labels), left_out, labels[0]) == (16, 5, "vit-s")
+    assert "5 more models" in figure3_drawn.draw(groups, "x").get_supxlabel()
