@@ -3,8 +3,8 @@
     results/<device>/<suite>/<backbone or op>/<readable>-<hash8>.json
 
 The key holds all that moves the number and names the file through its hash; the rest is the outcome. A file
-is written to a temporary name, fsynced and renamed, so that a reader sees a whole record or none. Merging the
-results of many machines is copying folders. No torch here.
+is written to a temporary name, fsynced and renamed, so that a reader sees a whole record or none. Results of machines
+with different devices merge by copying folders, any others by ``merging``. No torch here.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from typing import Any
 from linbench.atomic import replacing
 
 SCHEMA_VERSION = 1
+DEPTH = 3  # folders between the root and a record
 LARGEST_BYTES = 32 * 2**20  # a record holds raw samples, never more than this; a larger file is refused unread
 
 
@@ -72,8 +73,8 @@ class Record:
     def from_json(cls, text: str) -> "Record":
         """Parse a record; raises BadRecord with one sentence on anything else."""
         try:
-            found = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+            found = json.loads(text, parse_constant=_refused)
+        except (ValueError, RecursionError) as error:
             raise BadRecord(f"it is not JSON: {error}") from error
         if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
             version = found.get("schema_version") if isinstance(found, dict) else None
@@ -147,12 +148,32 @@ class Store:
 
     def __iter__(self) -> Iterator[Record]:
         """Every readable record, in the order of paths; ``faults`` names the others."""
+        return (record for _, record in self.items())
+
+    def items(self) -> Iterator[tuple[Path, Record]]:
+        """Every readable record with its path, in the order of paths; ``faults`` names the other files and folders."""
         self.faults = []
-        for path in sorted(self.root.glob("*/*/*/*.json")):
+        folders = [self.root] if self.root.exists() else []
+        for _ in range(DEPTH):
+            folders = [Path(entry) for folder in folders for entry in self._entries(folder) if entry.is_dir()]
+        for path in (Path(entry) for folder in folders for entry in self._entries(folder)):
+            if path.suffix != ".json":
+                continue
             try:
-                yield read(path)
-            except (BadRecord, OSError) as error:
+                yield path, read(path)
+            except BadRecord as error:
                 self.faults.append((path, str(error)))
+            except OSError as error:
+                self.faults.append((path, f"it cannot be read: {error.strerror or error}"))
+
+    def _entries(self, folder: Path) -> "list[os.DirEntry[str]]":
+        """What is in a folder, in the order of names; one that cannot be read is a fault."""
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.faults.append((folder, f"it cannot be read: {error.strerror or error}"))
+            return []
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -177,6 +198,10 @@ class Store:
         finally:
             if folder is not None:
                 os.close(folder)
+
+
+def _refused(constant: str) -> None:
+    raise BadRecord(f"it holds {constant}, which is no number of JSON")
 
 
 def read(path: Path) -> Record:
