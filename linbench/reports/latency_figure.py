@@ -76,8 +76,13 @@ def figure(rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = N
     return result
 
 
-def curves(axes: Any, rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = None) -> None:
-    """Draw one comparison's rows: a line for each model with its legend, crossovers, failures, both scales."""
+def curves(
+    axes: Any, rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = None, closest: float = CLOSEST
+) -> None:
+    """Draw one comparison's rows: a line for each model with its legend, crossovers, failures, both scales.
+
+    closest: How near labels of ticks may be, as a share of the width of the axes.
+    """
     axes.set(xscale="log", yscale="log")
     crossings = {label: crossover(rows, label, reference) for label in looks if label in set(rows["label"])}
     for label in _from_the_top(rows):
@@ -87,7 +92,7 @@ def curves(axes: Any, rows: pd.DataFrame, looks: dict[str, Look], reference: str
         _crossing(axes, rows, found, looks[label])
     _y_axis(axes, rows)
     _failures(axes, rows, looks)
-    _x_axis(axes, rows)
+    _x_axis(axes, rows, closest)
 
 
 def save(drawn: Figure, path: Path) -> list[Path]:
@@ -176,7 +181,7 @@ def _failure(mine: pd.DataFrame) -> str:
     return f"{label}: " + ", ".join(f"{kind} {' '.join(mine.loc[mine['status'] == kind, 'size'])}" for kind in kinds)
 
 
-def _x_axis(axes: Any, rows: pd.DataFrame) -> None:
+def _x_axis(axes: Any, rows: pd.DataFrame, closest: float) -> None:
     """A tick at each measured resolution; labels that would touch go one line down."""
     sizes = rows.drop_duplicates("size").sort_values(["pixels", "height"])
     sides = np.sqrt(sizes["pixels"].to_numpy(dtype=np.float64))
@@ -187,7 +192,7 @@ def _x_axis(axes: Any, rows: pd.DataFrame) -> None:
     labels = []
     for side, size in zip(sides, sizes["size"], strict=True):
         at = math.log(side) / width
-        level = next((i for i, end in enumerate(ends) if at - end >= CLOSEST), len(ends))
+        level = next((i for i, end in enumerate(ends) if at - end >= closest), len(ends))
         ends[level : level + 1] = [at]
         labels.append("\n" * level + str(size))
     axes.set_xticks(sides, labels)

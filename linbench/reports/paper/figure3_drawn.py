@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from linbench.reports.latency_figure import Look, curves, drawn_text, looks_of, style
 from linbench.reports.paper.figure3 import chosen, heads, quoted_points
 
-PANEL = (6.4, 4.9)  # inches, of the curves with their legend
-PER_LINE = 0.42  # inches of the legend for each model
+PANEL = (7.4, 4.9)  # inches, of the curves with their legend
+PER_MODEL = 0.52  # inches of the legend
+CLOSEST = 0.13  # of the width of the axes, as in ``curves``
 ACROSS = 2
 NOTE = (
     "p: latency ∝ tokens$^p$, its 95 % interval; bands: 95 %; rings and bars: crossover with ViT and its 95 % "
@@ -26,7 +27,7 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
     groups = [group[group["label"].isin(labels)] for group in groups]
     looks = looks_of([*labels, *(name for name in quoted_points() if name not in labels)])
     down, across = math.ceil(len(groups) / ACROSS), min(len(groups), ACROSS)
-    tall = max(PANEL[1], PER_LINE * len(labels) + 1.5)
+    tall = max(PANEL[1], PER_MODEL * (len(labels) + 2) + 0.8)
     with style():
         figure = Figure(figsize=(PANEL[0] * across, tall * down + 0.5), layout="constrained")
         drawn = [
@@ -34,7 +35,7 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
             for i, (group, head) in enumerate(zip(groups, heads(groups), strict=True), start=1)
         ]
         _one_scale(drawn)
-        wide = 68 * across
+        wide = 80 * across
         title = "\n".join(textwrap.wrap(_title(groups, device), wide))
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         note = NOTE + (f"; {left_out} more models are in the records" if left_out else "")
@@ -43,7 +44,7 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
 
 
 def _panel(axes: Any, rows: pd.DataFrame, looks: dict[str, Look], head: str, quotes: bool) -> Any:
-    curves(axes, rows, looks)
+    curves(axes, rows, looks, closest=CLOSEST)
     axes.set_title(drawn_text(head, 90))
     axes.set_xlabel("resolution, px")
     axes.set_ylabel("latency, ms")
