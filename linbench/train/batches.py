@@ -24,10 +24,6 @@ MICRO_PIXELS = 2 * 1024**2
 WORDS = 4
 
 
-class LoaderFailed(RuntimeError):
-    """Data could not be loaded; its text says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Share:
     """How a global batch is split: this process's part, and the size of a micro-batch."""
@@ -138,7 +134,7 @@ class Feed:
         return len(self.examples) // self.task.recipe.batch
 
     def steps(self, first: int, end: int) -> Iterator[Step]:
-        """Steps ``first`` to ``end``, without the last. Raises LoaderFailed, BadDataset."""
+        """Steps ``first`` to ``end``, without the last. Raises BadDataset."""
         loaded = iter(self._loader(first, end)) if first < end else iter(())
         for number in range(first, end):
             epoch, step = divmod(number, self.steps_per_epoch)
@@ -187,15 +183,7 @@ class _Lazily:
 
 
 def _next(batches: Iterator[Any]) -> Any:
-    try:
-        found = next(batches)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise LoaderFailed(
-            f"a loading process ended unasked ({str(error).splitlines()[0]}); most often memory ran out: take fewer "
-            "--workers, or none"
-        ) from error
+    found = next(batches)
     if isinstance(found, BadDataset):
         raise found
     return found

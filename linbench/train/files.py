@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +146,8 @@ def writing(path: Path, what: str, whole: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        path.with_name(f".{path.name}.tmp").unlink(missing_ok=True)
+        with suppress(OSError):
+            path.with_name(f".{path.name}.tmp").unlink()
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)
         why = "the disk is full" if full else str(error)
         then = "free space and give the same command" if full else "mend that and give the same command"

@@ -20,9 +20,9 @@ from accelerate import Accelerator
 
 from linbench.data.contract import BadDataset
 from linbench.suites.memory import resident_bytes
-from linbench.train.batches import LoaderFailed
 from linbench.train.endings import LOOKED_AT, finish, not_finite
 from linbench.train.faults import NotFinite
+from linbench.train.files import states
 from linbench.train.job import Job, alone
 from linbench.train.loop import Outcome, fit
 from linbench.train.processes import agreed
@@ -71,6 +71,8 @@ def train(job: Job, how: How, accelerator: Accelerator, stopping: Callable[[], i
         ended = yield from _steps(session, stopping)
         if ended:
             scores = finish(session)
+            if session.skipped:
+                yield Progress(job, session.steps, session.steps, notes=(f"{session.skipped} samples passed over",))
             told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
             notes = (f"on {LOOKED_AT} held-out images: {told}",) if told else ()
             yield Progress(job, session.steps, session.steps, notes=notes, scores=scores, finished=True)
@@ -92,25 +94,44 @@ def _steps(session: Session, stopping: Callable[[], int]) -> Generator[Progress,
             paused = not last and (signal or number == how.max_steps)
             if last or paused or now - session.saved >= 60 * how.checkpoint_minutes:
                 session.save()
-            notes = tuple(f"passed over {name}: {reason}" for name, reason in outcome.skipped)
+            notes = _passed_over(session, outcome)
             yield Progress(job, number, session.steps, outcome, rate, memory, notes)
             if paused:
                 session.event("stop", signal=signal)
                 return False
     except NotFinite as error:
         raise not_finite(session, error) from error
-    except (LoaderFailed, BadDataset, torch.OutOfMemoryError) as error:
+    except BadDataset as error:  # raised between two steps
         session.save()
-        raise RunFailed(
-            f"{_advice(error)}; the state of step {state.step} is written: the same command goes on from there"
-        ) from error
+        raise RunFailed(f"{error}; {_goes_on(session)}") from error
+    except RuntimeError as error:  # anywhere, within a step too: the last state on the disk is what counts
+        advice = _advice(error)
+        if advice is None:
+            raise
+        raise RunFailed(f"{advice}; {_goes_on(session)}") from error
     return True
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: RuntimeError) -> str | None:
+    """What to do about a failure of the system's, or None where it is another one."""
+    said = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
-        return f"memory ran out ({str(error).splitlines()[0]}); take a smaller --micro-batch, or --recompute"
-    return str(error)
+        return f"memory ran out ({said}); take a smaller --micro-batch, or --recompute"
+    if said.startswith("DataLoader worker"):
+        return f"a loading process ended unasked ({said}); most often memory ran out: take fewer --workers, or none"
+    return None
+
+
+def _goes_on(session: Session) -> str:
+    found = states(session.job.states)
+    return f"the same command goes on from {f'the state of step {found[0].step}' if found else 'the beginning'}"
+
+
+def _passed_over(session: Session, outcome: Outcome) -> tuple[str, ...]:
+    """What is said of samples that were passed over: the first one of a run, the others are in the log."""
+    first = session.skipped == 0 and outcome.skipped
+    session.skipped += len(outcome.skipped)
+    return (f"passed over {': '.join(outcome.skipped[0])}; others are counted in the log",) if first else ()
 
 
 def _log(session: Session, outcome: Outcome, rate: float, memory: int | None) -> None:

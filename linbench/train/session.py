@@ -65,6 +65,7 @@ class Session:
 
     log: On the main process only, which alone writes.
     saved: When the last state was written, in seconds of time.monotonic.
+    skipped: Samples that this process passed over.
     """
 
     job: Job
@@ -78,6 +79,7 @@ class Session:
     log: Log | None = None
     board: Any = None
     saved: float = 0.0
+    skipped: int = 0
 
     def save(self) -> None:
         """Write the state, on the main process. Raises CannotSave."""

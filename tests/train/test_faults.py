@@ -1,0 +1,121 @@
+"""What goes wrong while a run is under way is said in a sentence, and what was written before is whole."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+
+import pytest
+import torch
+from torch import nn
+
+from linbench.models import checkpoint
+from linbench.train.faults import first_not_finite
+from linbench.train.files import CannotSave, states
+from linbench.train.session import RunFailed
+from tests.train import toy
+from tests.train.reading import assert_same, curve, events
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images_and_the_module(run, tmp_path):
+    with pytest.raises(RunFailed) as failed:
+        run("run", "poison=13")
+    folder = tmp_path / "run"
+    what = json.loads((folder / "bad-batch.json").read_text())
+    assert "toy 13" in what["ids"]
+    assert len(what["ids"]) == 8
+    assert what["module"] == "backbone.0.1"  # the first Square: 1e30 squared is no float32
+    assert f"step {what['step']}: the loss is nan, made by backbone.0.1. Its images are in" in str(failed.value)
+    assert "--precision fp32, or begin another run with --init" in str(failed.value)
+    good = checkpoint.read(folder / "last-good.safetensors")[1]
+    assert all(x.isfinite().all() for x in good.values())
+    assert [saved.step for saved in states(folder / "states")] == [what["step"]]
+    assert [step for step, *_ in curve(folder)] == list(range(1, what["step"] + 1))
+    assert events(folder) == ["start", "not finite"]
+
+
+def test_the_innermost_module_that_makes_a_bad_number_of_good_ones_is_named():
+    class Root(nn.Module):
+        def forward(self, x):
+            return x.sqrt()
+
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), Root()), nn.Linear(2, 2))
+    nn.init.constant_(model[0][0].weight, -1.0)
+    nn.init.zeros_(model[0][0].bias)
+    with first_not_finite(model) as found:
+        model(torch.ones(1, 2))
+    assert found.name == "0.1"
+    with first_not_finite(model) as found:
+        model(-torch.ones(1, 2))
+    assert found.name == ""
+
+
+def test_images_that_cannot_be_had_stop_the_run_with_its_state_written(run, tmp_path):
+    with pytest.raises(RunFailed, match=r"toy 7: it is cut off; the same command goes on from the state of step \d+"):
+        run("run", "broken=7", how={"workers": 1})
+    assert states(tmp_path / "run" / "states")
+
+
+def test_a_loading_process_that_dies_is_named_and_the_run_goes_on_from_there(run, monkeypatch):
+    whole = run("whole")
+    run("parts", how={"max_steps": 3})
+    example, main = toy.Examples.__getitem__, os.getpid()
+
+    def dies(examples, key):
+        if key[0] == 2 and os.getpid() != main:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return example(examples, key)
+
+    with monkeypatch.context() as patched, pytest.raises(RunFailed) as failed:
+        patched.setattr(toy.Examples, "__getitem__", dies)
+        run("parts", how={"workers": 1})
+    assert "a loading process ended unasked (DataLoader worker (pid" in str(failed.value)
+    assert "take fewer --workers, or none; the same command goes on from the state of step" in str(failed.value)
+    assert_same(whole.out, run("parts").out)
+
+
+def test_a_disk_that_takes_no_more_leaves_the_earlier_state_whole_and_no_half_of_a_file(run, tmp_path):
+    """The limit of a file's size stands in for the disk's: both are errors of writing in the middle of it."""
+    whole = run("whole")
+    run("parts", how={"max_steps": 4})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, hard))  # the log fits, a state of 15 kB does not
+    try:
+        with pytest.raises(
+            CannotSave, match=r"the state of step 9 .* could not be written: .*the state of step 4 is"
+        ):
+            run("parts", how={"max_steps": 9})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    left = sorted(path.name for path in (tmp_path / "parts" / "states").iterdir())
+    assert left == ["step-00000004.json", "step-00000004.safetensors"]
+    assert_same(whole.out, run("parts").out)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB, where this process may mount one."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", where], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this process may not mount a file system")
+    yield where
+    subprocess.run(["umount", where], check=True)
+
+
+def test_a_full_disk_is_called_that(run, small_disk):
+    (small_disk / "ballast").write_bytes(bytes(2**20 - 16 * 1024))
+    with pytest.raises(CannotSave, match=r"the disk is full; .*free space and give the same command"):
+        run("disk/run")
+    (small_disk / "ballast").unlink()
+    assert_same(run("whole").out, run("disk/run").out)
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotSave, match="nothing was begun"):
+        run("file/run")
