@@ -40,7 +40,7 @@ def classifier(width: int, classes: int) -> nn.Sequential:
     """Dropout of whole channels, then a linear layer for each cell."""
     layer = nn.Conv2d(width, classes, 1)
     nn.init.normal_(layer.weight, std=0.01)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return nn.Sequential(nn.Dropout2d(DROPOUT), layer)
 
 

@@ -65,7 +65,7 @@ def override(chosen: Recipe, *changes: str) -> Recipe:
     return replace(
         chosen,
         **_values(Recipe, {name: text for name, text in given.items() if name in own}),
-        settings=replace(chosen.settings, **_values(type(chosen.settings), settings)),  # type: ignore[type-var]
+        settings=replace(chosen.settings, **_values(type(chosen.settings), settings)),
         sources=tuple(_changed(source, given) for source in chosen.sources),
     )
 

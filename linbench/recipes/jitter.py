@@ -5,6 +5,7 @@ The picture, its masks and the boxes of them go through one ``View``, so that th
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 Size = tuple[int, int]
+V = TypeVar("V", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,13 @@ class View:
         seen = np.array(Image.fromarray(picture).resize((w, h), Image.Resampling.BILINEAR, box=box))
         return seen[:, ::-1] if self.flip else seen
 
-    def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The nearest pixel's value."""
+    def nearest(self, values: NDArray[V]) -> NDArray[V]:
+        """A mask or labels ``h w``: the value of the pixel whose square holds the centre."""
         rows, columns = (
             ((first + np.arange(count) + 0.5) * old / new).astype(np.int64)
             for first, count, old, new in zip(self.start, self.seen, self.original, self.resized, strict=True)
         )
-        return mask[rows[:, None], columns[::-1] if self.flip else columns]
+        return values[rows[:, None], columns[::-1] if self.flip else columns]
 
 
 def draw_view(

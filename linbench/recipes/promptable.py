@@ -162,7 +162,7 @@ class PromptableTask:
             mask = found[number].mask()
             if mask.shape != view.original:
                 raise BadSample(f"a mask has {mask.shape} px, its picture {view.original}")
-            seen = view.mask(mask)
+            seen = view.nearest(mask)
             if seen.sum() >= self.settings.least_area:
                 masks.append(seen)
             if len(masks) == self.settings.instances:

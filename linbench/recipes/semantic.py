@@ -126,7 +126,7 @@ class SemanticTask:
             raise BadSample(f"{sample.file}: it has the class {known.max()}, the recipe has {s.classes}")
         view = self._view(rng, labels)
         seen = distorted(view.picture(picture), rng, s.distortion)
-        cut = torch.from_numpy(view.mask(labels).astype(np.int64))
+        cut = torch.from_numpy(view.nearest(labels).astype(np.int64))
         framed = functional.pad(cut, (0, side - cut.shape[1], 0, side - cut.shape[0]), value=IGNORED)
         return {"image": padded(normalised(seen), side), "labels": framed}
 
@@ -139,7 +139,7 @@ class SemanticTask:
         flip = bool(rng.random() < s.flip)
         for _ in range(CROPS):
             view = _crop(rng, original, whole, side, flip)
-            counts = np.bincount(view.mask(labels).ravel(), minlength=IGNORED + 1)[:IGNORED]
+            counts = np.bincount(view.nearest(labels).ravel(), minlength=IGNORED + 1)[:IGNORED]
             if np.count_nonzero(counts) > 1 and counts.max() < s.most * counts.sum():
                 break
         return view

@@ -34,7 +34,7 @@ def test_a_view_fits_the_input_and_the_resized_picture(seed, height, width, resi
         assert 0 <= start <= whole - seen
     low, high = resize or (1.0, 1.0)
     assert max(1, int(low * SIDE)) <= max(view.resized) <= high * SIDE + 1
-    assert view.mask(np.ones((height, width), np.bool_)).shape == view.seen
+    assert view.nearest(np.ones((height, width), np.bool_)).shape == view.seen
     assert view.picture(np.zeros((height, width, 3), np.uint8)).shape == (*view.seen, 3)
 
 
@@ -42,16 +42,16 @@ def test_a_view_fits_the_input_and_the_resized_picture(seed, height, width, resi
 def test_picture_and_mask_show_the_same_place(seed):
     picture, mask = scene()
     view = draw_view(np.random.default_rng(seed), mask.shape, SIDE, (0.5, 2.0), 0.5)
-    bright, seen = view.picture(picture)[..., 0] > 127, view.mask(mask)
+    bright, seen = view.picture(picture)[..., 0] > 127, view.nearest(mask)
     assert (bright != seen).sum() <= seen.shape[0] + seen.shape[1]  # a pixel along the edges, where resizing blurs
 
 
 def test_a_nearest_pixel_is_the_one_whose_square_holds_the_centre():
     mask = np.array([[True, False, True]])
     view = View((1, 3), (2, 6), (0, 1), (1, 4), flip=False)
-    assert view.mask(mask).tolist() == [[True, False, False, True]]
+    assert view.nearest(mask).tolist() == [[True, False, False, True]]
     flipped = View((1, 3), (2, 6), (0, 1), (1, 4), flip=True)
-    assert flipped.mask(np.array([[True, False, False]])).tolist() == [[False, False, False, True]]
+    assert flipped.nearest(np.array([[True, False, False]])).tolist() == [[False, False, False, True]]
 
 
 def test_a_part_of_the_resized_picture_is_what_it_is_in_the_whole():
