@@ -94,7 +94,11 @@ def kill_at_random_moments(times: int, results: Path, plugins: Path) -> None:
     subprocess.run(asked, check=True, capture_output=True)
     assert len(records(results)) == cells
     assert {path: path.read_bytes() for path in seen} == seen  # no finished cell was measured again
-    left = [p for p in results.rglob("*") if p.is_file() and p.suffix not in (".json", ".md", ".csv", ".png", ".svg")]
+    left = [
+        p
+        for p in results.rglob("*")
+        if p.is_file() and p.suffix not in (".json", ".md", ".tex", ".csv", ".png", ".svg")
+    ]
     assert left == []
     assert _children_of_killed_sweeps() == []
 
