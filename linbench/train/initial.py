@@ -32,8 +32,11 @@ def load_initial(model: nn.Module, name: str, task: str, path: Path) -> list[str
     if about.model != name:
         raise Misfit(f"{path}: it is {about}; its weights do not go into {name}")
     given, wanted = _parts(entries), _parts(model.state_dict())
-    # The head of another task, or of other classes, is no start for this one.
-    taken = [part for part in wanted if part in given and (part in ("backbone", "neck") or about.task == task)]
+    taken = [
+        part
+        for part in wanted
+        if part in given and (part in ("backbone", "neck") or _fits(given[part], wanted[part], about.task == task))
+    ]
     if "backbone" not in taken:
         raise BadCheckpoint(f"{path}: it holds no backbone, only {', '.join(given)}")
     given["backbone"] = _refitted(backbone_of(model), given["backbone"], about)
@@ -54,6 +57,11 @@ def _load_official(model: nn.Module, entries: Mapping[str, Tensor], path: Path) 
     except (Misfit, TypeError) as error:
         raise Misfit(f"{path}: {error}; {checkpoint.resemblance(entries)}") from error
     return ["backbone"]
+
+
+def _fits(given: dict[str, Tensor], wanted: dict[str, Tensor], same_task: bool) -> bool:
+    """Whether a part around the backbone is a start: the head of another task, or of other classes, is none."""
+    return same_task and {k: x.shape for k, x in given.items()} == {k: x.shape for k, x in wanted.items()}
 
 
 def _parts(entries: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -4,6 +4,7 @@ Beginning and going on are one command: a folder that holds the same run's state
 numbers are those of a run that was never interrupted. A folder that holds another run is refused.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,13 +21,16 @@ from linbench.train import files
 from linbench.train.batches import Feed, Share
 from linbench.train.initial import load_initial
 from linbench.train.job import Job, begin, begun, identity, refuse_other
-from linbench.train.log import Log, board
+from linbench.train.log import NAME, Log, board, read
 from linbench.train.loop import State, prepare
 from linbench.train.parts import recompute
 from linbench.train.processes import facts
 from linbench.train.teaching import Taught, teaching
 
 MODEL_WEIGHTS = 2  # tells the seed of a model's first weights from others
+
+#: Conditions that change the order of sums or the numbers' precision, and so the last digits.
+ROUNDING = ("precision", "micro_batch", "channels_last", "compile", "device", "processes", "threads")
 
 
 class RunFailed(RuntimeError):
@@ -112,6 +116,9 @@ def open_session(
     notes += _resume(job, state)
     if found and found["code_hash"] != wanted["code_hash"]:
         notes.append("the code has changed since the run began; it goes on with the present one")
+    conditions = {**asdict(how), **facts(accelerator)}
+    if found:
+        notes += _other_conditions(job, conditions)
     session = Session(job, how, accelerator, feed, taught, state, steps, wanted, saved=time.monotonic())
     accelerator.wait_for_everyone()  # until all have read what the main process may write anew
     if accelerator.is_main_process:
@@ -119,9 +126,21 @@ def open_session(
             begin(job, wanted)
         session.log = stack.enter_context(Log(job.out, state.step))
         session.board = stack.enter_context(board(job.out)) if how.tensorboard else None
-    conditions = {**asdict(how), **facts(accelerator)}
     session.event("resume" if state.step else "start", how=conditions, environment=environment(), notes=notes)
     return session, tuple(notes)
+
+
+def _other_conditions(job: Job, conditions: Mapping[str, Any]) -> list[str]:
+    """What differs of the conditions that move a number's last digits, since the run was last under way."""
+    before = [line["how"] for line in read(job.out / NAME) if "how" in line]
+    last = before[-1] if before else conditions
+    changes = [
+        f"{name} was {json.dumps(last[name])} and is {json.dumps(conditions[name])}"
+        for name in ROUNDING
+        if name in last and last[name] != conditions[name]
+    ]
+    said = "numbers are no longer those of an uninterrupted run bit for bit"
+    return [f"{', '.join(changes)}: {said}"] if changes else []
 
 
 def _is_done(job: Job, steps: int) -> bool:

@@ -1,0 +1,105 @@
+"""Initial weights: what a checkpoint has of a model goes into it, at any image size, and nothing else does."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from linbench.backbones import build_backbone
+from linbench.backbones.contract import Misfit
+from linbench.models import build_classifier, build_sam, checkpoint
+from linbench.models.checkpoint import About
+from linbench.train.initial import load_initial
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory):
+    """Checkpoints of classifiers of 32 px and seven classes, by backbone."""
+    folder = tmp_path_factory.mktemp("classifiers")
+    paths = {}
+    for name in ("vit-t", "vim-t", "vrwkv-t"):
+        paths[name] = folder / f"{name}.safetensors"
+        model = build_classifier(name, image_size=32, num_classes=7)
+        checkpoint.save(model, paths[name], About(name, "classifier", (32, 32)))
+    return paths
+
+
+def _without_tables(entries):
+    return {name: x for name, x in entries.items() if name != "position"}
+
+
+@pytest.mark.parametrize("name", ["vit-t", "vim-t", "vrwkv-t"])
+def test_a_classifier_s_backbone_goes_into_a_segmenter_of_another_size(classifiers, name):
+    sam = build_sam(name, image_size=64)
+    neck = {k: x.clone() for k, x in sam.encoder.neck.state_dict().items()}
+    assert load_initial(sam, name, "sam", classifiers[name]) == ["backbone"]
+    given = build_classifier(name, image_size=32, num_classes=7)
+    checkpoint.load(given, classifiers[name])
+    mine, its = sam.encoder.backbone.state_dict(), given.backbone.state_dict()
+    for key in _without_tables(its):
+        assert torch.equal(mine[key], its[key]), key
+    assert all(torch.equal(x, neck[k]) for k, x in sam.encoder.neck.state_dict().items())
+    # A backbone of 32 px resamples its table for an image of 64 px; here that was done once.
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(sam.encoder.backbone(image)[-1], given.backbone(image)[-1], rtol=0, atol=1e-5)
+
+
+def test_a_head_of_other_classes_is_left_and_of_the_same_task_is_taken(classifiers):
+    same = build_classifier("vit-t", image_size=32, num_classes=7)
+    assert load_initial(same, "vit-t", "classifier", classifiers["vit-t"]) == ["backbone", "head"]
+    other = build_classifier("vit-t", image_size=32, num_classes=9)
+    assert load_initial(other, "vit-t", "classifier", classifiers["vit-t"]) == ["backbone"]
+
+
+def test_a_distilled_segmenter_hands_over_backbone_and_neck_and_its_untrained_decoder(tmp_path):
+    given = build_sam("vit-t", image_size=32)
+    checkpoint.save(given, tmp_path / "d.safetensors", About("vit-t", "sam", (32, 32)))
+    sam = build_sam("vit-t", image_size=32)
+    taken = load_initial(sam, "vit-t", "sam", tmp_path / "d.safetensors")
+    assert {"backbone", "neck"} <= set(taken)
+    for key, x in given.encoder.state_dict().items():
+        assert torch.equal(sam.encoder.state_dict()[key], x), key
+
+
+def test_another_backbone_s_checkpoint_is_refused_and_nothing_is_loaded(classifiers):
+    model = build_classifier("vim-t", image_size=32, num_classes=7)
+    before = {k: x.clone() for k, x in model.state_dict().items()}
+    with pytest.raises(Misfit, match=r"it is vit-t \(classifier, 32x32 px\); its weights do not go into vim-t"):
+        load_initial(model, "vim-t", "classifier", classifiers["vit-t"])
+    assert all(torch.equal(x, before[k]) for k, x in model.state_dict().items())
+
+
+def _official_deit(model):
+    """A DeiT's state dict in its official layout, from one of ours."""
+    names = {"class_token": "cls_token", "position": "pos_embed"}
+    renamed = {
+        names.get(k, k.replace("patch_embed.", "patch_embed.proj.").replace("mlp.0.", "mlp.fc1.")).replace(
+            "mlp.2.", "mlp.fc2."
+        ): x
+        for k, x in model.state_dict().items()
+    }
+    return {**renamed, "head.weight": torch.zeros(1000, 192), "head.bias": torch.zeros(1000)}
+
+
+def test_an_official_file_goes_into_the_backbone_of_any_task_at_any_size(tmp_path):
+    given = build_backbone("vit-t", image_size=32)
+    torch.save({"model": _official_deit(given)}, tmp_path / "deit.pth")
+    sam = build_sam("vit-t", image_size=64)
+    assert load_initial(sam, "vit-t", "sam", tmp_path / "deit.pth") == ["backbone"]
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(sam.encoder.backbone(image)[-1], given(image)[-1], rtol=0, atol=1e-5)
+
+
+def test_an_official_file_of_another_model_is_refused_with_the_one_that_it_looks_like(tmp_path):
+    safetensors.torch.save_file(_official_deit(build_backbone("vit-t", image_size=224)), tmp_path / "d.safetensors")
+    with pytest.raises(Misfit, match="it looks like vit-t"):
+        load_initial(build_sam("vrwkv-t", image_size=64), "vrwkv-t", "sam", tmp_path / "d.safetensors")
+
+
+def test_sam_s_tables_refit_both_ways():
+    small, large = build_backbone("sam-vit-b", image_size=32), build_backbone("sam-vit-b", image_size=64)
+    entries = large.refit(small.state_dict(), (32, 32))
+    assert {k: x.shape for k, x in entries.items()} == {k: x.shape for k, x in large.state_dict().items()}
+    back = small.refit(entries, (64, 64))
+    assert all(torch.equal(back[k], x) for k, x in _without_tables(small.state_dict()).items() if "relative" not in k)

@@ -1,0 +1,77 @@
+"""A folder goes on with the run that it holds, and with no other."""
+
+import os
+
+import pytest
+
+from linbench.data.contract import BadDataset
+from linbench.train.job import InUse, OtherRun, alone
+from tests.train.reading import events
+
+
+def test_another_recipe_is_refused_and_every_value_that_differs_is_named(run):
+    run("run", how={"max_steps": 2})
+    with pytest.raises(OtherRun) as refused:
+        run("run", "lr=2e-2", "dropout=0.2", "toy.repeat=2")
+    said = str(refused.value)
+    for part in ("lr: 0.01 there, 0.02 asked", "dropout: 0.1 there, 0.2 asked", "toy.repeat: 1 there, 2 asked"):
+        assert part in said
+    assert "weight_decay" not in said
+
+
+def test_other_options_of_the_model_are_refused(run):
+    run("run", how={"max_steps": 2})
+    with pytest.raises(OtherRun, match=r'--option or --fusion: \{\} there, \{"width": "12"\} asked'):
+        run("run", width=12)
+
+
+def test_a_description_that_cannot_be_read_is_named(run):
+    job = run("run", how={"max_steps": 2})
+    (job.out / "run.json").write_text("{")
+    with pytest.raises(OtherRun, match=r"run\.json: it is damaged"):
+        run("run")
+
+
+def test_a_folder_where_another_process_trains_is_refused(run, tmp_path):
+    with alone(tmp_path / "run"), pytest.raises(InUse, match="another linbench train is at work there"):
+        run("run")
+
+
+def test_what_a_killed_writer_left_is_cleared(run, tmp_path):
+    job = run("run", how={"max_steps": 2})
+    left = [job.out / ".model.safetensors.tmp", job.states / ".step-00000003.json.tmp"]
+    for path in left:
+        path.write_text("half")
+    run("run")
+    assert not any(path.exists() for path in left)
+
+
+def test_other_conditions_go_on_and_are_said(run):
+    run("run", how={"max_steps": 2})
+    job = run("run", how={"micro_batch": 4})
+    assert events(job.out) == ["start", "stop", "resume", "end"]
+    assert "micro_batch was null and is 4" in (job.out / "log.jsonl").read_text()
+
+
+def test_a_batch_larger_than_an_epoch_is_refused(run):
+    with pytest.raises(ValueError, match="batch=64: an epoch has 40 images; a step needs a whole batch"):
+        run("run", "batch=64")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are flock's")
+def test_the_lock_ends_with_the_block(tmp_path):
+    with alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def test_bad_data_before_the_first_step_is_the_reader_s_sentence(run, monkeypatch):
+    from tests.train import toy
+
+    def missing(self, data, seed):
+        raise BadDataset("recipe toy needs toy; toy cannot be opened: no such folder")
+
+    monkeypatch.setattr(toy.ToyTask, "examples", missing)
+    with pytest.raises(BadDataset, match="recipe toy needs toy"):
+        run("run")
