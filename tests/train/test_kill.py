@@ -7,19 +7,42 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from linbench.cli import app
 from linbench.train.files import states
+from tests.train import toy  # noqa: F401 (it registers its recipe and task)
 from tests.train.reading import assert_same
 
 CODE = "from tests.train import toy; from linbench.cli import main; main()"
 
 
-def _command(out, steps):
-    words = [sys.executable, "-c", CODE, "train", "--backbone", "vit-t", "--recipe", "toy", "--out", str(out)]
+@pytest.fixture(autouse=True)
+def threads():
+    """The command sets torch's threads for its process, which here is the tests' too."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def _words(out, steps):
     # The nap makes an epoch of 40 images last, so that a moment within a step is as likely as one between two.
     changes = ["epochs=none", f"steps={steps}", "nap=0.002", "ema=0.99"]
-    words += [part for change in changes for part in ("--set", change)]
-    return [*words, "--device", "cpu", "--threads", "1", "--checkpoint-minutes", "0.005"]
+    words = [
+        "train",
+        "--backbone",
+        "vit-t",
+        "--recipe",
+        "toy",
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
+    return [*words, "--checkpoint-minutes", "0.005", *(part for change in changes for part in ("--set", change))]
 
 
 def _step(out: Path) -> int:
@@ -30,9 +53,8 @@ def _step(out: Path) -> int:
 def _kill_often(tmp_path, kills, steps):
     chance = random.Random(kills)
     for _ in range(kills):
-        process = subprocess.Popen(
-            _command(tmp_path / "killed", steps), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        command = [sys.executable, "-c", CODE, *_words(tmp_path / "killed", steps)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         begun, enough = _step(tmp_path / "killed"), chance.randint(1, 2)
         while process.poll() is None and _step(tmp_path / "killed") < begun + enough:
             time.sleep(0.01)
@@ -42,8 +64,8 @@ def _kill_often(tmp_path, kills, steps):
         process.communicate()
     assert 0 < _step(tmp_path / "killed") < steps
     for name in ("killed", "left in peace"):
-        done = subprocess.run(_command(tmp_path / name, steps), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(app, _words(tmp_path / name, steps))
+        assert done.exit_code == 0, done.output
     assert_same(tmp_path / "left in peace", tmp_path / "killed")
 
 
