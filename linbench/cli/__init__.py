@@ -3,7 +3,7 @@
 import typer
 
 from linbench import __version__
-from linbench.cli import check, compare, data, doctor, inspect, merge, paper, predict, report, run, train
+from linbench.cli import check, choose, compare, data, doctor, inspect, merge, paper, predict, report, run, train
 
 app = typer.Typer(
     name="linbench",
@@ -19,6 +19,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.command("paper")(paper.paper)
+app.command("choose")(choose.choose)
 app.command("compare")(compare.compare)
 app.command("merge")(merge.merge)
 app.command("list")(inspect.list_)

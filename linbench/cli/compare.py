@@ -215,7 +215,7 @@ def _text(found: "Comparison", made: "Sequence[Table]", ending: str) -> str:
     if ending == ".md":
         return "\n".join(to_markdown(table) for table in made)
     if ending == ".json":
-        return json.dumps(plain(found), indent=1) + "\n"
+        return json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n"
     from pandas import DataFrame
 
     return frame_to_csv(DataFrame(plain(found)))

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from linbench.records import Record, Status, key_hash
-from linbench.reports.rows import SEARCHED, VARIES, WHOLE, timings
+from linbench.reports.accuracy_rows import SUITES, standing
+from linbench.reports.rows import SEARCHED, VARIES, WHOLE, phases, timings
 from linbench.reports.statistics import Floats, Summary, summarise
 
-SUITES = ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k")
 FOUND = (*SEARCHED, "attention", "sdpa_backend", "fused")  # by the search for ``best``
 #: Parts of a key that a comparison of backbones, of devices, or of two trainings leaves out.
 BACKBONES = (*(name for name in VARIES if name not in ("height", "width")), "checkpoint")
@@ -37,9 +37,11 @@ class Cell:
 
     names: Its key in words, by ``NAMES``.
     key: Its key, with the metric of a score.
+    standing: Of a score: why it compares with nothing published, see ``accuracy_rows.standing``.
     times: Of a cell that was timed and is ok.
     value, low, high: Of a score, in its unit; NaN where there is none.
     scores: Of single images by id, in that unit, where the value is their mean.
+    peak_mib, parameters_m: Of a cell that was timed.
     """
 
     names: Mapping[str, str]
@@ -49,11 +51,14 @@ class Cell:
     started: str
     commit: str
     searched: str
+    standing: str
     times: Summary | None = None
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
     scores: Mapping[str, float] | None = None
+    peak_mib: float = math.nan
+    parameters_m: float = math.nan
 
     @property
     def timed(self) -> bool:
@@ -81,7 +86,7 @@ def side(cells: Iterable[Cell], ignoring: Sequence[str]) -> Side:
     """The cells by what is left of their keys without ``ignoring``; of two with one key the later counts."""
     latest: dict[str, Cell] = {}
     for cell in cells:
-        whole = identity(cell.key, ())
+        whole = key_hash(cell.key)
         latest[whole] = max(cell, latest.get(whole, cell), key=lambda one: one.started)
     groups: dict[str, list[Cell]] = {}
     for cell in latest.values():
@@ -122,7 +127,13 @@ def _timed(record: Record) -> Cell:
     samples = [found for entry in record.rounds if (found := timings(entry))]
     ok = record.status is Status.OK and bool(samples) and len(samples) == len(record.rounds)
     key = {**WHOLE, **record.key} if record.key["suite"] == "latency" else dict(record.key)
-    return Cell(**_common(record, key), times=summarise(samples) if ok else None)
+    parameters = record.metrics.get("parameters", {}).get("value")
+    return Cell(
+        **_common(record, key),
+        times=summarise(samples) if ok else None,
+        peak_mib=phases(record.rounds)["peak_mib"],
+        parameters_m=_number(parameters) / 1e6,
+    )
 
 
 def _scored(record: Record) -> Iterable[Cell]:
@@ -149,6 +160,7 @@ def _of_images(columns: Mapping[str, Any], metric: str, value: float) -> Mapping
 
 def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
     key_hash(key)  # raises ValueError where it holds a number that is none
+    checkpoint = record.environment.get("checkpoint")
     started = [str(entry.get("started", "")) for entry in record.rounds]
     return {
         "names": {name: _word(key, name) for name in NAMES},
@@ -158,6 +170,7 @@ def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
         "started": max(started, default=""),
         "commit": str(record.environment.get("git_commit", "")),
         "searched": str(record.search.get("started", "")),
+        "standing": standing(key, checkpoint if isinstance(checkpoint, Mapping) else {}),
     }
 
 

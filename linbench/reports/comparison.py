@@ -119,7 +119,7 @@ def _compared(
     return Comparison(
         names=names,
         times=_judged(timed, times, TIMES),
-        scores=_judged(scored, _of_scores(scored, margins.scores), SCORES),
+        scores=_judged(scored, of_pairs(scored, margins.scores), SCORES),
         margins=margins,
         ranked=ranked,
     )
@@ -135,7 +135,8 @@ def _judged(
     ]
 
 
-def _of_scores(pairs: Sequence[tuple[Cell, Cell]], margin: float) -> list[Difference | None]:
+def of_pairs(pairs: Sequence[tuple[Cell, Cell]], margin: float) -> list[Difference | None]:
+    """The difference of each pair of scores; None where they are no means of the same images."""
     shared = [_shared(a, b) for a, b in pairs]
     tested = iter(of_scores([each for each in shared if each is not None], margin))
     return [None if each is None else next(tested) for each in shared]

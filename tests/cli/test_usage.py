@@ -25,7 +25,7 @@ def test_help_imports_no_torch_and_names_every_command() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    for command in ("run", "report", "compare", "merge", "list", "show", "doctor", "check"):
+    for command in ("run", "report", "choose", "compare", "merge", "list", "show", "doctor", "check"):
         assert f"\n  {command} " in done.stdout
 
 

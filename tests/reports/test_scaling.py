@@ -81,7 +81,7 @@ def test_the_interval_of_a_crossing_holds_the_truth_in_95_of_100_pairs_of_curves
         assert found is not None and found.low <= found.px <= found.high
         hits += found.low <= truth <= found.high
     assert hits / pairs >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / pairs)
-    assert pairs < 1000 or hits / pairs <= 0.98
+    assert pairs < 1000 or hits / pairs <= 0.99  # more than 0.95 near the range's end, where it is infinite
 
 
 def test_a_crossing_that_many_rounds_pin_down_has_a_narrow_interval():

@@ -1,0 +1,74 @@
+"""``linbench choose`` on a folder of records."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from linbench.cli import app
+from linbench.records import Store
+from tests.reports.test_choose import BEST
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for each in BEST:
+        Store(tmp_path).put(each)
+    return tmp_path
+
+
+def choose(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["choose", "--results", str(folder), *arguments])
+
+
+def test_the_answer_comes_first_then_what_fits_then_what_does_not(folder):
+    result = choose(folder, "--metric", "dis_miou", "--res", "2048", "--latency-ms", "25", "--memory-gb", "24")
+    assert result.exit_code == 0
+    text = result.stdout
+    assert text.startswith("Best dis_miou at 2048² within 25 ms and 24 GB: vmamba-t")
+    assert (
+        text.index("What fits") < text.index("What does not count, and why:") < text.index("vit-t at 2048²: too slow")
+    )
+
+
+def test_where_nothing_fits_the_exit_code_is_1(folder):
+    result = choose(folder, "--metric", "dis_miou", "--latency-ms", "1", "--json")
+    assert result.exit_code == 1 and json.loads(result.stdout)["best"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--metric", "dis_mbio"], "--metric dis_mbio: did you mean dis_mbiou?"),
+        (["--metric", "coco_map"], "no score coco_map is recorded; `linbench run --suite coco"),
+        (["--metric", "dis_miou", "--res", "big"], "--res big: big is not a resolution"),
+        (["--metric", "dis_miou", "--res", "333"], "--res: no latencies of that size; there are 2048²"),
+        (["--metric", "latency_ms", "--device", "gpu"], "--device gpu: there are Intel Xeon"),
+        (["--metric", "latency_ms", "--condition", "threads"], "write NAME=VALUE, as threads=8"),
+    ],
+)
+def test_bad_input_ends_with_one_line_that_teaches_and_code_2(folder, arguments, said):
+    result = choose(folder, *arguments)
+    assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_damaged_file_is_named_and_the_answer_still_comes(folder):
+    path = next(path for path, _ in Store(folder).items() if "vit-t" in str(path))
+    path.write_text("[1", encoding="utf-8")
+    result = choose(folder, "--metric", "latency_ms")
+    assert result.exit_code == 1 and f"left out: {path}" in result.stderr and result.stdout.startswith("Best")
+
+
+def test_choosing_and_comparing_do_without_torch(folder):
+    code = (
+        "import sys\nfrom linbench.cli import app\n"
+        f"for words in (['choose', '--metric', 'dis_miou'], ['compare', '--backbones', 'vit-t,vim-t']):\n"
+        f"    folder = ['--results', {str(folder)!r}] if words[0] == 'choose' else [{str(folder)!r}]\n"
+        "    app([*words, *folder], standalone_mode=False)\n"
+        "print('HEAVY', sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
