@@ -151,7 +151,7 @@ class Store:
         return (record for _, record in self.items())
 
     def items(self) -> Iterator[tuple[Path, Record]]:
-        """Every readable record with its path, in the order of paths; ``faults`` names the other files and folders."""
+        """Every readable record with its path, in the order of paths; ``faults`` names all else, folders too."""
         self.faults = []
         folders = [self.root] if self.root.exists() else []
         for _ in range(DEPTH):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.records import Record, key_hash
+from linbench.records import BadRecord, Record, key_hash
 from linbench.reports.rows import measured
 
 SUITES = ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k")
@@ -34,7 +34,7 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
     code_hashes: The present hash of the measuring code by ``rows.measured``; a row of another one is ``stale``.
     """
-    kept = {key_hash(record.key): record for record in records if record.key.get("suite") in SUITES}
+    kept = {key_digest(record): record for record in records if record.key.get("suite") in SUITES}
     frame = pd.DataFrame([row for record in kept.values() for row in _rows(record, code_hashes or {})])
     if frame.empty:
         return frame
@@ -62,11 +62,31 @@ def _rows(record: Record, code_hashes: Mapping[str, str]) -> Iterable[dict[str, 
         "reason": record.reason,
         "stale": present is not None and present != record.code_hash,
         "skipped": sum(len(entry.get("skipped", ())) for entry in record.rounds),
+        "key_hash": key_hash(key),
     }
     metrics = record.metrics or {"": {}}
     for name, metric in metrics.items():
         numbers = {part: _number(metric.get(part)) for part in ("value", "low", "high", "n")}
         yield {**shared, "metric": name, **numbers}
+
+
+def key_digest(record: Record) -> str:
+    """The hash of an accuracy record's key; raises BadRecord where a row cannot be made of the record."""
+    for name in ("backbone", "protocol", "dataset"):
+        if not isinstance(record.key.get(name), str) or not record.key[name]:
+            raise BadRecord(f"key: an accuracy record needs {name}, found {record.key.get(name)!r:.80}")
+    for side in ("height", "width"):
+        value = record.key.get(side)
+        if type(value) is not int or not 0 < value < 2**20:
+            raise BadRecord(f"key: {side} of {record.key['backbone']:.80} is {value!r:.80}; it counts px")
+    if not all(isinstance(entry.get("skipped", []), list) for entry in record.rounds):
+        raise BadRecord(f"rounds: what {record.key['backbone']:.80} skipped is no list")
+    if not isinstance(record.environment.get("checkpoint") or {}, dict):
+        raise BadRecord(f"environment: the checkpoint of {record.key['backbone']:.80} is no object")
+    try:
+        return key_hash(record.key)
+    except ValueError as error:
+        raise BadRecord(f"key: {record.key['backbone']:.80} holds a number that is none: {error}") from error
 
 
 def standing(key: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:

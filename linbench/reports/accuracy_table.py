@@ -20,11 +20,14 @@ MOST_REASONS = 12
 
 def build(rows: pd.DataFrame) -> Table:
     """The table of the rows of one standing, from ``accuracy_rows.rows``."""
+    names = [name for name in COLUMN if name in rows]
+    rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "") for name in names})
     columns = _columns(rows)
     labels = list(dict.fromkeys(rows["label"]))
     heads = [f"{column['suite']} {name}\n{column['protocol']}, {column['size']}" for column, _, name in columns]
+    found = dict(iter(rows.groupby(["label", *names], sort=False, dropna=False)))
     lines = [
-        (label, *(_cell(rows[rows["label"] == label], column, metric) for column, metric, _ in columns))
+        (label, *(_cell(found.get((label, *column.values())), metric) for column, metric, _ in columns))
         for label in labels
     ]
     return Table(title(rows), ("model", *heads), tuple(lines), (*_conditions(rows, columns), *_marks(rows)))
@@ -47,16 +50,9 @@ def _columns(rows: pd.DataFrame) -> list[tuple[dict[str, Any], str, str]]:
     ]
 
 
-def _of(rows: pd.DataFrame, column: dict[str, Any]) -> pd.DataFrame:
-    chosen = pd.Series(True, index=rows.index)
-    for name, value in column.items():
-        chosen &= rows[name] == value
-    return rows[chosen]
-
-
-def _cell(rows: pd.DataFrame, column: dict[str, Any], metric: str) -> str:
-    mine = _of(rows, column)
-    if mine.empty:
+def _cell(mine: pd.DataFrame | None, metric: str) -> str:
+    """What the rows of one model and one column say of a metric."""
+    if mine is None:
         return MISSING
     found = mine[mine["metric"] == metric]
     if found.empty or math.isnan(found["value"].iloc[0]):

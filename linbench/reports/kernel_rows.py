@@ -28,7 +28,7 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
     Raises BadRecord where a key lacks an op, a case or a direction.
     """
-    kept = {_hash(record): record for record in records if record.key.get("suite") == SUITE}
+    kept = {key_digest(record): record for record in records if record.key.get("suite") == SUITE}
     frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in kept.items()])
     if frame.empty:
         return frame
@@ -37,7 +37,8 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
     return frame.sort_values(order, ascending=down, kind="stable").reset_index(drop=True)
 
 
-def _hash(record: Record) -> str:
+def key_digest(record: Record) -> str:
+    """The hash of a kernel record's key; raises BadRecord where the key lacks an op, a case or a direction."""
     for name in ("op", "case", "direction"):
         if not isinstance(record.key.get(name), str) or not record.key[name]:
             raise BadRecord(f"key: a kernel record needs {name}, found {record.key.get(name)!r:.80}")

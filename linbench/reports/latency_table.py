@@ -8,7 +8,7 @@ import pandas as pd
 from linbench.reports import choices
 from linbench.reports.crossover import Crossover, crossover, reference_of
 from linbench.reports.rows import conditions, significant
-from linbench.reports.scaling import Exponent, exponent
+from linbench.reports.scaling import CURVES, Exponent, exponent
 from linbench.reports.statistics import FEWEST_ROUNDS
 from linbench.reports.table import MISSING, Table, clip
 
@@ -36,8 +36,9 @@ def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
     sizes = _sizes(rows)
     largest = sizes[-1]
     models = [(str(label), group) for label, group in rows.groupby("label", sort=False)]
-    exponents = {label: exponent(group) for label, group in models}
-    crossings = {label: crossover(rows, label, reference) for label, _ in models}
+    lean = rows[list(CURVES)]  # a frame of sixty columns is slow to cut
+    exponents = {str(label): exponent(group) for label, group in lean.groupby("label", sort=False)}
+    crossings = {label: crossover(lean, label, reference) for label, _ in models}
     lines = []
     for label, group in models:
         by_size = {str(row["size"]): row for _, row in group.iterrows()}

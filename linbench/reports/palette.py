@@ -27,10 +27,13 @@ TO_LINEAR = np.array(
 )
 
 
-def colour(i: int) -> Colour:
-    """The colour of thing number ``i``, from 0."""
+def colour(i: int, lightness: tuple[float, float, float] = LIGHTNESS, chroma: float = CHROMA) -> Colour:
+    """The colour of thing number ``i``, from 0.
+
+    lightness: In turn. Lines on white need less of it than areas below dark text.
+    """
     hue = np.deg2rad((FIRST_HUE + i * GOLDEN_ANGLE) % 360)
-    lab = np.array([LIGHTNESS[i % 3], CHROMA * np.cos(hue), CHROMA * np.sin(hue)])
+    lab = np.array([lightness[i % 3], chroma * np.cos(hue), chroma * np.sin(hue)])
     linear = (TO_LINEAR @ (TO_CONES @ lab) ** 3).clip(0, 1)
     red, green, blue = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return round(255 * red), round(255 * green), round(255 * blue)

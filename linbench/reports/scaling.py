@@ -14,6 +14,12 @@ import pandas as pd
 from linbench.reports.rows import PIXELS_PER_TOKEN
 from linbench.reports.statistics import Contrast, Floats, Interval, around, contrast
 
+#: The columns of ``rows.rows`` that a curve, an exponent and a crossover are made of.
+CURVES = (
+    *("label", "backbone", "status", "pixels", "tokens", "median_ms"),
+    *("log_mean", "log_error", "freedom", "interval"),
+)
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -51,15 +57,16 @@ class Exponent:
 def curve(rows: pd.DataFrame, axis: pd.Series) -> Curve | None:
     """The curve of one model's ok cells over ``axis`` (tokens); sizes of equal tokens are averaged. None if empty."""
     ok = rows["status"] == "ok"
-    if not ok.any():
+    good = rows[ok]
+    if good.empty:
         return None
     x, where = np.unique(np.log(axis[ok].to_numpy(dtype=np.float64)), return_inverse=True)
     same = (where == np.arange(len(x))[:, None]) / np.bincount(where)[:, None]
     median, mean, error, freedom = (
-        rows.loc[ok, name].to_numpy(dtype=np.float64) for name in ("median_ms", "log_mean", "log_error", "freedom")
+        good[name].to_numpy(dtype=np.float64) for name in ("median_ms", "log_mean", "log_error", "freedom")
     )
     cells = contrast(mean, error, freedom, same)
-    return Curve(x, same @ np.log(median), cells, weakest(rows.loc[ok, "interval"].tolist()))
+    return Curve(x, same @ np.log(median), cells, weakest(good["interval"].tolist()))
 
 
 def weakest(intervals: list[Interval]) -> Interval:

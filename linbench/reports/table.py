@@ -68,6 +68,8 @@ def frame_to_csv(frame: pd.DataFrame) -> str:
 
 def plain(text: str) -> str:
     """One line of ``text``: white space becomes blanks, each other control or formatting character ``�``."""
+    if text.isascii() and text.isprintable():  # most are; letter by letter is slow
+        return " ".join(text.split())
     return "".join(
         " " if c.isspace() else "�" if unicodedata.category(c).startswith("C") else c for c in " ".join(text.split())
     )

@@ -160,7 +160,7 @@ def test_a_table_without_rows_is_still_a_table():
 def test_a_report_writes_a_figure_for_each_comparison_and_the_same_bytes_twice(tmp_path):
     records = [*power_law("vit-t", 10, 1.5), *power_law("vit-t", 10, 1.5, dtype="bfloat16")]
     records += [record("vit-t", 512, status=Status.UNSUPPORTED, dtype="float16")]
-    names = ["latency.md", "latency.csv"]
+    names = ["latency.md", "latency.csv", "latency.tex"]
     names += [f"latency-{dtype}.{kind}" for dtype in ("bfloat16", "float32") for kind in ("png", "svg")]
     first, second = write(records, tmp_path / "a"), write(records, tmp_path / "b")
     assert [path.name for path in first] == names

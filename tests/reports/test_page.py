@@ -1,0 +1,322 @@
+"""The page in a real browser: what a person sees, points at, types and hears."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.reports.cases import power_law
+from tests.reports.page_cases import FAMILIES, HOSTILE, accuracy, text_of, zoo
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+FAULT = ("results/a/latency/b/c.json", "it is not JSON: <b>")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def zoo_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(text_of(zoo(), [FAULT]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(chromium: Any, zoo_page: Path) -> Iterator[Any]:
+    """Opens a page, watched: what it asks for, and what it complains about, fails the test at its end."""
+    seen = SimpleNamespace(requests=[], complaints=[])
+    contexts = []
+
+    def open_(path: Path = zoo_page, width: int = 1280, height: int = 900, **more: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **more)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("request", lambda request: seen.requests.append(request.url))
+        tab.on("console", lambda message: seen.complaints.append(message.text))
+        tab.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        tab.on("dialog", lambda dialog: (seen.complaints.append(dialog.message), dialog.dismiss()))
+        tab.goto(path.as_uri())
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [url for url in seen.requests if not url.startswith("file:")] == []
+    assert len(seen.requests) == len(contexts)  # the file itself and nothing else
+    assert seen.complaints == []
+
+
+def column(tab: Any, place: int) -> list[str]:
+    return [text.strip() for text in tab.locator(f"#cells tbody tr > :nth-child({place})").all_inner_texts()]
+
+
+def milliseconds(texts: list[str]) -> list[float | None]:
+    return [float(found[1]) if (found := re.match(r"~?([\d.]+) ms", text)) else None for text in texts]
+
+
+def test_all_of_the_page_works_without_a_request_or_a_complaint(opened: Any) -> None:
+    tab = opened()
+    for name in ("memory", "accuracy", "latency"):
+        tab.select_option("#metric", name)
+        assert tab.locator("#curves g.point").count() > 3
+    for place in range(tab.locator("#measure option").count()):
+        tab.select_option("#measure", index=place)
+    for device in ("NVIDIA A100-SXM4-40GB", "Intel Xeon Processor @ 2.80GHz"):
+        tab.select_option("#device", device)
+    for button in tab.locator("#cells td button").all()[:12]:
+        button.click()
+        tab.keyboard.press("Escape")
+    tab.locator("#scores td button").first.click()
+    assert "Scores of single images" in tab.locator("#drill").inner_text()
+
+
+def test_the_policy_lets_no_other_script_run_and_nothing_be_loaded(chromium: Any, zoo_page: Path) -> None:
+    tab = chromium.new_page()
+    requests: list[str] = []
+    tab.route("**/*", lambda route: (requests.append(route.request.url), route.abort()))
+    tab.set_content(zoo_page.read_text(encoding="utf-8"))
+    tried = """async () => {
+        const script = document.createElement('script');
+        script.textContent = 'document.title = "taken over"';
+        const image = document.createElement('img');
+        image.src = 'https://example.org/x.png';
+        const frame = document.createElement('iframe');
+        frame.src = 'https://example.org/';
+        document.body.append(script, image, frame);
+        await fetch('https://example.org/').catch(() => {});
+        await new Promise((done) => setTimeout(done, 100));
+        return document.title;
+    }"""
+    assert tab.evaluate(tried) == "linbench report"
+    assert requests == []
+    tab.close()
+
+
+def test_a_backbone_called_like_markup_stays_text_wherever_it_is_shown(opened: Any) -> None:
+    tab = opened()
+    tab.select_option("#preset", label="paper")
+    assert HOSTILE in column(tab, 1)
+    assert HOSTILE in tab.locator("#curves .legend").inner_text()
+    tab.locator("#cells tr", has_text=HOSTILE).locator("button").first.click()
+    assert tab.locator("#drill h2").inner_text() == f"{HOSTILE} at 1024²"
+    assert tab.locator("img").count() == 0
+    assert FAULT[1] in tab.locator("details.notice li").text_content()
+
+
+@pytest.mark.parametrize("place", [3, 4])
+def test_a_head_sorts_by_its_column_says_so_and_leaves_what_is_missing_below(opened: Any, place: int) -> None:
+    tab = opened()
+    head = tab.locator(f"#cells thead th:nth-child({place})")
+    for sorts, down in (("ascending", False), ("descending", True)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == sorts
+        found = milliseconds(column(tab, place))
+        known = [value for value in found if value is not None]
+        assert len(known) > 5
+        assert known == sorted(known, reverse=down)
+        assert found[: len(known)] == known
+    others = tab.locator(f"#cells thead th:not(:nth-child({place}))")
+    assert {other.get_attribute("aria-sort") for other in others.all()} == {"none"}
+
+
+def test_the_table_is_sorted_from_the_keyboard_and_the_focus_stays(opened: Any) -> None:
+    tab = opened()
+    tab.locator("#cells thead button").nth(2).focus()
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')") == "descending"
+
+
+def test_words_filter_by_model_status_and_mark(opened: Any) -> None:
+    tab = opened()
+    whole = len(column(tab, 1))
+    for words, size in (("vmamba-t 2048", {"vmamba-t"}), ("oom", {"vit-t"}), ("stale", {"rwkv-sam-t"})):
+        tab.fill("#filter", words)
+        assert set(column(tab, 1)) == size
+        assert f"of {whole} without a filter" in tab.locator("#counted").inner_text()
+        assert tab.locator("#said").inner_text() == tab.locator("#counted").inner_text()
+    tab.fill("#filter", "no such thing")
+    assert tab.locator("#counted").inner_text() == f"None of {whole} rows passes the filter"
+    tab.fill("#filter", "")
+    tab.select_option("#status", "timeout")
+    assert column(tab, 1) == ["vmamba-t"]
+
+
+def test_a_point_tells_the_same_to_a_pointer_and_to_the_keyboard(opened: Any) -> None:
+    tab = opened()
+    point = tab.locator("#front g.point", has_text="").first
+    point.hover()
+    hovered = tab.locator("#tip").inner_text()
+    tab.mouse.move(1, 1)
+    assert not tab.locator("#tip").is_visible()
+    point.focus()
+    assert tab.locator("#tip").inner_text() == hovered
+    assert point.get_attribute("aria-label") == ", ".join(hovered.splitlines())
+    assert "ms" in hovered
+    assert "mIoU" in hovered
+    tab.keyboard.press("Enter")
+    assert tab.locator("#drill").evaluate("dialog => dialog.open")
+
+
+def test_arrows_go_along_a_curve_and_to_the_next_one(opened: Any) -> None:
+    tab = opened()
+    tab.locator("#curves g.point[tabindex='0']").focus()
+    said = [tab.evaluate("document.activeElement.getAttribute('aria-label')")]
+    for key in ("ArrowRight", "ArrowUp"):
+        tab.keyboard.press(key)
+        said.append(tab.evaluate("document.activeElement.getAttribute('aria-label')"))
+    assert said[0].startswith("vit-t at 512²")
+    assert said[1].startswith("vit-t at 1024²")
+    assert not said[2].startswith("vit-t")
+    assert tab.locator("#curves g.point[tabindex='0']").count() == 1
+
+
+def test_the_front_is_what_no_other_beats(opened: Any) -> None:
+    tab = opened()
+    tab.select_option("#preset", label="paper")
+    tab.select_option("#front-size", "1024²")
+    points = [label.get_attribute("aria-label") for label in tab.locator("#front g.point").all()]
+    parts = [text.split(", ") for text in points]
+    found = {name: (float(ms.split(" ")[0]), "on the front" in rest) for name, ms, *rest in parts}
+    expected = {
+        name: not any(
+            found[other][0] < found[name][0] and FAMILIES[other][2] >= FAMILIES[name][2] for other in FAMILIES
+        )
+        for name in FAMILIES
+    }
+    assert {name: on for name, (_, on) in found.items()} == expected
+    assert set(expected.values()) == {True, False}
+
+
+def test_a_cell_opens_its_samples_conditions_and_environment_and_gives_the_focus_back(opened: Any) -> None:
+    tab = opened()
+    button = tab.locator("#cells tbody tr", has_text="1024²").locator("button").first
+    button.focus()
+    tab.keyboard.press("Enter")
+    drill = tab.locator("#drill")
+    assert drill.locator("svg circle.dot").count() == 75
+    said = drill.inner_text()
+    assert re.search(r"^9\d\d ms", said, re.M)
+    assert "75 in 3 rounds" in said
+    assert "naive" in said
+    assert "Xeon" in said
+    drill.locator("summary", has_text="Environment").click()
+    assert "2.15.0+cpu" in drill.inner_text()
+    tab.keyboard.press("Escape")
+    assert not drill.evaluate("dialog => dialog.open")
+    assert button.evaluate("node => node === document.activeElement")
+
+
+def test_what_failed_stands_at_its_resolution_with_its_reason(opened: Any) -> None:
+    tab = opened()
+    tab.select_option("#preset", label="paper")
+    ticks = {t.text_content(): float(t.get_attribute("x")) for t in tab.locator("#curves text").all()}
+    cross = tab.locator("#curves g.point[aria-label^='vit-t at 2048²']")
+    assert cross.get_attribute("aria-label") == "vit-t at 2048², oom, 9.1 GB asked for, 6.0 GB free"
+    assert float(cross.locator(".hit").get_attribute("cx")) == pytest.approx(ticks["2048²"], abs=20)
+    assert {"oom", "timeout", "wrong", "failed"} <= set(" ".join(column(tab, 3)).split())
+
+
+def test_a_device_a_part_and_a_number_of_prompts_are_each_looked_at_alone(opened: Any) -> None:
+    tab = opened()
+    parts = [option.text_content() for option in tab.locator("#part option").all()]
+    assert sorted(parts) == ["backbone", "decoder for 8 boxes", "segmenter end to end for 1 box"]
+    tab.select_option("#part", "decoder for 8 boxes")
+    assert sorted(column(tab, 1)) == ["rwkv-sam-t (conv fusion)", "rwkv-sam-t (mamba fusion)", "vit-t"]
+    slow = max(value or 0 for value in milliseconds(column(tab, 3)))
+    assert slow < 100  # the backbones take longer
+    tab.select_option("#device", "NVIDIA A100-SXM4-40GB")
+    assert [option.text_content() for option in tab.locator("#part option").all()] == ["backbone"]
+    assert tab.locator("#cells caption").inner_text().startswith("backbone on NVIDIA A100")
+    assert "no kernel was timed on this device" in tab.locator("#kernels").inner_text().lower()
+
+
+def test_numbers_that_compare_with_nothing_published_say_so(opened: Any) -> None:
+    tab = opened()
+    assert not tab.locator("#standing").is_visible()
+    said = [option.text_content() for option in tab.locator("#measure option").all()]
+    marked = [words for words in said if words.startswith("⚠")]
+    assert any("smoke recipes" in words for words in marked)
+    assert any("random weights, the embedded data set" in words for words in marked)
+    tab.select_option("#measure", label=next(words for words in marked if "smoke" in words))
+    assert "compares with nothing published: smoke recipes" in tab.locator("#standing").inner_text()
+    assert tab.locator("#cells thead").inner_text().count("⚠") == 1
+    assert {"22.00", "31.00"} == {text.split()[0] for text in tab.locator("#scores td button").all_inner_texts()}
+
+
+def test_a_model_is_hidden_and_shown_by_its_button(opened: Any) -> None:
+    tab = opened()
+    before = tab.locator("#curves g.model").count()
+    button = tab.locator("#curves .legend button", has_text="vim-t")
+    button.click()
+    assert tab.locator("#curves g.model").count() == before - 1
+    assert button.get_attribute("aria-pressed") == "false"
+    assert button.evaluate("node => node === document.activeElement")
+
+
+def background(tab: Any) -> int:
+    return sum(map(int, re.findall(r"\d+", tab.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]))
+
+
+def test_the_scheme_is_the_systems_and_a_button_changes_it(opened: Any) -> None:
+    for system, dark in (("light", False), ("dark", True)):
+        tab = opened(color_scheme=system)
+        assert (background(tab) < 200) is dark
+        assert tab.locator("#scheme").inner_text() == ("Light scheme" if dark else "Dark scheme")
+        tab.locator("#scheme").click()
+        assert (background(tab) < 200) is not dark
+
+
+def test_a_phone_scrolls_tables_inside_their_boxes_and_never_the_page(opened: Any) -> None:
+    tab = opened(width=390, height=844, has_touch=True)
+    wide = "document.documentElement.scrollWidth"
+    assert tab.evaluate(wide) == 390
+    box = tab.locator("#cells .scroll")
+    assert box.evaluate("node => node.scrollWidth > node.clientWidth")
+    assert box.get_attribute("tabindex") == "0"
+    for part in [option.text_content() for option in tab.locator("#part option").all()]:
+        tab.select_option("#part", part)
+        assert tab.evaluate(wide) == 390
+    tab.locator("#cells td button").first.click()
+    assert tab.evaluate(wide) == 390
+    assert tab.locator("#drill").evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
+def test_every_control_has_a_name_and_every_table_heads(opened: Any) -> None:
+    tab = opened()
+    unnamed = """[...document.querySelectorAll('select, input, button, [role=button], [role=region]')].filter(
+        (node) => !node.labels?.length && !node.textContent.trim() && !node.getAttribute('aria-label')).length"""
+    assert tab.evaluate(unnamed) == 0
+    assert tab.evaluate("[...document.querySelectorAll('th')].filter((node) => !node.scope).length") == 0
+    assert tab.evaluate("[...document.querySelectorAll('main table')].filter((node) => !node.caption).length") == 0
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "skip"
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_without_accuracy_and_without_latency_the_page_says_what_measures_them(opened: Any, tmp_path: Path) -> None:
+    path = tmp_path / "latency.html"
+    path.write_text(text_of(power_law("vit-t", 100, 1.6)), encoding="utf-8")
+    tab = opened(path)
+    assert "linbench run --suite dis --checkpoint FILE" in tab.locator("#scores").inner_text()
+    assert "parameters stand in for it" in tab.locator("#front-words").inner_text()
+    path = tmp_path / "accuracy.html"
+    path.write_text(text_of([accuracy("vit-t", 61.0)]), encoding="utf-8")
+    tab = opened(path)
+    assert "linbench run --suite latency" in tab.locator("#cells").inner_text()
+    assert tab.locator("#scores td button").count() == 1
+    path = tmp_path / "nothing.html"
+    path.write_text(text_of([], [FAULT]), encoding="utf-8")
+    assert "1 damaged file was skipped" in opened(path).locator("details.notice").inner_text()
