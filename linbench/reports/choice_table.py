@@ -8,6 +8,7 @@ from linbench.reports.rows import significant
 from linbench.reports.table import MISSING, Table
 from linbench.reports.verdicts import Verdict
 
+WORTH = 1.1  # times as fast: from here on it is said
 SHARED = ("device", "preset", "part", "dtype", "threads", "prompts")
 OF_SCORES = ("dataset", "split", "protocol", "images", "box_source", "device")
 
@@ -86,7 +87,8 @@ def _cheaper(answer: Answer) -> list[str]:
         (other.candidate.latency.times.median, other.candidate)
         for other in answer.others
         if other.candidate.latency and other.candidate.latency.times and _open(other)
-        if other.candidate.latency.times.high < times.low
+        if times.median >= WORTH * other.candidate.latency.times.median
+        and other.candidate.latency.times.high < times.low
     ]
     if not found:
         return []
