@@ -113,11 +113,11 @@ def test_failed_stale_and_skipping_records_are_marked_and_their_reasons_told() -
 
 
 def test_the_csv_has_every_metric_of_every_record_and_the_markdown_every_table(tmp_path: Path) -> None:
-    markdown, long = accuracy.write([record(), record("imagenet", dataset="shapes")], tmp_path)
+    markdown, long, latex = accuracy.write([record(), record("imagenet", dataset="shapes")], tmp_path)
     rows = list(csv.DictReader(io.StringIO(long.read_text())))
     assert {(row["suite"], row["metric"]) for row in rows} == {
         *(("dis", name) for name in ("miou", "mbiou")),
         *(("imagenet", name) for name in ("top1", "top5")),
     }
-    assert markdown.read_text().count("## Accuracy") == 2
+    assert markdown.read_text().count("## Accuracy") == latex.read_text().count("\\begin{tabular}") == 2
     assert [row["standing"] for row in accuracy.as_json([record()])] == ["", ""]
