@@ -19,6 +19,8 @@ from linbench.recipes.teacher import SAM, load_teacher
 from tests.recipes.made import Made
 from tests.recipes.test_examples import KINDS, small
 
+SETS = ("coconut_", "entityseg_", "dis_")
+
 
 @pytest.fixture
 def opened(monkeypatch):
@@ -253,7 +255,7 @@ def test_a_look_at_held_out_images_changes_no_model(opened, name):
         == {
             "imagenet": {"top1"},
             "sam-distill": set(),
-            "sam-joint": {"miou", "box_miou"},
+            "sam-joint": {f"{which}{score}" for which in ("", *SETS) for score in ("miou", "box_miou")},
             "ade20k": {"miou", "pixel_accuracy"},
         }[name]
     )
