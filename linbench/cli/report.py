@@ -1,5 +1,6 @@
 """``linbench report``: tables, figures and a page from records."""
 
+import gc
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -94,6 +95,7 @@ def sound(store: Store) -> tuple[list[Record], list[Fault]]:
     from linbench.reports.soundness import fault
 
     found = [(path, record, fault(record)) for path, record in store.items()]
+    gc.freeze()  # thousands of records are a million values, which no collection need look at again
     faults = [(str(path), reason) for path, _, reason in found if reason]
     return [record for _, record, reason in found if not reason], faults + [(str(p), why) for p, why in store.faults]
 

@@ -1,7 +1,8 @@
 """Latency against resolution, as the paper's Figure 3 has it, in numbers: one table for each comparison."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,8 @@ from linbench.reports.rows import conditions, significant
 from linbench.reports.scaling import CURVES, Exponent, exponent
 from linbench.reports.statistics import FEWEST_ROUNDS
 from linbench.reports.table import MISSING, Table, clip
+
+Row = Mapping[str, Any]
 
 NOT_CONVERGED = "~"
 STALE = "†"
@@ -35,19 +38,19 @@ def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
     """
     sizes = _sizes(rows)
     largest = sizes[-1]
-    models = [(str(label), group) for label, group in rows.groupby("label", sort=False)]
+    models = _models(rows)
     lean = rows[list(CURVES)]  # a frame of sixty columns is slow to cut
     exponents = {str(label): exponent(group) for label, group in lean.groupby("label", sort=False)}
-    crossings = {label: crossover(lean, label, reference) for label, _ in models}
+    crossings = {label: crossover(lean, label, reference) for label in models}
     lines = []
-    for label, group in models:
-        by_size = {str(row["size"]): row for _, row in group.iterrows()}
+    for label, cells in models.items():
+        by_size = {str(row["size"]): row for row in cells}
         top = by_size.get(largest)
         lines.append(
             (
                 label,
                 *(latency(by_size.get(size)) for size in sizes),
-                _number(group["parameters_m"].dropna()),
+                _number(row["parameters_m"] for row in cells),
                 str(top["gflops"]) or MISSING if top is not None else MISSING,
                 _peak(top),
                 exponent_text(exponents[label]),
@@ -75,12 +78,11 @@ def phases(rows: pd.DataFrame) -> Table:
     """What is paid once for each process, at the largest resolution that worked; never part of a latency."""
     lines = []
     compiled = bool(rows["compile_s"].notna().any())
-    for label, group in rows.groupby("label", sort=False):
-        done = group[(group["status"] == "ok")]
-        last = done.iloc[-1] if len(done) else None
-        seconds = [*("load_s", "first_forward_s", "kernel_compile_s"), *(["compile_s"] if compiled else [])]
-        cells = [MISSING if last is None else _number(pd.Series([last[name]]).dropna()) for name in seconds]
-        lines.append((str(label), MISSING if last is None else str(last["size"]), *cells))
+    seconds = [*("load_s", "first_forward_s", "kernel_compile_s"), *(["compile_s"] if compiled else [])]
+    for label, cells in _models(rows).items():
+        last = next((row for row in reversed(cells) if row["status"] == "ok"), None)
+        paid = [MISSING if last is None else _number([last[name]]) for name in seconds]
+        lines.append((label, MISSING if last is None else str(last["size"]), *paid))
     columns = ["backbone", "at", "load\ns", "first forward\ns", "kernel compile\ns"]
     notes = ["Paid once for each process and in no latency above; medians over the rounds."]
     if compiled:
@@ -88,6 +90,14 @@ def phases(rows: pd.DataFrame) -> Table:
         notes.append("compile, capture: torch.compile and a CUDA graph, which are not in the first forward.")
     heading = f"Before the first sample of the {timed(rows)}: {subject(rows)}"
     return Table(heading, tuple(columns), tuple(lines), tuple(notes))
+
+
+def _models(rows: pd.DataFrame) -> dict[str, list[Row]]:
+    """The cells of each model, in their order; as dictionaries, since a frame is slow to take rows from."""
+    found: dict[str, list[Row]] = {}
+    for row in rows.to_dict(orient="records"):
+        found.setdefault(str(row["label"]), []).append({str(name): value for name, value in row.items()})
+    return found
 
 
 def title(rows: pd.DataFrame) -> str:
@@ -102,7 +112,7 @@ def timed(rows: pd.DataFrame) -> str:
     return f"{whole} for {prompts:g} {'box' if prompts == 1 else 'boxes'}" if prompts else whole
 
 
-def latency(row: pd.Series | None) -> str:
+def latency(row: "Row | pd.Series | None") -> str:
     """One cell: "123 ms ±1.2 %" with its marks, the status where it is not ok, or a dash."""
     if row is None:
         return MISSING
@@ -258,7 +268,7 @@ def _reasons(rows: pd.DataFrame) -> list[str]:
     return notes[:MOST_REASONS] + ([f"and {left} more, see the CSV."] if left > 0 else [])
 
 
-def _peak(row: pd.Series | None) -> str:
+def _peak(row: Row | None) -> str:
     if row is None:
         return MISSING
     if row["status"] != "ok":
@@ -266,8 +276,9 @@ def _peak(row: pd.Series | None) -> str:
     return MISSING if math.isnan(row["peak_mib"]) else f"{row['peak_mib']:.0f}"
 
 
-def _number(values: pd.Series) -> str:
-    return significant(float(values.iloc[0])) if len(values) else MISSING
+def _number(values: Iterable[float]) -> str:
+    """The first that is one."""
+    return next((significant(float(value)) for value in values if not math.isnan(value)), MISSING)
 
 
 def _two_digits(value: float) -> str:

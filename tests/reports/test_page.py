@@ -183,6 +183,26 @@ def test_arrows_go_along_a_curve_and_to_the_next_one(opened: Any) -> None:
     assert tab.locator("#curves g.point[tabindex='0']").count() == 1
 
 
+def test_of_points_that_lie_on_each_other_the_nearest_one_is_shown(opened: Any) -> None:
+    tab = opened()
+    tab.select_option("#preset", label="paper")
+    for name in ("vrwkv-t at 1024²", HOSTILE):  # 379 and 333 ms
+        box = tab.locator("#curves g.point .hit").and_(tab.locator(f"g[aria-label^='{name}'] .hit")).bounding_box()
+        tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert tab.locator("#tip").inner_text().startswith(name)
+
+
+def test_arrows_go_from_the_fastest_to_the_slowest_of_the_front(opened: Any) -> None:
+    tab = opened()
+    tab.locator("#front g.point[tabindex='0']").focus()
+    said = []
+    for _ in range(len(FAMILIES)):
+        said.append(tab.evaluate("document.activeElement.getAttribute('aria-label')"))
+        tab.keyboard.press("ArrowRight")
+    times = [float(text.split(", ")[1].split(" ")[0]) for text in said]
+    assert times == sorted(set(times))
+
+
 def test_the_front_is_what_no_other_beats(opened: Any) -> None:
     tab = opened()
     tab.select_option("#preset", label="paper")

@@ -9,7 +9,7 @@ import pandas as pd
 from linbench.records import Record
 from linbench.reports.latency_table import MOST_BY_OTHERS
 from linbench.reports.page.columns import Texts, around, number, thinned
-from linbench.reports.rows import SEARCHED, VARIES, timings, visible
+from linbench.reports.rows import SEARCHED, VARIES, visible
 
 #: Columns of ``rows.rows`` that the page shows as numbers.
 NUMBERS = (
@@ -34,7 +34,8 @@ def cells(
     """
     for column, group in enumerate(groups):
         names = [name for name in NUMBERS if name in group]
-        for row in visible(group).to_dict(orient="records"):
+        for line in visible(group).to_dict(orient="records"):
+            row = {str(name): value for name, value in line.items()}
             record = records[row["key_hash"]]
             own = {name: record.key[name] for name in OWN if record.key.get(name) not in (None, {})}
             yield {
@@ -68,7 +69,7 @@ def _samples(record: Record, row: Mapping[str, Any], most: int) -> dict[str, Any
     """Of each round its median, how many samples it had, and some of them around the cell's median."""
     if row["status"] != "ok":
         return {"medians": [], "counts": [], "samples": []}
-    taken = [found for entry in record.rounds if (found := timings(entry))]
+    taken = [entry["samples_ms"] for entry in record.rounds]
     return {
         "medians": [number(float(np.median(found))) for found in taken],
         "counts": [len(found) for found in taken],

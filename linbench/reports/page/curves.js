@@ -168,7 +168,7 @@ function lost(group, label, mine, lane, where) {
 function fitted(label) {
   if (state.metric !== 'latency') return '';
   const [exponent, , crossing] = columns[state.preset].models.get(label) || [NONE, NONE, NONE];
-  return [exponent !== NONE && `∝ tokens^${exponent}`, crossing !== NONE && `overtakes ViT: ${crossing} px`]
+  return [exponent !== NONE && `∝ tokens^${exponent}`, crossing !== NONE && `crossover with ViT: ${crossing} px`]
     .filter(Boolean)
     .join('; ');
 }

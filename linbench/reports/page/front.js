@@ -83,7 +83,7 @@ function front() {
     return {
       x,
       y,
-      row: `${name}${score ? score.key : ''}`,
+      row: 'front',
       into: group,
       name,
       on,

@@ -29,7 +29,7 @@ def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], texts: Texts
     keys = [conditions(group) for group in groups]
     names = _names(keys)
     found: dict[str, dict[str, Any]] = {}
-    columns = []
+    columns: list[dict[str, Any]] = []
     for group, table, key, name in zip(groups, tables, keys, names, strict=True):
         shared = {k: v for k, v in key.items() if k not in CHOSEN}
         scene = found.setdefault(
@@ -51,7 +51,7 @@ def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], texts: Texts
             }
         )
     for scene in found.values():
-        scene["columns"].sort(key=lambda place: _order(texts.all[columns[place]["name"]]))
+        scene["columns"].sort(key=lambda place: _order(names[place]))
     return {"scenes": list(found.values()), "columns": columns}
 
 

@@ -27,11 +27,12 @@ def scores(
     if frame.empty:
         return [], iter(())
     names = [name for name in MEASURE if name in frame]
-    keys = [json.dumps([str(row[name]) for name in names]) for row in frame.to_dict(orient="records")]
+    lines: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in frame.to_dict(orient="records")]
+    keys = [json.dumps([str(row[name]) for name in names]) for row in lines]
     firsts = {key: place for place, key in reversed(list(enumerate(keys)))}
     order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    measures = [_measure(frame.iloc[firsts[key]].to_dict(), texts) for key in order]
-    return measures, _rows(frame, [order[key] for key in keys], records, texts, samples)
+    measures = [_measure(lines[firsts[key]], texts) for key in order]
+    return measures, _rows(lines, [order[key] for key in keys], records, texts, samples)
 
 
 def _measure(row: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
@@ -42,9 +43,9 @@ def _measure(row: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
 
 
 def _rows(
-    frame: pd.DataFrame, measures: list[int], records: Mapping[str, Record], texts: Texts, samples: int
+    lines: list[dict[str, Any]], measures: list[int], records: Mapping[str, Record], texts: Texts, samples: int
 ) -> Iterator[dict[str, Any]]:
-    for row, measure in zip(frame.to_dict(orient="records"), measures, strict=True):
+    for row, measure in zip(lines, measures, strict=True):
         record = records[row["key_hash"]]
         yield {
             "measure": measure,
