@@ -15,7 +15,7 @@ from linbench.reports.accuracy_rows import EMBEDDED
 from linbench.reports.accuracy_table import SHOWN
 from linbench.reports.choice_conditions import Size, Unclear, narrowed, one_device, refuse_unknown
 from linbench.reports.compared_cells import Cell, side
-from linbench.reports.comparison import SCORE_MARGIN, TIME_MARGIN, of_pairs
+from linbench.reports.comparison import SCORE_MARGIN, TIME_MARGIN, of_pairs, why
 from linbench.reports.verdicts import SCORES, TIMES, Difference, Judged, judge, of_times
 
 LATENCY = "latency_ms"
@@ -82,12 +82,14 @@ class Excluded:
 class Beside:
     """A candidate that fits, beside the best: how much it loses, and whether that is shown.
 
-    difference: None where only the intervals can be compared; then ``apart`` says whether they are.
+    difference: None where only the intervals can be compared; then ``why`` says for which reason, and ``apart``
+        whether they do not meet.
     """
 
     candidate: Candidate
     difference: Difference | None
     judged: Judged
+    why: str
     apart: bool
 
 
@@ -204,8 +206,8 @@ def _joined(
     for cell in latencies:
         if id(cell) not in met:
             command = _scoring(question.metric, cell)
-            why = f"no score {question.metric} in {cell.key['dtype']}"
-            excluded.append(Excluded(_name(cell, latencies), cell.names["size"], why, command))
+            lacking = f"no score {question.metric} in {cell.key['dtype']}"
+            excluded.append(Excluded(_name(cell, latencies), cell.names["size"], lacking, command))
 
 
 def _fits(question: Question, candidate: Candidate, excluded: list[Excluded]) -> bool:
@@ -246,7 +248,7 @@ def _beside(fitting: Sequence[Candidate]) -> list[Beside]:
         found = of_pairs(pairs, SCORE_MARGIN)
         judged = judge(found, SCORES)
     return [
-        Beside(other, difference, said, _apart(best, other.cell))
+        Beside(other, difference, said, "" if difference else why(best, other.cell), _apart(best, other.cell))
         for other, difference, said in zip(fitting[1:], found, judged, strict=True)
     ]
 

@@ -62,11 +62,12 @@ def _loss(second: Beside) -> str:
     found, timed = second.difference, second.candidate.cell.timed
     if found is None:
         said = "do not overlap" if second.apart else "overlap, so no difference is shown"
-        why = "its latency has too few rounds" if timed else "not the scores of the same single images"
-        return f"there is no paired test ({why}); the two intervals {said}"
+        return f"there is no paired test ({second.why}); the two intervals {said}"
     if timed:
         low, value, high = (100 * math.expm1(x) for x in (found.low, found.value, found.high))
         by = f"it takes {value:.1f} % longer ({low:.1f} to {high:.1f})"
+        if value > 100:
+            by = f"it takes {1 + value / 100:.3g} times as long ({1 + low / 100:.3g} to {1 + high / 100:.3g})"
     else:
         by = f"it loses by {-found.value:.2f} points ({-found.high:.2f} to {-found.low:.2f})"
     return f"{by}: {_words(second.judged.verdict)}"

@@ -36,6 +36,7 @@ class Cell:
     """What one record says of one number.
 
     names: Its key in words, by ``NAMES``.
+    began, started: When the first of its rounds began, and the last.
     key: Its key, with the metric of a score.
     standing: Of a score: why it compares with nothing published, see ``accuracy_rows.standing``.
     times: Of a cell that was timed and is ok.
@@ -48,6 +49,7 @@ class Cell:
     key: Mapping[str, Any]
     status: str
     reason: str
+    began: str
     started: str
     commit: str
     searched: str
@@ -167,6 +169,7 @@ def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
         "key": key,
         "status": record.status.value,
         "reason": record.reason,
+        "began": min(started, default=""),
         "started": max(started, default=""),
         "commit": str(record.environment.get("git_commit", "")),
         "searched": str(record.search.get("started", "")),

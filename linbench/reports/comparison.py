@@ -130,7 +130,7 @@ def _judged(
 ) -> list[Pair]:
     judged = judge(found, words)
     return [
-        Pair(a, b, each, said, "" if each else _why(a, b))
+        Pair(a, b, each, said, "" if each else why(a, b))
         for (a, b), each, said in zip(pairs, found, judged, strict=True)
     ]
 
@@ -149,7 +149,7 @@ def _shared(a: Cell, b: Cell) -> tuple[Floats, Floats] | None:
     return np.array(list(a.scores.values())), np.array([b.scores[image] for image in a.scores])
 
 
-def _why(a: Cell, b: Cell) -> str:
+def why(a: Cell, b: Cell) -> str:
     """Why a pair could not be tested."""
     if a.status != "ok" or b.status != "ok":
         return a.status if a.status == b.status else f"{a.status} → {b.status}"

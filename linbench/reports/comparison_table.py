@@ -11,6 +11,8 @@ from linbench.reports.table import MISSING, Table
 from linbench.reports.verdicts import Verdict, places
 
 MOST_NAMED = 12
+#: Columns that are left out where the lines can be told apart without them, as a backbone goes with its attention.
+SECOND = ("checkpoint", "attention", "fused", "compile", "memory_format", "allocator", "matmul")
 
 
 def tables(found: Comparison) -> list[Table]:
@@ -36,7 +38,8 @@ def _times(found: Comparison) -> list[Table]:
     notes = [
         "ratio: the second time over the first, with its 95 % interval (of this pair alone); below 1 the second is "
         "faster. ms: median over the rounds.",
-        test if found.ranked else _devices(found),
+        *([test] if found.ranked and _tested(found.times) else []),
+        *([] if found.ranked else [_devices(found)]),
         *_when(found, found.times),
     ]
     return [_table(found, "Times", found.times, "ratio", _ms, _ratio, notes)]
@@ -51,7 +54,7 @@ def _scores(found: Comparison) -> list[Table]:
         "neither is shown, more images would tell."
     )
     notes = ["difference: the second less the first, in points, with its 95 % interval (of this pair alone)."]
-    if found.ranked:
+    if found.ranked and _tested(found.scores):
         notes.append(test)
     if other := sum(pair.first.key.get("checkpoint") != pair.second.key.get("checkpoint") for pair in found.scores):
         notes.append(f"Of another checkpoint each: {other} of {len(found.scores)} pairs.")
@@ -70,8 +73,10 @@ def _table(
     notes: Sequence[str],
 ) -> Table:
     telling, shared = _telling([cell for pair in pairs for cell in (pair.first, pair.second)], found)
-    if len({tuple(pair.first.names[name] for name in telling) for pair in pairs}) == len(pairs):
-        telling = [name for name in telling if name != "checkpoint"]  # of several trainings only
+    for name in SECOND:
+        fewer = [each for each in telling if each != name]
+        if len({tuple(pair.first.names[each] for each in fewer) for pair in pairs}) == len(pairs):
+            telling = fewer
     several = len(found.names) > 2
     names = ("first", "second") if several else found.names
     who = ["first", "second"] if several else []
@@ -152,12 +157,15 @@ def _sides(pairs: Sequence[Pair]) -> tuple[list[Cell], list[Cell]]:
 
 def _when(found: Comparison, pairs: Sequence[Pair]) -> list[str]:
     """That two sides were measured at different times, where they were: a drift of the machine is in no interval."""
-    first, second = ([cell.started for cell in side if cell.started] for side in _sides(pairs))
-    if len(found.names) != 2 or not first or not second or not (max(first) < min(second) or max(second) < min(first)):
+    first, second = ([cell for cell in side if cell.began] for side in _sides(pairs))
+    if len(found.names) != 2 or not first or not second:
+        return []
+    ends = [max(cell.started for cell in side) for side in (first, second)]
+    if min(cell.began for cell in first) <= ends[1] and min(cell.began for cell in second) <= ends[0]:
         return []
     return [
-        f"{found.names[0]} was last measured on {max(first)[:10]}, {found.names[1]} on {max(second)[:10]}, not in "
-        "turn: what changed on the machine in between is in the ratio and in no interval."
+        f"{found.names[0]} was last measured on {ends[0][:16]}, {found.names[1]} on {ends[1][:16]}, not in turn: "
+        "what changed on the machine in between is in the ratio and in no interval."
     ]
 
 
