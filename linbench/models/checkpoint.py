@@ -53,7 +53,8 @@ class About:
     recipe: Hash of the recipe that trained it, or empty.
     version: The linbench that wrote it.
     training: What is known of the run, as JSON values: ``recipe`` (its name), ``scale`` (``full`` or ``smoke``),
-        ``seed``, ``steps``, ``data`` (the checksums by set), ``code_hash``; empty where linbench did not train it.
+        ``seed``, ``steps``, ``data`` (the checksums by set), ``code_hash``, ``lineage`` (the recipes behind its
+        initial weights, oldest first); empty where linbench did not train it.
     """
 
     model: str

@@ -47,7 +47,7 @@ def write_model(session: Session, path: Path) -> None:
         "scale": recipe.scale,
         "seed": job.seed,
         "steps": session.state.step,
-        **{name: session.wanted[name] for name in ("data", "code_hash", "init", "teacher")},
+        **{name: session.wanted[name] for name in ("data", "code_hash", "init", "lineage", "teacher")},
     }
     side = recipe.image_size
     its_task = session.feed.task

@@ -11,6 +11,7 @@ from typing import Any
 from linbench import __version__
 from linbench.atomic import replacing
 from linbench.backbones import backbone as backbones
+from linbench.models.checkpoint import describe
 from linbench.provenance import code_hash
 from linbench.recipes.contract import Recipe, as_json
 from linbench.train.files import sha256, writing
@@ -93,12 +94,21 @@ def identity(job: Job, checksums: Mapping[str, str], teacher: str | None) -> dic
         "seed": job.seed,
         "data": dict(checksums),
         "init": sha256(job.init) if job.init else None,
+        "lineage": lineage(job.init) if job.init else [],
         "teacher": teacher,
         "code_hash": source_hash(job),
         "linbench": __version__,
     }
     same: dict[str, Any] = json.loads(json.dumps(found))  # tuples as JSON gives them back
     return same
+
+
+def lineage(init: Path) -> list[str]:
+    """The recipes behind initial weights, oldest first, as far as the checkpoint says; raises BadCheckpoint."""
+    about = describe(init)
+    if about is None or not about.training:
+        return []
+    return [*about.training.get("lineage", []), about.training["recipe"]]
 
 
 def begun(job: Job) -> dict[str, Any] | None:

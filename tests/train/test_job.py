@@ -3,9 +3,12 @@
 import os
 
 import pytest
+from torch import nn
 
 from linbench.data.contract import BadDataset
-from linbench.train.job import InUse, OtherRun, alone
+from linbench.models import checkpoint
+from linbench.models.checkpoint import About
+from linbench.train.job import InUse, OtherRun, alone, lineage
 from tests.train.reading import events
 
 
@@ -75,3 +78,13 @@ def test_bad_data_before_the_first_step_is_the_reader_s_sentence(run, monkeypatc
     monkeypatch.setattr(toy.ToyTask, "examples", missing)
     with pytest.raises(BadDataset, match="recipe toy needs toy"):
         run("run")
+
+
+def test_the_recipes_behind_initial_weights_are_told_oldest_first(run, tmp_path):
+    assert lineage(run().model) == ["toy"]
+    path = tmp_path / "weights.safetensors"
+    training = {"recipe": "sam-distill", "lineage": ["imagenet"]}
+    checkpoint.save(nn.Linear(1, 1), path, About("vit-t", "sam", (8, 8), training=training))
+    assert lineage(path) == ["imagenet", "sam-distill"]
+    checkpoint.save(nn.Linear(1, 1), path, About("vit-t", "backbone", (8, 8)))
+    assert lineage(path) == []

@@ -77,5 +77,6 @@ def test_the_checkpoint_says_what_it_was_trained_with(run):
         "steps": 30,
         "data": {"toy": "0" * 64},
         "init": None,
+        "lineage": [],
         "teacher": None,
     }
