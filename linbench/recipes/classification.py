@@ -9,8 +9,9 @@ CutMix are neighbours of the epoch's random order, with one mixing ratio a step,
 it is split; Swin mixes the images of one device back to front, each device with a ratio of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
@@ -123,6 +124,7 @@ class ClassificationTask:
             re_prob=s.erasing,
             re_mode="pixel",
         )
+        _allow_no_bits(self._augment)
         self._look = create_transform(recipe.image_size, interpolation="bicubic", crop_pct=CROP_SHARE)
 
     def build(self, name: str, *, impl: str = "fast", **options: Any) -> nn.Module:
@@ -180,3 +182,17 @@ class ClassificationTask:
             labels = torch.tensor([sample.label for sample in samples])
             right += int((model(x.to(device)).argmax(1).cpu() == labels).sum())
         return {"top1": 100 * right / count}
+
+
+def _allow_no_bits(transform: Any) -> None:
+    """Let timm's Posterize keep 0 bits of a colour, as its strongest magnitude does: black, as Pillow gave before 13,
+    which refuses it.
+    """
+    for stage in transform.transforms:
+        for operation in getattr(stage, "ops", ()):
+            if operation.name.startswith("Posterize"):
+                operation.aug_fn = partial(_posterize, operation.aug_fn)
+
+
+def _posterize(of_timm: Callable[..., Image.Image], image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    return of_timm(image, bits, **options) if bits else Image.new(image.mode, image.size)

@@ -232,3 +232,15 @@ def test_a_crop_of_almost_one_class_is_drawn_again(opened):
 
     zoomed = ("ratio=1.5,2.0", "flip=0")
     assert share(small("ade20k", *zoomed, "most=0.75")) < share(small("ade20k", *zoomed, "most=1.01")) - 0.05
+
+
+def test_the_strongest_posterize_is_black_and_no_error(opened):
+    """About one image of 300 draws it at the recipe's magnitude; here each does."""
+    its = small("imagenet", "augment=rand-m10-n1-inc1", "erasing=0")
+    (stage,) = (stage for stage in its._augment.transforms if hasattr(stage, "ops"))
+    stage.ops = [operation for operation in stage.ops if operation.name.startswith("Posterize")]
+    for operation in stage.ops:
+        operation.prob = 1.0
+    image = its.examples(None, 0)[0, 0]["image"]
+    black = -torch.tensor([0.485, 0.456, 0.406]) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(image, black[:, None, None].expand_as(image))
