@@ -36,8 +36,7 @@ def changed(recipes: Sequence[Recipe], changes: Sequence[str], scale: str) -> li
     found = [shortened(chosen) if scale == "smoke" else chosen for chosen in recipes]
     its: dict[str, list[str]] = {chosen.name: [] for chosen in found}
     for change in changes:
-        of, _, rest = change.partition(".")
-        names, own = ([of], rest) if of in its else (list(its), change)
+        names, own = _meant(change, found)
         key = own.partition("=")[0].strip()
         takes = [chosen.name for chosen in found if chosen.name in names and key in flat(chosen)]
         if not takes:
@@ -45,6 +44,15 @@ def changed(recipes: Sequence[Recipe], changes: Sequence[str], scale: str) -> li
         for name in takes:
             its[name].append(own)
     return [override(chosen, *its[chosen.name]) for chosen in found]
+
+
+def _meant(change: str, recipes: Sequence[Recipe]) -> tuple[list[str], str]:
+    """The recipes that a change is for, and it without their name in front; ``imagenet.images`` is a value's own."""
+    names = [chosen.name for chosen in recipes]
+    of, _, rest = change.partition(".")
+    if of not in names or any(change.partition("=")[0].strip() in flat(chosen) for chosen in recipes):
+        return names, change
+    return [of], rest
 
 
 def stages(first: Job, recipes: Sequence[Recipe]) -> list[Job]:
