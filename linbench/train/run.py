@@ -28,6 +28,8 @@ from linbench.train.loop import Outcome, fit
 from linbench.train.processes import agreed
 from linbench.train.session import How, RunFailed, Session, open_session
 
+SIGNAL_S = 0.5  # in which torch hears of a loading process that died
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -104,7 +106,8 @@ def _steps(session: Session, stopping: Callable[[], int]) -> Generator[Progress,
     except BadDataset as error:  # raised between two steps
         session.save()
         raise RunFailed(f"{error}; {_goes_on(session)}") from error
-    except RuntimeError as error:  # anywhere, within a step too: the last state on the disk is what counts
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # Anywhere, within a step too: the last state on the disk is what counts.
         advice = _advice(error)
         if advice is None:
             raise
@@ -112,8 +115,14 @@ def _steps(session: Session, stopping: Callable[[], int]) -> Generator[Progress,
     return True
 
 
-def _advice(error: RuntimeError) -> str | None:
+def _advice(error: Exception) -> str | None:
     """What to do about a failure of the system's, or None where it is another one."""
+    if isinstance(error, ConnectionError | EOFError):  # the pipe breaks a moment before torch hears of the death
+        try:
+            time.sleep(SIGNAL_S)
+        except RuntimeError as said:
+            return _advice(said)
+        return f"a loading process stopped answering ({type(error).__name__}): take fewer --workers, or none"
     said = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
         return f"memory ran out ({said}); take a smaller --micro-batch, or --recompute"
