@@ -11,7 +11,7 @@ from linbench.backbones import backbone
 from linbench.recipes import UnknownField, diff, flat, override, recipe, shortened, task
 from linbench.recipes.contract import PIPELINES, Recipe, as_json
 
-NAMES = tuple(recipe)
+NAMES = [name for name in recipe if recipe[name].source.startswith("linbench.")]  # tests register others
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_every_pipeline_ends_in_registered_recipes():
 
 
 def test_the_hash_is_the_same_in_another_process():
-    code = "from linbench.recipes import recipe; print(*(recipe[n].build().hash for n in recipe))"
+    code = f"from linbench.recipes import recipe; print(*(recipe[n].build().hash for n in {NAMES}))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert other == [recipe[name].build().hash for name in NAMES]
     assert len(set(other)) == len(NAMES)
