@@ -81,6 +81,7 @@ class MBConv(nn.Module):
         y = self.conv1(self.norm(x))
         if self.fused:
             conv = self.conv2
+            assert conv.bias is not None
             y = gelu_depthwise(y, conv.weight, conv.bias, stride=conv.stride[0], impl=self.impl)
         else:
             y = functional.gelu(self.conv2(functional.gelu(y)))

@@ -120,8 +120,8 @@ def _advice(error: Exception) -> str | None:
     if isinstance(error, ConnectionError | EOFError):  # the pipe breaks a moment before torch hears of the death
         try:
             time.sleep(SIGNAL_S)
-        except RuntimeError as said:
-            return _advice(said)
+        except RuntimeError as heard:
+            return _advice(heard)
         return f"a loading process stopped answering ({type(error).__name__}): take fewer --workers, or none"
     said = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):

@@ -77,10 +77,12 @@ def gelu_depthwise(x: Tensor, weight: Tensor, bias: Tensor, stride: int, y: Tens
     if x.dtype == torch.float64:
         return y.copy_(reference.gelu_depthwise(x, weight, bias, stride))
     if (lacking := LANES - x.shape[1]) > 0:  # channels of zeros fill the vector
-        axes = ((x, 1), (weight, 0), (bias, 0))
-        wide = (functional.pad(p, (0, 0) * (p.ndim - 1 - axis) + (0, lacking)) for p, axis in axes)
+        x, weight, bias = (
+            functional.pad(p, (0, 0) * (p.ndim - 1 - axis) + (0, lacking))
+            for p, axis in ((x, 1), (weight, 0), (bias, 0))
+        )
         out = y.new_empty(y.shape[0], *y.shape[2:], LANES).permute(0, 3, 1, 2)
-        return y.copy_(gelu_depthwise(*wide, stride, out)[:, :-lacking])
+        return y.copy_(gelu_depthwise(x, weight, bias, stride, out)[:, :-lacking])
     on_huge_pages(y)
     run = partial(
         _forward,

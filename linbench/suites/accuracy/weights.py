@@ -50,7 +50,14 @@ class Weights:
         """What a record says of them."""
         if self.file is None:
             return {"random": True, "seed": self.seed}
-        unknown = {"recipe": "", "scale": "", "seed": None, "steps": None, "data": {}, "code_hash": ""}
+        unknown: dict[str, Any] = {
+            "recipe": "",
+            "scale": "",
+            "seed": None,
+            "steps": None,
+            "data": {},
+            "code_hash": "",
+        }
         return {
             **unknown,
             **(self.about.training if self.about else {}),
