@@ -61,7 +61,7 @@ def plan(job: Job, how: How, accelerator: Accelerator) -> Plan:
     with ExitStack() as stack:
         bare = replace(job, init=None, teacher_cache=None)
         taught = stack.enter_context(teaching(bare, its_task, examples.checksums, accelerator))
-        state, _ = build_state(bare, how, its_task, TIMED + 1, feed.steps_per_epoch, accelerator)
+        state, _ = build_state(bare, how, its_task, max(steps, TIMED), feed.steps_per_epoch, accelerator)
         start = time.perf_counter()
         batch = its_task.mix(its_task.collate([examples[key] for key in cut[0]]), seed=job.seed, epoch=0, step=0)
         loading = (time.perf_counter() - start) * len(cut)
