@@ -67,7 +67,7 @@ SMOKE = (
     "imagenet.images=512",
     "batch=16",
     "epochs=none",
-    "steps=160",
+    "steps=60",
     "warmup_epochs=0",
     "warmup_steps=10",
 )

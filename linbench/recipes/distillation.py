@@ -40,7 +40,7 @@ SMOKE = (
     "sa1b.images=256",
     "batch=16",
     "epochs=none",
-    "steps=80",
+    "steps=60",
     "lr=1e-3",
     "warmup_steps=10",
 )

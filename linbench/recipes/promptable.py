@@ -63,7 +63,7 @@ SMOKE = (
     *("dis.images=128", "dis.repeat=1"),
     "batch=8",
     "epochs=none",
-    "steps=500",
+    "steps=750",
     "points=256",
     "instances=12",
     "least_area=64",
