@@ -9,14 +9,16 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 
 from linbench.environment import environment
 from linbench.models import checkpoint
+from linbench.models.sam import Sam
 from linbench.recipes.contract import Task, derived, task
+from linbench.recipes.knowledge import keep_sam
 from linbench.train import files
 from linbench.train.batches import Feed, Share
 from linbench.train.initial import load_initial
@@ -27,6 +29,7 @@ from linbench.train.parts import recompute
 from linbench.train.processes import facts
 from linbench.train.teaching import Taught, teaching
 
+SEGMENTER = "sam"  # a task whose model keeps the teacher's prompt encoder and decoder (paper, section 3.2)
 MODEL_WEIGHTS = 2  # tells the seed of a model's first weights from others
 
 #: Conditions that change the order of sums or the numbers' precision, and so the last digits.
@@ -104,7 +107,8 @@ def open_session(
     examples: Any = its_task.examples(job.data, job.seed)
     _, steps = job.recipe.epochs_and_steps(len(examples))
     taught = stack.enter_context(teaching(job, its_task, examples.checksums, accelerator))
-    wanted = identity(job, examples.checksums, taught.hash)
+    own = files.sha256(job.teacher) if job.teacher and its_task.checkpoint == SEGMENTER else None
+    wanted = identity(job, examples.checksums, taught.hash or own)
     found = begun(job)
     if found:
         refuse_other(job, found, wanted)
@@ -156,10 +160,14 @@ def build_state(
     """The state before the first step, and what is to be said of it."""
     torch.manual_seed(derived(MODEL_WEIGHTS, job.seed))
     model = its_task.build(job.backbone, **job.options)
-    notes = []
+    notes: list[str] = []
+    parts: list[str] = []
     if job.init:
         parts = load_initial(model, job.backbone, its_task.checkpoint, job.init)
         notes.append(f"begins with the {' and '.join(parts)} of {job.init}")
+    if job.teacher and its_task.checkpoint == SEGMENTER and "decoder" not in parts:
+        keep_sam(cast(Sam, model), job.teacher)
+        notes.append(f"keeps the prompt encoder and the decoder of {job.teacher}")
     if how.recompute and not recompute(model):
         raise ValueError(f"--recompute: {job.backbone} has no blocks in a row whose activations could be made again")
     if how.channels_last:

@@ -1,5 +1,7 @@
 """Initial weights: what a checkpoint has of a model goes into it, at any image size, and nothing else does."""
 
+from dataclasses import replace
+
 import pytest
 import safetensors.torch
 import torch
@@ -8,7 +10,14 @@ from linbench.backbones import build_backbone
 from linbench.backbones.contract import Misfit
 from linbench.models import build_classifier, build_sam, checkpoint
 from linbench.models.checkpoint import About
+from linbench.recipes import recipe
+from linbench.recipes.changes import override
+from linbench.recipes.contract import task
 from linbench.train.initial import load_initial
+from linbench.train.job import Job
+from linbench.train.processes import accelerator
+from linbench.train.session import How, build_state
+from tests.goldens import filled, golden
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +112,25 @@ def test_sam_s_tables_refit_both_ways():
     assert {k: x.shape for k, x in entries.items()} == {k: x.shape for k, x in large.state_dict().items()}
     back = small.refit(entries, (64, 64))
     assert all(torch.equal(back[k], x) for k, x in _without_tables(small.state_dict()).items() if "relative" not in k)
+
+
+def test_a_segmenter_keeps_the_teachers_prompt_encoder_and_decoder_until_a_stage_before_has_its_own(tmp_path):
+    names = filled(golden("sam_decoder")[0]["state_dict"])
+    file = tmp_path / "sam.pth"
+    torch.save({"image_encoder.pos_embed": torch.zeros(1, 4, 4, 8), **names}, file)
+    chosen = override(recipe["sam-joint"].build(), "image_size=64", "epochs=none", "steps=1")
+    its_task = task[chosen.task].build(chosen)
+    first = Job("vit-t", chosen, tmp_path / "run", teacher=file)
+    made = accelerator(torch.device("cpu"), "fp32")
+    state, notes = build_state(first, How(), its_task, 1, 1, made)
+    kept = state.model.state_dict()["decoder.mask_tokens"]
+    assert torch.equal(kept, names["mask_decoder.mask_tokens.weight"])
+    assert notes == [f"keeps the prompt encoder and the decoder of {file}"]
+
+    with torch.no_grad():
+        state.model.decoder.mask_tokens.zero_()
+    trained = tmp_path / "trained.safetensors"
+    checkpoint.save(state.model, trained, About("vit-t", "sam", (64, 64)))
+    state, notes = build_state(replace(first, init=trained), How(), its_task, 1, 1, made)
+    assert not state.model.state_dict()["decoder.mask_tokens"].any()
+    assert len(notes) == 1 and "decoder" in notes[0] and "begins with" in notes[0]
