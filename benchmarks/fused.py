@@ -6,17 +6,13 @@ torch's operators in a row are each chain's reference, which in float32 is what 
 Freed memory is kept, as under the preset `best`, so the run is in a process of its own.
 """
 
-import os
-import subprocess
-import sys
 from functools import partial
 
 import torch
-from side_by_side import conditions, medians
+from side_by_side import conditions, medians, under_best
 
 from linbench.kernels.gelu_depthwise.cases import CASES as MAPS
 from linbench.kernels.timed import timed
-from linbench.suites.settings import Preset, settings
 
 THREADS = 2
 TURNS = 9
@@ -47,8 +43,4 @@ def measure() -> None:
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv:
-        measure()
-    else:
-        variables = os.environ | settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(THREADS)}
-        subprocess.run([sys.executable, __file__, "--measure"], env=variables, check=True)
+    under_best(measure, THREADS)

@@ -12,15 +12,13 @@ convolutions that a fused chain computes itself are not among them.
 import math
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import torch
-from side_by_side import conditions
+from side_by_side import conditions, under_best
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
@@ -152,8 +150,4 @@ def measure() -> None:
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv:
-        measure()
-    else:
-        variables = os.environ | settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(THREADS)}
-        subprocess.run([sys.executable, __file__, "--measure"], env=variables, check=True)
+    under_best(measure, THREADS)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from linbench.environment import cpu_name
-from linbench.suites.settings import Preset, Settings
+from linbench.suites.settings import Preset, Settings, settings
 
 
 def medians(contenders: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -38,6 +38,15 @@ def under_both_allocators(measure: Callable[[], None]) -> None:
         print(f"## allocator: {allocator}", flush=True)
         subprocess.run([sys.executable, sys.argv[0], "--measure"], env=os.environ | variables, check=True)
         print(flush=True)
+
+
+def under_best(measure: Callable[[], None], threads: int) -> None:
+    """Run the script's ``measure`` in a process of its own, as the preset `best` has threads and allocator."""
+    if "--measure" in sys.argv:
+        measure()
+        return
+    variables = settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(threads)}
+    subprocess.run([sys.executable, sys.argv[0], "--measure"], env=os.environ | variables, check=True)
 
 
 def conditions(turns: int) -> str:
