@@ -15,7 +15,7 @@ from linbench.kernels.impl import Unsupported
 
 # Chosen by what the compiler takes, and not yet measured on a GPU (tests/golden/triton_add_rms_norm.json).
 TILE = 2048  # numbers
-WARPS = 4  # of a tile, and more where a token's channels are more than a tile
+WARPS = 4  # of a tile, and more where a token's channels are more than a tile; backward twice as many
 STEPS = 4  # tiles of a program, backward
 CHANNELS = 8192  # at most
 
@@ -85,7 +85,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
     """
     n = torch.empty(residual.shape, dtype=weight.dtype, device=residual.device)
     z = torch.empty(residual.shape, dtype=residual.dtype, device=residual.device)
-    shape, warps = layout(residual)
+    shape, warps = layout(residual, WARPS)
     rows, tokens, channels = residual.shape[0] * residual.shape[1], residual.shape[1], residual.shape[2]
     if z.numel():
         with torch.cuda.device_of(z):
@@ -99,7 +99,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
 def add_rms_norm_backward(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Return the gradient of x and of residual alike, and weight's; gn and gz of any strides."""
     g = torch.empty(z.shape, dtype=z.dtype, device=z.device)
-    shape, warps = layout(z)
+    shape, warps = layout(z, 2 * WARPS)
     rows, tokens, channels = z.shape[0] * z.shape[1], z.shape[1], z.shape[2]
     programs = triton.cdiv(rows, shape["ROWS"] * STEPS)
     parts = torch.empty((programs, channels), dtype=torch.float32, device=z.device)
@@ -112,8 +112,8 @@ def add_rms_norm_backward(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, eps
     return g, parts.sum(0, dtype=torch.float64).to(weight.dtype)
 
 
-def layout(z: Tensor) -> tuple[dict[str, Any], int]:
-    """Tokens and channels of a tile, and its warps."""
+def layout(z: Tensor, warps: int) -> tuple[dict[str, Any], int]:
+    """Tokens and channels of a tile, and its warps, of which a tile of TILE numbers gets ``warps``."""
     if z.dtype == torch.float64:
         raise Unsupported("add_rms_norm on a GPU computes in float32; for float64 use impl='reference', or the CPU")
     if z.shape[2] > CHANNELS:
@@ -121,4 +121,4 @@ def layout(z: Tensor) -> tuple[dict[str, Any], int]:
             f"add_rms_norm on a GPU takes at most {CHANNELS} channels, got {z.shape[2]}; use impl='reference'"
         )
     power = triton.next_power_of_2(max(z.shape[2], 1))
-    return {"ROWS": max(1, TILE // power), "WIDTH": power}, max(1, power // TILE) * WARPS
+    return {"ROWS": max(1, TILE // power), "WIDTH": power}, max(1, power // TILE) * warps
