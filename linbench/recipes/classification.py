@@ -65,12 +65,12 @@ class Classification:
 SMOKE = (
     "image_size=64",
     "embedded_size=96",
-    "imagenet.images=512",
-    "batch=16",
+    "imagenet.images=256",
+    "batch=8",
     "epochs=none",
-    "steps=60",
+    "steps=30",
     "warmup_epochs=0",
-    "warmup_steps=10",
+    "warmup_steps=5",
 )
 
 

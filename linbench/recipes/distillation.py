@@ -37,12 +37,12 @@ SMOKE = (
     "teacher=random",
     "image_size=64",
     "embedded_size=96",
-    "sa1b.images=256",
-    "batch=16",
+    "sa1b.images=128",
+    "batch=8",
     "epochs=none",
-    "steps=60",
+    "steps=30",
     "lr=1e-3",
-    "warmup_steps=10",
+    "warmup_steps=5",
 )
 
 

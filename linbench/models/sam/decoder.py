@@ -123,7 +123,7 @@ class FusionDecoder(nn.Module):
         self.fusion: Any = fusion
 
     def prepare(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The embedding, and the projected maps at strides 4 and 8."""
+        """The embedding, and what the fusion makes of the maps at strides 4 and 8."""
         fine, middle, embedding = maps
         return (embedding, *self.fusion.project(fine, middle))
 

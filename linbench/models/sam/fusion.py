@@ -18,7 +18,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,24 +53,30 @@ class ConcatFusion(nn.Module):
     """Project both maps to the features' width and stride, concatenate, mix, add.
 
     fine, middle: A map ``1 c h w`` at stride 4, at stride 8, to ``1 32 h w`` at stride 4.
-    mix: ``m 96 h w`` to ``m 32 h w``.
+    mix: ``m 96 h w``, features, middle and fine, to ``m 32 h w``. It begins with a convolution, which is linear: the
+        two maps' part of it is computed once per image.
     """
 
-    def __init__(self, fine: nn.Module, middle: nn.Module, mix: nn.Module) -> None:
+    def __init__(self, fine: nn.Module, middle: nn.Module, mix: nn.Sequential) -> None:
         super().__init__()
         self.fine = fine
         self.middle = middle
         self.mix = mix
 
-    def project(self, fine: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-        """Both maps at stride 4, 32 channels each."""
-        return self.fine(fine), self.middle(middle)
+    def project(self, fine: Tensor, middle: Tensor) -> tuple[Tensor]:
+        """What both maps add to the first convolution of ``mix``, ``1 64 h w`` at stride 4, its bias included."""
+        first = cast(nn.Conv2d, self.mix[0])
+        return (self._convolved(torch.cat([self.middle(middle), self.fine(fine)], dim=1), FEATURES, first.bias),)
 
-    def forward(self, features: Tensor, embedding: Tensor, fine: Tensor, middle: Tensor) -> Tensor:
-        """Return the refined features; ``fine`` and ``middle`` are projected."""
-        shape = features.shape
-        refined: Tensor = features + self.mix(torch.cat([features, middle.expand(shape), fine.expand(shape)], dim=1))
+    def forward(self, features: Tensor, embedding: Tensor, projected: Tensor) -> Tensor:
+        """Return the refined features."""
+        refined: Tensor = features + self.mix[1:](self._convolved(features, 0, None) + projected)
         return refined
+
+    def _convolved(self, x: Tensor, start: int, bias: Tensor | None) -> Tensor:
+        """The first convolution of ``mix`` on those of its channels that begin with ``start``."""
+        first = cast(nn.Conv2d, self.mix[0])
+        return functional.conv2d(x, first.weight[:, start : start + x.shape[1]], bias, padding=first.padding)
 
 
 def conv_fusion(fine: int, middle: int) -> ConcatFusion:

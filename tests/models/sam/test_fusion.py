@@ -48,6 +48,15 @@ def test_prompts_keep_apart_and_every_map_matters(fusion):
         assert (refined(module, *other) - out).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("fusion", ["conv", "rwkv", "mamba"])
+@torch.no_grad()
+def test_what_is_computed_once_per_image_is_a_part_of_the_mix_of_all_three(fusion):
+    module, (features, embedding, *maps) = built(Fusion(fusion)).double(), [x.double() for x in inputs()]
+    fine, middle = (project(x).expand_as(features) for project, x in zip((module.fine, module.middle), maps))
+    mixed = features + module.mix(torch.cat([features, middle, fine], dim=1))
+    torch.testing.assert_close(refined(module, features, embedding, *maps), mixed, atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("fusion", Fusion)
 @torch.no_grad()
 def test_dcn_alone_starts_from_the_embedding_and_reads_it_cell_by_cell(fusion):
