@@ -52,7 +52,9 @@ def test_prompts_keep_apart_and_every_map_matters(fusion):
 @torch.no_grad()
 def test_what_is_computed_once_per_image_is_a_part_of_the_mix_of_all_three(fusion):
     module, (features, embedding, *maps) = built(Fusion(fusion)).double(), [x.double() for x in inputs()]
-    fine, middle = (project(x).expand_as(features) for project, x in zip((module.fine, module.middle), maps))
+    fine, middle = (
+        project(x).expand_as(features) for project, x in zip((module.fine, module.middle), maps, strict=True)
+    )
     mixed = features + module.mix(torch.cat([features, middle, fine], dim=1))
     torch.testing.assert_close(refined(module, features, embedding, *maps), mixed, atol=1e-12, rtol=0)
 
