@@ -263,7 +263,9 @@ class Task(Protocol):
         """Groups for an optimiser: ``params``, ``weight_decay``, and ``lr_scale`` where it is not 1."""
 
     def evaluate(self, model: "nn.Module", data: str | None, images: int) -> dict[str, float]:
-        """Scores on so many held-out images, as a look at how the training goes; no suite's number."""
+        """Scores on so many held-out images, or all there are, and how many as ``images``: a look at how the training
+        went, and no suite's number.
+        """
 
 
 #: Recipes in a row, each one's checkpoint handed to the next: section 4.1's two sessions after the pretraining, and

@@ -40,9 +40,9 @@ SMOKE = (
     "sa1b.images=128",
     "batch=8",
     "epochs=none",
-    "steps=30",
-    "lr=1e-3",
-    "warmup_steps=5",
+    "steps=24",
+    "lr=3e-4",
+    "warmup_steps=4",
 )
 
 

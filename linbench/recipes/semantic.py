@@ -170,7 +170,8 @@ class SemanticTask:
         """Mean IoU and pixel accuracy, in %, of whole pictures with the short side at the crop's size."""
         (held_out,) = open_sources(self.recipe, data, split="val")
         confusion, device = Confusion(self.settings.classes, IGNORED), next(model.parameters()).device
-        for number in range(min(images, len(held_out))):
+        count = min(images, len(held_out))
+        for number in range(count):
             sample = held_out[number]
             picture, labels = sample.picture(), sample.labels()
             factor = self.recipe.image_size / min(labels.shape)
@@ -180,7 +181,8 @@ class SemanticTask:
             x = functional.pad(x, (0, -size[1] % 32, 0, -size[0] % 32))[None].to(device)
             logits = resized(model(x)[..., : size[0], : size[1]].float(), labels.shape)
             confusion.add(logits[0].argmax(0).cpu().numpy(), labels)
-        return {"miou": 100 * confusion.miou(), "pixel_accuracy": 100 * confusion.pixel_accuracy()}
+        scores = {"miou": 100 * confusion.miou(), "pixel_accuracy": 100 * confusion.pixel_accuracy()}
+        return {"images": count, **scores}
 
 
 def _crop(rng: np.random.Generator, original: Size, whole: Size, side: int, flip: bool) -> View:

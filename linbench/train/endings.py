@@ -12,7 +12,7 @@ from linbench.train.curves import PICTURE, write_curves
 from linbench.train.faults import NotFinite
 from linbench.train.session import RunFailed, Session
 
-LOOKED_AT = 32  # held-out images that a finished model is tried on
+LOOKED_AT = 128  # held-out images that a finished model is tried on
 
 
 def finish(session: Session) -> dict[str, float]:

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 
 from linbench.data.contract import BadDataset
 from linbench.suites.memory import resident_bytes
-from linbench.train.endings import LOOKED_AT, finish, not_finite
+from linbench.train.endings import finish, not_finite
 from linbench.train.faults import NotFinite
 from linbench.train.files import states
 from linbench.train.job import Job, alone
@@ -76,7 +76,7 @@ def train(job: Job, how: How, accelerator: Accelerator, stopping: Callable[[], i
             if session.skipped:
                 yield Progress(job, session.steps, session.steps, notes=(f"{session.skipped} samples passed over",))
             told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-            notes = (f"on {LOOKED_AT} held-out images: {told}",) if told else ()
+            notes = (f"on held-out images: {told}",) if told else ()
             yield Progress(job, session.steps, session.steps, notes=notes, scores=scores, finished=True)
 
 
