@@ -79,9 +79,8 @@ def sam_joint() -> Recipe:
 
     Paper, section 4.1 and Appendix A: the data mix at 2:1:1 by repetition, epochs, learning rate, cosine, batch.
     RWKV-SAM's released dataset file: repetitions 1, 4 and 40; jitter of 0.1 to 2.0 and 0.8 to 2.0, a flip of 0.5
-    of COCONut (of EntitySeg, our choice), and
-    no augmentation of DIS5K. Neither gives the rest for this step: weight decay, clip, warm-up and the last learning
-    rate are those of the first step's released config.
+    of COCONut (of EntitySeg, our choice), and no augmentation of DIS5K. Neither gives the rest for this step: weight
+    decay, clip, warm-up and the last learning rate are those of the first step's released config.
     """
     return Recipe(
         name="sam-joint",

@@ -79,6 +79,15 @@ def compiled(
     return triton.compile(source, target=TARGETS[target], options=options)
 
 
+def launch(
+    kernel: Any, types: Mapping[str, str], known: Mapping[str, Any], target: str, num_warps: int
+) -> tuple[Any, dict[str, str], dict[str, Any], str, int]:
+    """What ``resources`` takes, from the types and constants of many kernels' arguments; others are ``i32``."""
+    constants = {x: known[x] for x in kernel.arg_names if x in known}
+    signature = {x: types.get(x, "i32") for x in kernel.arg_names if x not in constants}
+    return kernel, signature, constants, target, num_warps
+
+
 def assert_known(found: Resources, registers: Mapping[str, int], tolerance: float) -> None:
     """No register is spilled, and as many are taken as the table says of this Triton.
 

@@ -112,16 +112,16 @@ def description(
 ) -> tuple[Any, dict[str, str], dict[str, Any], str, int]:
     """What ``resources`` takes, as Vim launches it."""
     from linbench.kernels.add_rms_norm import gpu
+    from tests.kernels.ahead import launch
 
     kernel = getattr(gpu, name)
     warps = gpu.WARPS if name == "_forward" else 2 * gpu.WARPS
     shape, warps = gpu.layout(torch.empty(1, 0, channels), warps)
     known = dict.fromkeys(("x_c", "r_c", "n_c", "z_c"), 1) | {"STEPS": gpu.STEPS, **shape}
-    constants = {x: known[x] for x in kernel.arg_names if x in known}
     types = dict.fromkeys(("x", "n", "gn", "weight"), f"*{dtype}:16") | {"eps": "fp32"}
     types |= dict.fromkeys(("residual", "z", "gz", "g", "parts"), "*fp32:16") | {"channels": "i32:16"}
     types |= {f"{x}_{axis}": "i32:16" for x in "xrnz" for axis in "bt"}
-    return kernel, {x: types.get(x, "i32") for x in kernel.arg_names if x not in constants}, constants, target, warps
+    return launch(kernel, types, known, target, warps)
 
 
 @pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: " ".join(map(str, row[:-1])))

@@ -225,22 +225,16 @@ def description(
     gate: Whether the outputs are gated, for inference, instead of plain, with lse.
     """
     from linbench.kernels.bi_wkv import gpu, gpu_backward
+    from tests.kernels.ahead import launch
 
     kernel = getattr(gpu if name in FORWARD else gpu_backward, name)
     known = {"T": gpu.CHUNK, "BC": gpu.CHANNELS, "N": gpu.SCANNED, "kc": 1, "vc": 1, "rc": 1, "gc": 1}
     if name == "_outputs":
         known |= dict.fromkeys(("y", "lse") if gate else ("r", "gated", "rb", "rt", "rc"))
-    constants = {x: known[x] for x in kernel.arg_names if x in known}
     types = dict.fromkeys(("k", "v", "r", "y", "g", "gy", "gk", "gv", "gr", "gated"), f"*{dtype}:16")
     types |= dict.fromkeys(("w", "u", "lse", "sums", "states", "parts"), "*fp32:16")
     types |= dict.fromkeys(("part", "t", "c", "kb", "kt", "vb", "vt", "rb", "rt", "gb", "gt"), "i32:16")
-    return (
-        kernel,
-        {x: types.get(x, "i32") for x in kernel.arg_names if x not in constants},
-        constants,
-        target,
-        gpu.WARPS,
-    )
+    return launch(kernel, types, known, target, gpu.WARPS)
 
 
 @pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: " ".join(map(str, row[:-1])))

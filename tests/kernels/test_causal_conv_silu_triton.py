@@ -124,20 +124,14 @@ def description(
 ) -> tuple[Any, dict[str, str], dict[str, Any], str, int]:
     """What ``resources`` takes, as Vim launches it, whose channels are neighbours in memory."""
     from linbench.kernels.causal_conv_silu import gpu
+    from tests.kernels.ahead import launch
 
     kernel = getattr(gpu, name)
     neighbours = "d" if layout == "CHANNEL_LAST" else "t"
     known = {"TAPS": 4, "BACKWARD": backward, **getattr(gpu, layout)} | {f"{x}_{neighbours}": 1 for x in "yxgo"}
-    constants = {x: known[x] for x in kernel.arg_names if x in known}
     types = dict.fromkeys(("x", "y", "gx", "gy", "weight", "bias"), f"*{dtype}:16")
     types |= {f"{x}_{axis}": "i32:16" for x in "yxgo" for axis in "bdt"} | {"parts": "*fp32:16", "channels": "i32:16"}
-    return (
-        kernel,
-        {x: types.get(x, "i32") for x in kernel.arg_names if x not in constants},
-        constants,
-        target,
-        gpu.WARPS,
-    )
+    return launch(kernel, types, known, target, gpu.WARPS)
 
 
 @pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: " ".join(map(str, row[:-1])))

@@ -142,16 +142,16 @@ def description(
 ) -> tuple[Any, dict[str, str], dict[str, Any], str, int]:
     """What ``resources`` takes, as RWKV-SAM launches its spatial mix."""
     from linbench.kernels.shift_mix import gpu
+    from tests.kernels.ahead import launch
 
     kernel = getattr(gpu, name)
     warps = gpu.WARPS if name == "_forward" else 2 * gpu.WARPS
     shape, warps = gpu.layout(torch.empty(1, 0, channels), 0, 0, warps)
     known = {"STEPS": gpu.STEPS, "x_c": 1, "g_c": 1, **shape} | ({} if normed else {"weight": None, "bias": None})
-    constants = {x: known[x] for x in kernel.arg_names if x in known}
     types = dict.fromkeys(("x", "y", "gx", "gy"), f"*{dtype}:16") | {"eps": "fp32"}
     types |= dict.fromkeys(("weight", "bias", "mix_0", "mix_1", "mix_2", "parts"), "*fp32:16")
     types |= dict.fromkeys(("part", "channels", "x_b", "x_t", "g_m", "g_b", "g_t"), "i32:16")
-    return kernel, {x: types.get(x, "i32") for x in kernel.arg_names if x not in constants}, constants, target, warps
+    return launch(kernel, types, known, target, warps)
 
 
 @pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: " ".join(map(str, row[:-1])))
