@@ -21,8 +21,8 @@ import torch
 from linbench.environment import cpu_name
 from linbench.kernels.timed import timed
 from linbench.records import Record, Status, Store
-from linbench.reports import kernel_rows
-from linbench.reports import rows as latency_rows
+from linbench.reports.kernels import rows as kernel_rows
+from linbench.reports.latency import rows as latency_rows
 from linbench.suites.forward import DTYPES
 from linbench.suites.kernel_check import check
 from linbench.suites.kernels import DIRECTIONS, TOY

@@ -182,7 +182,7 @@ def _drawn(
     job: Job, image: Path, picture: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]
 ) -> "Image.Image":
     from linbench.data.rle import decode
-    from linbench.reports.overlay import Mark, overlay
+    from linbench.reports.render.overlay import Mark, overlay
 
     marks = (
         Mark(

@@ -38,14 +38,14 @@ def choose(
 
     Also what does not count and why, with the command that would measure what lacks. Exit code 1 where nothing fits.
     """
-    from linbench.reports.choice import METRICS, Question
-    from linbench.reports.choice import choose as answered
-    from linbench.reports.choice_conditions import Unclear
-    from linbench.reports.choice_table import as_json as plain
-    from linbench.reports.choice_table import left_out, sentences, tables
-    from linbench.reports.compared_cells import cells
-    from linbench.reports.table import plain as harmless
-    from linbench.reports.table import to_terminal
+    from linbench.reports.decide.comparable_cells import cells
+    from linbench.reports.decide.conditions import Unclear
+    from linbench.reports.decide.recommend import METRICS, Question
+    from linbench.reports.decide.recommend import choose as answered
+    from linbench.reports.decide.recommend_table import as_json as plain
+    from linbench.reports.decide.recommend_table import left_out, sentences, tables
+    from linbench.reports.render.table import plain as harmless
+    from linbench.reports.render.table import to_terminal
 
     asked = pairs("--condition", condition or [], "threads=8")
     sizes = _sizes(res)

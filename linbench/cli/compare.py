@@ -13,9 +13,9 @@ from linbench.cli.refusal import choice, refuse, split
 from linbench.records import Record, Store
 
 if TYPE_CHECKING:
-    from linbench.reports.compared_cells import Cell
-    from linbench.reports.comparison import Comparison, Pair
-    from linbench.reports.table import Table
+    from linbench.reports.decide.comparable_cells import Cell
+    from linbench.reports.decide.compare import Comparison, Pair
+    from linbench.reports.render.table import Table
 
 GUARDS = ("SLOWER", "WORSE", "BROKEN")
 FORMATS = (".md", ".csv", ".json")
@@ -53,7 +53,7 @@ def compare(
         refuse(f"--out {out}: its ending says what is written: {', '.join(FORMATS)}")
     if guards and across_devices:
         refuse("--fail-on: needs verdicts, and across devices there are none")
-    from linbench.reports.comparison import Margins, of_backbones, of_sides
+    from linbench.reports.decide.compare import Margins, of_backbones, of_sides
 
     margins = Margins(_share("--margin", margin), score_margin)
     read = [_cells(folder) for folder in folders[:2]]
@@ -77,7 +77,7 @@ def compare(
 
 def _cells(folder: Path) -> "tuple[list[Cell], int]":
     """The cells of a folder; what cannot be read is named, and counted."""
-    from linbench.reports.compared_cells import cells
+    from linbench.reports.decide.comparable_cells import cells
 
     if not folder.is_dir():
         refuse(f"{folder}: there is no such folder; name folders that `linbench run --results` wrote")
@@ -187,10 +187,10 @@ def _name(pair: "Pair") -> str:
 
 
 def _show(found: "Comparison", out: Path | None, as_json: bool) -> None:
-    from linbench.reports.comparison_table import as_json as plain
-    from linbench.reports.comparison_table import tables
-    from linbench.reports.table import to_terminal
-    from linbench.reports.text_files import write_texts
+    from linbench.reports.decide.compare_table import as_json as plain
+    from linbench.reports.decide.compare_table import tables
+    from linbench.reports.render.table import to_terminal
+    from linbench.reports.render.text_files import write_texts
 
     made = tables(found)
     if as_json:
@@ -209,8 +209,8 @@ def _show(found: "Comparison", out: Path | None, as_json: bool) -> None:
 
 
 def _text(found: "Comparison", made: "Sequence[Table]", ending: str) -> str:
-    from linbench.reports.comparison_table import as_json as plain
-    from linbench.reports.table import frame_to_csv, to_markdown
+    from linbench.reports.decide.compare_table import as_json as plain
+    from linbench.reports.render.table import frame_to_csv, to_markdown
 
     if ending == ".md":
         return "\n".join(to_markdown(table) for table in made)
@@ -222,6 +222,6 @@ def _text(found: "Comparison", made: "Sequence[Table]", ending: str) -> str:
 
 
 def _say(text: str) -> None:
-    from linbench.reports.table import plain
+    from linbench.reports.render.table import plain
 
     typer.echo(plain(text), err=True)

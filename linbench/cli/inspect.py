@@ -122,7 +122,7 @@ def _segmenter(name: str, size: tuple[int, int]) -> dict[str, Any]:
 def _best(name: str, results: Path) -> list[str]:
     """What the searches under ``results`` chose for the backbone, one line each."""
     from linbench.records import Store
-    from linbench.reports.choices import best_of
+    from linbench.reports.latency.best_settings import best_of
 
     return [best_of(r) for r in Store(results) if r.key.get("suite") == "search" and r.key.get("backbone") == name]
 

@@ -160,7 +160,7 @@ def _statistics(text: str) -> tuple[str, dict[str, int]]:
 def _make(evidence: "Evidence", suffix: str, tables: Sequence[str], figures: Sequence[str], folder: Path) -> Made:
     """Write what is asked for, of one device."""
     from linbench.reports.paper import gathered, outside, shown, written
-    from linbench.reports.table import to_terminal
+    from linbench.reports.render.table import to_terminal
 
     width = shutil.get_terminal_size((100, 24)).columns
     built = [build(evidence) for name in tables for build in gathered.TABLES[name]]
@@ -183,7 +183,7 @@ def _make(evidence: "Evidence", suffix: str, tables: Sequence[str], figures: Seq
 
 
 def _figure_1(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
-    from linbench.reports.latency_figure import save
+    from linbench.reports.latency.figure import save
     from linbench.reports.paper import figure1, figure1_drawn, written
 
     each = figure1.build(evidence)
@@ -193,7 +193,7 @@ def _figure_1(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTa
 
 
 def _figure_3(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
-    from linbench.reports.latency_figure import save
+    from linbench.reports.latency.figure import save
     from linbench.reports.paper import figure3, figure3_drawn, written
 
     each, files, above = figure3.build(evidence), [], ""
@@ -219,9 +219,9 @@ def _pictures(
 
 def _masks(name: str, rows: "Sequence[Row]", folder: Path) -> list[Path]:
     """A figure of masks with its caption; without predictions only the words on how to come by it."""
-    from linbench.reports.latency_figure import save
+    from linbench.reports.latency.figure import save
     from linbench.reports.paper import pictures, pictures_drawn
-    from linbench.reports.text_files import write_texts
+    from linbench.reports.render.text_files import write_texts
 
     files = save(pictures_drawn.draw(rows, pictures.title(name)), folder / f"figure-{name}.svg") if rows else []
     if not files:
@@ -242,7 +242,7 @@ def _print(made: Sequence[Made], as_json: bool) -> None:
 
 
 def _harmless(text: str) -> str:
-    from linbench.reports.table import plain
+    from linbench.reports.render.table import plain
 
     return plain(text)
 

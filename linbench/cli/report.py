@@ -19,15 +19,15 @@ from linbench.records import Record, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from linbench.reports.table import Table
+    from linbench.reports.render.table import Table
 
 #: The report of each suite: a module with ``rows``, ``sections``, ``plain`` and ``write_files``; and what its records
 #: are of.
 REPORTS = {
-    "latency": ("linbench.reports.latency", "backbone"),
-    "kernels": ("linbench.reports.kernels", "op"),
+    "latency": ("linbench.reports.latency.report", "backbone"),
+    "kernels": ("linbench.reports.kernels.report", "op"),
     **dict.fromkeys(
-        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k"), ("linbench.reports.accuracy", "backbone")
+        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k"), ("linbench.reports.accuracy.report", "backbone")
     ),
 }
 #: Figures take about a second each; of more comparisons of one report they are drawn on request.
@@ -42,6 +42,12 @@ class Part:
     report: Any
     records: Sequence[Record]
     present: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Name the report by its package: ``latency``, ``kernels`` or ``accuracy``."""
+        name: str = self.report.__name__.split(".")[-2]
+        return name
 
     @cached_property
     def rows(self) -> "pd.DataFrame":
@@ -92,7 +98,7 @@ def report(
 
 def sound(store: Store) -> tuple[list[Record], list[Fault]]:
     """The records that rows can be made of, and path and reason of all that was left out."""
-    from linbench.reports.soundness import fault
+    from linbench.reports.statistics.soundness import fault
 
     found = [(path, record, fault(record)) for path, record in store.items()]
     gc.freeze()  # thousands of records are a million values, which no collection need look at again
@@ -111,7 +117,7 @@ def write_files(store: Store, out: Path) -> None:
 
 
 def _print(parts: Sequence[Part], as_json: bool) -> None:
-    from linbench.reports.table import to_terminal
+    from linbench.reports.render.table import to_terminal
 
     if as_json:
         typer.echo(json.dumps([row for part in parts for row in part.report.plain(part.rows)], indent=1))
@@ -126,8 +132,9 @@ def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> None:
         for part in parts:
             draw = len(part.sections) <= MOST_DRAWN if figures is None else figures
             if not draw and figures is None:
-                name = part.report.__name__.rpartition(".")[2]
-                typer.echo(f"{name}: {len(part.sections)} comparisons, so no figures; --figures draws them", err=True)
+                typer.echo(
+                    f"{part.name}: {len(part.sections)} comparisons, so no figures; --figures draws them", err=True
+                )
             for path in part.report.write_files(part.rows, part.sections, out, draw):
                 typer.echo(f"wrote {path}", err=True)
     except OSError as error:
@@ -138,9 +145,9 @@ def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequen
     import pandas as pd
 
     from linbench.reports.page.document import Found, html
-    from linbench.reports.text_files import write_texts
+    from linbench.reports.render.text_files import write_texts
 
-    made = {part.report.__name__.rpartition(".")[2]: part for part in parts}
+    made = {part.name: part for part in parts}
     rows = {name: made[name].rows if name in made else pd.DataFrame() for name in ("latency", "accuracy", "kernels")}
     tables = [section[0] for section in made["latency"].sections] if "latency" in made else []
     try:
@@ -151,7 +158,7 @@ def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequen
 
 
 def _harmless(text: str) -> str:
-    from linbench.reports.table import LONGEST_TEXT, clip, plain
+    from linbench.reports.render.table import LONGEST_TEXT, clip, plain
 
     return clip(plain(text), LONGEST_TEXT)
 
@@ -169,7 +176,7 @@ def _parts(records: Sequence[Record]) -> list[Part]:
 
 def present_hashes(records: Sequence[Record], subject: str) -> dict[str, str]:
     """What each subject's measuring code hashes to now; a plug-in that is not loaded has none."""
-    from linbench.reports.rows import measured
+    from linbench.reports.latency.rows import measured
 
     found: dict[str, str] = {}
     known: dict[str, str | None] = {}

@@ -18,7 +18,7 @@ def settle(
     cells: "Sequence[Cell]", store: Store, pace: "Pace", seconds: float, plugins: Sequence[Path], redo: str | None
 ) -> "list[Cell]":
     """The cells under what their searches found; a search that has no fresh record in ``store`` is made first."""
-    from linbench.reports.choices import sentence
+    from linbench.reports.latency.best_settings import sentence
     from linbench.suites.search import make, pending
 
     for search in pending(cells):

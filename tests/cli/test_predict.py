@@ -18,7 +18,7 @@ from linbench.models import checkpoint
 from linbench.models.checkpoint import About
 from linbench.models.sam import build_sam
 from linbench.models.sam.model import NeckedEncoder
-from linbench.reports.palette import WARNING
+from linbench.reports.render.palette import WARNING
 from tests.realdata import realdata
 
 MODEL = ("--backbone", "rwkv-sam-t", "--random", "--image-size", "128", "--threads", "1")

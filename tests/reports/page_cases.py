@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from linbench.records import Record, Status
-from linbench.reports import accuracy_rows, kernel_rows, latency_table
+from linbench.reports.accuracy import rows as accuracy_rows
+from linbench.reports.kernels import rows as kernel_rows
+from linbench.reports.latency import table as latency_table
+from linbench.reports.latency.rows import comparisons, rows
 from linbench.reports.page.document import Found, html
-from linbench.reports.rows import comparisons, rows
 from tests.reports import kernel_cases
 from tests.reports.cases import ENVIRONMENT, power_law, record
 

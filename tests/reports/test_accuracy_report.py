@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from linbench.records import Record, Status
-from linbench.reports import accuracy
-from linbench.reports.table import MISSING, Table
+from linbench.reports.accuracy import report as accuracy
+from linbench.reports.render.table import MISSING, Table
 
 FULL = {"file": "w.safetensors", "sha256": "ab" * 32, "recipe": "sam-joint", "recipe_hash": "9f", "scale": "full"}
 

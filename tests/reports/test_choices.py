@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from linbench.records import Record
-from linbench.reports.choices import best_of, sentence, words
-from linbench.reports.latency import as_json, tables
-from linbench.reports.rows import comparisons, rows
+from linbench.reports.latency.best_settings import best_of, sentence, words
+from linbench.reports.latency.report import as_json, tables
+from linbench.reports.latency.rows import comparisons, rows
 from tests.reports.cases import KEY, record
 
 PLAIN = {"attention": "none", "matmul": "highest", "allocator": "default", "fused": False}

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from linbench.records import Record, Status
-from linbench.reports.choice import Question, choose
-from linbench.reports.choice_conditions import Unclear
-from linbench.reports.choice_table import as_json, left_out, sentences, tables
-from linbench.reports.compared_cells import cells
+from linbench.reports.decide.comparable_cells import cells
+from linbench.reports.decide.conditions import Unclear
+from linbench.reports.decide.recommend import Question, choose
+from linbench.reports.decide.recommend_table import as_json, left_out, sentences, tables
 from tests.reports.accuracy_cases import score
 from tests.reports.cases import record
 

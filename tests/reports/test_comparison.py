@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from linbench.records import Record, Status
-from linbench.reports.compared_cells import cells
-from linbench.reports.comparison import Margins, of_backbones, of_sides
-from linbench.reports.comparison_table import as_json, tables
-from linbench.reports.table import to_markdown
+from linbench.reports.decide.comparable_cells import cells
+from linbench.reports.decide.compare import Margins, of_backbones, of_sides
+from linbench.reports.decide.compare_table import as_json, tables
+from linbench.reports.render.table import to_markdown
 from tests.reports.accuracy_cases import score
 from tests.reports.cases import power_law, record
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from linbench.records import BadRecord, Record, Status
-from linbench.reports.kernel_figure import figure
-from linbench.reports.kernel_rows import rows
-from linbench.reports.kernel_table import build
-from linbench.reports.kernels import as_json, tables, write
-from linbench.reports.rows import comparisons
-from linbench.reports.table import to_terminal
+from linbench.reports.kernels.figure import figure
+from linbench.reports.kernels.report import as_json, tables, write
+from linbench.reports.kernels.rows import rows
+from linbench.reports.kernels.table import build
+from linbench.reports.latency.rows import comparisons
+from linbench.reports.render.table import to_terminal
 from tests.reports.cases import record as latency_record
 from tests.reports.kernel_cases import record, several
 
@@ -143,7 +143,7 @@ def test_a_report_writes_the_same_bytes_twice_and_no_formula_into_its_csv(tmp_pa
 
 def test_the_report_does_without_torch_and_its_tables_without_matplotlib():
     code = (
-        "import sys; from linbench.reports import kernels; assert 'matplotlib' not in sys.modules\n"
-        "from linbench.reports import kernel_figure; sys.exit('torch' in sys.modules)"
+        "import sys; import linbench.reports.kernels.report; assert 'matplotlib' not in sys.modules\n"
+        "import linbench.reports.kernels.figure; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from linbench.records import Status
-from linbench.reports.latency import tables, write
-from linbench.reports.latency_figure import figures
-from linbench.reports.latency_table import build, title
-from linbench.reports.rows import comparisons, rows
-from linbench.reports.table import Table, to_csv, to_markdown, to_terminal
+from linbench.reports.latency.figure import figures
+from linbench.reports.latency.report import tables, write
+from linbench.reports.latency.rows import comparisons, rows
+from linbench.reports.latency.table import build, title
+from linbench.reports.render.table import Table, to_csv, to_markdown, to_terminal
 from tests.reports.cases import five_backbones, power_law, record
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -194,11 +194,13 @@ def test_a_report_of_nothing_is_refused(tmp_path):
 
 
 def test_reports_and_their_figures_do_without_torch():
-    modules = "latency, latency_figure, latency_table, crossover, scaling, rows, statistics, table"
-    code = f"import sys; from linbench.reports import {modules}; sys.exit('torch' in sys.modules)"
+    parts = ("latency.report", "latency.figure", "latency.table", "latency.rows", "statistics.crossover")
+    parts += ("statistics.scaling", "statistics.latency_summary", "render.table")
+    modules = ", ".join(f"linbench.reports.{part}" for part in parts)
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_tables_do_without_matplotlib():
-    code = "import sys; from linbench.reports import latency; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, linbench.reports.latency.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from linbench.reports.overlay import LONGEST, NARROWEST, SHORTEST, THINNEST, Mark, overlay
-from linbench.reports.palette import INK, WARNING, colour
-from linbench.reports.tags import font, place, wrapped
+from linbench.reports.render.overlay import LONGEST, NARROWEST, SHORTEST, THINNEST, Mark, overlay
+from linbench.reports.render.palette import INK, WARNING, colour
+from linbench.reports.render.tags import font, place, wrapped
 
 
 def picture(height, width, value=128):
@@ -220,7 +220,7 @@ def test_a_mark_without_a_place_is_refused():
 
 
 def test_drawing_needs_no_torch():
-    code = "import sys, linbench.reports.overlay; print('torch' in sys.modules)"
+    code = "import sys, linbench.reports.render.overlay; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from linbench.records import BadRecord, Status
-from linbench.reports.latency import as_json, tables
-from linbench.reports.rows import PEAKS, comparisons, conditions, measured, rows, significant
+from linbench.reports.latency.report import as_json, tables
+from linbench.reports.latency.rows import PEAKS, comparisons, conditions, measured, rows, significant
 from tests.reports.cases import five_backbones, power_law, record
 
 

@@ -8,10 +8,10 @@ from numpy.random import Generator
 from pandas import DataFrame, concat
 
 from linbench.records import Status
-from linbench.reports.crossover import crossover, reference_of
-from linbench.reports.rows import rows
-from linbench.reports.scaling import exponent
-from linbench.reports.statistics import summarise
+from linbench.reports.latency.rows import rows
+from linbench.reports.statistics.crossover import crossover, reference_of
+from linbench.reports.statistics.latency_summary import summarise
+from linbench.reports.statistics.scaling import exponent
 from tests.reports.cases import power_law, record
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from linbench.reports.statistics import contrast, summarise
-from linbench.reports.student import quantile, two_sided
+from linbench.reports.statistics.latency_summary import contrast, summarise
+from linbench.reports.statistics.student import quantile, two_sided
 
 SIMULATIONS = 1000
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from linbench.reports.statistics import summarise
-from linbench.reports.verdicts import SCORES, TIMES, Verdict, holm, judge, of_scores, of_times, places
+from linbench.reports.statistics.latency_summary import summarise
+from linbench.reports.statistics.verdicts import SCORES, TIMES, Verdict, holm, judge, of_scores, of_times, places
 
 MARGIN = 0.02
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import Record
-from linbench.reports.latency_table import MOST_BY_OTHERS
+from linbench.reports.latency.rows import SEARCHED, VARIES, visible
+from linbench.reports.latency.table import MOST_BY_OTHERS
 from linbench.reports.page.columns import Texts, around, number, thinned
-from linbench.reports.rows import SEARCHED, VARIES, visible
 
 #: Columns of ``rows.rows`` that the page shows as numbers.
 NUMBERS = (

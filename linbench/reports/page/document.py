@@ -19,14 +19,14 @@ from markupsafe import Markup
 
 from linbench import __version__
 from linbench.records import Record, key_hash
+from linbench.reports.latency.rows import comparisons
 from linbench.reports.page.cells import cells
 from linbench.reports.page.columns import STEP, Texts, columns, samples_of_a_round
 from linbench.reports.page.kernels import kernels
 from linbench.reports.page.scenes import scenes
 from linbench.reports.page.scores import MOST_SCORES, scores
-from linbench.reports.palette import Colour, colour
-from linbench.reports.rows import comparisons
-from linbench.reports.table import Table
+from linbench.reports.render.palette import Colour, colour
+from linbench.reports.render.table import Table
 
 HERE = Path(__file__).parent
 #: Joined in this order into one script.

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.reports.latency_table import subject
+from linbench.reports.latency.rows import comparisons, visible
+from linbench.reports.latency.table import subject
 from linbench.reports.page.columns import Texts, number
-from linbench.reports.rows import comparisons, visible
 
 NUMBERS = (
     *("median_ms", "low_ms", "high_ms", "roofline_ms", "of_roofline", "of_copy", "of_linear", "of_sdpa"),

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.reports.latency_table import timed
+from linbench.reports.latency.rows import SEARCHED, conditions
+from linbench.reports.latency.table import timed
 from linbench.reports.page.columns import Texts
-from linbench.reports.rows import SEARCHED, conditions
-from linbench.reports.table import Table
+from linbench.reports.render.table import Table
 
 #: What a preset may choose beside what the search does.
 CHOSEN = ("preset", "tf32", *SEARCHED)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import Record
-from linbench.reports.accuracy_rows import COLUMN
+from linbench.reports.accuracy.rows import COLUMN
 from linbench.reports.page.columns import Texts, number, thinned
 
 #: What one measure is, beside the suite's metric: all but the size of the input.

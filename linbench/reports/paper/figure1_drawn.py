@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from linbench.reports.latency_figure import Look, drawn_text, looks_of, style
+from linbench.reports.latency.figure import Look, drawn_text, looks_of, style
 from linbench.reports.paper.evidence import Evidence
 from linbench.reports.paper.figure1 import ACCURACY, Panel, Point, panels
 

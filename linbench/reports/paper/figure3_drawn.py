@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from linbench.reports.latency_figure import Look, curves, drawn_text, looks_of, style
+from linbench.reports.latency.figure import Look, curves, drawn_text, looks_of, style
 from linbench.reports.paper.figure3 import chosen, heads, quoted_points
 
 PANEL = (7.4, 4.9)  # inches, of the curves with their legend

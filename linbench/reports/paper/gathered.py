@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pandas as pd
 
 from linbench.records import BadRecord, Record
+from linbench.reports.latency.rows import SUITE, key_digest, rows
 from linbench.reports.paper import table1, table2, table3, table4, table5, table6, table7
 from linbench.reports.paper.evidence import Count, Evidence
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.methods import Line, alike
 from linbench.reports.paper.scores import Score, scores
-from linbench.reports.rows import SUITE, key_digest, rows
 
 #: What ``--table`` names, and what it is made of.
 TABLES: Mapping[str, Sequence[Callable[[Evidence], PaperTable]]] = {

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from linbench.reports.paper.quantities import METRICS
 from linbench.reports.paper.scores import Score
-from linbench.reports.table import MISSING, Table
+from linbench.reports.render.table import MISSING, Table
 
 HEADS = ("model", "metric", "%", "interval", "n", "input", "protocol", "recipe", "checkpoint", "dtype", "data")
 NOTE = (

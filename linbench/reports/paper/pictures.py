@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.reports.table import Table, to_markdown
+from linbench.reports.render.table import Table, to_markdown
 
 #: What the paper shows in each figure: a title, and the models that it takes.
 FIGURES = {

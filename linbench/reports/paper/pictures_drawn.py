@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from linbench.reports.latency_figure import BEHIND_WORDS, drawn_text, style
+from linbench.reports.latency.figure import BEHIND_WORDS, drawn_text, style
 from linbench.reports.paper.pictures import Place, Row, close_up
 
 WIDE = 2.5  # inches of a picture

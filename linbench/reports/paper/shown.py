@@ -8,7 +8,7 @@ from typing import Any
 from linbench.reports.paper.cell import Cell, Verdict
 from linbench.reports.paper.layout import Column, Fault, PaperTable
 from linbench.reports.paper.quoted import PAPER
-from linbench.reports.table import MISSING, Table
+from linbench.reports.render.table import MISSING, Table
 
 KINDS = {
     "images": "95 %, bootstrap of images",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from linbench.reports.latex import to_latex
 from linbench.reports.paper.cell import Verdict
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.shown import commands_of, every_cell, glance, plain_cells
-from linbench.reports.table import Table, frame_to_csv, to_csv, to_markdown
-from linbench.reports.text_files import write_texts
+from linbench.reports.render.latex import to_latex
+from linbench.reports.render.table import Table, frame_to_csv, to_csv, to_markdown
+from linbench.reports.render.text_files import write_texts
 
 
 def write(table: PaperTable, folder: Path, suffix: str = "", above: str = "") -> list[Path]:

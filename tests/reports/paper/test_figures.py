@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from linbench.records import Status
-from linbench.reports.crossover import Crossover
 from linbench.reports.paper import figure1, figure1_drawn, figure3, figure3_drawn, pictures, pictures_drawn
 from linbench.reports.paper.pictures import Answer, Row
+from linbench.reports.statistics.crossover import Crossover
 from tests.reports.cases import power_law, record
 from tests.reports.paper.cases import evidence, score, some
 

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from linbench.reports.latex import document, escape, to_latex
 from linbench.reports.paper import gathered, outside
 from linbench.reports.paper.written import latex
-from linbench.reports.table import Table
+from linbench.reports.render.latex import document, escape, to_latex
+from linbench.reports.render.table import Table
 from tests.reports.paper.cases import evidence, some
 
 HOSTILE = r"\input{x} $x$ 50% a_b^c~ #1 & {} [x] <b> |y| `q' " "-- ² ± × ∞ ✓ ◇ 中 é * \\"

@@ -23,7 +23,7 @@ from linbench.reports.paper import (
     table7,
     written,
 )
-from linbench.reports.table import LONGEST_TEXT, to_markdown
+from linbench.reports.render.table import LONGEST_TEXT, to_markdown
 from tests.reports.cases import power_law, record
 from tests.reports.paper.cases import DEVICE, JOINT, evidence, score, some
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from linbench.records import Record, Status, key_hash
-from linbench.reports.accuracy_rows import SUITES, standing
-from linbench.reports.rows import SEARCHED, VARIES, WHOLE, phases, timings
-from linbench.reports.statistics import Floats, Summary, summarise
+from linbench.reports.accuracy.rows import SUITES, standing
+from linbench.reports.latency.rows import SEARCHED, VARIES, WHOLE, phases, timings
+from linbench.reports.statistics.latency_summary import Floats, Summary, summarise
 
 FOUND = (*SEARCHED, "attention", "sdpa_backend", "fused")  # by the search for ``best``
 #: Parts of a key that a comparison of backbones, of devices, or of two trainings leaves out.

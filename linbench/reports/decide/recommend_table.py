@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from linbench.reports.choice import LATENCY, MIB_PER_GB, Answer, Beside, Candidate, Question
-from linbench.reports.rows import significant
-from linbench.reports.table import MISSING, Table
-from linbench.reports.verdicts import Verdict
+from linbench.reports.decide.recommend import LATENCY, MIB_PER_GB, Answer, Beside, Candidate, Question
+from linbench.reports.latency.rows import significant
+from linbench.reports.render.table import MISSING, Table
+from linbench.reports.statistics.verdicts import Verdict
 
 WORTH = 1.1  # times as fast: from here on it is said
 SHARED = ("device", "preset", "part", "dtype", "threads", "prompts")

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from linbench.reports.compared_cells import BACKBONES, NAMES, Cell, identity
-from linbench.reports.comparison import Comparison, Pair
-from linbench.reports.rows import significant
-from linbench.reports.table import MISSING, Table
-from linbench.reports.verdicts import Verdict, places
+from linbench.reports.decide.comparable_cells import BACKBONES, NAMES, Cell, identity
+from linbench.reports.decide.compare import Comparison, Pair
+from linbench.reports.latency.rows import significant
+from linbench.reports.render.table import MISSING, Table
+from linbench.reports.statistics.verdicts import Verdict, places
 
 MOST_NAMED = 12
 #: Columns that are left out where the lines can be told apart without them, as a backbone goes with its attention.

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import Record
-from linbench.reports import accuracy_table
-from linbench.reports.accuracy_rows import rows
-from linbench.reports.latex import document, to_latex
-from linbench.reports.table import Table, frame_to_csv, to_markdown
-from linbench.reports.text_files import write_texts
+from linbench.reports.accuracy import table as accuracy_table
+from linbench.reports.accuracy.rows import rows
+from linbench.reports.render.latex import document, to_latex
+from linbench.reports.render.table import Table, frame_to_csv, to_markdown
+from linbench.reports.render.text_files import write_texts
 
 
 def tables(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[Table]:

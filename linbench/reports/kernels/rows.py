@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
-from linbench.reports.rows import phases, times, timings
+from linbench.reports.latency.rows import phases, times, timings
 
 SUITE = "kernels"
 VARIES = ("op", "case", "batch", "tokens", "width", "direction", "impl")

@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from linbench.reports.latency_table import subject, timed
-from linbench.reports.rows import significant
-from linbench.reports.table import MISSING, Table
+from linbench.reports.latency.rows import significant
+from linbench.reports.latency.table import subject, timed
+from linbench.reports.render.table import MISSING, Table
 
 
 def build(rows: pd.DataFrame) -> Table | None:

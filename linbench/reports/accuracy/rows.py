@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import BadRecord, Record, key_hash
-from linbench.reports.rows import measured
+from linbench.reports.latency.rows import measured
 
 SUITES = ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k")
 EMBEDDED = "shapes"

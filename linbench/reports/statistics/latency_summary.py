@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.order_statistics import median_rank
-from linbench.reports.student import MOST_FREEDOM, quantile, two_sided
+from linbench.reports.statistics.student import MOST_FREEDOM, quantile, two_sided
 
 Interval = Literal["rounds", "samples", "none"]
 Floats = NDArray[np.float64]

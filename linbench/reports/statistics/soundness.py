@@ -1,7 +1,9 @@
 """Whether a row can be made of a record that could be read: somebody else may have written it."""
 
 from linbench.records import BadRecord, Record, key_hash
-from linbench.reports import accuracy_rows, kernel_rows, rows
+from linbench.reports.accuracy import rows as accuracy_rows
+from linbench.reports.kernels import rows as kernel_rows
+from linbench.reports.latency import rows
 
 CHECKS = {
     rows.SUITE: rows.key_digest,

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from linbench.reports.scaling import Curve, area_tokens, curve, weakest
-from linbench.reports.statistics import LEVEL, Floats, Interval, contrast
+from linbench.reports.statistics.latency_summary import LEVEL, Floats, Interval, contrast
+from linbench.reports.statistics.scaling import Curve, area_tokens, curve, weakest
 
 PATCH = 16  # px
 STEPS = 256  # in which the range is searched for the ends of an interval

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from linbench.reports.compared_cells import BACKBONES, DEVICES, TRAININGS, Cell, Side, side
-from linbench.reports.statistics import Floats
-from linbench.reports.verdicts import (
+from linbench.reports.decide.comparable_cells import BACKBONES, DEVICES, TRAININGS, Cell, Side, side
+from linbench.reports.statistics.latency_summary import Floats
+from linbench.reports.statistics.verdicts import (
     FEWEST_IMAGES,
     SCORES,
     TIMES,

@@ -22,7 +22,7 @@ from enum import StrEnum
 import numpy as np
 
 from linbench.metrics.intervals import drawn
-from linbench.reports.statistics import FEWEST_ROUNDS, Contrast, Floats, Summary, around, contrast
+from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS, Contrast, Floats, Summary, around, contrast
 
 ALPHA = 0.05
 FEWEST_IMAGES = 100  # simulated, a bootstrap of 30 finds twice as many differences that are none as it should

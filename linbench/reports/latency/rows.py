@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
-from linbench.reports.choices import sentence
-from linbench.reports.statistics import summarise
+from linbench.reports.latency.best_settings import sentence
+from linbench.reports.statistics.latency_summary import summarise
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")

@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from linbench.reports.latency_table import commits, counted, latency, marks, subject
-from linbench.reports.rows import conditions, significant
-from linbench.reports.table import MISSING, Table
+from linbench.reports.latency.rows import conditions, significant
+from linbench.reports.latency.table import commits, counted, latency, marks, subject
+from linbench.reports.render.table import MISSING, Table
 
 MOST_REASONS = 12
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.reports.accuracy_rows import COLUMN
-from linbench.reports.table import MISSING, Table
+from linbench.reports.accuracy.rows import COLUMN
+from linbench.reports.render.table import MISSING, Table
 
 #: The metrics of each suite that the table shows, and their heads; the CSV has all.
 SHOWN = {

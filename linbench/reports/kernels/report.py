@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import Record, slug
-from linbench.reports import kernel_table
-from linbench.reports.kernel_rows import rows
-from linbench.reports.latex import document, to_latex
-from linbench.reports.rows import comparisons, conditions, visible
-from linbench.reports.table import Table, frame_to_csv, to_markdown
-from linbench.reports.text_files import write_texts
+from linbench.reports.kernels import table as kernel_table
+from linbench.reports.kernels.rows import rows
+from linbench.reports.latency.rows import comparisons, conditions, visible
+from linbench.reports.render.latex import document, to_latex
+from linbench.reports.render.table import Table, frame_to_csv, to_markdown
+from linbench.reports.render.text_files import write_texts
 
 
 def tables(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[Table]:
@@ -52,8 +52,8 @@ def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw
     made: From ``sections``.
     draw: Whether to make figures.
     """
-    from linbench.reports.kernel_figure import figure  # matplotlib is slow to load, tables do without
-    from linbench.reports.latency_figure import save
+    from linbench.reports.kernels.figure import figure  # matplotlib is slow to load, tables do without
+    from linbench.reports.latency.figure import save
 
     if frame.empty:
         raise ValueError("records: none is of the suite kernels; measure some with linbench run --suite kernels")

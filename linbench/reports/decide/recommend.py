@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from linbench.reports.accuracy_rows import EMBEDDED
-from linbench.reports.accuracy_table import SHOWN
-from linbench.reports.choice_conditions import Size, Unclear, narrowed, one_device, refuse_unknown
-from linbench.reports.compared_cells import Cell, side
-from linbench.reports.comparison import SCORE_MARGIN, TIME_MARGIN, of_pairs, why
-from linbench.reports.verdicts import SCORES, TIMES, Difference, Judged, judge, of_times
+from linbench.reports.accuracy.rows import EMBEDDED
+from linbench.reports.accuracy.table import SHOWN
+from linbench.reports.decide.comparable_cells import Cell, side
+from linbench.reports.decide.compare import SCORE_MARGIN, TIME_MARGIN, of_pairs, why
+from linbench.reports.decide.conditions import Size, Unclear, narrowed, one_device, refuse_unknown
+from linbench.reports.statistics.verdicts import SCORES, TIMES, Difference, Judged, judge, of_times
 
 LATENCY = "latency_ms"
 METRICS = (LATENCY, *(f"{suite}_{name}" for suite, names in SHOWN.items() for name in names))

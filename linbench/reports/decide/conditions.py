@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-from linbench.reports.compared_cells import FOUND, Cell
-from linbench.reports.rows import VARIES
+from linbench.reports.decide.comparable_cells import FOUND, Cell
+from linbench.reports.latency.rows import VARIES
 
 Size = tuple[int, int]  # height, width, px
 

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from linbench.reports.kernel_table import title
-from linbench.reports.latency_figure import BEHIND_WORDS, COLOURS, drawn_text, style
-from linbench.reports.rows import conditions
+from linbench.reports.kernels.table import title
+from linbench.reports.latency.figure import BEHIND_WORDS, COLOURS, drawn_text, style
+from linbench.reports.latency.rows import conditions
 
 WIDTH = 9.0  # inches
 LINE = 0.3  # inches of height for each op, case and implementation

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from linbench.reports.table import Table, blocks, plain
+from linbench.reports.render.table import Table, blocks, plain
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from linbench.reports.rows import PIXELS_PER_TOKEN
-from linbench.reports.statistics import Contrast, Floats, Interval, around, contrast
+from linbench.reports.latency.rows import PIXELS_PER_TOKEN
+from linbench.reports.statistics.latency_summary import Contrast, Floats, Interval, around, contrast
 
 #: The columns of ``rows.rows`` that a curve, an exponent and a crossover are made of.
 CURVES = (

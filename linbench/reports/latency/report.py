@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import Record, slug
-from linbench.reports import energy_table, latency_table
-from linbench.reports.latex import document, to_latex
-from linbench.reports.rows import comparisons, conditions, rows, visible
-from linbench.reports.table import Table, frame_to_csv, to_markdown
-from linbench.reports.text_files import write_texts
+from linbench.reports.latency import energy as energy_table
+from linbench.reports.latency import table as latency_table
+from linbench.reports.latency.rows import comparisons, conditions, rows, visible
+from linbench.reports.render.latex import document, to_latex
+from linbench.reports.render.table import Table, frame_to_csv, to_markdown
+from linbench.reports.render.text_files import write_texts
 
 #: What tells two comparisons apart in a file name, where it is enough.
 SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
@@ -85,7 +86,7 @@ def write_files(
 
 def _drawn(frame: pd.DataFrame, paths: list[Path], reference: str | None) -> dict[Path, list[Path]]:
     """The files of each comparison's figure, by the path asked for; none where nothing was measured."""
-    from linbench.reports.latency_figure import figures, save  # matplotlib is slow to load, tables do without
+    from linbench.reports.latency.figure import figures, save  # matplotlib is slow to load, tables do without
 
     made = zip(figures(frame, reference), paths, strict=True)
     return {path: save(drawn, path) for drawn, path in made if drawn is not None}

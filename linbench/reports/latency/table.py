@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.reports import choices
-from linbench.reports.crossover import Crossover, crossover, reference_of
-from linbench.reports.rows import conditions, significant
-from linbench.reports.scaling import CURVES, Exponent, exponent
-from linbench.reports.statistics import FEWEST_ROUNDS
-from linbench.reports.table import MISSING, Table, clip
+from linbench.reports.latency import best_settings as choices
+from linbench.reports.latency.rows import conditions, significant
+from linbench.reports.render.table import MISSING, Table, clip
+from linbench.reports.statistics.crossover import Crossover, crossover, reference_of
+from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
+from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
 
 Row = Mapping[str, Any]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from linbench.reports.palette import INK, PAPER, WARNING, Colour, colour
-from linbench.reports.table import clip, plain
-from linbench.reports.tags import Rectangle, font, place, wrapped
+from linbench.reports.render.palette import INK, PAPER, WARNING, Colour, colour
+from linbench.reports.render.table import clip, plain
+from linbench.reports.render.tags import Rectangle, font, place, wrapped
 
 #: Bounds of the long side of the picture as it is drawn, and the least short side of it, px.
 LONGEST, SHORTEST, THINNEST = 2048, 960, 24

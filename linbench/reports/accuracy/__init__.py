@@ -1,0 +1,1 @@
+"""Accuracy records as tables."""

@@ -1,0 +1,1 @@
+"""Kernel records as tables and figures."""

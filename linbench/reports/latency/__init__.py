@@ -1,0 +1,1 @@
+"""Latency records as tables and figures."""

@@ -1,0 +1,1 @@
+"""What numbers support: intervals, scaling, crossovers, verdicts."""
