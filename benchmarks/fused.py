@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from side_by_side import conditions, medians, under_best
 
+from linbench.kernels.bench_cases import timed
 from linbench.kernels.gelu_depthwise.cases import CASES as MAPS
-from linbench.kernels.timed import timed
 
 THREADS = 2
 TURNS = 9

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from linbench.environment import cpu_name
-from linbench.kernels.timed import timed
+from linbench.kernels.bench_cases import timed
 from linbench.records import Record, Status, Store
 from linbench.reports.kernels import rows as kernel_rows
 from linbench.reports.latency import rows as latency_rows

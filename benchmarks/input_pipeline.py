@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from linbench.environment import cpu_name
 from linbench.recipes import Batch, Recipe, Task, order, override, recipe, task
-from linbench.recipes.optimiser import optimiser
+from linbench.recipes.optimizer import optimiser
 
 DEFAULT = "rwkv-sam-t"
 ASKED = 3.0

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from linbench.data.contract import BadSample, ClassSample
 from linbench.models.classifier import build_classifier
-from linbench.recipes import optimiser
+from linbench.recipes import optimizer as optimiser
 from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
 from linbench.recipes.examples import Examples, collate, open_sources
 from linbench.recipes.randomness import seeded

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from linbench.data.contract import Sample
 from linbench.models.sam import Sam, build_sam
-from linbench.recipes import optimiser
+from linbench.recipes import optimizer as optimiser
 from linbench.recipes.contract import Batch, Recipe, Source, recipe, task
 from linbench.recipes.examples import Examples, collate, normalised, open_sources
 from linbench.recipes.jitter import draw_view, padded

@@ -18,7 +18,7 @@ from torch.nn import functional
 from linbench.data.contract import IGNORED, BadSample, SemanticSample
 from linbench.metrics.semantic import Confusion
 from linbench.models.semantic import Semantic, build_semantic, resized
-from linbench.recipes import optimiser
+from linbench.recipes import optimizer as optimiser
 from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, recipe, shares, task
 from linbench.recipes.distortion import distorted
 from linbench.recipes.examples import Examples, collate, normalised, open_sources

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.kernels import verifier
-from linbench.kernels.timed import Inputs, Timed, leaves, outputs
+from linbench.kernels.bench_cases import Inputs, Timed, leaves, outputs
 from linbench.suites.gate import BUDGET
 
 #: Largest error of a gradient, as a share of its largest true value. In half dtypes 8 units in the last place:

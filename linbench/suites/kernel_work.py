@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
+from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs
 from linbench.kernels.cost import bytes_moved
-from linbench.kernels.timed import Timed, is_floating, leaves, outputs
 from linbench.suites.kernel_check import Calls
 
 

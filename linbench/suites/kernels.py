@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from linbench.environment import cores, cpu_name, environment
+from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs, source, timed
 from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.threads import engine
-from linbench.kernels.timed import Timed, is_floating, leaves, outputs, source, timed
 from linbench.provenance import code_hash
 from linbench.records import Status
 from linbench.suites import gpu

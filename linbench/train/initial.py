@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from linbench.backbones.contract import Misfit, load_named, load_official
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About, BadCheckpoint
-from linbench.train.parts import backbone_of
+from linbench.train.gradient_checkpointing import backbone_of
 
 #: An encoder's parts have its name in front inside a promptable segmenter, and none on their own.
 ENCODER = "encoder."

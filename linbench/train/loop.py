@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from linbench.recipes import optimiser
+from linbench.recipes import optimizer as optimiser
 from linbench.recipes.contract import Batch, Recipe, Task, derived
 from linbench.train.batches import WORDS, Step, step_hash
-from linbench.train.faults import NotFinite, finite, first_not_finite
-from linbench.train.parts import backbone_of
+from linbench.train.gradient_checkpointing import backbone_of
+from linbench.train.nonfinite import NotFinite, finite, first_not_finite
 from linbench.train.processes import summed
 
 MODEL_RANDOMNESS = 1  # tells these seeds from those of the data

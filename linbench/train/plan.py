@@ -14,7 +14,7 @@ from linbench.train.files import KEPT
 from linbench.train.job import Job
 from linbench.train.loop import State, fit
 from linbench.train.session import How, build_state
-from linbench.train.teaching import teaching
+from linbench.train.teacher_features import teaching
 
 TIMED = 3  # micro-batches that are run, of which the last counts: kernels compile in the first
 

@@ -20,11 +20,11 @@ from accelerate import Accelerator
 
 from linbench.data.contract import BadDataset
 from linbench.suites.memory import resident_bytes
-from linbench.train.endings import finish, not_finite
-from linbench.train.faults import NotFinite
 from linbench.train.files import states
+from linbench.train.finalize import finish, not_finite
 from linbench.train.job import Job, alone
 from linbench.train.loop import Outcome, fit
+from linbench.train.nonfinite import NotFinite
 from linbench.train.processes import agreed
 from linbench.train.session import How, RunFailed, Session, open_session
 

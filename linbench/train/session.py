@@ -18,16 +18,16 @@ from linbench.environment import environment
 from linbench.models import checkpoint
 from linbench.models.sam import Sam
 from linbench.recipes.contract import Task, derived, task
-from linbench.recipes.knowledge import keep_sam
+from linbench.recipes.sam_initialization import keep_sam
 from linbench.train import files
 from linbench.train.batches import Feed, Share
+from linbench.train.gradient_checkpointing import recompute
 from linbench.train.initial import load_initial
 from linbench.train.job import Job, begin, begun, identity, refuse_other
 from linbench.train.log import NAME, Log, board, read
 from linbench.train.loop import State, prepare
-from linbench.train.parts import recompute
 from linbench.train.processes import facts
-from linbench.train.teaching import Taught, teaching
+from linbench.train.teacher_features import Taught, teaching
 
 SEGMENTER = "sam"  # a task whose model keeps the teacher's prompt encoder and decoder (paper, section 3.2)
 MODEL_WEIGHTS = 2  # tells the seed of a model's first weights from others

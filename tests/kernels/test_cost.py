@@ -5,8 +5,8 @@ import torch
 from torch.utils.flop_counter import flop_registry
 
 import linbench.kernels
+from linbench.kernels.bench_cases import timed
 from linbench.kernels.cost import byte_formula, bytes_moved, held, modules
-from linbench.kernels.timed import timed
 from linbench.suites.kernel_check import Calls
 
 OURS = sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("linbench::"))

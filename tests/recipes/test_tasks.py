@@ -13,7 +13,7 @@ from linbench.models import checkpoint
 from linbench.models.sam import Prompts, build_sam
 from linbench.recipes import examples as examples_module
 from linbench.recipes import override, recipe
-from linbench.recipes.optimiser import optimiser, parameter_groups, schedule
+from linbench.recipes.optimizer import optimiser, parameter_groups, schedule
 from linbench.recipes.promptable import ask
 from linbench.recipes.teacher import SAM, load_teacher
 from tests.recipes.made import Made

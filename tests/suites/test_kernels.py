@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from linbench.kernels import timed as timed_module
+from linbench.kernels import bench_cases
+from linbench.kernels.bench_cases import Timed, timed
 from linbench.kernels.bi_wkv.cases import CASES
-from linbench.kernels.timed import Timed, timed
 from linbench.records import Record, Status, Store
 from linbench.suites import Cell, Choices, suite
 from linbench.suites import kernels as kernels_suite
@@ -76,7 +76,7 @@ def test_the_code_hash_depends_on_the_ops_own_files_and_on_no_other_ops() -> Non
         cell.code_hash for cell in plan(ops=("cross_scan",))
     }
     assert plan(ops=("q_shift",))[0].code_hash != plan(ops=("bi_wkv",))[0].code_hash
-    assert timed_module.source("bi_wkv") == plan(ops=("bi_wkv",))[0].modules["op"]
+    assert bench_cases.source("bi_wkv") == plan(ops=("bi_wkv",))[0].modules["op"]
 
 
 def test_work_is_that_of_the_formulas_forward_and_backward() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from linbench.data.contract import BadDataset
-from linbench.recipes import optimiser
+from linbench.recipes import optimizer as optimiser
 from linbench.recipes.contract import Recipe, Source, derived, recipe, task
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.data import rle
-from linbench.data.shapes.chance import Chance
-from linbench.data.shapes.grounds import STUFF
+from linbench.data.shapes.backgrounds import STUFF
 from linbench.data.shapes.layouts import Layout, save
 from linbench.data.shapes.render import LEAST_AREA, Rendered
+from linbench.data.shapes.rng import Rng
 from linbench.data.shapes.scene import CLASSES, THINGS
 
 Entry = dict[str, Any]
@@ -105,7 +105,7 @@ def _coco_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: 
 
 def _detections(image: Entry, annotations: list[Entry]) -> Iterator[Entry]:
     """What a good detector would say: shifted boxes, some missing, some of another class, some of nothing."""
-    chance = Chance("linbench shapes detections", image["id"], image["width"], image["height"])
+    rng = Rng("linbench shapes detections", image["id"], image["width"], image["height"])
 
     def found(x: int, y: int, w: int, h: int, category: int, score: int) -> Entry:
         """Lengths in 1/100 px, the score in 1/1000."""
@@ -115,16 +115,16 @@ def _detections(image: Entry, annotations: list[Entry]) -> Iterator[Entry]:
         return {"image_id": image["id"], "category_id": category, "bbox": box, "score": score / 1000}
 
     for one in annotations:
-        if chance.odds(6):
+        if rng.bernoulli(6):
             continue
         x, y, w, h = (100 * value for value in one["bbox"])
-        moved = (x + chance.about(w, 5) - w, y + chance.about(h, 5) - h, chance.about(w, 6), chance.about(h, 6))
-        category = category_id(chance.between(0, len(THINGS) - 1)) if chance.odds(5) else one["category_id"]
-        yield found(*moved, category, chance.between(350, 990))
-    for _ in range(chance.between(0, 3)):
-        w, h = chance.between(800, 50 * image["width"]), chance.between(800, 50 * image["height"])
-        x, y = chance.between(0, 100 * image["width"] - w), chance.between(0, 100 * image["height"] - h)
-        yield found(x, y, w, h, category_id(chance.between(0, len(THINGS) - 1)), chance.between(50, 450))
+        moved = (x + rng.jitter(w, 5) - w, y + rng.jitter(h, 5) - h, rng.jitter(w, 6), rng.jitter(h, 6))
+        category = category_id(rng.between(0, len(THINGS) - 1)) if rng.bernoulli(5) else one["category_id"]
+        yield found(*moved, category, rng.between(350, 990))
+    for _ in range(rng.between(0, 3)):
+        w, h = rng.between(800, 50 * image["width"]), rng.between(800, 50 * image["height"])
+        x, y = rng.between(0, 100 * image["width"] - w), rng.between(0, 100 * image["height"] - h)
+        yield found(x, y, w, h, category_id(rng.between(0, len(THINGS) - 1)), rng.between(50, 450))
 
 
 def _coconut(found: Rendered, number: int, split: str, root: Path) -> tuple[Entry, list[Entry]]:

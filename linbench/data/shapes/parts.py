@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.data.shapes.chance import ONE, TURN, Chance, cosine, sine
+from linbench.data.shapes.rng import ONE, TURN, Rng, cosine, sine
 
 Point = tuple[int, int]
 Knot = tuple[int, int, int]  # x, y and the stroke's radius there
@@ -129,9 +129,9 @@ def bow(a: Point, control: Point, b: Point, width: int, end: int | None = None, 
     return found
 
 
-def blob(chance: Chance, radius: int, middle: Point = (0, 0), rough: int = 18, sides: int = 20) -> list[Point]:
+def blob(rng: Rng, radius: int, middle: Point = (0, 0), rough: int = 18, sides: int = 20) -> list[Point]:
     """A round outline with bumps of ``rough`` percent."""
-    waves = [(n, chance.between(0, TURN - 1), rough * 2 // n) for n in (2, 3, 5)]
+    waves = [(n, rng.between(0, TURN - 1), rough * 2 // n) for n in (2, 3, 5)]
     found = []
     for i in range(sides):
         angle = TURN * i // sides

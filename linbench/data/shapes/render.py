@@ -6,10 +6,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.data.shapes.chance import ONE, cosine, grain, sine
-from linbench.data.shapes.grounds import STUFF, TOP
+from linbench.data.shapes.backgrounds import STUFF, TOP
 from linbench.data.shapes.parts import Part, Relief
 from linbench.data.shapes.pixels import draw, finish, spread
+from linbench.data.shapes.rng import ONE, cosine, grain, sine
 from linbench.data.shapes.scene import THINGS, Scene, Thing
 
 LEAST_AREA = 12  # px of an object that counts: less of it is to be seen by nobody

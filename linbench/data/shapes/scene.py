@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from linbench.data.shapes.chance import TURN, Chance
-from linbench.data.shapes.grounds import GROUNDS, STUFF, TOP, Ground
-from linbench.data.shapes.grown import GROWN
-from linbench.data.shapes.made import MADE
-from linbench.data.shapes.paints import plain, wood
+from linbench.data.shapes.backgrounds import GROUNDS, STUFF, TOP, Ground
+from linbench.data.shapes.manmade_objects import MADE
+from linbench.data.shapes.materials import plain, wood
+from linbench.data.shapes.natural_objects import GROWN
 from linbench.data.shapes.parts import Part, Relief, blob, fill
+from linbench.data.shapes.rng import TURN, Rng
 
 VERSION = 1  # of the pictures: raised when any pixel changes
 
@@ -108,84 +108,82 @@ def scene(seed: int, index: int, task: str = "objects", split: str = "train") ->
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r}: allowed are {', '.join(TASKS)}")
-    chance = Chance("linbench shapes", VERSION, split, task, seed, index)
+    rng = Rng("linbench shapes", VERSION, split, task, seed, index)
     names = {"dis": _THIN, "coift": _WITH_THIN_PARTS}.get(task, THINGS)
-    label = THINGS[index % len(THINGS)] if task == "classes" else chance.pick(names)
-    ground = chance.pick(GROUNDS)(chance)
-    clutter = _clutter(chance, ground) if chance.odds(60) else []
+    label = THINGS[index % len(THINGS)] if task == "classes" else rng.choice(names)
+    ground = rng.choice(GROUNDS)(rng)
+    clutter = _clutter(rng, ground) if rng.bernoulli(60) else []
     if task == "objects":
-        things = _crowd(chance, ground)
+        things = _crowd(rng, ground)
     elif task == "classes":
-        small = [_placed(chance, ground, chance.pick(THINGS), 4000, 8000) for _ in range(chance.between(0, 2))]
-        things = [*small, _single(chance, ground, label)]
+        small = [_placed(rng, ground, rng.choice(THINGS), 4000, 8000) for _ in range(rng.between(0, 2))]
+        things = [*small, _single(rng, ground, label)]
     else:
-        things = [_single(chance, ground, label)]
-    light = chance.between(-200, 200)
+        things = [_single(rng, ground, label)]
+    light = rng.between(-200, 200)
     down = -(256 - abs(light) // 2)
-    sun = (chance.between(-28, 28), chance.between(-28, 28), chance.between(10, 70))
-    noise = chance.between(4, 22)
-    return Scene(
-        ground, (*clutter, *things), (light, down), sun, noise, THINGS.index(label), chance.between(0, 65535)
-    )
+    sun = (rng.between(-28, 28), rng.between(-28, 28), rng.between(10, 70))
+    noise = rng.between(4, 22)
+    return Scene(ground, (*clutter, *things), (light, down), sun, noise, THINGS.index(label), rng.between(0, 65535))
 
 
-def _crowd(chance: Chance, ground: Ground) -> list[Thing]:
+def _crowd(rng: Rng, ground: Ground) -> list[Thing]:
     """Several objects, the farther ones smaller and behind, with one class more often than others."""
-    favourite, count = chance.pick(THINGS), chance.between(3, 12)
-    names = [favourite if chance.odds(30) else chance.pick(THINGS) for _ in range(count)]
-    things = [_placed(chance, ground, name, 5000, 21000) for name in names]
+    favourite, count = rng.choice(THINGS), rng.between(3, 12)
+    names = [favourite if rng.bernoulli(30) else rng.choice(THINGS) for _ in range(count)]
+    things = [_placed(rng, ground, name, 5000, 21000) for name in names]
     things.sort(key=lambda thing: (thing.stands, thing.y if thing.stands else 0))
     return things
 
 
-def _placed(chance: Chance, ground: Ground, name: str, small: int, large: int) -> Thing:
+def _placed(rng: Rng, ground: Ground, name: str, small: int, large: int) -> Thing:
     """An object anywhere; on a ground in perspective, what stands is larger the nearer it is."""
-    size = small + chance.between(0, 255) * chance.between(0, 255) * (large - small) // 65025
-    x, y = chance.between(5000, TOP - 5000), chance.between(5000, TOP - 5000)
+    size = small + rng.between(0, 255) * rng.between(0, 255) * (large - small) // 65025
+    x, y = rng.between(5000, TOP - 5000), rng.between(5000, TOP - 5000)
     stands = ground.horizon >= 0 and (name in _STANDING or name in _LYING)
     if stands:
-        near = chance.between(0, 255)
+        near = rng.between(0, 255)
         y = ground.horizon + (TOP - 2000 - ground.horizon) * near // 255
         size = size * (110 + near) // 300 + small // 2
-    return _thing(chance, name, x, y, size, stands)
+    return _thing(rng, name, x, y, size, stands)
 
 
-def _single(chance: Chance, ground: Ground, name: str) -> Thing:
+def _single(rng: Rng, ground: Ground, name: str) -> Thing:
     """The one object of a picture, large and mostly whole."""
-    size = chance.between(20000, 30500)
-    x = TOP // 2 + chance.between(-1, 1) * chance.between(0, 31000 - size) + chance.between(-2000, 2000)
-    y = TOP // 2 + chance.between(-3000, 3000)
+    size = rng.between(20000, 30500)
+    x = TOP // 2 + rng.between(-1, 1) * rng.between(0, 31000 - size) + rng.between(-2000, 2000)
+    y = TOP // 2 + rng.between(-3000, 3000)
     stands = ground.horizon >= 0 and (name in _STANDING or name in _LYING)
     if stands:
-        y = max(ground.horizon + 4000, min(TOP - 1500, TOP // 2 + size + chance.between(-3000, 3000)))
-    return _thing(chance, name, x, y, size, stands)
+        y = max(ground.horizon + 4000, min(TOP - 1500, TOP // 2 + size + rng.between(-3000, 3000)))
+    return _thing(rng, name, x, y, size, stands)
 
 
-def _thing(chance: Chance, name: str, x: int, y: int, size: int, stands: bool) -> Thing:
-    upright = stands or chance.odds(50)
-    angle = chance.between(-18, 18) if upright else chance.between(0, TURN - 1)
+def _thing(rng: Rng, name: str, x: int, y: int, size: int, stands: bool) -> Thing:
+    upright = stands or rng.bernoulli(50)
+    angle = rng.between(-18, 18) if upright else rng.between(0, TURN - 1)
     if stands and name not in _LYING:
-        angle = chance.between(-6, 6)
-    return Thing(name, tuple(_MAKERS[name](chance)), x, y, size, angle, chance.odds(50), stands)
+        angle = rng.between(-6, 6)
+    return Thing(name, tuple(_MAKERS[name](rng)), x, y, size, angle, rng.bernoulli(50), stands)
 
 
-def _clutter(chance: Chance, ground: Ground) -> list[Thing]:
+def _clutter(rng: Rng, ground: Ground) -> list[Thing]:
     """Pebbles, crumbs and twigs on the ground."""
     things = []
-    for _ in range(chance.between(6, 30)):
-        paint = chance.pick((plain, wood))(chance)
-        part = fill(paint, blob(chance, 15000, rough=25, sides=10), relief=Relief.DOME)
+    for _ in range(rng.between(6, 30)):
+        paint = rng.choice((plain, wood))(rng)
+        part = fill(paint, blob(rng, 15000, rough=25, sides=10), relief=Relief.DOME)
         low = max(ground.horizon, 0)
-        y = chance.between(low, TOP)
+        y = rng.between(low, TOP)
         near = 255 if ground.horizon < 0 else 60 + (y - low) * 195 // (TOP - low)
         things.append(
             Thing(
                 "",
                 (part,),
-                chance.between(0, TOP),
+                rng.between(0, TOP),
                 y,
-                chance.between(300, 1100) * near // 255,
-                chance.between(0, TURN),
+                rng.between(300, 1100) * near // 255,
+                rng.between(0, TURN),
                 False,
                 ground.horizon >= 0,
             )

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import linbench.kernels.scalars as scalars
+from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import LANES, load, splat, store, total
-from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.simd import LANES, load, splat, store, total
 from linbench.kernels.threads import parallel_for
 
 
@@ -32,14 +32,14 @@ def _forward(x: Any, residual: Any, weight: Any, eps: Any, n: Any, z: Any, c: in
             a1 = a1 + s1 * s1
         square = total(a0 + a1)
         for i in range(at + whole, at + c):
-            z[i] = residual[i] + real(scalars.load(x[i]))
+            z[i] = residual[i] + real(half_floats.load(x[i]))
             square += z[i] * z[i]
         scale = real(1) / np.sqrt(square / real(c) + eps)
         s = splat(scale)
         for i in range(0, whole, LANES):
             store(n, at + i, load(z, at + i) * s * load(weight, i))
         for i in range(whole, c):
-            n[at + i] = scalars.narrow(z[at + i] * scale * weight[i], n[0])
+            n[at + i] = half_floats.narrow(z[at + i] * scale * weight[i], n[0])
 
 
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from linbench.kernels.add_rms_norm import cost
 from linbench.kernels.add_rms_norm.cases import CASES, Case
 from linbench.kernels.add_rms_norm.op import add_rms_norm
-from linbench.kernels.timed import Timed
+from linbench.kernels.bench_cases import Timed
 
 __all__ = ["TIMED", "cost"]
 

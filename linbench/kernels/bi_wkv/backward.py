@@ -12,7 +12,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from linbench.kernels.bi_wkv import exact
+from linbench.kernels.bi_wkv import scalar_fallback
 from linbench.kernels.bi_wkv.cpu import (
     NOTHING,
     exact_channels,
@@ -26,7 +26,8 @@ from linbench.kernels.bi_wkv.cpu import (
     top_of,
 )
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import (
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.simd import (
     LANES,
     double,
     exp,
@@ -38,7 +39,6 @@ from linbench.kernels.lanes import (
     splat,
     store,
 )
-from linbench.kernels.pages import on_huge_pages
 from linbench.kernels.threads import parallel_for
 
 LARGEST_LSE = 300.0  # that float32 takes
@@ -268,7 +268,7 @@ def bi_wkv_backward(
         some = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v, gy)]
         sums = np.empty((b, len(channels))), np.empty((b, len(channels)))
         tokens = np.empty(some[2].shape), np.empty(some[2].shape)
-        parallel_for(partial(exact.backward, *some, *sums, *tokens), b * len(channels))
+        parallel_for(partial(scalar_fallback.backward, *some, *sums, *tokens), b * len(channels))
         for target, part in zip((gw, gu, gk, gv), (*sums, *tokens), strict=True):
             target[..., channels] = torch.from_numpy(part).to(target.dtype)
     return tuple(x.to(kind) for x, kind in zip((gw.sum(0), gu.sum(0), gk, gv), kinds, strict=True))  # type: ignore[return-value]

@@ -10,7 +10,7 @@ Three things keep the error near 1e-6 for any w, k and t:
   repeats from chunk to chunk (a running maximum decremented per token is wrong by 4e-3 at 16384 tokens);
 - a chunk's own sums keep the scale of its own largest key, however small beside P and S: they may dominate later.
 
-Channels beyond ``REACH`` or ``BONUS``, and float64, go through ``exact`` instead: slower, without bounds.
+Channels beyond ``REACH`` or ``BONUS``, and float64, go through ``scalar_fallback`` instead: slower, without bounds.
 Sixteen channels share a vector; ``groups`` of them share a pass over memory. Half inputs are widened in the loads.
 """
 
@@ -23,9 +23,10 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from linbench.kernels.bi_wkv import exact
+from linbench.kernels.bi_wkv import scalar_fallback
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import (
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.simd import (
     LANES,
     double,
     exp,
@@ -42,7 +43,6 @@ from linbench.kernels.lanes import (
     splat,
     store,
 )
-from linbench.kernels.pages import on_huge_pages
 from linbench.kernels.threads import parallel_for
 
 CHUNK = 32  # tokens, at most
@@ -235,7 +235,7 @@ def _run(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, y: Tensor, gated
     for channels in exact_channels(w, u, v):
         some = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v)]
         outputs = np.empty(some[2].shape), np.empty(some[2].shape if lse.numel() else (0, 0, 0))
-        parallel_for(partial(exact.forward, *some, *outputs), v.shape[0] * len(channels))
+        parallel_for(partial(scalar_fallback.forward, *some, *outputs), v.shape[0] * len(channels))
         mean = torch.from_numpy(outputs[0])
         if y.numel():
             y[..., channels] = mean.to(y.dtype)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from linbench.kernels.bench_cases import Inputs, Sample, Timed
 from linbench.kernels.bi_wkv import cost, reference
 from linbench.kernels.bi_wkv.cases import CASES, Case
 from linbench.kernels.bi_wkv.gated import gated_bi_wkv
 from linbench.kernels.bi_wkv.op import bi_wkv
-from linbench.kernels.timed import Inputs, Sample, Timed
 
 __all__ = ["TIMED", "cost"]
 

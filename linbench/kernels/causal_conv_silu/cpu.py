@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-import linbench.kernels.scalars as scalars
+from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import LANES, exp2, load, prefetch, single_of, store
-from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.simd import LANES, exp2, load, prefetch, single_of, store
 from linbench.kernels.threads import parallel_for
 
 
@@ -41,8 +41,8 @@ def _forward(
             for i in range(d):
                 value = bias[i]
                 for j in range(first, taps):
-                    value += weight[j * d + i] * scalars.load(x[at + j * away + i])
-                y[row * d + i] = scalars.narrow(value / (np.float32(1) + np.exp(-value)), y[0])
+                    value += weight[j * d + i] * half_floats.load(x[at + j * away + i])
+                y[row * d + i] = half_floats.narrow(value / (np.float32(1) + np.exp(-value)), y[0])
 
 
 def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor, backward: bool, y: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The causal convolution at Vim's shapes."""
 
 from linbench.kernels import vendor
+from linbench.kernels.bench_cases import Timed
 from linbench.kernels.causal_conv_silu import cost
 from linbench.kernels.causal_conv_silu.cases import CASES, Case
 from linbench.kernels.causal_conv_silu.op import causal_conv_silu
-from linbench.kernels.timed import Timed
 
 __all__ = ["TIMED", "cost"]
 

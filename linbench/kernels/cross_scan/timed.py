@@ -1,9 +1,9 @@
 """Cross-scan and cross-merge at the shapes of VMamba-S's first stage, channels neighbours in memory as there."""
 
+from linbench.kernels.bench_cases import Timed
 from linbench.kernels.cross_scan import cost
 from linbench.kernels.cross_scan.cases import SIZES, VMAMBA_S, feature_map, sequences
 from linbench.kernels.cross_scan.op import cross_merge, cross_scan
-from linbench.kernels.timed import Timed
 
 __all__ = ["TIMED", "cost"]
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from linbench.kernels.compiled import compiled
 from linbench.kernels.gelu_depthwise import reference
-from linbench.kernels.lanes import LANES, gelu, load, store
-from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.simd import LANES, gelu, load, store
 from linbench.kernels.threads import parallel_for
 
 CHANNELS = 64  # that are taken together: three rows of 512 pixels then have 0.4 MB

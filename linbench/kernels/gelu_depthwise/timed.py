@@ -1,9 +1,9 @@
 """The depthwise convolution between two GELUs at RWKV-SAM's shapes."""
 
+from linbench.kernels.bench_cases import Timed
 from linbench.kernels.gelu_depthwise import cost
 from linbench.kernels.gelu_depthwise.cases import CASES, Case
 from linbench.kernels.gelu_depthwise.op import gelu_depthwise
-from linbench.kernels.timed import Timed
 
 __all__ = ["TIMED", "cost"]
 

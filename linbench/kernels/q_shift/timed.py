@@ -1,9 +1,9 @@
 """Q-Shift at Vision-RWKV's shapes."""
 
+from linbench.kernels.bench_cases import Timed
 from linbench.kernels.q_shift import cost
 from linbench.kernels.q_shift.cases import CASES, Case
 from linbench.kernels.q_shift.op import q_shift
-from linbench.kernels.timed import Timed
 
 __all__ = ["TIMED", "cost"]
 

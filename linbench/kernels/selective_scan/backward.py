@@ -20,9 +20,8 @@ from numba import njit
 from torch import Tensor
 
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import LANES, broadcast, exp2, exp2_within, load, sigmoid, single_of, store, total
-from linbench.kernels.pages import on_huge_pages
-from linbench.kernels.selective_scan import exact
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.selective_scan import scalar_fallback
 from linbench.kernels.selective_scan.cpu import (
     DRIVE,
     OUT,
@@ -46,6 +45,7 @@ from linbench.kernels.selective_scan.cpu import (
     vectors_of,
 )
 from linbench.kernels.selective_scan.op import empty_beside
+from linbench.kernels.simd import LANES, broadcast, exp2, exp2_within, load, sigmoid, single_of, store, total
 from linbench.kernels.threads import parallel_for
 
 TILE = 16  # tokens between kept states
@@ -140,7 +140,7 @@ def _leave(
     for t in range(rows):
         u = load(job.u.flat, i * job.u.batch + (begin + t) * job.u.token + first)
         g, gdrive = load(back, t * BACK + G), load(back, t * BACK + GDRIVE)
-        gstep = load(back, t * BACK + GSTEP) * single_of(exact.LN2) + gdrive * u
+        gstep = load(back, t * BACK + GSTEP) * single_of(scalar_fallback.LN2) + gdrive * u
         if job.softplus:
             delta = load(job.delta.flat, i * job.delta.batch + (begin + t) * job.delta.token + first)
             gstep = gstep * sigmoid(delta + bias)
@@ -261,7 +261,7 @@ def selective_scan_backward(
     outputs = [on_huge_pages(empty_beside(x)) for x in ((u, delta) if z is None else (u, delta, z))]
     targets = [x if is_channel_last(x) else x.mT.contiguous().mT for x in outputs]
     gu, gdelta, gz = (rows_of(x) for x in (*targets, targets[0])[:3])
-    kernel, parts = exact.backward, 1
+    kernel, parts = scalar_fallback.backward, 1
     if u.dtype != torch.float64:  # enough parts to occupy the threads, each of whole vectors
         enough = -(-torch.get_num_threads() // max(1, batch * job.groups))
         kernel, parts = _backward, min(enough, vectors_of(job) // job.groups)

@@ -8,7 +8,7 @@ next, so that memory is read in rows.
     step   softplus(delta + bias)         rate   A log2(e), so that exp(step A) = 2^(step rate)
     drive  step u                         F      constant B times constant C, else 1 (see ``op``)
 
-float64, and groups of fewer than sixteen channels, go through ``exact``.
+float64, and groups of fewer than sixteen channels, go through ``scalar_fallback``.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,10 @@ from numba import njit
 from torch import Tensor
 
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import (
+from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.selective_scan import scalar_fallback
+from linbench.kernels.selective_scan.op import empty_beside
+from linbench.kernels.simd import (
     LANES,
     absolute,
     broadcast,
@@ -32,9 +35,6 @@ from linbench.kernels.lanes import (
     softplus,
     store,
 )
-from linbench.kernels.pages import on_huge_pages
-from linbench.kernels.selective_scan import exact
-from linbench.kernels.selective_scan.op import empty_beside
 from linbench.kernels.threads import parallel_for
 
 TILE = 32  # tokens that a vector takes at a time
@@ -241,14 +241,14 @@ def selective_scan(
     rows = y if is_channel_last(y) else y.new_empty(batch, tokens, channels).transpose(1, 2)
     last = torch.empty(batch, channels, A.shape[1], dtype=state_dtype(u))
     target = rows_of(rows)
-    kernel, pieces = (exact.forward, channels) if u.dtype == torch.float64 else (_forward, vectors_of(job))
+    kernel, pieces = (scalar_fallback.forward, channels) if u.dtype == torch.float64 else (_forward, vectors_of(job))
     if batch and channels:
         parallel_for(lambda start, stop: kernel(job, target, last.numpy(), start, stop), batch * pieces)
     return y if rows is y else y.copy_(rows), last
 
 
 def is_narrow(u: Tensor, B: Tensor) -> bool:
-    """Whether a group is too narrow for vectors, so that ``exact`` must take a copy in float64."""
+    """Whether a group is too narrow for vectors, so that ``scalar_fallback`` must take a copy in float64."""
     return u.dtype != torch.float64 and u.shape[1] // B.shape[1] < LANES
 
 

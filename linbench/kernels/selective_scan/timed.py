@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from linbench.kernels import vendor
+from linbench.kernels.bench_cases import Inputs, Sample, Timed, leaves
 from linbench.kernels.selective_scan import cost
 from linbench.kernels.selective_scan.cases import inputs, vim_s, vmamba_s
 from linbench.kernels.selective_scan.op import selective_scan
-from linbench.kernels.timed import Inputs, Sample, Timed, leaves
 
 __all__ = ["TIMED", "cost"]
 

@@ -14,11 +14,11 @@ import torch
 from numba import njit
 from torch import Tensor
 
-import linbench.kernels.scalars as scalars
+from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.lanes import LANES, broadcast, load, splat, store, total
-from linbench.kernels.pages import on_huge_pages
+from linbench.kernels.huge_pages import on_huge_pages
 from linbench.kernels.q_shift import slices
+from linbench.kernels.simd import LANES, broadcast, load, splat, store, total
 from linbench.kernels.threads import parallel_for
 
 _jit = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
@@ -42,7 +42,7 @@ def _moments(x: Any, row: int, w: int, c: int, eps: Any, moments: Any) -> None:
             a3 = a3 + load(x, i + 3 * LANES)
         mean = total((a0 + a1) + (a2 + a3))
         for i in range(at + whole, at + c):
-            mean += scalars.load(x[i])
+            mean += half_floats.load(x[i])
         mean /= real(c)
         m = splat(mean)
         a0, a1, a2, a3 = nothing, nothing, nothing, nothing
@@ -55,7 +55,7 @@ def _moments(x: Any, row: int, w: int, c: int, eps: Any, moments: Any) -> None:
             a3 = a3 + d3 * d3
         square = total((a0 + a1) + (a2 + a3))
         for i in range(at + whole, at + c):
-            square += (scalars.load(x[i]) - mean) ** 2
+            square += (half_floats.load(x[i]) - mean) ** 2
         moments[2 * (place + j)] = mean
         moments[2 * (place + j) + 1] = real(1) / np.sqrt(square / real(c) + eps)
 
@@ -87,13 +87,13 @@ def _mixes(x: Any, y: Any, weight: Any, bias: Any, mixes: Any, row: int, h: int,
             if last - first < LANES:
                 for i in range(first, last):
                     g, b, mean, scale = weight[i], bias[i], moments[at], moments[at + 1]
-                    n_i = (scalars.load(x[own + i]) - mean) * (scale * g) + b
+                    n_i = (half_floats.load(x[own + i]) - mean) * (scale * g) + b
                     s_i = real(0)
                     if there:
-                        s_i = (scalars.load(x[source + i]) - moments[at_s]) * (moments[at_s + 1] * g) + b
+                        s_i = (half_floats.load(x[source + i]) - moments[at_s]) * (moments[at_s + 1] * g) + b
                     for p in range(count):
                         mix_i = mixes[p * c + i]
-                        y[p * size + own + i] = scalars.narrow(n_i * mix_i + s_i * (real(1) - mix_i), y[0])
+                        y[p * size + own + i] = half_floats.narrow(n_i * mix_i + s_i * (real(1) - mix_i), y[0])
             else:
                 for k in range(first, last, LANES):
                     i = min(k, last - LANES)  # the last vector writes some numbers again

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from linbench.kernels.bench_cases import Timed
 from linbench.kernels.impl import Impl
 from linbench.kernels.shift_mix import cost
 from linbench.kernels.shift_mix.cases import CASES, Case
 from linbench.kernels.shift_mix.op import norm_shift_mix
-from linbench.kernels.timed import Timed
 
 __all__ = ["TIMED", "cost"]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from linbench.data.shapes import CLASSES, TASKS, THINGS, pixels, render, rendered, scene
-from linbench.data.shapes.chance import ONE, Chance
-from linbench.data.shapes.grounds import TOP, Ground, Region
-from linbench.data.shapes.made import gear
-from linbench.data.shapes.paints import plain
+from linbench.data.shapes.backgrounds import TOP, Ground, Region
+from linbench.data.shapes.manmade_objects import gear
+from linbench.data.shapes.materials import plain
 from linbench.data.shapes.parts import Weave, bar, fill, ring, stroke
+from linbench.data.shapes.rng import ONE, Rng
 from linbench.data.shapes.scene import Scene, Thing
 
 #: By task, split, seed, index and size: of picture, map of objects and map of stuff.
@@ -65,7 +65,7 @@ def drawn(*things, size=64):
 
 
 def paint():
-    return plain(Chance("paint"))
+    return plain(Rng("paint"))
 
 
 def test_a_stroke_of_no_length_is_the_disc_of_all_pixels_whose_middle_is_in_it():
@@ -95,7 +95,7 @@ def test_what_is_in_front_hides_what_is_behind():
 
 def test_one_sees_through_the_hole_of_a_gear_what_lies_behind():
     disc = thing(stroke(paint(), bar((0, 0), (0, 0), ONE // 10)), name="ball")
-    both = drawn(disc, thing(*gear(Chance(1))))
+    both = drawn(disc, thing(*gear(Rng(1))))
     assert [one.category for one in both.objects] == [THINGS.index("ball"), THINGS.index("gear")]
     assert np.array_equal(both.mask(both.objects[0]), drawn(disc).ids > 0)
 

@@ -1,32 +1,32 @@
-"""Objects that people make, drawn anew from ``chance``, from back to front; what stands does so at y = ONE."""
+"""Objects that people make, drawn anew from ``rng``, from back to front; what stands does so at y = ONE."""
 
 from itertools import pairwise
 
-from linbench.data.shapes.chance import ONE, TURN, Chance
-from linbench.data.shapes.paints import along, bright, metal, pale, plain, wood
+from linbench.data.shapes.materials import along, bright, metal, pale, plain, wood
 from linbench.data.shapes.parts import Part, Point, Relief, arc, at, bar, bow, fill, ring, stroke
+from linbench.data.shapes.rng import ONE, TURN, Rng
 
 U = ONE // 100  # a hundredth of the frame
 QUARTER = TURN // 4
 
 
-def ball(chance: Chance) -> list[Part]:
+def ball(rng: Rng) -> list[Part]:
     """A ball with a band or a pattern."""
-    parts = [fill(bright(chance), ring(98 * U, sides=64), relief=Relief.DOME)]
-    if chance.odds(50):
-        low, high = chance.between(-45, -10) * U, chance.between(10, 45) * U
+    parts = [fill(bright(rng), ring(98 * U, sides=64), relief=Relief.DOME)]
+    if rng.bernoulli(50):
+        low, high = rng.between(-45, -10) * U, rng.between(10, 45) * U
         band = [(x, min(high, max(low, y))) for x, y in ring(98 * U, sides=64)]
-        parts.append(fill(plain(chance), band, relief=Relief.DOME))
+        parts.append(fill(plain(rng), band, relief=Relief.DOME))
     return parts
 
 
-def bicycle(chance: Chance) -> list[Part]:
+def bicycle(rng: Rng) -> list[Part]:
     """Two spoked wheels and a frame of tubes."""
-    radius = chance.between(40, 45) * U
+    radius = rng.between(40, 45) * U
     y = ONE - radius - 3 * U
     rear, front = (-54 * U, y), (54 * U, y)
-    rubber, steel, paint = metal(chance), metal(chance), plain(chance)
-    spokes, hub = chance.between(12, 22), chance.between(0, TURN)
+    rubber, steel, paint = metal(rng), metal(rng), plain(rng)
+    spokes, hub = rng.between(12, 22), rng.between(0, TURN)
     parts = []
     for middle in (rear, front):
         wires = [bar(middle, at(hub + TURN * i // spokes, radius, middle), 55) for i in range(spokes)]
@@ -53,11 +53,11 @@ def bicycle(chance: Chance) -> list[Part]:
     return parts
 
 
-def chair(chance: Chance) -> list[Part]:
+def chair(rng: Rng) -> list[Part]:
     """A chair in slanting view: four legs, a seat, a back of slats or bars."""
-    paint = chance.pick((wood, wood, plain, metal))(chance)
-    leg, lean = chance.between(250, 520), chance.between(6, 16) * U
-    seat, top, slats = chance.between(8, 18) * U, -chance.between(88, 99) * U, chance.between(3, 7)
+    paint = rng.choice((wood, wood, plain, metal))(rng)
+    leg, lean = rng.between(250, 520), rng.between(6, 16) * U
+    seat, top, slats = rng.between(8, 18) * U, -rng.between(88, 99) * U, rng.between(3, 7)
     left, right, back = -50 * U, 46 * U, seat - 16 * U
     far = [
         bar((left + lean, back), (left + lean, 84 * U), leg),
@@ -65,7 +65,7 @@ def chair(chance: Chance) -> list[Part]:
     ]
     rails = [bar((left, 62 * U), (right, 62 * U), leg // 2), bar((right, 66 * U), (right + lean, 56 * U), leg // 2)]
     posts = [bar((left + lean, back), (left + lean, top), leg), bar((right + lean, back), (right + lean, top), leg)]
-    if chance.odds(50):
+    if rng.bernoulli(50):
         rungs = [
             bar(
                 (left + lean, back + (top - back) * i // slats),
@@ -94,26 +94,26 @@ def chair(chance: Chance) -> list[Part]:
     ]
 
 
-def fence(chance: Chance) -> list[Part]:
+def fence(rng: Rng) -> list[Part]:
     """Of pickets, bars or wire mesh."""
-    kind, half = chance.pick(("pickets", "bars", "mesh")), chance.between(52, 80) * U
+    kind, half = rng.choice(("pickets", "bars", "mesh")), rng.between(52, 80) * U
     top, foot = -half, ONE
     if kind == "mesh":
-        wire, post = metal(chance), chance.pick((wood, metal))(chance)
-        step, wires = chance.between(14, 22) * U, []
+        wire, post = metal(rng), rng.choice((wood, metal))(rng)
+        step, wires = rng.between(14, 22) * U, []
         for x in range(-ONE - (foot - top), ONE + 1, step):
             wires.append(_cut((x, top), (x + foot - top, foot), 45))
             wires.append(_cut((x, foot), (x + foot - top, top), 45))
         posts = [bar((x, top - 4 * U), (x, foot), 3 * U) for x in (-97 * U, 0, 97 * U)]
         return [stroke(wire, *wires), stroke(post, *posts, bar((-ONE, top), (ONE, top), 200))]
-    count = chance.between(7, 13)
-    paint = chance.pick((wood, pale, plain))(chance) if kind == "pickets" else metal(chance)
-    rails = [bar((-ONE, y), (ONE, y), chance.between(150, 380)) for y in (top + 30 * U, foot - 30 * U)]
+    count = rng.between(7, 13)
+    paint = rng.choice((wood, pale, plain))(rng) if kind == "pickets" else metal(rng)
+    rails = [bar((-ONE, y), (ONE, y), rng.between(150, 380)) for y in (top + 30 * U, foot - 30 * U)]
     xs = [-94 * U + 188 * U * i // (count - 1) for i in range(count)]
     if kind == "bars":
         tips = [fill(paint, [(x - 4 * U, top), (x, top - 12 * U), (x + 4 * U, top)]) for x in xs]
         return [stroke(paint, *rails), stroke(paint, *(bar((x, top), (x, foot), 230) for x in xs)), *tips]
-    wide = 188 * U // (count - 1) * chance.between(25, 36) // 100
+    wide = 188 * U // (count - 1) * rng.between(25, 36) // 100
     boards = [
         fill(
             along(paint, QUARTER),
@@ -134,31 +134,31 @@ def _cut(a: Point, b: Point, radius: int) -> list[tuple[int, int, int]]:
     return bar((left, ay + rise * (left - ax)), (right, ay + rise * (right - ax)), radius)
 
 
-def gear(chance: Chance) -> list[Part]:
+def gear(rng: Rng) -> list[Part]:
     """A toothed wheel with holes."""
-    teeth, root = chance.between(9, 22), chance.between(76, 84) * U
+    teeth, root = rng.between(9, 22), rng.between(76, 84) * U
     rim = []
     for i in range(4 * teeth):
         angle = TURN * i // (4 * teeth)
         rim.append(at(angle, 99 * U if i % 4 in (1, 2) else root))
-    holes = [ring(chance.between(12, 20) * U, sides=28)]
-    count = chance.between(3, 7)
+    holes = [ring(rng.between(12, 20) * U, sides=28)]
+    count = rng.between(3, 7)
     size = min(15, 110 // count) * U
     holes += [ring(size, at(TURN * i // count, 50 * U), sides=24) for i in range(count)]
-    return [fill(chance.pick((metal, metal, plain))(chance), rim, *holes)]
+    return [fill(rng.choice((metal, metal, plain))(rng), rim, *holes)]
 
 
-def house(chance: Chance) -> list[Part]:
+def house(rng: Rng) -> list[Part]:
     """Walls, a roof, windows with bars, a chimney."""
-    wall, roof, frame, glass = plain(chance), plain(chance, chance.between(0, 40)), pale(chance), plain(chance, 210)
-    eaves, side = chance.between(-25, 5) * U, chance.between(66, 84) * U
-    parts = [fill(plain(chance, 15), [(36 * U, -90 * U), (54 * U, -90 * U), (54 * U, eaves), (36 * U, eaves)])]
+    wall, roof, frame, glass = plain(rng), plain(rng, rng.between(0, 40)), pale(rng), plain(rng, 210)
+    eaves, side = rng.between(-25, 5) * U, rng.between(66, 84) * U
+    parts = [fill(plain(rng, 15), [(36 * U, -90 * U), (54 * U, -90 * U), (54 * U, eaves), (36 * U, eaves)])]
     parts.append(fill(wall, [(-side, eaves), (side, eaves), (side, ONE), (-side, ONE)], relief=Relief.FLAT))
     parts.append(fill(roof, [(-side - 14 * U, eaves), (0, -97 * U), (side + 14 * U, eaves)]))
-    door = chance.between(-20, 20) * U
+    door = rng.between(-20, 20) * U
     parts.append(
         fill(
-            wood(chance),
+            wood(rng),
             [(door - 14 * U, 42 * U), (door + 14 * U, 42 * U), (door + 14 * U, ONE), (door - 14 * U, ONE)],
         )
     )
@@ -173,24 +173,24 @@ def house(chance: Chance) -> list[Part]:
     return parts
 
 
-def kite(chance: Chance) -> list[Part]:
+def kite(rng: Rng) -> list[Part]:
     """Four sails on two sticks and a long tail with bows."""
     top, left, right, low = (0, -98 * U), (-44 * U, -50 * U), (44 * U, -50 * U), (0, 22 * U)
     middle = (0, -50 * U)
     sails = [
-        fill(bright(chance), corner, relief=Relief.FLAT)
+        fill(bright(rng), corner, relief=Relief.FLAT)
         for corner in ([top, left, middle], [top, right, middle], [low, left, middle], [low, right, middle])
     ]
-    sticks = stroke(wood(chance), bar(top, low, 150), bar(left, right, 150))
+    sticks = stroke(wood(rng), bar(top, low, 150), bar(left, right, 150))
     bends = [
         low,
-        (chance.between(10, 50) * U, 42 * U),
-        (chance.between(-50, -10) * U, 66 * U),
-        (chance.between(-10, 40) * U, 97 * U),
+        (rng.between(10, 50) * U, 42 * U),
+        (rng.between(-50, -10) * U, 66 * U),
+        (rng.between(-10, 40) * U, 97 * U),
     ]
     tail = bow(low, bends[1], ((bends[1][0] + bends[2][0]) // 2, 54 * U), 60)
     tail += bow((tail[-1][0], tail[-1][1]), bends[2], bends[3], 60)[1:]
-    ribbon = plain(chance)
+    ribbon = plain(rng)
     bows = [
         fill(
             ribbon,
@@ -205,17 +205,17 @@ def kite(chance: Chance) -> list[Part]:
         )
         for x, y, _ in tail[3::4]
     ]
-    return [*sails, sticks, stroke(pale(chance), tail), *bows]
+    return [*sails, sticks, stroke(pale(rng), tail), *bows]
 
 
-def ladder(chance: Chance) -> list[Part]:
+def ladder(rng: Rng) -> list[Part]:
     """Two poles and rungs, wider at the foot."""
-    paint = chance.pick((wood, wood, metal, plain))(chance)
+    paint = rng.choice((wood, wood, metal, plain))(rng)
     foot, top, count, thick = (
-        chance.between(30, 42) * U,
-        chance.between(18, 28) * U,
-        chance.between(6, 11),
-        chance.between(250, 420),
+        rng.between(30, 42) * U,
+        rng.between(18, 28) * U,
+        rng.between(6, 11),
+        rng.between(250, 420),
     )
     rungs = []
     for i in range(count):
@@ -226,64 +226,64 @@ def ladder(chance: Chance) -> list[Part]:
     return [stroke(paint, *rungs), stroke(along(paint, QUARTER), *poles)]
 
 
-def lamp(chance: Chance) -> list[Part]:
+def lamp(rng: Rng) -> list[Part]:
     """A shade on a thin bent stand, and its cord."""
-    iron, reach = metal(chance), chance.between(-30, 30) * U
+    iron, reach = metal(rng), rng.between(-30, 30) * U
     shade = [
         (reach - 22 * U, -96 * U),
         (reach + 22 * U, -96 * U),
         (reach + 44 * U, -46 * U),
         (reach - 44 * U, -46 * U),
     ]
-    cord = bow((20 * U, 96 * U), (60 * U, chance.between(60, 98) * U), (98 * U, 88 * U), 90)
+    cord = bow((20 * U, 96 * U), (60 * U, rng.between(60, 98) * U), (98 * U, 88 * U), 90)
     stand = bow((0, 92 * U), (-reach, 10 * U), (reach, -60 * U), 230)
     foot = ring(34 * U, (0, 93 * U), 6 * U)
     fringe = [
-        bar((reach + x * U, -46 * U), (reach + x * U, chance.between(-42, -36) * U), 70) for x in range(-42, 43, 6)
+        bar((reach + x * U, -46 * U), (reach + x * U, rng.between(-42, -36) * U), 70) for x in range(-42, 43, 6)
     ]
     return [
         stroke(iron, cord),
         stroke(iron, stand),
         fill(iron, foot, relief=Relief.DOME),
-        stroke(pale(chance), *fringe),
-        fill(bright(chance), shade, relief=Relief.DOME),
+        stroke(pale(rng), *fringe),
+        fill(bright(rng), shade, relief=Relief.DOME),
     ]
 
 
-def mug(chance: Chance) -> list[Part]:
+def mug(rng: Rng) -> list[Part]:
     """A mug whose handle leaves a hole."""
-    paint, height, width = bright(chance), chance.between(70, 96) * U, chance.between(50, 62) * U
+    paint, height, width = bright(rng), rng.between(70, 96) * U, rng.between(50, 62) * U
     rim = ring(width, (-20 * U, -height), 16 * U)
     body = [*(p for p in ring(width * 15 // 16, (-20 * U, 82 * U), 16 * U) if p[1] >= 82 * U)]
     body = [(width - 20 * U, -height), *body, (-width - 20 * U, -height)]
-    middle = (width - 22 * U, chance.between(-12, 10) * U)
+    middle = (width - 22 * U, rng.between(-12, 10) * U)
     handle = stroke(paint, [(*at(TURN * i // 24 - QUARTER, 40 * U, middle, 44 * U), 7 * U) for i in range(13)])
     inside = ring(width - 6 * U, (-20 * U, -height + U), 12 * U)
     return [
         handle,
         fill(paint, body, relief=Relief.DOME),
         fill(paint, rim),
-        fill(plain(chance, chance.between(10, 40)), inside, relief=Relief.FLAT),
+        fill(plain(rng, rng.between(10, 40)), inside, relief=Relief.FLAT),
     ]
 
 
-def net(chance: Chance) -> list[Part]:
+def net(rng: Rng) -> list[Part]:
     """Threads of a web between spokes, hung at its corners."""
-    spokes, turns = chance.between(8, 14), chance.between(5, 9)
-    angles = [TURN * i // spokes + chance.between(-12, 12) for i in range(spokes)]
-    reach = [chance.between(80, 99) * U for _ in angles]
+    spokes, turns = rng.between(8, 14), rng.between(5, 9)
+    angles = [TURN * i // spokes + rng.between(-12, 12) for i in range(spokes)]
+    reach = [rng.between(80, 99) * U for _ in angles]
     threads = [bar((0, 0), at(a, r), 70) for a, r in zip(angles, reach, strict=True)]
     for turn in range(1, turns + 1):
         knots = [at(a, r * turn // (turns + 1)) for a, r in zip(angles, reach, strict=True)]
         for a, b in zip(knots, (*knots[1:], knots[0]), strict=True):
             sag = ((a[0] + b[0]) * 44 // 100, (a[1] + b[1]) * 44 // 100)
             threads.append(bow(a, sag, b, 50, pieces=3))
-    return [stroke(chance.pick((pale, metal))(chance), *threads)]
+    return [stroke(rng.choice((pale, metal))(rng), *threads)]
 
 
-def umbrella(chance: Chance) -> list[Part]:
+def umbrella(rng: Rng) -> list[Part]:
     """Segments in two colours, ribs and a crooked handle."""
-    first, second, iron, count = bright(chance), bright(chance), metal(chance), chance.between(3, 5) * 2
+    first, second, iron, count = bright(rng), bright(rng), metal(rng), rng.between(3, 5) * 2
     top = (0, -92 * U)
     rim = [(-96 * U + 192 * U * i // count, (-12 if i in (0, count) else -18) * U) for i in range(count + 1)]
     parts = [stroke(iron, [(0, -ONE, 160), (0, 80 * U, 160)], arc(12 * U, 0, TURN // 2, 420, (-12 * U, 82 * U), 10))]

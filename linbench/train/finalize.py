@@ -9,7 +9,7 @@ from linbench.models import checkpoint
 from linbench.models.checkpoint import About
 from linbench.train import files
 from linbench.train.curves import PICTURE, write_curves
-from linbench.train.faults import NotFinite
+from linbench.train.nonfinite import NotFinite
 from linbench.train.session import RunFailed, Session
 
 LOOKED_AT = 128  # held-out images that a finished model is tried on

@@ -24,7 +24,7 @@ def mixed(word: int) -> int:
     return word ^ (word >> 31)
 
 
-class Chance:
+class Rng:
     """A stream of random whole numbers that a key of numbers and words begins."""
 
     def __init__(self, *key: int | str) -> None:
@@ -43,16 +43,16 @@ class Chance:
         """One of low … high, both included."""
         return low + self.bits() % (high - low + 1)
 
-    def about(self, middle: int, percent: int = 20) -> int:
+    def jitter(self, middle: int, percent: int = 20) -> int:
         """``middle`` give or take that share of it."""
         spread = abs(middle) * percent // 100
         return self.between(middle - spread, middle + spread)
 
-    def pick(self, things: Sequence[T]) -> T:
+    def choice(self, things: Sequence[T]) -> T:
         """One of them."""
         return things[self.bits() % len(things)]
 
-    def odds(self, percent: int) -> bool:
+    def bernoulli(self, percent: int) -> bool:
         """True that often."""
         return self.bits() % 100 < percent
 

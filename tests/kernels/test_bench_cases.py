@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from linbench.kernels.bench_cases import leaves, source, timed
 from linbench.kernels.bi_wkv import timed as bi_wkv
 from linbench.kernels.selective_scan import timed as selective_scan
 from linbench.kernels.selective_scan.cases import inputs
 from linbench.kernels.selective_scan.op import selective_scan as selective_scan_op
-from linbench.kernels.timed import leaves, source, timed
 
 TIMED = timed()
 

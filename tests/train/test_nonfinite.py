@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from linbench.models import checkpoint
-from linbench.train.faults import first_not_finite
 from linbench.train.files import CannotSave, states
+from linbench.train.nonfinite import first_not_finite
 from linbench.train.session import RunFailed
 from tests.train.reading import assert_same, curve, events
 

@@ -5,7 +5,7 @@ import torch
 
 from linbench.backbones.contract import Misfit
 from linbench.models.sam import build_sam
-from linbench.recipes.knowledge import keep_sam
+from linbench.recipes.sam_initialization import keep_sam
 from tests.goldens import filled, golden
 
 

@@ -1,9 +1,8 @@
-"""Objects that grow, drawn anew from ``chance``, from back to front; what stands does so at y = ONE."""
+"""Objects that grow, drawn anew from ``rng``, from back to front; what stands does so at y = ONE."""
 
 from itertools import pairwise
 
-from linbench.data.shapes.chance import ONE, TURN, Chance, cosine, sine
-from linbench.data.shapes.paints import bark, bright, leaf, metal, pale, plain
+from linbench.data.shapes.materials import bark, bright, leaf, metal, pale, plain
 from linbench.data.shapes.parts import (
     Knot,
     Paint,
@@ -19,17 +18,18 @@ from linbench.data.shapes.parts import (
     stroke,
     turned,
 )
+from linbench.data.shapes.rng import ONE, TURN, Rng, cosine, sine
 
 U = ONE // 100
 QUARTER = TURN // 4
 UP = -QUARTER
 
 
-def butterfly(chance: Chance) -> list[Part]:
+def butterfly(rng: Rng) -> list[Part]:
     """Two pairs of wings with spots, veins, and two antennae."""
-    wing, spot, vein, body = bright(chance), bright(chance), metal(chance), bark(chance)
+    wing, spot, vein, body = bright(rng), bright(rng), metal(rng), bark(rng)
     parts: list[Part] = []
-    for tilt, long, wide in ((chance.between(40, 90), 52, 36), (chance.between(-130, -80), 44, 26)):
+    for tilt, long, wide in ((rng.between(40, 90), 52, 36), (rng.between(-130, -80), 44, 26)):
         egg = [((x * (100 + y // (2 * U)) // 100), y) for x, y in ring(wide * U, (0, -long * U), long * U, 32)]
         for side in (1, -1):
             tilted = side * (tilt if tilt > 0 else TURN // 2 + tilt)
@@ -46,13 +46,13 @@ def butterfly(chance: Chance) -> list[Part]:
     return [*parts, stroke(body, *feelers, *tips, [(0, -36 * U, 5 * U), (0, -10 * U, 6 * U), (0, 46 * U, 2 * U)])]
 
 
-def cactus(chance: Chance) -> list[Part]:
+def cactus(rng: Rng) -> list[Part]:
     """Columns with arms, ribs and thin spines."""
-    skin, spine = leaf(chance), pale(chance)
-    wide = chance.between(15, 20) * U
+    skin, spine = leaf(rng), pale(rng)
+    wide = rng.between(15, 20) * U
     limbs = [[(0, 98 * U, wide), (0, -76 * U, wide)]]
     for side in (-1, 1):
-        low, out, high = chance.between(0, 45) * U, chance.between(44, 60) * U, chance.between(-60, -10) * U
+        low, out, high = rng.between(0, 45) * U, rng.between(44, 60) * U, rng.between(-60, -10) * U
         limbs.append(
             [
                 *bow((0, low), (side * out, low + 4 * U), (side * out, low - 30 * U), wide * 2 // 3),
@@ -65,51 +65,49 @@ def cactus(chance: Chance) -> list[Part]:
             steps = max(abs(bx - ax), abs(by - ay)) // (9 * U) + 1
             for i in range(steps):
                 x, y = ax + (bx - ax) * i // steps, ay + (by - ay) * i // steps
-                for angle in (chance.between(-90, 90), 512 + chance.between(-90, 90)):
-                    root = at(angle, ar * chance.between(30, 95) // 100, (x, y))
+                for angle in (rng.between(-90, 90), 512 + rng.between(-90, 90)):
+                    root = at(angle, ar * rng.between(30, 95) // 100, (x, y))
                     needles.append(bar(root, at(angle, ar + 7 * U, (x, y)), 50, 30))
     bloom = (
-        [fill(bright(chance, chance.between(300, 420)), blob(chance, 9 * U, (0, -76 * U - wide)))]
-        if chance.odds(50)
-        else []
+        [fill(bright(rng, rng.between(300, 420)), blob(rng, 9 * U, (0, -76 * U - wide)))] if rng.bernoulli(50) else []
     )
     return [*(stroke(skin, limb) for limb in (*limbs[1:], limbs[0])), stroke(spine, *needles), *bloom]
 
 
-def dandelion(chance: Chance) -> list[Part]:
+def dandelion(rng: Rng) -> list[Part]:
     """A ball of hair-thin rays on a stem; some have left."""
     middle = (0, -42 * U)
     rays: list[list[Knot]] = []
-    for i in range(chance.between(60, 110)):
-        angle, long = chance.between(0, TURN - 1), chance.between(30, 54) * U
+    for i in range(rng.between(60, 110)):
+        angle, long = rng.between(0, TURN - 1), rng.between(30, 54) * U
         end = at(angle, long, middle)
         rays.append(bar(middle, end, 45, 35))
         if i % 2:
             rays += [bar(end, at(angle + turn, 6 * U, end), 38, 30) for turn in (-110, -40, 40, 110)]
-    stem = bow((chance.between(-20, 20) * U, ONE), (chance.between(-25, 25) * U, 30 * U), middle, 260, 180)
+    stem = bow((rng.between(-20, 20) * U, ONE), (rng.between(-25, 25) * U, 30 * U), middle, 260, 180)
     blades = [
-        _blade(chance, leaf(chance), (stem[0][0], 98 * U), chance.between(60, 100), UP + turn)
+        _blade(rng, leaf(rng), (stem[0][0], 98 * U), rng.between(60, 100), UP + turn)
         for turn in (-190, -120, 150, 205)
     ]
-    heart = fill(bark(chance), ring(7 * U, middle, sides=20), relief=Relief.DOME)
-    return [*blades, stroke(leaf(chance), stem), stroke(pale(chance), *rays), heart]
+    heart = fill(bark(rng), ring(7 * U, middle, sides=20), relief=Relief.DOME)
+    return [*blades, stroke(leaf(rng), stem), stroke(pale(rng), *rays), heart]
 
 
-def _blade(chance: Chance, paint: Paint, root: Point, size: int, angle: int) -> Part:
+def _blade(rng: Rng, paint: Paint, root: Point, size: int, angle: int) -> Part:
     """A slender leaf from ``root``."""
 
     long, wide = size * U // 2, size * U // 14
     side = [(x, y) for x, y, _ in bow((0, 0), (long // 2, -2 * wide), (long, 0), 0)]
-    other = [(x, y) for x, y, _ in bow((long, 0), (long // 2, wide * chance.between(10, 20) // 10), (0, 0), 0)]
+    other = [(x, y) for x, y, _ in bow((long, 0), (long // 2, wide * rng.between(10, 20) // 10), (0, 0), 0)]
     return fill(paint, turned(side + other[1:-1], angle, root))
 
 
-def fern(chance: Chance) -> list[Part]:
+def fern(rng: Rng) -> list[Part]:
     """Fronds of thin leaflets along bent ribs."""
-    green, parts, count = leaf(chance), [], chance.between(3, 6)
+    green, parts, count = leaf(rng), [], rng.between(3, 6)
     for frond in range(count):
-        lean = (-90 + 180 * frond // (count - 1)) * U + chance.between(-8, 8) * U
-        rib = bow((0, ONE), (lean // 4, -40 * U), (lean, chance.between(-92, -50) * U + abs(lean) // 3), 170, 50, 18)
+        lean = (-90 + 180 * frond // (count - 1)) * U + rng.between(-8, 8) * U
+        rib = bow((0, ONE), (lean // 4, -40 * U), (lean, rng.between(-92, -50) * U + abs(lean) // 3), 170, 50, 18)
         leaflets = []
         for i, ((ax, ay, _), (bx, by, _)) in enumerate(pairwise(rib[2:])):
             long = (26 - i) * 100
@@ -125,10 +123,10 @@ def fern(chance: Chance) -> list[Part]:
     return parts
 
 
-def fish(chance: Chance) -> list[Part]:
+def fish(rng: Rng) -> list[Part]:
     """A body with a tail, rayed fins and an eye."""
-    skin, fin = bright(chance), plain(chance)
-    tall = chance.between(30, 50) * U
+    skin, fin = bright(rng), plain(rng)
+    tall = rng.between(30, 50) * U
     back = [(x, y) for x, y, _ in bow((-90 * U, 0), (-20 * U, -2 * tall), (60 * U, -6 * U), 0, pieces=14)]
     belly = [(x, y) for x, y, _ in bow((60 * U, 6 * U), (-20 * U, 2 * tall), (-90 * U, 0), 0, pieces=14)]
     tail = [(52 * U, 0), (96 * U, -38 * U), (84 * U, 0), (96 * U, 38 * U)]
@@ -145,21 +143,21 @@ def fish(chance: Chance) -> list[Part]:
         *parts,
         gill,
         flap,
-        fill(pale(chance), ring(7 * U, eye), relief=Relief.DOME),
-        fill(bark(chance), ring(4 * U, eye)),
+        fill(pale(rng), ring(7 * U, eye), relief=Relief.DOME),
+        fill(bark(rng), ring(4 * U, eye)),
     ]
 
 
-def flower(chance: Chance) -> list[Part]:
+def flower(rng: Rng) -> list[Part]:
     """Petals around a heart, on a stem with leaves."""
-    green, petal, heart = leaf(chance), plain(chance), bark(chance)
-    middle, count = (chance.between(-12, 12) * U, -48 * U), chance.between(5, 13)
-    stem = bow((0, ONE), (chance.between(-30, 30) * U, 30 * U), middle, 330, 230, 10)
+    green, petal, heart = leaf(rng), plain(rng), bark(rng)
+    middle, count = (rng.between(-12, 12) * U, -48 * U), rng.between(5, 13)
+    stem = bow((0, ONE), (rng.between(-30, 30) * U, 30 * U), middle, 330, 230, 10)
     blades = [
-        _blade(chance, green, (stem[i][0], stem[i][1]), chance.between(60, 110), UP + side * chance.between(90, 170))
+        _blade(rng, green, (stem[i][0], stem[i][1]), rng.between(60, 110), UP + side * rng.between(90, 170))
         for i, side in ((1, 1), (3, -1), (4, 1))
     ]
-    wide, start = min(22, 130 // count) * U, chance.between(0, TURN)
+    wide, start = min(22, 130 // count) * U, rng.between(0, TURN)
     one = ring(24 * U, (27 * U, 0), wide, 20)
     petals = [fill(petal, turned(one, start + TURN * i // count, middle)) for i in range(count)]
     stamens = [bar(middle, at(start + TURN * i // 18, 19 * U, middle), 60, 110) for i in range(18)]
@@ -167,27 +165,27 @@ def flower(chance: Chance) -> list[Part]:
         stroke(green, stem),
         *blades,
         *petals,
-        stroke(pale(chance), *stamens),
+        stroke(pale(rng), *stamens),
         fill(heart, ring(12 * U, middle), relief=Relief.DOME),
     ]
 
 
-def jellyfish(chance: Chance) -> list[Part]:
+def jellyfish(rng: Rng) -> list[Part]:
     """A bell with long hair-like tentacles."""
-    hue = chance.between(0, 359)
-    bell, frill = plain(chance, hue), plain(chance, hue + 25)
+    hue = rng.between(0, 359)
+    bell, frill = plain(rng, hue), plain(rng, hue + 25)
     threads: list[list[Knot]] = []
-    for _ in range(chance.between(18, 36)):
-        x, y = chance.between(-58, 58) * U, -22 * U
-        sway, long, phase = chance.between(4, 14) * U, chance.between(70, 120) * U, chance.between(0, TURN)
+    for _ in range(rng.between(18, 36)):
+        x, y = rng.between(-58, 58) * U, -22 * U
+        sway, long, phase = rng.between(4, 14) * U, rng.between(70, 120) * U, rng.between(0, TURN)
         threads.append(
             [(x + sway * sine(phase + 70 * i) * i // (12 * ONE), y + long * i // 13, 70 - 3 * i) for i in range(14)]
         )
     arms = [
         bow(
             (x * U, -24 * U),
-            (x * U + chance.between(-30, 30) * U, 20 * U),
-            (x * U, chance.between(30, 60) * U),
+            (x * U + rng.between(-30, 30) * U, 20 * U),
+            (x * U, rng.between(30, 60) * U),
             5 * U,
             U,
         )
@@ -199,21 +197,21 @@ def jellyfish(chance: Chance) -> list[Part]:
     return [stroke(frill, *threads), stroke(frill, *arms), fill(bell, dome, relief=Relief.DOME), stroke(frill, *ribs)]
 
 
-def tree(chance: Chance) -> list[Part]:
+def tree(rng: Rng) -> list[Part]:
     """Branches that fork into twigs, bare or in leaf."""
-    wood, green = bark(chance), leaf(chance, chance.pick((None, None, 45, 20)))
+    wood, green = bark(rng), leaf(rng, rng.choice((None, None, 45, 20)))
     branches: list[list[Knot]] = []
     tips: list[Point] = []
-    _fork(chance, branches, tips, (0, ONE), UP, chance.between(48, 60) * U, chance.between(6, 9) * U, 6)
+    _fork(rng, branches, tips, (0, ONE), UP, rng.between(48, 60) * U, rng.between(6, 9) * U, 6)
     parts = [stroke(wood, *branches)]
-    if chance.odds(60):
-        leaves = [fill(green, blob(chance, chance.between(6, 13) * U, tip, 30, 12)) for tip in tips[::2]]
+    if rng.bernoulli(60):
+        leaves = [fill(green, blob(rng, rng.between(6, 13) * U, tip, 30, 12)) for tip in tips[::2]]
         parts = [*leaves[::2], *parts, *leaves[1::2]]
     return parts
 
 
 def _fork(
-    chance: Chance,
+    rng: Rng,
     branches: list[list[Knot]],
     tips: list[Point],
     root: Point,
@@ -224,15 +222,15 @@ def _fork(
 ) -> None:
     end = (root[0] + long * cosine(angle) // ONE, root[1] + long * sine(angle) // ONE)
     end = (max(-97 * U, min(97 * U, end[0])), max(-97 * U, end[1]))
-    bend = at(chance.between(0, TURN - 1), long // 8, ((root[0] + end[0]) // 2, (root[1] + end[1]) // 2))
+    bend = at(rng.between(0, TURN - 1), long // 8, ((root[0] + end[0]) // 2, (root[1] + end[1]) // 2))
     last = max(40, wide * 6 // 10)
     branches.append(bow(root, bend, end, wide, last, 4))
     if left == 0:
         tips.append(end)
         return
     for side in (-1, 1):
-        turn = side * chance.between(30, 90) + chance.between(-14, 14)
-        _fork(chance, branches, tips, end, angle + turn, long * chance.between(62, 80) // 100, last, left - 1)
+        turn = side * rng.between(30, 90) + rng.between(-14, 14)
+        _fork(rng, branches, tips, end, angle + turn, long * rng.between(62, 80) // 100, last, left - 1)
 
 
 GROWN = (butterfly, cactus, dandelion, fern, fish, flower, jellyfish, tree)

@@ -2,7 +2,7 @@
 
 import math
 
-from linbench.data.shapes.chance import ONE, TURN, Chance, cosine, grain, mixed, sine
+from linbench.data.shapes.rng import ONE, TURN, Rng, cosine, grain, mixed, sine
 
 
 def test_the_mixing_is_that_of_splitmix64():
@@ -13,15 +13,15 @@ def test_the_mixing_is_that_of_splitmix64():
 
 
 def test_numbers_stay_in_their_range_and_reach_both_ends():
-    chance = Chance("range")
-    found = {chance.between(-2, 3) for _ in range(300)}
+    rng = Rng("range")
+    found = {rng.between(-2, 3) for _ in range(300)}
     assert found == {-2, -1, 0, 1, 2, 3}
-    assert {chance.about(-100, 10) for _ in range(600)} == set(range(-110, -89))
+    assert {rng.jitter(-100, 10) for _ in range(600)} == set(range(-110, -89))
 
 
 def test_streams_of_different_keys_differ_however_the_parts_are_joined():
     keys = [("a", "b", 1), ("ab", 1), ("a", "b", 2), ("a", 1, "b"), ("b", "a", 1), ("a", "b", -1)]
-    assert len({Chance(*key).bits() for key in keys}) == len(keys)
+    assert len({Rng(*key).bits() for key in keys}) == len(keys)
 
 
 def test_sines_are_the_nearest_whole_numbers():
