@@ -17,7 +17,6 @@ where there are so many: the best is the one in the prediction.
 
 import io
 import json
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +74,7 @@ def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Res
     import torch
 
     from linbench.data.image import read_image
+    from linbench.models.finite import NotFinite
 
     try:
         picture = read_image(image)
@@ -91,10 +91,15 @@ def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Res
     if not good:
         return _undone(image, errors)
     try:
-        predictions = list(_predictions(job, picture, good, files))
+        answered = list(_predictions(job, picture, good, files))
+    except NotFinite as error:
+        return _undone(image, [*errors, f"{image}: {error}"])
     except torch.OutOfMemoryError:
         fault = f"{image}: the device has too little memory; a smaller --prompt-chunk or --image-size needs less"
         return _undone(image, [*errors, fault])
+    predictions = [prediction for prediction, _ in answered]
+    for prediction, mask in answered:
+        write(job.out / prediction["mask"], mask)
     write(overlay, _png(_drawn(job, image, picture, predictions)))
     document = {
         "linbench": __version__,
@@ -131,8 +136,11 @@ def _checked(
 
 def _predictions(
     job: Job, picture: "NDArray[np.uint8]", asked: "Mapping[int, Asked]", files: Mapping[int, str]
-) -> Iterator[dict[str, Any]]:
-    """Write the mask of each prompt; yield what the JSON says of it."""
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield what the JSON says of each prompt, and its mask as PNG: nothing is written before all are answered.
+
+    Raises NotFinite.
+    """
     from linbench.data.rle import encode
 
     answers = job.segmenter.predict(
@@ -140,12 +148,11 @@ def _predictions(
     )
     for (number, prompt), found in zip(asked.items(), answers, strict=True):
         best = int(found.scores.argmax())
-        write(job.out / files[number], _png(_black_and_white(found.masks[best])))
         candidates = [
-            {"score": _score(score), "segmentation": encode(mask)}
+            {"score": float(score), "segmentation": encode(mask)}
             for mask, score in zip(found.masks, found.scores, strict=True)
         ]
-        yield {
+        prediction = {
             "prompt": number,
             "box": prompt.box,
             "points": prompt.points,
@@ -156,6 +163,7 @@ def _predictions(
             **candidates[best],
             **({"candidates": candidates} if len(candidates) > 1 else {}),
         }
+        yield prediction, _png(_black_and_white(found.masks[best]))
 
 
 def _prompts(asked: "Sequence[Asked]") -> "Prompts":
@@ -173,11 +181,6 @@ def _prompts(asked: "Sequence[Asked]") -> "Prompts":
     )
 
 
-def _score(score: float) -> float | None:
-    """A number that JSON has; None for one that is not finite."""
-    return float(score) if math.isfinite(score) else None
-
-
 def _drawn(
     job: Job, image: Path, picture: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]
 ) -> "Image.Image":
@@ -186,7 +189,7 @@ def _drawn(
 
     marks = (
         Mark(
-            f"{one['name'] or '#' + str(one['prompt'])} {math.nan if one['score'] is None else one['score']:.2f}",
+            f"{one['name'] or '#' + str(one['prompt'])} {one['score']:.2f}",
             decode(one["segmentation"]),
             one["box"],
             one["points"],

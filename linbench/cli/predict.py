@@ -171,7 +171,7 @@ def _print(results: Sequence[Result]) -> None:
     rows = []
     for result in results:
         scores = [one["score"] for one in result["predictions"]]
-        shown = " ".join("nan" if score is None else f"{score:.2f}" for score in scores[:MOST_SCORES])
+        shown = " ".join(f"{score:.2f}" for score in scores[:MOST_SCORES])
         more = " …" if len(scores) > MOST_SCORES else ""
         rows.append((plain(result["image"]), len(scores), len(result["errors"]), shown + more, result["overlay"]))
     typer.echo(tabulate(rows, headers=["picture", "masks", "errors", "predicted IoU", "overlay"]))

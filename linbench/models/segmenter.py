@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linbench.models import checkpoint as checkpoints
+from linbench.models.finite import check_finite
 from linbench.models.sam import PROMPT_CHUNK, Fusion, Prompts, Sam, build_sam, transform_of
 from linbench.models.sam.transforms import Transform
 
@@ -60,6 +61,7 @@ class Segmenter:
         picture: ``h w 3``, 0 to 255.
         prompts: In px of the picture.
         multimask, prompt_chunk: As in ``Sam.decode``.
+        Raises NotFinite where logits or scores are no numbers.
         """
         height, width = picture.shape[:2]
         moved = self._moved(prompts, (height, width))
@@ -68,6 +70,7 @@ class Segmenter:
         for some in moved.chunks(KEPT):
             with torch.inference_mode():
                 logits, scores = self.sam.decode(embedding, some, multimask=multimask, prompt_chunk=prompt_chunk)
+                check_finite("this image", logits=logits, scores=scores)
             for mine, score in zip(logits, scores, strict=True):
                 with torch.inference_mode():
                     masks = self.transform.masks(mine[None], (height, width))[0]

@@ -26,11 +26,12 @@ from torch.nn import functional
 from linbench.backbones import backbone
 from linbench.data.contract import IGNORED, BadSample, Dataset, SemanticSample
 from linbench.metrics.semantic import Confusion, accuracy, class_iou, intervals, mean_iou, of_images
+from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
 from linbench.suites.accuracy import models
 from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
+from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import ACCURACY
 from linbench.suites.resolutions import Size
@@ -114,8 +115,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[SemanticSam
     def score(ready: Ready) -> Row:
         with torch.inference_mode():
             logits = answer(ready.image.to(device, next(model.parameters()).dtype)).float()
-            if not torch.isfinite(logits).all():
-                raise Wrong(f"the logits of {ready.id} are not finite")
+            check_finite(ready.id, logits=logits)
             labels = best(logits, (ready.truth.shape[0], ready.truth.shape[1])).cpu().numpy()
         rows = Confusion(classes, IGNORED).add(labels, ready.truth)
         sums = of_images([rows], classes)[0]

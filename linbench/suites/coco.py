@@ -26,12 +26,13 @@ from linbench.data.detector import Detection, Detections, boxes_of
 from linbench.data.json_file import load, read
 from linbench.metrics.coco import coco_evaluation
 from linbench.metrics.slices import Traits
+from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import models, protocols
 from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.objects import SCORES, compared, slices
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of
+from linbench.suites.accuracy.task import Summary, Task, faults_of
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import DETECTED
 
@@ -129,9 +130,8 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
         with torch.inference_mode():
             embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
             for some in ready.boxes.split(KEPT):
-                logits, _ = sam.decode(embedding, Prompts(boxes=some.to(device)))
-                if not torch.isfinite(logits).all():
-                    raise Wrong(f"the logits of {ready.id} are not finite")
+                logits, scores = sam.decode(embedding, Prompts(boxes=some.to(device)))
+                check_finite(ready.id, logits=logits, scores=scores)
                 for one in logits:
                     yield way.masks(one[None].float(), ready.size)[0].cpu().numpy()
 

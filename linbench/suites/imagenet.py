@@ -17,11 +17,12 @@ from torch import Tensor
 
 from linbench.data.contract import ClassSample, Dataset
 from linbench.metrics.classification import ranks
+from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION, MEAN
 from linbench.suites.accuracy import models
 from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
+from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import ACCURACY
 from linbench.suites.resolutions import Size
@@ -92,8 +93,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[ClassSample
     def score(ready: Ready) -> Row:
         with torch.inference_mode():
             logits = model(ready.image.to(device, next(model.parameters()).dtype))[0].float()
-        if not torch.isfinite(logits).all():
-            raise Wrong(f"the logits of {ready.id} are not finite")
+        check_finite(ready.id, logits=logits)
         scores = logits.cpu().numpy()
         place = int(ranks(scores[None], [ready.label])[0])
         return {

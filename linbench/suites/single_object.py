@@ -17,12 +17,13 @@ from torch import Tensor
 
 from linbench.data.contract import BadSample, Dataset, InstanceSample
 from linbench.metrics.slices import Traits
+from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import models, protocols
 from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.objects import SCORES, compared, slices
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
+from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import SEGMENTERS
 
@@ -102,9 +103,8 @@ def task(plan: Plan, cell: Cell, choices: Choices, device: torch.device) -> Task
         height, width = ready.truth.shape
         with torch.inference_mode():
             embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
-            logits, _ = sam.decode(embedding, Prompts(boxes=ready.box[None].to(device)))
-            if not torch.isfinite(logits).all():
-                raise Wrong(f"the logits of {ready.id} are not finite")
+            logits, scores = sam.decode(embedding, Prompts(boxes=ready.box[None].to(device)))
+            check_finite(ready.id, logits=logits, scores=scores)
             mask = way.masks(logits.float(), (height, width))[0].cpu().numpy()
         return compared(mask, ready.truth)
 

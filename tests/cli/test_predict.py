@@ -135,6 +135,49 @@ def test_64_boxes_are_one_call_of_the_encoder(tmp_path):
     assert len(document(tmp_path / "out", "a")["predictions"]) == len(boxes) == 64
 
 
+FLAT_FAILS = """
+from torch import nn
+from linbench.backbones import backbone
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.strides, self.widths, self.conv = (16,), (8,), nn.Conv2d(3, 8, 16, stride=16, bias=False)
+    def forward(self, image):
+        red = image[:, 0]
+        return (self.conv(image) / (red.max() - red.min()),)  # of an image of one colour x / 0
+
+@backbone("normed", paper="none", source=__file__)
+def normed(image_size, impl):
+    return Normed()
+"""
+
+
+def test_an_image_whose_output_is_not_finite_is_an_error_and_the_others_are_done(tmp_path):
+    (tmp_path / "normed.py").write_text(FLAT_FAILS)
+    flat, good = (saved(tmp_path / f"{name}.png", drawn(64, 64)) for name in ("flat", "good"))
+    Image.new("RGB", (64, 64), (7, 7, 7)).save(flat)
+    plugin = ("--plugin", tmp_path / "normed.py", "--backbone", "normed")
+    model = (*plugin, "--random", "--image-size", "64", "--threads", "1")
+    result = predict(tmp_path, flat, good, "--box", "1,2,30,40", model=model)
+    assert result.exit_code == 1
+    assert f"linbench: {flat}: the logits of this image are not finite (256 of 256 values" in result.stderr
+    assert written(tmp_path / "out") == ["good.mask1.png", "good.masks.json", "good.overlay.png"]
+
+
+def test_weights_of_a_training_that_diverged_give_no_mask_but_exit_code_1(tmp_path):
+    sam = build_sam("vit-t", image_size=64)
+    with torch.no_grad():
+        for parameter in sam.encoder.parameters():
+            parameter.fill_(float("nan"))
+    checkpoint.save(sam, tmp_path / "nan.safetensors", About("vit-t", "sam", (64, 64)))
+    model = ("--checkpoint", tmp_path / "nan.safetensors", "--threads", "1")
+    result = predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", model=model)
+    assert result.exit_code == 1
+    assert "a.png: the logits of this image are not finite" in result.stderr
+    assert written(tmp_path / "out") == []
+
+
 def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
     good = saved(tmp_path / "good.png", drawn(60, 40))
     short = tmp_path / "short.png"

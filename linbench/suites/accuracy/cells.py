@@ -26,6 +26,7 @@ SPLIT = "val"
 SHARED = (
     *(f"linbench.suites.accuracy.{name}" for name in ("evaluation", "models", "task")),
     *("linbench.metrics.intervals", "linbench.data.picture", "linbench.data.image", "linbench.models.checkpoint"),
+    "linbench.models.finite",
 )
 SAM = (
     "linbench.suites.accuracy.protocols",

@@ -23,10 +23,11 @@ from linbench.data.contract import BadDataset, BadSample
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.models.checkpoint import BadCheckpoint
+from linbench.models.finite import NotFinite
 from linbench.records import Record, Status
 from linbench.suites.accuracy.journal import Journal, Row
 from linbench.suites.accuracy.ranks import Ranks
-from linbench.suites.accuracy.task import Summary, Task, Wrong
+from linbench.suites.accuracy.task import Summary, Task
 from linbench.suites.contract import Cell
 from linbench.suites.latency import is_out_of_memory
 
@@ -164,7 +165,7 @@ class _Mean:
 
 def _failure(error: Exception) -> Failure:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, Wrong):
+    if isinstance(error, NotFinite):
         status = Status.WRONG
     elif isinstance(error, Unsupported | NotImplementedError):
         status = Status.UNSUPPORTED

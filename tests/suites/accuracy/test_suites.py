@@ -11,17 +11,32 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from linbench import build_classifier
+from linbench import build_classifier, build_sam
 from linbench.data.image import read_image
 from linbench.data.rle import encode
 from linbench.metrics.boundary import boundary_iou
+from linbench.models.checkpoint import About, save
 from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
 from linbench.provenance import _imports
 from linbench.registry import load_plugin
 from tests.data.sets import annotation, cut, saved, square
 from tests.realdata import realdata
-from tests.suites.accuracy.made import TOY, H, W, ade20k, coco, dis, imagenet, mask, only, records, run, write_coco
+from tests.suites.accuracy.made import (
+    TOY,
+    H,
+    W,
+    ade20k,
+    call,
+    coco,
+    dis,
+    imagenet,
+    mask,
+    only,
+    records,
+    run,
+    write_coco,
+)
 
 
 @pytest.mark.parametrize("name", ["coco", "single_object", "imagenet", "ade20k"])
@@ -301,3 +316,19 @@ def test_real_annotations_with_crowds_and_holes_are_evaluated_from_their_own_box
     objects = sum(one["image_id"] in first and not one["iscrowd"] for one in truth["annotations"])
     assert sum(entry["scores"]["objects"]) == objects
     assert entry["skipped"] == []
+
+
+@pytest.mark.parametrize("part", ["encoder", "iou_head"])
+def test_weights_of_a_training_that_diverged_are_wrong_as_predict_has_it(tmp_path: Path, part: str) -> None:
+    dis(tmp_path)
+    sam = build_sam("vit-t", image_size=64)
+    with torch.no_grad():
+        for name, parameter in sam.named_parameters():
+            if part in name:
+                parameter.fill_(float("nan"))
+    save(sam, tmp_path / "nan.safetensors", About("vit-t", "sam", (64, 64)))
+    asked = ("run", "--suite", "dis", "--data", tmp_path, "--checkpoint", tmp_path / "nan.safetensors", "--res", 64)
+    assert call(*asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r").exit_code == 1
+    record = only(tmp_path / "r")
+    assert record["status"] == "wrong"
+    assert f"the {'scores' if part == 'iou_head' else 'logits'} of p00 are not finite" in record["reason"]
