@@ -70,6 +70,7 @@ class Instance:
     """One object of a picture.
 
     mask: Decodes it, ``h w`` at the size of the picture; raises BadSample.
+    grey: Where the mask is stored as grey values, decodes those, ``h w``: above 128 is the mask; raises BadSample.
     box: Corners x0 y0 x1 y1 in px as the file states them, or None where it states none.
     category: Index of the class, in the order of the data set's ``classes``; 0 where there is one class only.
     crowd: Whether it stands for a group, which is no prompt and no target.
@@ -83,6 +84,7 @@ class Instance:
     crowd: bool = False
     area: float | None = None
     id: str = ""
+    grey: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True)

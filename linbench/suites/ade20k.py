@@ -38,7 +38,6 @@ from linbench.suites.resolutions import Size
 
 VERSION = 1
 WHOLE, SLIDE = "whole", "slide"
-PROTOCOL_VERSION = 1
 LONGEST = 4  # times the short side
 COARSEST = 32  # UPerNet's last stride
 AT_A_TIME = 16  # classes that are enlarged at a time: 150 of a large picture would take gigabytes
@@ -76,7 +75,7 @@ PLAN = Plan(
     side=512,
     multiple=COARSEST,
     protocol=_protocol,
-    protocol_version=PROTOCOL_VERSION,
+    protocol_versions={WHOLE: 1, SLIDE: 1},
     modules=MODULES,
 )
 

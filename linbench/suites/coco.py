@@ -76,7 +76,7 @@ PLAN = Plan(
     side=1024,
     multiple=16,
     protocol=protocols.name_of,
-    protocol_version=protocols.VERSION,
+    protocol_versions=protocols.VERSIONS,
     modules=MODULES,
     boxes=_boxes,
 )

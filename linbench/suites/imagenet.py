@@ -28,7 +28,7 @@ from linbench.suites.options import ACCURACY
 from linbench.suites.resolutions import Size
 
 VERSION = 1
-PROTOCOL, PROTOCOL_VERSION = "centre-crop", 1
+PROTOCOL = "centre-crop"
 CROP = 0.875  # of the resized short side
 FIVE = 5
 MODULES = (
@@ -63,7 +63,7 @@ PLAN = Plan(
     task="classifier",
     side=224,
     protocol=_protocol,
-    protocol_version=PROTOCOL_VERSION,
+    protocol_versions={PROTOCOL: 1},
     modules=MODULES,
 )
 

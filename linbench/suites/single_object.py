@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linbench.data.contract import BadSample, Dataset, InstanceSample
+from linbench.data.ground_truth import THRESHOLD
 from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
@@ -63,7 +64,7 @@ def _suite(name: str) -> Suite:
         side=1024,
         multiple=16,
         protocol=protocols.name_of,
-        protocol_version=protocols.VERSION,
+        protocol_versions=protocols.VERSIONS,
         modules=MODULES,
         boxes=lambda choices, dataset: Boxes("ground truth"),
     )
@@ -92,12 +93,13 @@ def task(plan: Plan, cell: Cell, choices: Choices, device: torch.device) -> Task
         found = sample.instances()
         if len(found) != 1:
             raise BadSample(f"{sample.file}: it has {len(found)} objects; here a picture has one")
-        truth = found[0].mask()
+        grey = found[0].grey() if found[0].grey else found[0].mask().astype(np.uint8) * 255
+        truth = grey > THRESHOLD
         if truth.shape != picture.shape[:2]:
             raise BadSample(f"{sample.file}: its mask is of {truth.shape} px (h, w), the picture {picture.shape[:2]}")
         if not truth.any():
             raise BadSample(f"{sample.file}: its mask has no pixel, so it has no box")
-        return Ready(sample.id, way.image(picture), way.box(truth), truth)
+        return Ready(sample.id, way.image(picture), way.box(grey), truth)
 
     def score(ready: Ready) -> Row:
         height, width = ready.truth.shape

@@ -61,6 +61,7 @@ class Plan:
     side: Of the model's input where --res does not say, px.
     multiple: What must divide its sides, beside what the backbone asks for.
     protocol: Of what was asked for, the model's name and the size; raises ValueError.
+    protocol_versions: By its name.
     modules: What measures; a change in one of them makes records stale.
     boxes: Where the prompts are from.
     """
@@ -71,7 +72,7 @@ class Plan:
     task: str
     side: int
     protocol: Callable[[str | None, str, Size], str]
-    protocol_version: int
+    protocol_versions: Mapping[str, int]
     modules: tuple[str, ...]
     multiple: int = 1
     boxes: Callable[[Choices, Dataset[Any]], Boxes] = field(default=lambda choices, dataset: Boxes("none"))
@@ -97,6 +98,7 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
                 behind = [entry.source, *([MIXERS[fusion]] if fusion in MIXERS else [])]
                 modules = {"suite": plan.modules, "backbone": behind}
                 hashed = code_hash(plan.modules, behind)
+                protocol = plan.protocol(choices.protocol, name, (height, width))
                 for dtype in choices.dtypes:
                     key = {
                         "suite": plan.suite,
@@ -107,8 +109,8 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
                         "height": height,
                         "width": width,
                         **_conditions(dtype, device, "attention" in entry.options, choices),
-                        "protocol": plan.protocol(choices.protocol, name, (height, width)),
-                        "protocol_version": plan.protocol_version,
+                        "protocol": protocol,
+                        "protocol_version": plan.protocol_versions[protocol],
                         "dataset": dataset.name,
                         "split": dataset.split,
                         "dataset_checksum": dataset.checksum,

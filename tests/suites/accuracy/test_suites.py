@@ -20,7 +20,8 @@ from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
 from linbench.provenance import _imports
 from linbench.registry import load_plugin
-from tests.data.sets import annotation, cut, saved, square
+from linbench.suites import Choices, suite
+from tests.data.sets import annotation, cut, photo, saved, square
 from tests.realdata import realdata
 from tests.suites.accuracy.made import (
     TOY,
@@ -332,3 +333,20 @@ def test_weights_of_a_training_that_diverged_are_wrong_as_predict_has_it(tmp_pat
     record = only(tmp_path / "r")
     assert record["status"] == "wrong"
     assert f"the {'scores' if part == 'iou_head' else 'logits'} of p00 are not finite" in record["reason"]
+
+
+@pytest.mark.parametrize(("white", "x0"), [(255, 201), (1, 200)])
+def test_squash_takes_its_box_from_the_grey_values_in_the_file(tmp_path: Path, white: int, x0: int) -> None:
+    label = np.zeros((512, 512), np.uint8)
+    label[60:200, 101:300], label[60:200, 100] = white, min(white, 129)
+    photo(tmp_path / "DIS5K" / "DIS-VD" / "im" / "a.jpg", label.shape)
+    saved(label, tmp_path / "DIS5K" / "DIS-VD" / "gt" / "a.png")
+    load_plugin(TOY)
+    choices = Choices(("toy",), (), device="cpu", data=str(tmp_path), protocol="squash-1024", random=True, threads=1)
+    dis_suite = suite["dis"].build()
+    (cell,) = dis_suite.cells(choices)
+    assert cell.key["protocol_version"] == 2
+    task = dis_suite.task(cell, choices, torch.device("cpu"))
+    ready = task.prepare(task.dataset[0])
+    assert ready.box[0] == x0
+    assert np.array_equal(ready.truth, label > (0 if white == 1 else 128))
