@@ -6,6 +6,7 @@ The JSON of a picture, ``NAME.masks.json``:
 |---|---|
 | ``image``, ``height``, ``width`` | the picture as it was named, and its size upright, px |
 | ``model`` | name, decoder, input side, options; the file of the weights, or ``random``; its SHA-256; recipe hash |
+| | and as the file says them: ``scale``, ``full`` or ``smoke``, and ``trained_at``, height and width in px |
 | ``predictions`` | one for each prompt that was answered |
 | ``errors`` | prompts that were refused, and why |
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from linbench.models.segmenter import Segmenter
 
 RANDOM = "RANDOM WEIGHTS: a smoke test; these masks mean nothing"
+SMOKE = "SMOKE RECIPE: weights of a shortened training; these masks say nothing of the model"
 RUNS = {"segmentation", "candidates"}  # what is long in a prediction
 Result = dict[str, Any]
 
@@ -201,7 +203,7 @@ def _drawn(
     weights = "random weights" if random else f"{facts['weights']} ({facts['sha256'][:8]})"
     height, width = picture.shape[:2]
     caption = f"{image.name} · {width} x {height} px · {facts['name']} at {facts['image_size']} px · {weights}"
-    return overlay(picture, marks, caption, RANDOM if random else "")
+    return overlay(picture, marks, caption, RANDOM if random else SMOKE if facts["scale"] == "smoke" else "")
 
 
 def _black_and_white(mask: "NDArray[np.bool_]") -> "Image.Image":

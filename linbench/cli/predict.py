@@ -47,7 +47,8 @@ def predict(
     ] = False,
     fusion: Annotated[str | None, typer.Option(help="conv, mamba, rwkv or dcn, for RWKV-SAM's decoder.")] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=16, help="Side of the model's input, px; default 1024.")
+        int | None,
+        typer.Option(min=16, help="Side of the model's input, px; default the checkpoint's own, or 1024."),
     ] = None,
     prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8,
     option: Annotated[list[str] | None, typer.Option(help="A model's own option, NAME=VALUE; repeatable.")] = None,
@@ -78,6 +79,8 @@ def predict(
         segmenter = _segmenter(backbone, checkpoint, image_size, fusion, option, device, threads, plugin)
         decoder = segmenter.sam.decoder
         getattr(decoder, "base", decoder).which(multimask)  # refuses three masks where there is one
+    if note := _size_note(segmenter):
+        typer.echo(f"linbench: {note}", err=True)
     inputs = identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
     job = Job(segmenter, out, inputs, multimask, prompt_chunk)
     results = _all(job, images, asked)
@@ -130,6 +133,14 @@ def _segmenter(
     return load_segmenter(
         backbone, checkpoint, image_size=image_size, fusion=fusion, options=options, device=find_device(device)
     )
+
+
+def _size_note(segmenter: "Segmenter") -> str:
+    """Say that the model is used at another size than it was trained at; empty where it is not."""
+    from linbench.models.input_size import size_note
+
+    facts, side = segmenter.facts, segmenter.transform.side
+    return size_note(facts["weights"], facts["trained_at"], (side, side))
 
 
 def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[Asked]]") -> list[Result]:

@@ -29,7 +29,13 @@ FUSIONS = ("conv", "mamba", "rwkv", "dcn")
 def run(
     context: typer.Context,
     suite: Annotated[str, typer.Option(help="Suites, by comma.")] = "latency",
-    res: Annotated[str, typer.Option(help="512..2048 doubles, 512..2048:256 steps, 768x1024, lists.")] = "512..2048",
+    res: Annotated[
+        str,
+        typer.Option(
+            help="512..2048 doubles, 512..2048:256 steps, 768x1024, lists. Accuracy: default the checkpoint's own "
+            "size, or 1024 (imagenet 224, ade20k 512)."
+        ),
+    ] = "512..2048",
     backbone: Annotated[str, typer.Option(help="Backbones, by comma; `linbench list` shows all.")] = SMALL,
     preset: Annotated[str, typer.Option(help="Columns: paper, best, or both by comma.")] = "paper,best",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, by comma.")] = "float32",

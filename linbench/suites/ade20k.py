@@ -63,7 +63,9 @@ def _protocol(asked: str | None, model: str, size: Size) -> str:
     if asked not in (None, WHOLE, SLIDE):
         raise ValueError(f"--protocol {asked}: the suite ade20k has {WHOLE} and {SLIDE}")
     if size[0] != size[1]:
-        raise ValueError(f"--res {size[0]}x{size[1]}: pictures keep their shape; give the short side alone")
+        raise ValueError(
+            f"the input is {size[0]}x{size[1]} px, but pictures keep their shape; give the short side alone as --res"
+        )
     return asked or WHOLE
 
 

@@ -52,7 +52,9 @@ def _protocol(asked: str | None, model: str, size: Size) -> str:
     if asked not in (None, PROTOCOL):
         raise ValueError(f"--protocol {asked}: the suite imagenet has {PROTOCOL} only")
     if size[0] != size[1]:
-        raise ValueError(f"--res {size[0]}x{size[1]}: a square is cut out of each picture; give one side")
+        raise ValueError(
+            f"the input is {size[0]}x{size[1]} px, but a square is cut out of each picture; give its side as --res"
+        )
     return PROTOCOL
 
 

@@ -255,6 +255,38 @@ def test_a_checkpoint_of_ours_is_enough_and_the_json_says_which_file_it_was(tmp_
     assert mine[0]["score"] == pytest.approx(random[0]["score"], abs=1e-5)
 
 
+def test_another_size_than_the_checkpoints_own_is_said(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    checkpoint.save(build_sam("vit-t", image_size=64), path, About("vit-t", "sam", (64, 64)))
+    model = ("--checkpoint", path, "--threads", "1")
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    own = predict(tmp_path, file, "--box", "1,2,30,40", model=model)
+    assert document(tmp_path / "out", "a")["model"]["image_size"] == 64
+    assert "was trained at" not in own.stderr
+    other = predict(tmp_path, file, "--box", "1,2,30,40", model=(*model, "--image-size", "96"))
+    assert other.exit_code == 0
+    assert "linbench: mine.safetensors was trained at 64 px and is used at 96 px" in other.stderr
+    model = document(tmp_path / "out", "a")["model"]
+    assert (model["image_size"], model["trained_at"]) == (96, [64, 64])
+
+
+def test_the_help_says_where_the_size_comes_from():
+    said = " ".join(call("--help").stdout.replace("│", " ").split())
+    assert "default the checkpoint's own, or 1024" in said
+
+
+@pytest.mark.parametrize(("scale", "stamped"), [("smoke", True), ("full", False)])
+def test_weights_of_a_smoke_recipe_are_stamped_on_the_picture_as_random_ones_are(tmp_path, scale, stamped):
+    path = tmp_path / "mine.safetensors"
+    about = About("vit-t", "sam", (64, 64), training={"recipe": "sam-joint", "scale": scale})
+    checkpoint.save(build_sam("vit-t", image_size=64), path, about)
+    model = ("--checkpoint", path, "--threads", "1")
+    predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", model=model)
+    stamp = np.asarray(Image.open(tmp_path / "out" / "a.overlay.png"))[:3]
+    assert (stamp == WARNING).all() == stamped
+    assert document(tmp_path / "out", "a")["model"]["scale"] == scale
+
+
 def test_points_alone_are_one_prompt_and_belong_to_the_one_box(tmp_path):
     file = saved(tmp_path / "a.png", drawn(60, 40))
     predict(tmp_path, file, "--point", "10,10", "--point", "50,30,0")

@@ -88,6 +88,8 @@ def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):
         "weights": "mine.safetensors",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "recipe": "9f1c",
+        "scale": "",
+        "trained_at": [96, 96],
     }
     assert "rwkv fusion" in found.facts["decoder"]
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.sam.state_dict().items())

@@ -12,6 +12,7 @@ from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
 from linbench.data.roots import asked, open_dataset
 from linbench.environment import cores, cpu_name
+from linbench.models.input_size import own_size
 from linbench.models.sam import backbone_of, fuses
 from linbench.provenance import code_hash
 from linbench.suites.accuracy import weights as given_weights
@@ -58,7 +59,7 @@ class Plan:
     """What the cells of one suite have of their own.
 
     data: The name of its data set.  task: Of the models that it measures.
-    side: Of the model's input where --res does not say, px.
+    side: Of the model's input where neither --res nor the checkpoint says it, px.
     multiple: What must divide its sides, beside what the backbone asks for.
     protocol: Of what was asked for, the model's name and the size; raises ValueError.
     protocol_versions: By its name.
@@ -92,7 +93,7 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
         random = choices.seed if choices.random else None
         weights = given_weights.choose(given, name, plan.task, len(names) == 1, random)
         options = _options(name, entry.options, weights, choices)
-        for height, width in choices.resolutions or ((plan.side, plan.side),):
+        for height, width in choices.resolutions or (own_size(weights.about, (plan.side, plan.side)),):
             _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), (height, width))
             for fusion in _fusions(plan, name, weights, choices):
                 behind = [entry.source, *([MIXERS[fusion]] if fusion in MIXERS else [])]

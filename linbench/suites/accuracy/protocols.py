@@ -58,9 +58,14 @@ def name_of(asked: str | None, model: str, size: Size) -> str:
     if name not in (own, SQUASH):
         raise ValueError(f"--protocol {name}: pictures reach {model} by {own}; allowed are {own} and {SQUASH}")
     if size[0] != size[1]:
-        raise ValueError(f"--res {size[0]}x{size[1]}: pictures go into a square; give one side")
+        raise ValueError(
+            f"the input is {size[0]}x{size[1]} px, but pictures go into a square; give its side as --res"
+        )
     if name == SQUASH and size[0] != SQUASHED:
-        raise ValueError(f"--res {size[0]}: the protocol {SQUASH} is of an input of {SQUASHED} px; leave --res out")
+        raise ValueError(
+            f"--protocol {SQUASH}: its input has {SQUASHED} px, here it would have {size[0]} px (from --res, or the "
+            f"checkpoint's own size); write --res {SQUASHED}, or leave --protocol out"
+        )
     return name
 
 

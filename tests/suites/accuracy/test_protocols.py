@@ -105,7 +105,7 @@ def test_each_model_has_its_own_protocol_and_any_has_squash() -> None:
     [
         ("keep", "vit-t", (64, 64), "allowed are keep-aspect, stretch and squash-1024"),
         ("keep-aspect", "efficientsam-s", (64, 64), "pictures reach efficientsam-s by stretch"),
-        ("squash-1024", "vit-t", (512, 512), "an input of 1024 px"),
+        ("squash-1024", "vit-t", (512, 512), r"its input has 1024 px, here it would have 512 px .*write --res 1024"),
         (None, "vit-t", (64, 128), "pictures go into a square"),
     ],
 )
