@@ -21,6 +21,7 @@ from pycocotools import mask as runs
 from torch import Tensor
 
 from linbench.data import rle
+from linbench.data.boxes import box_fault, corners
 from linbench.data.contract import Dataset, InstanceSample
 from linbench.data.detector import Detection, Detections, boxes_of
 from linbench.data.json_file import load, read
@@ -48,7 +49,7 @@ MODULES = (
             *("average_precision", "boundary", "coco", "coco_entries", "coco_matching", "iou", "runs", "slices"),
         )
     ),
-    *(f"linbench.data.{name}" for name in ("coco_entry", "coco_index", "coco_instances", "detector", "rle")),
+    *(f"linbench.data.{name}" for name in ("boxes", "coco_entry", "coco_index", "coco_instances", "detector", "rle")),
 )
 
 
@@ -85,7 +86,7 @@ PLAN = Plan(
 @dataclass(frozen=True)
 class Ready:
     """image: Of the model.  boxes: Of its input, ``m 4``.  asked: The detections.
-    truths: Index of the class, and mask, of each object.
+    truths: Index of the class, and mask, of each object.  faults: Detections whose box is no prompt.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Ready:
     boxes: Tensor
     asked: Sequence[Detection]
     truths: Sequence[tuple[int, NDArray[np.bool_]]]
+    faults: Sequence[Mapping[str, str]] = ()
 
 
 def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSample, Ready]:
@@ -109,10 +111,16 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
         picture = sample.picture()
         size = (picture.shape[0], picture.shape[1])
         truths = [(one.category, one.mask()) for one in sample.instances() if not one.crowd]
-        asked = [one for one in detections.of(int(sample.id)) if one.category in classes]
-        corners = [(x, y, x + w, y + h) for x, y, w, h in (one.box for one in asked)]
-        boxes = way.boxes(torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), size)
-        return Ready(sample.id, size, way.image(picture), boxes, asked, truths)
+        known = [one for one in detections.of(int(sample.id)) if one.category in classes]
+        reasons = [box_fault(corners(one.box), *size) for one in known]
+        asked = [one for one, reason in zip(known, reasons, strict=True) if not reason]
+        faults = [
+            {"id": sample.id, "file": str(detections.file), "reason": f"detection {one.place}: its box {reason}"}
+            for one, reason in zip(known, (text.removeprefix("it ") for text in reasons), strict=True)
+            if reason
+        ]
+        boxes = torch.tensor([corners(one.box) for one in asked], dtype=torch.float32).reshape(-1, 4)
+        return Ready(sample.id, size, way.image(picture), way.boxes(boxes, size), asked, truths, faults)
 
     def score(ready: Ready) -> Row:
         masks = list(_masks(ready))
@@ -122,7 +130,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
         ]
         of = [classes[one.category] for one in ready.asked]
         objects = [_object(category, truth, of, masks, found) for category, truth in ready.truths]
-        return {"detections": found, "objects": objects, **_means(objects)}
+        return {"detections": found, "objects": objects, "faults": ready.faults, **_means(objects)}
 
     def _masks(ready: Ready) -> Any:
         if not len(ready.boxes):

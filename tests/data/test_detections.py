@@ -70,7 +70,7 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     [
         ([1, 2, -3, 4], "it is reversed"),
         ([1, 2, 0, 4], "it is empty"),
-        ([1, 2, 200, 4], "it reaches outside"),
+        ([1, 2, 200, 4], "it reaches far outside"),
         ([1, 2, 3], "a box is four numbers"),
         ([1, 2, "3", 4], "a box is four numbers"),
         (["a", 2, 3, 4], "a box is four numbers"),

@@ -350,3 +350,31 @@ def test_squash_takes_its_box_from_the_grey_values_in_the_file(tmp_path: Path, w
     ready = task.prepare(task.dataset[0])
     assert ready.box[0] == x0
     assert np.array_equal(ready.truth, label > (0 if white == 1 else 128))
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        ([-0.5, -0.25, 70, 50], ""),
+        ([70, 5, 9, 9], "its box lies outside the image"),
+        ([4, 5, 0, 9], "its box is empty"),
+        ([4, 5, 9000, 9], "its box reaches far outside the image"),
+    ],
+)
+def test_coco_takes_the_boxes_that_predict_takes_and_names_the_others(
+    tmp_path: Path, bbox: list, reason: str
+) -> None:
+    truth, found = coco(tmp_path, 1)
+    found[0]["bbox"] = bbox
+    write_coco(tmp_path, truth, found)
+    run("coco", tmp_path, tmp_path / "r", "--max-bad", 1)
+    record = only(tmp_path / "r")
+    assert record["status"] == "ok"
+    (entry,) = record["rounds"]
+    assert [fault["reason"] for fault in entry["skipped"]] == ([f"detection 0: {reason}"] if reason else [])
+    x, y, w, h = bbox
+    words = ("predict", tmp_path / "coco" / "val2017" / "1.jpg", "--box", f"{x},{y},{x + w},{y + h}")
+    model = ("--plugin", TOY, "--backbone", "toy", "--random", "--image-size", 64, "--threads", 1)
+    done = call(*words, *model, "--out", tmp_path / "p")
+    assert done.exit_code == (1 if reason else 0)
+    assert reason.removeprefix("its box ") in done.stderr
