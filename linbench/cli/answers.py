@@ -73,10 +73,9 @@ def answer(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result
 
 
 def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result:
-    import torch
-
     from linbench.data.image import read_image
     from linbench.models.finite import NotFinite
+    from linbench.suites.latency import is_out_of_memory
 
     try:
         picture = read_image(image)
@@ -96,7 +95,9 @@ def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Res
         answered = list(_predictions(job, picture, good, files))
     except NotFinite as error:
         return _undone(image, [*errors, f"{image}: {error}"])
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         fault = f"{image}: the device has too little memory; a smaller --prompt-chunk or --image-size needs less"
         return _undone(image, [*errors, fault])
     predictions = [prediction for prediction, _ in answered]

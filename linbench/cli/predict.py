@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from linbench.data.asked import Asked
     from linbench.models.segmenter import Segmenter
 
+LARGEST = 16384  # px; at that side the input alone has 3 GB
 MOST_SCORES = 6  # in a row of the table
 WEIGHTS = (
     "--checkpoint is missing: linbench comes with no weights. Give a .safetensors file that linbench wrote, or an "
@@ -48,7 +49,9 @@ def predict(
     fusion: Annotated[str | None, typer.Option(help="conv, mamba, rwkv or dcn, for RWKV-SAM's decoder.")] = None,
     image_size: Annotated[
         int | None,
-        typer.Option(min=16, help="Side of the model's input, px; default the checkpoint's own, or 1024."),
+        typer.Option(
+            min=16, max=LARGEST, help="Side of the model's input, px; default the checkpoint's own, or 1024."
+        ),
     ] = None,
     prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8,
     option: Annotated[list[str] | None, typer.Option(help="A model's own option, NAME=VALUE; repeatable.")] = None,

@@ -56,13 +56,12 @@ def _box(asked: Asked, height: int, width: int) -> Box:
     try:
         x0, y0, x1, y1 = (_number(value) for value in asked.box)
     except ValueError:
-        fault = "a box is four numbers"
+        fault = "a box is four finite numbers"
     else:
         fault = box_fault((x0, y0, x1, y1), height, width)
     if fault:
-        raise ValueError(
-            f"{asked.said}: {fault}; allowed are x0 < x1 and y0 < y1 with a part in the image of {width} x {height} px"
-        )
+        allowed = f"x0 < x1 and y0 < y1 with a part in the image of {width} x {height} px"
+        raise ValueError(f"{asked.said}: {fault}; allowed are {allowed}")
     return x0, y0, x1, y1
 
 
@@ -71,7 +70,7 @@ def _point(asked: Asked, point: Sequence[Any], height: int, width: int) -> tuple
     try:
         x, y, label = (_number(value) for value in point)
     except ValueError:
-        fault = "a point is two numbers, or three with its label"
+        fault = "a point is two finite numbers, and its label if given"
     else:
         if label not in (0, 1):
             fault = "a label is 1 for the foreground or 0 for the background"

@@ -1,8 +1,8 @@
 """Which boxes are prompts: one rule for ``linbench predict`` and the suite ``coco``.
 
-A box that has a part in its image is a prompt as it stands: SAM's predictor clips nothing, so nothing is clipped here.
-A box without an area, wholly outside, or outside by more than the image's longer side, as one in px of a larger image,
-is a fault.
+A box that has a part in its image is a prompt as it stands: nothing is clipped, as SAM's predictor clips nothing. A
+box without an area, wholly outside, or outside by more than the image's longer side (as in px of a larger image) is a
+fault.
 """
 
 import math

@@ -3,6 +3,10 @@
 import hashlib
 import json
 import re
+import resource
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -184,13 +188,15 @@ def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
     short.write_bytes(good.read_bytes()[:-30])
     other = tmp_path / "notes.txt"
     other.write_text("not a picture")
-    absent = tmp_path / "absent.jpg"
-    result = predict(tmp_path, short, other, absent, good, "--box", "1,2,30,40")
+    absent, folder = tmp_path / "absent.jpg", tmp_path / "folder"
+    folder.mkdir()
+    result = predict(tmp_path, short, other, absent, folder, good, "--box", "1,2,30,40")
     assert result.exit_code == 1
     said = [line for line in result.stderr.splitlines() if line.startswith("linbench: ")]
-    assert len(said) == 3
-    for line, file in zip(said, (short, other, absent), strict=True):
+    assert len(said) == 4
+    for line, file in zip(said, (short, other, absent, folder), strict=True):
         assert line.startswith(f"linbench: {file}: ")
+    assert said[3].endswith("it is a folder; name the files in it")
     assert written(tmp_path / "out") == ["good.mask1.png", "good.masks.json", "good.overlay.png"]
 
 
@@ -202,9 +208,9 @@ def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
         ("-50,0,-20,20", "it lies outside the image"),
         ("100,100,200,200", "it lies outside the image"),
         ("0,0,999,40", "it reaches far outside the image"),
-        ("1,2,x,4", "a box is four numbers"),
-        ("nan,0,20,20", "a box is four numbers"),
-        ("1,2,3", "a box is four numbers"),
+        ("1,2,x,4", "a box is four finite numbers"),
+        ("nan,0,20,20", "a box is four finite numbers"),
+        ("1,2,3", "a box is four finite numbers"),
     ],
 )
 def test_a_wrong_box_is_named_with_the_allowed_range_and_the_others_are_done(tmp_path, box, fault):
@@ -463,6 +469,41 @@ def test_a_plugin_becomes_a_segmenter(tmp_path, plugins):
         predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", model=model).exit_code == 0
     )
     assert document(tmp_path / "out", "a")["model"]["decoder"].startswith("SAM's plain mask decoder")
+
+
+def test_too_little_memory_on_a_cpu_is_an_error_of_the_image_too(tmp_path, plugins):
+    """The address space is bounded, so that the machine's memory does not matter."""
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    model = (
+        "--plugin",
+        plugins / "toy.py",
+        "--backbone",
+        "toy",
+        "--random",
+        "--image-size",
+        "16384",
+        "--threads",
+        "1",
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "linbench",
+        "predict",
+        file,
+        "--box",
+        "1,2,30,40",
+        *model,
+        "--out",
+        tmp_path / "out",
+    ]
+    bounded = partial(resource.setrlimit, resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
+    done = subprocess.run(
+        [str(word) for word in words], preexec_fn=bounded, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert "the device has too little memory; a smaller --prompt-chunk or --image-size needs less" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_name_that_writes_to_the_terminal_is_shown_harmless(tmp_path):
