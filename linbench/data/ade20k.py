@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from linbench.data.contract import IGNORED, Fault, SemanticSample, dataset
 from linbench.data.home import home
-from linbench.data.listing import bad, content_of, names_in, sizes_of
+from linbench.data.listing import bad, content_of, exists, lines_of, names_in, sizes_of
 from linbench.data.opened import Opened
 from linbench.data.picture import picture, same_size, stored
 
@@ -73,16 +73,16 @@ def _labels(image: Path, file: Path) -> NDArray[np.uint8]:
 def _classes(file: Path) -> tuple[str, ...]:
     """The first name of each class, from the set's own table; their numbers where it is not there."""
     numbers = tuple(str(number) for number in range(1, CLASSES + 1))
-    if not file.is_file():
+    if not exists(file):
         return numbers
-    lines = [line.split("\t") for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [line.split("\t") for line in lines_of(file)]
     names = {line[0].strip(): line[-1].split(",")[0].strip() for line in lines}
     return tuple(names.get(number) or number for number in numbers)
 
 
 def _content(source: Source, table: Path) -> Iterator[bytes]:
     images, labels, names = source
-    if table.is_file():
+    if exists(table):
         yield content_of(table)
     for name in names:
         yield from sizes_of(images, [images / name])
