@@ -53,6 +53,8 @@ def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
     try:
         with open_file(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
+                if member.size < 0:  # it would lead back to a member that was read
+                    raise tarfile.ReadError(f"a member of {member.size} bytes")
                 name = PurePosixPath(member.name)
                 if member.isreg() and name.suffix.lower() in endings and not name.name.startswith("."):
                     yield Piece(tar, name.as_posix(), member.offset_data, member.size)
