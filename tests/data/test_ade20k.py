@@ -110,7 +110,7 @@ def reduced(maps):
 
 @pytest.fixture
 def hundred(monkeypatch):
-    monkeypatch.setattr(ade20k, "LOOKED_AT", 100)
+    monkeypatch.setattr(ade20k, "LOOKED_AT", 100, raising=False)
 
 
 @pytest.mark.parametrize("count", [100, 230])
