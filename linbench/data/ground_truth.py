@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
 from linbench.data.image import FORMATS, MOST_PIXELS
+from linbench.data.listing import one_line, open_file
 
 THRESHOLD = 128  # of soft grey: above it is the object
 DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
@@ -36,7 +37,7 @@ def read_grey(path: Path | str) -> Grey:
     0 and 1 become 0 and 255, soft edges stay as they are stored. Raises BadSample as ``read_mask`` does.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise BadSample(
                     f"{path}: {image.width} x {image.height} px are more than the {MOST_PIXELS:,} allowed"
@@ -47,7 +48,7 @@ def read_grey(path: Path | str) -> Grey:
     except UnidentifiedImageError as error:
         raise BadSample(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadSample(f"{path}: cannot be read as a mask: {str(error) or type(error).__name__}") from error
+        raise BadSample(f"{path}: cannot be read as a mask: {one_line(error)}") from error
     return grey(values, path)
 
 

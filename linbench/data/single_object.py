@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from linbench.data.contract import Fault, Instance, InstanceSample
 from linbench.data.ground_truth import THRESHOLD, read_grey
-from linbench.data.listing import bad, names_in, sizes_of
+from linbench.data.listing import bad, exists, names_in, sizes_of
 from linbench.data.opened import Opened
 from linbench.data.picture import picture, same_size
 
@@ -48,7 +48,7 @@ def _sample(pairs: list[tuple[Path, Path]], number: int) -> InstanceSample:
 
 
 def _instances(image: Path, mask: Path) -> tuple[Instance, ...]:
-    if not mask.is_file():
+    if not exists(mask):
         raise bad(mask, f"no such mask, of the picture {image}")
     return (Instance(partial(_mask, image, mask), id=image.stem, grey=partial(_grey, image, mask)),)
 
