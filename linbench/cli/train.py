@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing
+from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 from linbench.cli.training_progress import Results, shown
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def train(
     ] = False,
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Weights with channels last.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="torch.compile of the backbone.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Event files beside the log.")] = False,
     curves: Annotated[Path | None, typer.Option(help="Draw the curves of a run's folder; train nothing.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that registers what is named.")] = None,
@@ -125,22 +125,23 @@ def _accelerator(backbone: str, device: str, precision: str, threads: int | None
     import torch
 
     from linbench.backbones import backbone as backbones
-    from linbench.environment import cores
     from linbench.suites.device import find_device
+    from linbench.system.threads import thread_count
     from linbench.train.processes import accelerator
 
     backbones[backbone]  # an unknown name is refused before anything is started
     found = find_device(device)
-    if threads is not None and not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    thread_count(threads)  # refused before anything is started
     made = accelerator(found, precision)
-    torch.set_num_threads(threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    explain_threads(threads, processes)
+    torch.set_num_threads(thread_count(threads, processes))
     return made
 
 
 def _workers(accelerator: "Accelerator") -> int:
     """None on a CPU, which the model has to itself; on GPUs what cores there are for each."""
-    from linbench.environment import cores
+    from linbench.system.threads import cores
 
     if accelerator.device.type == "cpu":
         return 0

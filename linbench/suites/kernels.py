@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linbench.environment import cores, cpu_name, environment
+from linbench.environment import cpu_name, environment
 from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.threads import engine
 from linbench.kernels.timed import Timed, is_floating, leaves, outputs, source, timed
@@ -33,6 +33,7 @@ from linbench.suites.options import KERNELS
 from linbench.suites.sampling import sample
 from linbench.suites.settings import Preset, settings
 from linbench.suites.yardsticks import Clock, Turns, Yardstick, within, yardsticks
+from linbench.system.threads import thread_count
 
 VERSION = 1
 DIRECTIONS = ("forward", "backward")
@@ -56,9 +57,7 @@ def kernels() -> Suite:
 def cells(choices: Choices) -> list[Cell]:
     """Every op × case × implementation × dtype × direction; raises ValueError that teaches."""
     device = find_device(choices.device)
-    threads = cores() if choices.threads is None else choices.threads
-    if not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    threads = thread_count(choices.threads)
     made = []
     for op, case_name, case in _chosen(choices):
         modules = {"suite": CODE, "op": source(op)}

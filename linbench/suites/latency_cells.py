@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from linbench.backbones import backbone, build_backbone
-from linbench.environment import cores, cpu_name
+from linbench.environment import cpu_name
 from linbench.models.sam import HQ, backbone_of
 from linbench.provenance import code_hash
 from linbench.registry import Entry
@@ -17,6 +17,7 @@ from linbench.suites.device import find_device
 from linbench.suites.forward import DTYPES
 from linbench.suites.part import STRIDE, Part, choices_of, fusions_of, options_of
 from linbench.suites.settings import Preset, Settings, settings
+from linbench.system.threads import thread_count
 
 VERSION = 3
 #: What measures; a change in one of them makes records stale.
@@ -148,9 +149,7 @@ def _key(
     if dtype not in DTYPES:
         raise ValueError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    threads = cores() if choices.threads is None else choices.threads
-    if not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    threads = thread_count(choices.threads)
     return {
         "suite": "latency",
         "suite_version": VERSION,

@@ -11,7 +11,7 @@ import torch
 from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
 from linbench.data.roots import asked, open_dataset
-from linbench.environment import cores, cpu_name
+from linbench.environment import cpu_name
 from linbench.models.sam import backbone_of, fuses
 from linbench.provenance import code_hash
 from linbench.suites.accuracy import weights as given_weights
@@ -20,6 +20,7 @@ from linbench.suites.contract import Cell, Choices
 from linbench.suites.device import find_device
 from linbench.suites.forward import DTYPES
 from linbench.suites.resolutions import Size
+from linbench.system.threads import thread_count
 
 SPLIT = "val"
 #: Modules behind every accuracy number, and behind every segmenter's.
@@ -190,9 +191,7 @@ def _strides(name: str) -> tuple[int, ...]:
 def _conditions(dtype: str, device: torch.device, attention: bool, choices: Choices) -> Mapping[str, Any]:
     if dtype not in DTYPES:
         raise ValueError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
-    threads = cores() if choices.threads is None else choices.threads
-    if not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    threads = thread_count(choices.threads)
     return {
         "dtype": dtype,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
