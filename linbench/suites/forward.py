@@ -13,9 +13,9 @@ from linbench.kernels.impl import Impl
 from linbench.kernels.threads import set_threads
 from linbench.suites import part
 from linbench.suites.contract import Key
+from linbench.suites.device import DTYPES as DTYPES
 from linbench.suites.part import Maps, Part, choices_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,

@@ -19,7 +19,7 @@ from linbench.data.contract import ClassSample, Dataset
 from linbench.metrics.classification import ranks
 from linbench.models.sam.transforms import DEVIATION, MEAN
 from linbench.suites.accuracy import models
-from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
@@ -30,10 +30,6 @@ VERSION = 1
 PROTOCOL, PROTOCOL_VERSION = "centre-crop", 1
 CROP = 0.875  # of the resized short side
 FIVE = 5
-MODULES = (
-    *("linbench.suites.imagenet", *SHARED, "linbench.metrics.classification"),
-    *("linbench.models.classifier", "linbench.data.imagenet"),
-)
 
 
 @suite("imagenet", version=VERSION)
@@ -63,7 +59,7 @@ PLAN = Plan(
     side=224,
     protocol=_protocol,
     protocol_version=PROTOCOL_VERSION,
-    modules=MODULES,
+    entries=("linbench.suites.imagenet", "linbench.data.imagenet"),
 )
 
 

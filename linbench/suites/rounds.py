@@ -19,6 +19,8 @@ from linbench.records import Record, Status
 from linbench.suites.contract import Cell, Outcome
 from linbench.system.affinity import unbound
 
+#: Where the process of a round is started, where it begins, and what gives it its variables.
+ENTRIES = ("linbench.suites.rounds", "linbench.suites.child", "linbench.suites.settings")
 LOG_TAIL = 4000  # characters of a failed round's output that its record keeps
 
 

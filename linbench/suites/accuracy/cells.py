@@ -23,22 +23,12 @@ from linbench.suites.resolutions import Size
 from linbench.system.threads import thread_count
 
 SPLIT = "val"
-#: Modules behind every accuracy number, and behind every segmenter's.
-SHARED = (
-    *(f"linbench.suites.accuracy.{name}" for name in ("evaluation", "models", "task")),
-    *("linbench.metrics.intervals", "linbench.data.picture", "linbench.data.image", "linbench.models.checkpoint"),
-)
-SAM = (
-    "linbench.suites.accuracy.protocols",
-    *(
-        f"linbench.models.sam.{name}"
-        for name in (
-            *("build", "model", "decoder", "transformer", "prompts", "fusion", "hq", "efficientsam"),
-            "transforms",
-        )
-    ),
-    "linbench.backbones.sam_vit",
-)
+#: What builds the models of a task: no other one is behind its numbers.
+BUILDERS = {
+    "sam": "linbench.models.sam.build",
+    "classifier": "linbench.models.classifier",
+    "semantic": "linbench.models.semantic",
+}
 #: What RWKV-SAM's decoder takes of other backbones, by fusion.
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
 #: What a checkpoint's options say that has a place of its own in the key, or is the head's.
@@ -61,7 +51,7 @@ class Plan:
     side: Of the model's input where --res does not say, px.
     multiple: What must divide its sides, beside what the backbone asks for.
     protocol: Of what was asked for, the model's name and the size; raises ValueError.
-    modules: What measures; a change in one of them makes records stale.
+    entries: Modules that measure and read; a change in what they import makes records stale (``provenance``).
     boxes: Where the prompts are from.
     """
 
@@ -72,7 +62,7 @@ class Plan:
     side: int
     protocol: Callable[[str | None, str, Size], str]
     protocol_version: int
-    modules: tuple[str, ...]
+    entries: tuple[str, ...]
     multiple: int = 1
     boxes: Callable[[Choices, Dataset[Any]], Boxes] = field(default=lambda choices, dataset: Boxes("none"))
 
@@ -94,9 +84,8 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
         for height, width in choices.resolutions or ((plan.side, plan.side),):
             _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), (height, width))
             for fusion in _fusions(plan, name, weights, choices):
-                behind = [entry.source, *([MIXERS[fusion]] if fusion in MIXERS else [])]
-                modules = {"suite": plan.modules, "backbone": behind}
-                hashed = code_hash(plan.modules, behind)
+                modules = _modules(plan, entry.source, fusion)
+                hashed = code_hash(modules["suite"], modules["backbone"], modules["without"])
                 for dtype in choices.dtypes:
                     key = {
                         "suite": plan.suite,
@@ -119,6 +108,15 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
                     }
                     made[str(key)] = Cell(key, hashed, modules)
     return list(made.values())
+
+
+def _modules(plan: Plan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:
+    """What is behind a number, as ``code_hash`` takes it."""
+    neck = ("linbench.backbones.sam_vit",) if plan.task == "sam" else ()
+    mixer = (MIXERS[fusion],) if fusion in MIXERS else ()
+    others = tuple(module for task, module in BUILDERS.items() if task != plan.task)
+    entries = ("linbench.suites.accuracy.evaluation", *plan.entries)
+    return {"suite": entries, "backbone": (backbone, *neck, *mixer), "without": others}
 
 
 def weights_of(cell: Cell, choices: Choices) -> Weights:
