@@ -78,6 +78,7 @@ def predict(
         segmenter = _segmenter(backbone, checkpoint, image_size, fusion, option, device, threads, plugin)
         decoder = segmenter.sam.decoder
         getattr(decoder, "base", decoder).which(multimask)  # refuses three masks where there is one
+    explain_threads(threads)
     inputs = identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
     job = Job(segmenter, out, inputs, multimask, prompt_chunk)
     results = _all(job, images, asked)
@@ -124,7 +125,6 @@ def _segmenter(
 
     load_plugins(plugin or [], backbones)
     torch.set_num_threads(thread_count(threads))
-    explain_threads(threads)
     options = pairs("--option", option or [], "output=hq")
     return load_segmenter(
         backbone, checkpoint, image_size=image_size, fusion=fusion, options=options, device=find_device(device)

@@ -112,7 +112,11 @@ def train(
         if dry_run:
             _print_plan(jobs, how, accelerator, as_json)
             return
-    _train(jobs, how, accelerator, as_json)
+    _train(jobs, how, accelerator, as_json, threads)
+
+
+def _local_processes() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _refuse_files(job: "Job") -> None:
@@ -133,9 +137,7 @@ def _accelerator(backbone: str, device: str, precision: str, threads: int | None
     found = find_device(device)
     thread_count(threads)  # refused before anything is started
     made = accelerator(found, precision)
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    explain_threads(threads, processes)
-    torch.set_num_threads(thread_count(threads, processes))
+    torch.set_num_threads(thread_count(threads, _local_processes()))
     return made
 
 
@@ -145,10 +147,10 @@ def _workers(accelerator: "Accelerator") -> int:
 
     if accelerator.device.type == "cpu":
         return 0
-    return min(WORKERS_OF_A_GPU, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return min(WORKERS_OF_A_GPU, cores() // _local_processes())
 
 
-def _train(jobs: "Sequence[Job]", how: "How", accelerator: "Accelerator", as_json: bool) -> None:
+def _train(jobs: "Sequence[Job]", how: "How", accelerator: "Accelerator", as_json: bool, threads: int | None) -> None:
     from linbench.train.files import CannotSave
     from linbench.train.job import InUse
     from linbench.train.pipeline import train_all
@@ -159,6 +161,8 @@ def _train(jobs: "Sequence[Job]", how: "How", accelerator: "Accelerator", as_jso
     try:
         with refusing(), kept() as stopping, shown(accelerator.is_main_process) as show:
             for progress in train_all(jobs, how, accelerator, stopping):
+                if results.last is None:
+                    explain_threads(threads, _local_processes())
                 show(progress)
                 results.add(progress)
             came = stopping()
