@@ -11,7 +11,7 @@ import typer
 from linbench.cli.answers import Job, Result, answer
 from linbench.cli.outputs import identities, names
 from linbench.cli.progress import progress
-from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing
+from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 from linbench.cli.run import FUSIONS
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def predict(
     prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8,
     option: Annotated[list[str] | None, typer.Option(help="A model's own option, NAME=VALUE; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that registers backbones.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -82,6 +82,7 @@ def predict(
         segmenter = _segmenter(backbone, checkpoint, image_size, fusion, option, device, threads, plugin)
         decoder = segmenter.sam.decoder
         getattr(decoder, "base", decoder).which(multimask)  # refuses three masks where there is one
+    explain_threads(threads)
     if note := _size_note(segmenter):
         typer.echo(f"linbench: {note}", err=True)
     inputs = identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
@@ -124,14 +125,12 @@ def _segmenter(
     import torch
 
     from linbench.backbones import backbone as backbones
-    from linbench.environment import cores
     from linbench.models.segmenter import load_segmenter
     from linbench.suites.device import find_device
+    from linbench.system.threads import thread_count
 
     load_plugins(plugin or [], backbones)
-    if threads is not None and not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
-    torch.set_num_threads(threads or cores())
+    torch.set_num_threads(thread_count(threads))
     options = pairs("--option", option or [], "output=hq")
     return load_segmenter(
         backbone, checkpoint, image_size=image_size, fusion=fusion, options=options, device=find_device(device)

@@ -29,7 +29,7 @@ from linbench.metrics.semantic import Confusion, accuracy, class_iou, intervals,
 from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
 from linbench.suites.accuracy import models
-from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
@@ -42,10 +42,6 @@ LONGEST = 4  # times the short side
 COARSEST = 32  # UPerNet's last stride
 AT_A_TIME = 16  # classes that are enlarged at a time: 150 of a large picture would take gigabytes
 EDGES = (("plain", "middle", "busy"), (0.02, 0.05))  # share of labelled pixels beside another label
-MODULES = (
-    *("linbench.suites.ade20k", *SHARED, "linbench.metrics.semantic", "linbench.data.ade20k"),
-    *("linbench.models.semantic", "linbench.models.pyramid"),
-)
 
 
 @suite("ade20k", version=VERSION)
@@ -78,7 +74,7 @@ PLAN = Plan(
     multiple=COARSEST,
     protocol=_protocol,
     protocol_versions={WHOLE: 1, SLIDE: 1},
-    modules=MODULES,
+    entries=("linbench.suites.ade20k", "linbench.data.ade20k"),
 )
 
 

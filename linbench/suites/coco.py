@@ -30,7 +30,7 @@ from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import models, protocols
-from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Boxes, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.objects import SCORES, compared, slices
 from linbench.suites.accuracy.task import Summary, Task, faults_of
@@ -41,16 +41,6 @@ VERSION = 1
 KEPT = 64  # prompts whose logits are kept at a time
 #: Names under which ViTDet-H's boxes are passed on, in the order in which they are taken; the embedded set's last.
 KNOWN = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
-MODULES = (
-    *("linbench.suites.coco", "linbench.suites.accuracy.objects", *SHARED, *SAM),
-    *(
-        f"linbench.metrics.{name}"
-        for name in (
-            *("average_precision", "boundary", "coco", "coco_entries", "coco_matching", "iou", "runs", "slices"),
-        )
-    ),
-    *(f"linbench.data.{name}" for name in ("boxes", "coco_entry", "coco_index", "coco_instances", "detector", "rle")),
-)
 
 
 @suite("coco", version=VERSION)
@@ -78,7 +68,7 @@ PLAN = Plan(
     multiple=16,
     protocol=protocols.name_of,
     protocol_versions=protocols.VERSIONS,
-    modules=MODULES,
+    entries=("linbench.suites.coco", "linbench.data.coco"),
     boxes=_boxes,
 )
 

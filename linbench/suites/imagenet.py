@@ -20,7 +20,7 @@ from linbench.metrics.classification import ranks
 from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION, MEAN
 from linbench.suites.accuracy import models
-from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
@@ -31,10 +31,6 @@ VERSION = 1
 PROTOCOL = "centre-crop"
 CROP = 0.875  # of the resized short side
 FIVE = 5
-MODULES = (
-    *("linbench.suites.imagenet", *SHARED, "linbench.metrics.classification"),
-    *("linbench.models.classifier", "linbench.data.imagenet"),
-)
 
 
 @suite("imagenet", version=VERSION)
@@ -66,7 +62,7 @@ PLAN = Plan(
     side=224,
     protocol=_protocol,
     protocol_versions={PROTOCOL: 1},
-    modules=MODULES,
+    entries=("linbench.suites.imagenet", "linbench.data.imagenet"),
 )
 
 

@@ -21,7 +21,7 @@ from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import models, protocols
-from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Boxes, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.objects import SCORES, compared, slices
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
@@ -29,11 +29,6 @@ from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import SEGMENTERS
 
 VERSION = 1
-MODULES = (
-    *("linbench.suites.single_object", "linbench.suites.accuracy.objects", *SHARED, *SAM),
-    *("linbench.metrics.iou", "linbench.metrics.boundary", "linbench.metrics.slices"),
-    *("linbench.data.single_object", "linbench.data.ground_truth"),
-)
 NAMED_BY = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
 
 
@@ -65,7 +60,7 @@ def _suite(name: str) -> Suite:
         multiple=16,
         protocol=protocols.name_of,
         protocol_versions=protocols.VERSIONS,
-        modules=MODULES,
+        entries=("linbench.suites.single_object", f"linbench.data.{name}"),
         boxes=lambda choices, dataset: Boxes("ground truth"),
     )
     return Suite(partial(cells, plan), task=partial(task, plan), takes=SEGMENTERS, named_by=NAMED_BY)

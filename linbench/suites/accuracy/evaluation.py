@@ -22,6 +22,7 @@ from linbench.backbones.contract import Misfit
 from linbench.data.contract import BadDataset, BadSample
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
+from linbench.kernels.threads import set_threads
 from linbench.models.checkpoint import BadCheckpoint
 from linbench.models.finite import NotFinite
 from linbench.records import Record, Status
@@ -29,7 +30,8 @@ from linbench.suites.accuracy.journal import Journal, Row
 from linbench.suites.accuracy.ranks import Ranks
 from linbench.suites.accuracy.task import Summary, Task
 from linbench.suites.contract import Cell
-from linbench.suites.latency import is_out_of_memory
+from linbench.suites.memory import is_out_of_memory
+from linbench.system.affinity import unbind
 
 MOST_THREADS = 8
 SEED = 0  # of every bootstrap, so that the same scores give the same interval
@@ -73,8 +75,7 @@ def evaluate(
     ahead: Images that are prepared while others are scored.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    pin(cell.key["threads"])
-    task, failure = _built(build)
+    task, failure = _built(build, cell.key["threads"])
     before = ranks.gathered((journal.rows(), failure))
     known = {number: row for rows, _ in before for number, row in rows.items()}
     mine: list[Row] = []
@@ -108,8 +109,9 @@ def evaluate(
         journal.clear()
 
 
-def _built(build: Callable[[], Task[Any, Any]]) -> tuple[Task[Any, Any] | None, Failure | None]:
+def _built(build: Callable[[], Task[Any, Any]], threads: int) -> tuple[Task[Any, Any] | None, Failure | None]:
     try:
+        pin(threads)
         return build(), None
     except (Misfit, BadCheckpoint, BadDataset) as error:
         return None, Failure(Status.FAILED, str(error), "")
@@ -131,7 +133,7 @@ def _rows(task: Task[Any, Any], numbers: Sequence[int], ahead: int) -> Iterator[
 
     left = iter(numbers)
     # Readers collect warnings, which is the process's business: threads that do so at once may leave it changed.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(ahead, MOST_THREADS)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(ahead, MOST_THREADS), initializer=unbind) as pool:
         waiting = deque((number, pool.submit(prepared, number)) for number in islice(left, ahead))
         while waiting:
             number, future = waiting.popleft()
@@ -224,8 +226,11 @@ def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int,
 
 
 def pin(threads: int) -> None:
-    """Set what holds for the whole process: threads, true float32 products, and no choice that timing makes."""
-    torch.set_num_threads(threads)
+    """Set what holds for the whole process: threads, true float32 products, and no choice that timing makes.
+
+    Raises TooFewThreads where the process does not get them.
+    """
+    set_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
