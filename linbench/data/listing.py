@@ -118,7 +118,9 @@ def content_of(file: Path) -> bytes:
 def sizes_of(root: Path, files: Iterable[Path]) -> Iterator[bytes]:
     """What stands for pictures and masks in a checksum: their name below ``root`` and their size in bytes."""
     for file in files:
-        yield os.fsencode(f"{file.relative_to(root).as_posix()} {size_in_bytes(file)}")
+        within = file.is_relative_to(root)  # an annotation file may name what lies elsewhere, which is not read
+        name, size = (file.relative_to(root), size_in_bytes(file)) if within else (file, -1)
+        yield os.fsencode(f"{name.as_posix()} {size}")
 
 
 def size_in_bytes(file: Path) -> int:

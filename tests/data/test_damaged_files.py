@@ -126,6 +126,17 @@ def test_a_name_that_is_no_utf_8_is_read_and_written_with_escapes(tmp_path: Path
     assert "\n" not in fault.file
 
 
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.jpg", "a\0b.jpg"])
+def test_a_name_that_no_file_can_have_costs_its_image_and_not_the_checksum(tmp_path: Path, name: str) -> None:
+    images = coco_table()
+    write_coco(tmp_path, images)
+    images["images"][1]["file_name"] = name
+    dump(tmp_path / "coco/annotations/instances_val2017.json", images)
+    found = open_dataset("coco", "val", str(tmp_path))
+    assert len(found.checksum) == 64
+    assert [bool(checked(found, n).faults) for n in range(3)] == [False, True, False]
+
+
 @pytest.mark.parametrize("kind", ["a link that leads nowhere", "a link to itself"])
 def test_a_folder_that_is_a_bad_link_costs_that_folder(tmp_path: Path, kind: str) -> None:
     sa1b(tmp_path), imagenet(tmp_path)
