@@ -7,7 +7,6 @@ and from the embedded set. A step is forward, loss, backward and optimiser with 
 after the other, in turns: a ratio of 3 says that loading takes a quarter of the cores' time when both run together.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from statistics import median
 import torch
 from torch.utils.data import DataLoader
 
-from linbench.environment import cpu_name
+from linbench.environment import cores, cpu_name
 from linbench.recipes import Batch, Recipe, Task, order, override, recipe, task
 from linbench.recipes.optimizer import optimiser
 
@@ -33,7 +32,7 @@ RECIPES = {
 
 def main() -> None:
     backbone = sys.argv[1] if len(sys.argv) > 1 else DEFAULT
-    machine = f"{cpu_name()}, {torch.get_num_threads()} threads, {os.cpu_count()} loading processes"
+    machine = f"{cpu_name()}, {torch.get_num_threads()} threads, {cores()} loading processes"
     print(f"{backbone}, {machine}, torch {torch.__version__}, float32, median of {TURNS} turns")
     for name, (micro, count, changes) in RECIPES.items():
         chosen = override(recipe[name].build(), *changes)
@@ -70,7 +69,7 @@ def loaded(its: Task, micro: int, count: int, epoch: int) -> Iterator[Batch]:
     examples = its.examples("shapes", seed=0)
     keys = [(epoch, index % len(examples)) for index in order(count, 0, epoch)]
     parts = [keys[i : i + micro] for i in range(0, count, micro)]
-    loader = DataLoader(examples, batch_sampler=parts, collate_fn=its.collate, num_workers=os.cpu_count() or 1)
+    loader = DataLoader(examples, batch_sampler=parts, collate_fn=its.collate, num_workers=cores())
     for number, batch in enumerate(loader):
         yield its.mix(batch, seed=0, epoch=epoch, step=number)
 

@@ -8,7 +8,6 @@ COCO's. A detection is an object moved, scaled and roughened, or one that is not
 """
 
 import argparse
-import os
 import resource
 import statistics
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+from linbench.environment import cores
 from linbench.metrics.boundary import boundary
 from linbench.metrics.coco import coco_evaluation
 
@@ -100,7 +100,7 @@ def evaluation(images: int) -> bool:
     """Time the whole of ``coco_evaluation`` for masks and boundaries, and the intervals."""
     annotations, detections = generated(images)
     objects = len(annotations["annotations"])
-    print(f"{images} images, {objects} objects, {len(detections)} detections, {os.cpu_count()} cores")
+    print(f"{images} images, {objects} objects, {len(detections)} detections, {cores()} cores")
     total = 0.0
     for iou in ("segm", "boundary"):
         start = time.perf_counter()

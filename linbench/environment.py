@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
@@ -9,21 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from linbench.system.cgroup import cpu_quota, memory_limit
+from linbench.system.threads import cores as cores
+
 PACKAGES = ("linbench", "torch", "torchvision", "triton", "numba", "numpy", "timm", "mamba-ssm", "causal-conv1d")
-#: Variables that change how this process computes or allocates; stored where they are set.
-TELLING = (
-    "CUDA_VISIBLE_DEVICES",
-    "KMP_AFFINITY",
-    "LD_PRELOAD",
-    "MALLOC_MMAP_MAX_",
-    "MALLOC_TRIM_THRESHOLD_",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "NUMBA_CPU_NAME",
-    "OMP_NUM_THREADS",
-    "OMP_WAIT_POLICY",
-    "ONEDNN_MAX_CPU_ISA",
-    "PYTORCH_CUDA_ALLOC_CONF",
+#: Variables that change how this process computes, allocates or binds its threads; stored where they are set.
+TELLING = re.compile(
+    "ATEN_|BLIS_|CUBLAS_|CUDA_|CUDNN_|DNNL_|GLIBC_TUNABLES$|GOMP_|GOTO_|KMP_|LD_PRELOAD$|MALLOC_|MKL_|NUMBA_"
+    "|NVIDIA_TF32_OVERRIDE$|OMP_|ONEDNN_|OPENBLAS_|PYTORCH_|THP_|TORCH_|TORCHDYNAMO_|TORCHINDUCTOR_|TRITON_"
 )
+#: Of those, the ones that only say where a user's files lie.
+PLACES = re.compile("_(DIR|FILE|HOME|PATH|ROOT)$")
 
 
 def environment() -> dict[str, Any]:
@@ -36,7 +33,8 @@ def environment() -> dict[str, Any]:
         "cores": cores(),
         "memory_bytes": memory_bytes(),
         "packages": {name: _version(name) for name in PACKAGES if _version(name)},
-        "variables": {name: os.environ[name] for name in TELLING if name in os.environ},
+        "variables": variables(),
+        **limits(),
         **git_state(),
     }
     if torch := sys.modules.get("torch"):
@@ -72,13 +70,26 @@ def cpu_features() -> list[str]:
     return [flag for flag in wanted if flag in flags]
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def variables() -> dict[str, str]:
+    """Return the environment variables that can move a number, in the order of their names."""
+    return {name: os.environ[name] for name in sorted(os.environ) if TELLING.match(name) and not PLACES.search(name)}
+
+
+def limits() -> dict[str, Any]:
+    """Return what the container allows, where it limits anything: CPU time in cores, memory in bytes."""
+    found = {"cpu_quota": cpu_quota(), "memory_limit_bytes": memory_limit()}
+    physical = _physical_bytes()
+    if physical is not None and (found["memory_limit_bytes"] or physical) >= physical:
+        del found["memory_limit_bytes"]  # version 1 writes a number near 2**63 where there is no limit
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def memory_bytes() -> int | None:
-    """Physical memory, where the system tells."""
+    """Return the memory that this process may use, where the system tells: all of it, or the container's limit."""
+    return min((size for size in (_physical_bytes(), memory_limit()) if size is not None), default=None)
+
+
+def _physical_bytes() -> int | None:
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
         return None
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

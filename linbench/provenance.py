@@ -1,43 +1,115 @@
-"""The hash of the code behind a number: the suite's modules, and the backbone's with all it imports of linbench."""
+"""The hash of the code behind a number: every module that runs between its first and its last sample.
+
+The modules are found by following imports from where a suite measures (its entries), and from the backbone. An import
+inside a function counts, one for type checkers does not. A package's ``__init__`` is a table of contents: a name
+imported from it counts as imported from the module that the ``__init__`` has it from, so that a new backbone beside
+the others makes no record stale. Three kinds of modules end the search:
+
+- LEAVES, which store, name, plan or show a number and cannot move it;
+- backbones that are not the one measured: a suite reaches each of them through the registry;
+- what the caller leaves ``without``, as a backbone's latency runs no decoder.
+"""
 
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds the package
 
+#: Modules and packages that no search goes into; named as an entry, one of them counts all the same.
+LEAVES = (
+    # What is stored beside a number, and how it is stored, named and shown.
+    *("linbench.atomic", "linbench.environment", "linbench.system", "linbench.provenance", "linbench.registry"),
+    *("linbench.records", "linbench.merging", "linbench.reports", "linbench.cli"),
+    "linbench.suites.accuracy.journal",
+    # What a run is asked for: all that these decide stands in the key.
+    *("linbench.suites.contract", "linbench.suites.options", "linbench.suites.resolutions"),
+    *("linbench.suites.latency_cells", "linbench.suites.accuracy.cells"),
+    # The search for settings, which are in the key; its own records are hashed with it.
+    *("linbench.suites.search", "linbench.suites.trial"),
+)
+#: What all backbones share; other modules of their package are backbones, which a search does not reach by itself.
+_OF_ALL_BACKBONES = ("linbench.backbones.contract", "linbench.backbones.build")
 
-def code_hash(suite: Iterable[str], backbone: str | Sequence[str]) -> str:
-    """SHA-256 over the suite's modules, and the backbone's with every linbench module that it imports.
 
-    backbone: Its module; several where a model takes parts of other backbones.
-    A change in reports, in the command line or in another backbone's kernels makes no record stale.
+def code_hash(entries: Iterable[str], backbone: str | Sequence[str], without: Iterable[str] = ()) -> str:
+    """Return the SHA-256, cut to 16 digits, over the modules of ``measuring``. Raises LookupError as it does."""
+    digest = hashlib.sha256()
+    for name, path in sorted(measuring(entries, backbone, without).items()):
+        digest.update(name.encode() + b"\0" + _content(path) + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def measuring(
+    entries: Iterable[str], backbone: str | Sequence[str], without: Iterable[str] = ()
+) -> Mapping[str, Path]:
+    """Return the modules behind a number, and their files.
+
+    entries: The modules where the suite measures. One that linbench no longer has is skipped: old records name it.
+    backbone: The module of the backbone, or of the op; several where a model takes parts of other backbones.
+    without: Modules and packages that the suite imports and does not run for this number.
+    Raises LookupError for a module outside linbench whose source is not loaded, as a plug-in's.
     """
-    sources = {name: path.read_bytes() for name in suite if (path := _file(name))}
-    own = [backbone] if isinstance(backbone, str) else list(backbone)
-    waiting = list(own)
+    own = (backbone,) if isinstance(backbone, str) else tuple(backbone)
+    return _measuring(tuple(entries), own, tuple(without))
+
+
+@cache
+def _measuring(entries: tuple[str, ...], own: tuple[str, ...], without: tuple[str, ...]) -> Mapping[str, Path]:
+    for name in (*own, *(name for name in entries if not _within(name, ("linbench",)))):
+        if _file(name) is None:
+            raise LookupError(f"the source of {name} is not here; load its plug-in first")
+    behind = _reached(own, LEAVES)
+    others = {name for name in _backbones() if name not in behind}
+    return MappingProxyType(behind | _reached(entries, (*LEAVES, *without, *others)))
+
+
+def _reached(start: Iterable[str], closed: tuple[str, ...]) -> dict[str, Path]:
+    """Return the modules that ``start`` names and those reached from them by imports, without the closed ones."""
+    found: dict[str, Path] = {}
+    waiting = list(start)
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if name in sources or path is None:
+        if name in found or path is None:
             continue
-        sources[name] = path.read_bytes()
-        waiting += _imports(path)
-    digest = hashlib.sha256()
-    for name in own:
-        if name not in sources:
-            raise LookupError(f"the source of {name} is not here; load its plug-in first")
-    for name in sorted(sources):
-        digest.update(name.encode() + b"\0" + sources[name] + b"\0")
-    return digest.hexdigest()[:16]
+        found[name] = path
+        following = (*_imports(name), *_by_name(name))
+        waiting += (each for each in following if each != "linbench" and not _within(each, closed))
+    return found
+
+
+def _within(name: str, closed: Iterable[str]) -> bool:
+    return any(name == each or name.startswith(each + ".") for each in closed)
+
+
+def _backbones() -> Iterator[str]:
+    """Yield the modules of ``linbench.backbones`` that hold one backbone or a family of them."""
+    for path in (_ROOT / "linbench" / "backbones").glob("*.py"):
+        name = f"linbench.backbones.{path.stem}"
+        if path.stem != "__init__" and name not in _OF_ALL_BACKBONES:
+            yield name
+
+
+def _by_name(name: str) -> Iterator[str]:
+    """Yield what is imported by its name only: each op's check, which ``kernels.verification`` looks up."""
+    words = name.split(".")
+    if words[:2] == ["linbench", "kernels"] and len(words) == 4:
+        yield f"linbench.kernels.{words[2]}.verify"
+
+
+@cache
+def _content(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 @cache
 def _file(name: str) -> Path | None:
-    """The source of a module: of linbench by its place, of a plug-in if it is loaded; nothing is imported."""
+    """Return the source of a module: of linbench by its place, of a plug-in if it is loaded; nothing is imported."""
     base = _ROOT.joinpath(*name.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
@@ -47,13 +119,58 @@ def _file(name: str) -> Path | None:
 
 
 @cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """The linbench modules that the file at ``path`` imports, inside functions too."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _imports(name: str) -> tuple[str, ...]:
+    """Return the modules of linbench, and of the package of module ``name``, that it imports; in functions too."""
+    found = {source if bound is None else _home(source, bound) for source, bound, _ in _statements(name)}
+    return tuple(sorted(each for each in found if _file(each)))
+
+
+@cache
+def _home(module: str, name: str) -> str:
+    """Return the module that ``from module import name`` takes ``name`` from."""
+    if _file(f"{module}.{name}"):
+        return f"{module}.{name}"
+    path = _file(module)
+    if path is not None and path.name == "__init__.py":
+        for source, bound, known_as in _statements(module):
+            if known_as == name and bound is not None and (source, bound) != (module, name):
+                return _home(source, bound)
+    return module
+
+
+@cache
+def _statements(name: str) -> tuple[tuple[str, str | None, str], ...]:
+    """Return what module ``name`` imports: the module, the name taken from it or None, and what it is called here."""
+    path = _file(name)
+    if path is None:
+        return ()
+    roots = ("linbench", name.partition(".")[0])
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: list[tuple[str, str | None, str]] = []
+    for node in _running(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
-    own = (name for name in found if name.split(".")[0] == "linbench")
-    return tuple(sorted(name for name in own if _file(name)))
+            found += [(alias.name, None, alias.asname or alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            found += [(source, alias.name, alias.asname or alias.name) for alias in node.names]
+    return tuple(each for each in found if each[0].partition(".")[0] in roots)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a syntax tree, without those that only a type checker reads."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += node.orelse
+            continue
+        yield node
+        if isinstance(node, ast.stmt | ast.mod | ast.ExceptHandler | ast.match_case):  # imports are statements
+            waiting += ast.iter_child_nodes(node)
+
+
+def clear_caches() -> None:
+    """Forget what was read: files that change while a process lives are seen again."""
+    for function in (_measuring, _content, _file, _imports, _home, _statements):
+        function.cache_clear()

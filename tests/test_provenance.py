@@ -1,55 +1,280 @@
-"""The hash of the code behind a number."""
+"""The hash of the code behind a number: what makes a record stale, and what does not."""
 
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from linbench import provenance
-from linbench.provenance import code_hash
+from linbench.backbones import backbone as backbones
+from linbench.kernels.cost import modules as op_modules
+from linbench.provenance import code_hash, measuring
+from linbench.suites import Choices, ade20k, coco, imagenet, kernels, latency_cells, search
+from linbench.suites.accuracy import cells as accuracy
+from linbench.suites.contract import Suite
+from linbench.suites.contract import suite as suites
+
+PACKAGE = Path(provenance.__file__).parent
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small package: the backbone imports a kernel inside a function, nothing imports the report."""
-    package = tmp_path / "linbench"
-    package.mkdir()
-    (package / "suite.py").write_text("import linbench.report\n")
-    (package / "report.py").write_text("")
-    (package / "kernel.py").write_text("x = 1\n")
-    (package / "bone.py").write_text("def f():\n    from linbench import kernel\n")
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A small package: a suite, a backbone that imports a kernel in a function, and what must not count."""
+    files = {
+        "suite": "from typing import TYPE_CHECKING\nfrom linbench.tools import tool\nimport linbench.records\n"
+        "from linbench import __version__\nif TYPE_CHECKING:\n    from linbench import typed\n"
+        "else:\n    from linbench import untyped\n",
+        "records": "",
+        "typed": "",
+        "untyped": "",
+        "tools/__init__": "from linbench.tools.one import tool\nfrom linbench.tools.other import thing\n",
+        "tools/one": "tool = 1\n",
+        "tools/other": "thing = 1\n",
+        "kernel": "x = 1\n",
+        "unused": "",
+        "bone": "def f():\n    from . import kernel\n",
+        "__init__": "__version__ = '1'\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "linbench" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     monkeypatch.setattr(provenance, "_ROOT", tmp_path)
-    provenance._file.cache_clear()
-    provenance._imports.cache_clear()
-    return package
+    provenance.clear_caches()
+    yield tmp_path / "linbench"
+    provenance.clear_caches()
 
 
 def fresh_hash() -> str:
-    provenance._file.cache_clear()
-    provenance._imports.cache_clear()
+    provenance.clear_caches()
     return code_hash(["linbench.suite"], "linbench.bone")
 
 
-@pytest.mark.parametrize(("file", "stale"), [("suite", True), ("bone", True), ("kernel", True), ("report", False)])
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        *((name, True) for name in ("suite", "bone", "kernel", "tools/one", "untyped")),
+        *((name, False) for name in ("records", "typed", "tools/__init__", "tools/other", "unused", "__init__")),
+    ],
+)
 def test_a_record_is_stale_when_what_measured_it_changed_and_only_then(tree: Path, file: str, stale: bool) -> None:
     before = fresh_hash()
-    (tree / f"{file}.py").open("a").write("# changed\n")
+    with (tree / f"{file}.py").open("a") as text:
+        text.write("# changed\n")
     assert (fresh_hash() != before) is stale
 
 
-def test_a_backbone_whose_source_is_absent_has_no_hash(tree: Path) -> None:
+def test_what_is_left_out_counts_no_more_but_an_entry_always_does(tree: Path) -> None:
+    assert "linbench.tools.one" not in measuring(["linbench.suite"], "linbench.bone", ["linbench.tools"])
+    assert "linbench.records" in measuring(["linbench.suite", "linbench.records"], "linbench.bone")
+
+
+def test_a_backbone_whose_source_is_absent_has_no_hash() -> None:
     with pytest.raises(LookupError, match=r"no\.such\.module is not here"):
         code_hash([], "no.such.module")
+    with pytest.raises(LookupError, match=r"no\.such\.suite is not here"):
+        code_hash(["no.such.suite"], "linbench.backbones.vit")
 
 
-def test_the_hash_of_a_real_backbone_covers_its_kernels() -> None:
-    provenance._file.cache_clear()
-    provenance._imports.cache_clear()
-    names = set()
-    waiting = ["linbench.backbones.vrwkv"]
-    while waiting:
-        path = provenance._file(waiting.pop())
-        if path is not None and path not in names:
-            names.add(path)
-            waiting += provenance._imports(path)
-    assert any(path.match("bi_wkv/cpu.py") for path in names)
-    assert not any(path.match("selective_scan/cpu.py") for path in names)
+def test_modules_that_old_records_name_and_linbench_lost_are_skipped() -> None:
+    assert measuring(["linbench.suites.gone"], "linbench.backbones.vit") == measuring([], "linbench.backbones.vit")
+
+
+def test_a_plug_in_counts_with_the_modules_of_its_own_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "plugged_in"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "layers.py").write_text("x = 1\n")
+    (package / "bone.py").write_text("from .layers import x\nfrom linbench.backbones.vit import Block\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("plugged_in.bone")
+    assert {"plugged_in.layers", "linbench.backbones.vit"} < set(measuring([], "plugged_in.bone"))
+
+
+Behind = tuple[tuple[str, ...], Any, tuple[str, ...]]
+
+
+def behind() -> dict[str, Behind]:
+    """What each suite hashes for one of its cells: entries, backbone or op, and what is left out."""
+    choices = Choices(backbones=("rwkv-sam-t",), resolutions=((64, 64),), presets=("paper",), device="cpu")
+    parts = {
+        f"latency {part} {fusion}": latency_cells._modules({"part": part, "fusion": fusion}, backbones["rwkv-sam-t"])
+        for part, fusion in (("backbone", "none"), ("decoder", "conv"), ("end-to-end", "mamba"))
+    }
+    (cell,) = latency_cells.cells(choices)
+    assert cell.modules == parts["latency backbone none"]
+    dis: Suite = suites["dis"].build()
+    plans = {"coco": coco.PLAN, "imagenet": imagenet.PLAN, "ade20k": ade20k.PLAN, "dis": dis.cells.args[0]}  # type: ignore[attr-defined]
+    scored = {name: accuracy._modules(plan, "linbench.backbones.rwkv_sam", "none") for name, plan in plans.items()}
+    found: dict[str, Behind] = {
+        name: (each["suite"], each["backbone"], each["without"]) for name, each in (parts | scored).items()
+    }
+    entries, bone, without = found["latency backbone none"]
+    found["search"] = ((*entries, *search.ENTRIES), bone, without)
+    found["kernels"] = (kernels.ENTRIES, "linbench.kernels.bi_wkv.timed", kernels.WITHOUT)
+    return found
+
+
+TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward order_statistics"
+BI_WKV = "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.verify kernels.threads kernels.simd"
+SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
+SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.picture {BI_WKV}"
+#: A few that must be behind a number, and what must not, beside what is behind none.
+MUST = {
+    "latency backbone none": f"{TIMED} {BI_WKV} suites.latency suites.complexity suites.gate backbones.contract",
+    "latency decoder conv": f"{TIMED} {SAM} models.sam.fusion suites.complexity",
+    "latency end-to-end mamba": f"{TIMED} {SAM} backbones.vmamba kernels.selective_scan.cpu kernels.cross_scan.cpu",
+    "search": f"{TIMED} {BI_WKV} suites.search suites.trial suites.settings",
+    "kernels": f"{TIMED} {BI_WKV} kernels.bi_wkv.timed kernels.bi_wkv.cost suites.yardsticks suites.kernel_check",
+    "dis": f"{SCORED} {SAM} suites.single_object metrics.boundary metrics.iou data.dis data.single_object",
+    "coco": f"{SCORED} {SAM} suites.coco metrics.coco metrics.runs data.coco data.coco_entry data.detector data.rle",
+    "imagenet": f"{SCORED} suites.imagenet models.classifier metrics.classification data.imagenet",
+    "ade20k": f"{SCORED} suites.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
+}
+MUST_NOT = {
+    "latency backbone none": "models.sam.decoder models.checkpoint suites.search suites.trial suites.coco data.coco",
+    "latency decoder conv": "backbones.vmamba kernels.selective_scan.cpu models.classifier",
+    "latency end-to-end mamba": "backbones.vim models.semantic",
+    "search": "models.sam.decoder",
+    "kernels": "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.part",
+    "dis": "backbones.vmamba models.classifier models.semantic data.coco metrics.coco suites.coco suites.latency",
+    "coco": "backbones.vmamba models.classifier data.dis suites.single_object suites.latency",
+    "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.coco",
+    "ade20k": "models.classifier models.sam.decoder metrics.coco data.imagenet",
+}
+NEVER = (
+    "records registry environment merging atomic provenance suites.contract backbones.vim kernels backbones suites"
+)
+
+
+def every_module() -> list[str]:
+    paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py")]
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
+
+
+def test_a_byte_changed_in_any_module_makes_stale_what_it_is_behind_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = behind()
+    shutil.copytree(PACKAGE, tmp_path / "linbench", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "_ROOT", tmp_path)
+    provenance.clear_caches()
+    before = {name: code_hash(*each) for name, each in found.items()}
+    stale: dict[str, set[str]] = {name: set() for name in found}
+    for module in every_module():
+        path = provenance._file(module)
+        assert path is not None and path.is_relative_to(tmp_path)
+        text = path.read_bytes()
+        path.write_bytes(text + b"#")
+        provenance._content.cache_clear()
+        for name, each in found.items():
+            if code_hash(*each) != before[name]:
+                stale[name].add(module)
+        path.write_bytes(text)
+    sets = {name: set(measuring(*each)) for name, each in found.items()}
+    provenance.clear_caches()
+    assert stale == sets
+    never = {module for module in every_module() if module.startswith(("linbench.reports", "linbench.cli"))}
+    never |= {f"linbench.{name}" for name in NEVER.split()}
+    for name, modules in stale.items():
+        assert {f"linbench.{each}" for each in MUST[name].split()} - modules == set(), name
+        assert modules & ({f"linbench.{each}" for each in MUST_NOT[name].split()} | never) == set(), name
+
+
+def test_another_backbone_beside_the_others_makes_no_record_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "linbench", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "_ROOT", tmp_path)
+    provenance.clear_caches()
+    found = behind()
+    before = {name: code_hash(*each) for name, each in found.items()}
+    (tmp_path / "linbench/backbones/newer.py").write_text("from linbench.kernels.q_shift import q_shift\n")
+    with (tmp_path / "linbench/backbones/__init__.py").open("a") as text:
+        text.write("from linbench.backbones import newer\n")
+    provenance.clear_caches()
+    assert {name: code_hash(*each) for name, each in found.items()} == before
+    provenance.clear_caches()
+
+
+def test_an_op_counts_with_its_costs_and_its_check() -> None:
+    for timed in op_modules("timed"):
+        package = timed.rpartition(".")[0]
+        found = measuring(kernels.ENTRIES, timed, kernels.WITHOUT)
+        assert {f"{package}.cost", f"{package}.verify", f"{package}.op", f"{package}.reference"} <= set(found)
+
+
+RAN = """
+import json, sys, threading
+ran = set()
+def look(frame, event, argument):
+    if event == "call" and frame.f_code.co_name != "<module>":
+        ran.add(frame.f_code.co_filename)
+"""
+MEASURED = """
+from linbench.suites import Choices, suite
+built = suite[{suite!r}].build()
+(cell,) = built.cells(Choices(("rwkv-sam-t",), ((64, 64),), presets=("paper",), device="cpu", threads=1, **{more!r}))
+sys.setprofile(look)
+outcome = built.measure(cell.key, 0.05, 0)
+sys.setprofile(None)
+assert outcome.status == "ok", outcome.reason
+print(json.dumps([dict(cell.modules), sorted(ran)]))
+"""
+SCORED_RUN = """
+from pathlib import Path
+from linbench.suites import Choices, suite
+from linbench.suites.accuracy.session import Job, Ranks, steps
+built = suite[{suite!r}].build()
+choices = Choices(({backbone!r},), ((64, 64),), device="cpu", threads=1, data="shapes", random=True, images=1)
+(cell,) = built.cells(choices)
+threading.setprofile(look)
+sys.setprofile(look)
+*_, last = steps(built, cell, choices, Path(sys.argv[1]) / "x.json", Ranks(), Job())
+sys.setprofile(None)
+assert last.record.status in ("ok", "failed"), last.record.reason
+print(json.dumps([dict(cell.modules), sorted(ran)]))
+"""
+#: Where a data set lies, drawing the embedded one (its checksum is in the key), and the loop around an evaluation.
+AROUND = ("linbench.data.roots", "linbench.data.shapes", "linbench.suites.accuracy.session")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(MEASURED.format(suite="latency", more={}), id="latency"),
+        pytest.param(MEASURED.format(suite="latency", more={"parts": ("end-to-end",)}), id="end-to-end"),
+        pytest.param(
+            MEASURED.format(
+                suite="kernels", more={"ops": ("bi_wkv",), "cases": ("toy",), "directions": ("backward",)}
+            ),
+            id="kernels",
+        ),
+        pytest.param(SCORED_RUN.format(suite="dis", backbone="rwkv-sam-t"), id="dis"),
+        pytest.param(SCORED_RUN.format(suite="imagenet", backbone="vit-t"), id="imagenet"),
+    ],
+)
+def test_all_code_that_runs_while_a_number_is_made_is_behind_it(code: str, tmp_path: Path) -> None:
+    """What is looked at is which functions were called, not which modules were imported."""
+    done = subprocess.run([sys.executable, "-c", RAN + code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    modules, files = json.loads(done.stdout.splitlines()[-1])
+    assert called(files) - behind_of(modules) == set()
+
+
+def called(files: list[str]) -> set[str]:
+    """The modules of linbench among these files, without the leaves and what goes on around."""
+    inside = [Path(file).relative_to(PACKAGE.parent) for file in files if file.startswith(str(PACKAGE))]
+    names = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in inside}
+    return {name for name in names if not provenance._within(name, (*provenance.LEAVES, *AROUND))} - {"linbench"}
+
+
+def behind_of(modules: Mapping[str, Any]) -> set[str]:
+    return set(measuring(modules["suite"], modules.get("backbone") or modules["op"], modules["without"]))

@@ -6,6 +6,7 @@ The JSON of a picture, ``NAME.masks.json``:
 |---|---|
 | ``image``, ``height``, ``width`` | the picture as it was named, and its size upright, px |
 | ``model`` | name, decoder, input side, options; the file of the weights, or ``random``; its SHA-256; recipe hash |
+| | and as the file says them: ``scale``, ``full`` or ``smoke``, and ``trained_at``, height and width in px |
 | ``predictions`` | one for each prompt that was answered |
 | ``errors`` | prompts that were refused, and why |
 
@@ -17,7 +18,6 @@ where there are so many: the best is the one in the prediction.
 
 import io
 import json
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from linbench.models.segmenter import Segmenter
 
 RANDOM = "RANDOM WEIGHTS: a smoke test; these masks mean nothing"
+SMOKE = "SMOKE RECIPE: weights of a shortened training; these masks say nothing of the model"
 RUNS = {"segmentation", "candidates"}  # what is long in a prediction
 Result = dict[str, Any]
 
@@ -72,9 +73,9 @@ def answer(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result
 
 
 def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result:
-    import torch
-
     from linbench.data.image import read_image
+    from linbench.models.finite import NotFinite
+    from linbench.suites.memory import is_out_of_memory
 
     try:
         picture = read_image(image)
@@ -91,10 +92,17 @@ def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Res
     if not good:
         return _undone(image, errors)
     try:
-        predictions = list(_predictions(job, picture, good, files))
-    except torch.OutOfMemoryError:
+        answered = list(_predictions(job, picture, good, files))
+    except NotFinite as error:
+        return _undone(image, [*errors, f"{image}: {error}"])
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         fault = f"{image}: the device has too little memory; a smaller --prompt-chunk or --image-size needs less"
         return _undone(image, [*errors, fault])
+    predictions = [prediction for prediction, _ in answered]
+    for prediction, mask in answered:
+        write(job.out / prediction["mask"], mask)
     write(overlay, _png(_drawn(job, image, picture, predictions)))
     document = {
         "linbench": __version__,
@@ -131,8 +139,11 @@ def _checked(
 
 def _predictions(
     job: Job, picture: "NDArray[np.uint8]", asked: "Mapping[int, Asked]", files: Mapping[int, str]
-) -> Iterator[dict[str, Any]]:
-    """Write the mask of each prompt; yield what the JSON says of it."""
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield what the JSON says of each prompt, and its mask as PNG: nothing is written before all are answered.
+
+    Raises NotFinite.
+    """
     from linbench.data.rle import encode
 
     answers = job.segmenter.predict(
@@ -140,12 +151,11 @@ def _predictions(
     )
     for (number, prompt), found in zip(asked.items(), answers, strict=True):
         best = int(found.scores.argmax())
-        write(job.out / files[number], _png(_black_and_white(found.masks[best])))
         candidates = [
-            {"score": _score(score), "segmentation": encode(mask)}
+            {"score": float(score), "segmentation": encode(mask)}
             for mask, score in zip(found.masks, found.scores, strict=True)
         ]
-        yield {
+        prediction = {
             "prompt": number,
             "box": prompt.box,
             "points": prompt.points,
@@ -156,6 +166,7 @@ def _predictions(
             **candidates[best],
             **({"candidates": candidates} if len(candidates) > 1 else {}),
         }
+        yield prediction, _png(_black_and_white(found.masks[best]))
 
 
 def _prompts(asked: "Sequence[Asked]") -> "Prompts":
@@ -173,11 +184,6 @@ def _prompts(asked: "Sequence[Asked]") -> "Prompts":
     )
 
 
-def _score(score: float) -> float | None:
-    """A number that JSON has; None for one that is not finite."""
-    return float(score) if math.isfinite(score) else None
-
-
 def _drawn(
     job: Job, image: Path, picture: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]
 ) -> "Image.Image":
@@ -186,7 +192,7 @@ def _drawn(
 
     marks = (
         Mark(
-            f"{one['name'] or '#' + str(one['prompt'])} {math.nan if one['score'] is None else one['score']:.2f}",
+            f"{one['name'] or '#' + str(one['prompt'])} {one['score']:.2f}",
             decode(one["segmentation"]),
             one["box"],
             one["points"],
@@ -198,7 +204,7 @@ def _drawn(
     weights = "random weights" if random else f"{facts['weights']} ({facts['sha256'][:8]})"
     height, width = picture.shape[:2]
     caption = f"{image.name} · {width} x {height} px · {facts['name']} at {facts['image_size']} px · {weights}"
-    return overlay(picture, marks, caption, RANDOM if random else "")
+    return overlay(picture, marks, caption, RANDOM if random else SMOKE if facts["scale"] == "smoke" else "")
 
 
 def _black_and_white(mask: "NDArray[np.bool_]") -> "Image.Image":

@@ -47,12 +47,16 @@ def examine() -> Iterator[Finding]:
     """Every finding, cheapest first."""
     import platform
 
-    from linbench.environment import cores, cpu_features, cpu_name, memory_bytes
+    from linbench.environment import cores, cpu_features, cpu_name, limits, memory_bytes
+    from linbench.system.threads import default_threads
 
     memory = memory_bytes()
     yield Finding("Python", "ok", platform.python_version())
-    size = f", {memory / 2**30:.0f} GiB" if memory else ""
+    limited = " (the container's limit)" if "memory_limit_bytes" in limits() else ""
+    size = f", {memory / 2**30:.3g} GiB{limited}" if memory else ""
     yield Finding("CPU", "ok", f"{cpu_name()}, {cores()} cores, {' '.join(cpu_features())}{size}")
+    chosen = default_threads()
+    yield _threads(chosen.count, str(chosen))
     yield _torch()
     yield _cuda()
     yield _numba()
@@ -66,6 +70,17 @@ _PACKAGES = (
     ("torchvision", "timm and the datasets need it", "install torch and torchvision from the same index"),
     ("timm", "backbones timm/<name>", "pip install timm, beside a torchvision that imports"),
 )
+
+
+def _threads(count: int, said: str) -> Finding:
+    """Start as many threads as ``linbench run`` would by default, and see on which cores they run."""
+    from linbench.kernels.threads import TooFewThreads, set_threads
+
+    try:
+        set_threads(count)
+    except TooFewThreads as error:
+        return Finding("Threads", "broken", str(error), "unset the variable, or give --threads a number that fits")
+    return Finding("Threads", "ok", f"by default {said}")
 
 
 def _torch() -> Finding:

@@ -65,9 +65,21 @@ def evaluate(
             if ranks.first:  # of a process that was killed between the record and its journals
                 journal_of(cell, path).clear()
             continue
+        if ranks.first and (note := _size_note(cell, choices)):
+            typer.echo(f"linbench: {note}", err=True)
         record = _shown(steps(suite, cell, choices, path, ranks, job), store, ranks, named(cell))
         if record and ranks.first:
             typer.echo(f"{named(cell)}: {told(record)}", err=True)
+
+
+def _size_note(cell: "Cell", choices: "Choices") -> str:
+    """Say that a cell's size is not the one that its weights were trained at; empty where it is."""
+    from linbench.models.input_size import size_note
+    from linbench.suites.accuracy.cells import weights_of
+
+    weights = weights_of(cell, choices)
+    trained = weights.about.image_size if weights.about else None
+    return size_note(str(weights.file), trained, (cell.key["height"], cell.key["width"]))
 
 
 def _say_kept(cells: "Sequence[Cell]", reasons: Sequence[str], named: "Callable[[Cell], str]") -> None:

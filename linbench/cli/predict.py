@@ -11,13 +11,14 @@ import typer
 from linbench.cli.answers import Job, Result, answer
 from linbench.cli.outputs import identities, names
 from linbench.cli.progress import progress
-from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing
+from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 from linbench.cli.run import FUSIONS
 
 if TYPE_CHECKING:
     from linbench.data.asked import Asked
     from linbench.models.segmenter import Segmenter
 
+LARGEST = 16384  # px; at that side the input alone has 3 GB
 MOST_SCORES = 6  # in a row of the table
 WEIGHTS = (
     "--checkpoint is missing: linbench comes with no weights. Give a .safetensors file that linbench wrote, or an "
@@ -47,12 +48,15 @@ def predict(
     ] = False,
     fusion: Annotated[str | None, typer.Option(help="conv, mamba, rwkv or dcn, for RWKV-SAM's decoder.")] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=16, help="Side of the model's input, px; default 1024.")
+        int | None,
+        typer.Option(
+            min=16, max=LARGEST, help="Side of the model's input, px; default the checkpoint's own, or 1024."
+        ),
     ] = None,
     prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8,
     option: Annotated[list[str] | None, typer.Option(help="A model's own option, NAME=VALUE; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that registers backbones.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -78,6 +82,9 @@ def predict(
         segmenter = _segmenter(backbone, checkpoint, image_size, fusion, option, device, threads, plugin)
         decoder = segmenter.sam.decoder
         getattr(decoder, "base", decoder).which(multimask)  # refuses three masks where there is one
+    explain_threads(threads)
+    if note := _size_note(segmenter):
+        typer.echo(f"linbench: {note}", err=True)
     inputs = identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
     job = Job(segmenter, out, inputs, multimask, prompt_chunk)
     results = _all(job, images, asked)
@@ -118,18 +125,24 @@ def _segmenter(
     import torch
 
     from linbench.backbones import backbone as backbones
-    from linbench.environment import cores
     from linbench.models.segmenter import load_segmenter
     from linbench.suites.device import find_device
+    from linbench.system.threads import thread_count
 
     load_plugins(plugin or [], backbones)
-    if threads is not None and not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
-    torch.set_num_threads(threads or cores())
+    torch.set_num_threads(thread_count(threads))
     options = pairs("--option", option or [], "output=hq")
     return load_segmenter(
         backbone, checkpoint, image_size=image_size, fusion=fusion, options=options, device=find_device(device)
     )
+
+
+def _size_note(segmenter: "Segmenter") -> str:
+    """Say that the model is used at another size than it was trained at; empty where it is not."""
+    from linbench.models.input_size import size_note
+
+    facts, side = segmenter.facts, segmenter.transform.side
+    return size_note(facts["weights"], facts["trained_at"], (side, side))
 
 
 def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[Asked]]") -> list[Result]:
@@ -171,7 +184,7 @@ def _print(results: Sequence[Result]) -> None:
     rows = []
     for result in results:
         scores = [one["score"] for one in result["predictions"]]
-        shown = " ".join("nan" if score is None else f"{score:.2f}" for score in scores[:MOST_SCORES])
+        shown = " ".join(f"{score:.2f}" for score in scores[:MOST_SCORES])
         more = " …" if len(scores) > MOST_SCORES else ""
         rows.append((plain(result["image"]), len(scores), len(result["errors"]), shown + more, result["overlay"]))
     typer.echo(tabulate(rows, headers=["picture", "masks", "errors", "predicted IoU", "overlay"]))

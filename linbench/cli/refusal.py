@@ -80,3 +80,12 @@ def log(error: BaseException) -> Path:
     with path.open("a", encoding="utf-8") as file:
         file.write(time.strftime("%Y-%m-%dT%H:%M:%S%z\n") + "".join(traceback.format_exception(error)) + "\n")
     return path
+
+
+def explain_threads(requested: int | None, processes: int = 1) -> None:
+    """Say once why the default number of threads is not the number of cores, where it is not."""
+    from linbench.system.threads import default_threads
+
+    chosen = default_threads(processes)
+    if requested is None and chosen.reason and os.environ.get("RANK", "0") == "0":
+        typer.echo(f"linbench: {chosen}", err=True)

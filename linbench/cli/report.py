@@ -192,6 +192,6 @@ def present_hashes(records: Sequence[Record], subject: str) -> dict[str, str]:
 def _present(modules: Any, subject: str) -> str | None:
     """The hash of the code in ``modules`` now; None where they are not here or are not said."""
     try:
-        return code_hash(modules["suite"], modules[subject])
-    except (LookupError, TypeError):
+        return code_hash(modules["suite"], modules[subject], modules.get("without", ()))
+    except (LookupError, TypeError, AttributeError):
         return None

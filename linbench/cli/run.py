@@ -10,7 +10,7 @@ import typer
 
 from linbench.cli.evaluation import chosen, evaluate, refuse_shared
 from linbench.cli.progress import progress
-from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing, split
+from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing, split
 from linbench.cli.resuming import lacking
 from linbench.cli.searches import known, settle
 from linbench.records import Record, Status, Store
@@ -29,7 +29,13 @@ FUSIONS = ("conv", "mamba", "rwkv", "dcn")
 def run(
     context: typer.Context,
     suite: Annotated[str, typer.Option(help="Suites, by comma.")] = "latency",
-    res: Annotated[str, typer.Option(help="512..2048 doubles, 512..2048:256 steps, 768x1024, lists.")] = "512..2048",
+    res: Annotated[
+        str,
+        typer.Option(
+            help="512..2048 doubles, 512..2048:256 steps, 768x1024, lists. Accuracy: default the checkpoint's own "
+            "size, or 1024 (imagenet 224, ade20k 512)."
+        ),
+    ] = "512..2048",
     backbone: Annotated[str, typer.Option(help="Backbones, by comma; `linbench list` shows all.")] = SMALL,
     preset: Annotated[str, typer.Option(help="Columns: paper, best, or both by comma.")] = "paper,best",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, by comma.")] = "float32",
@@ -75,7 +81,7 @@ def run(
     eval_batch: Annotated[
         int, typer.Option(min=1, help="Accuracy: images prepared ahead; no score depends on it.")
     ] = 4,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes per cell; 3 or more give an interval.")] = 3,
     cell_seconds: Annotated[float, typer.Option(min=0.0, help="Sampling budget of one round of a cell.")] = 20.0,
     search_seconds: Annotated[
@@ -154,6 +160,7 @@ def run(
         )
         of_suite = {name: chosen(choices, one, by_hand) for name, one in built.items()}
         planned = [(name, cell) for name in split(suite) for cell in built[name].cells(of_suite[name])]
+    explain_threads(threads)
     store = Store(results)
     pace = Pace(rounds=rounds, cell_seconds=cell_seconds, timeout_s=timeout, seed=seed)
     if dry_run:

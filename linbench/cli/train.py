@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.refusal import choice, load_plugins, pairs, refuse, refusing
+from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 from linbench.cli.training_progress import Results, shown
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def train(
     ] = False,
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Weights with channels last.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="torch.compile of the backbone.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default all cores of this process.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Event files beside the log.")] = False,
     curves: Annotated[Path | None, typer.Option(help="Draw the curves of a run's folder; train nothing.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that registers what is named.")] = None,
@@ -112,7 +112,11 @@ def train(
         if dry_run:
             _print_plan(jobs, how, accelerator, as_json)
             return
-    _train(jobs, how, accelerator, as_json)
+    _train(jobs, how, accelerator, as_json, threads)
+
+
+def _local_processes() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _refuse_files(job: "Job") -> None:
@@ -125,29 +129,28 @@ def _accelerator(backbone: str, device: str, precision: str, threads: int | None
     import torch
 
     from linbench.backbones import backbone as backbones
-    from linbench.environment import cores
     from linbench.suites.device import find_device
+    from linbench.system.threads import thread_count
     from linbench.train.processes import accelerator
 
     backbones[backbone]  # an unknown name is refused before anything is started
     found = find_device(device)
-    if threads is not None and not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    thread_count(threads)  # refused before anything is started
     made = accelerator(found, precision)
-    torch.set_num_threads(threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    torch.set_num_threads(thread_count(threads, _local_processes()))
     return made
 
 
 def _workers(accelerator: "Accelerator") -> int:
     """None on a CPU, which the model has to itself; on GPUs what cores there are for each."""
-    from linbench.environment import cores
+    from linbench.system.threads import cores
 
     if accelerator.device.type == "cpu":
         return 0
-    return min(WORKERS_OF_A_GPU, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return min(WORKERS_OF_A_GPU, cores() // _local_processes())
 
 
-def _train(jobs: "Sequence[Job]", how: "How", accelerator: "Accelerator", as_json: bool) -> None:
+def _train(jobs: "Sequence[Job]", how: "How", accelerator: "Accelerator", as_json: bool, threads: int | None) -> None:
     from linbench.train.files import CannotSave
     from linbench.train.job import InUse
     from linbench.train.pipeline import train_all
@@ -158,6 +161,8 @@ def _train(jobs: "Sequence[Job]", how: "How", accelerator: "Accelerator", as_jso
     try:
         with refusing(), kept() as stopping, shown(accelerator.is_main_process) as show:
             for progress in train_all(jobs, how, accelerator, stopping):
+                if results.last is None:
+                    explain_threads(threads, _local_processes())
                 show(progress)
                 results.add(progress)
             came = stopping()

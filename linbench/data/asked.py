@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-#: Boxes may leave a picture by this much, px: what rounding does to ``x + w``. They are cut off at its edge.
-ROUNDING = 0.01
+from linbench.data.boxes import Box, box_fault
 
 
 @dataclass(frozen=True)
@@ -52,23 +51,18 @@ def checked(asked: Asked, height: int, width: int) -> Asked:
     return replace(asked, box=box, points=tuple(_point(asked, point, height, width) for point in asked.points))
 
 
-def _box(asked: Asked, height: int, width: int) -> tuple[float, ...]:
+def _box(asked: Asked, height: int, width: int) -> Box:
     assert asked.box is not None
-    fault = ""
     try:
         x0, y0, x1, y1 = (_number(value) for value in asked.box)
     except ValueError:
-        fault = "a box is four numbers"
+        fault = "a box is four finite numbers"
     else:
-        if x1 < x0 or y1 < y0:
-            fault = "it is reversed"
-        elif x1 == x0 or y1 == y0:
-            fault = "it is empty"
-        elif min(x0, y0) < -ROUNDING or x1 > width + ROUNDING or y1 > height + ROUNDING:
-            fault = "it reaches outside the picture"
+        fault = box_fault((x0, y0, x1, y1), height, width)
     if fault:
-        raise ValueError(f"{asked.said}: {fault}; allowed are 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}")
-    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+        allowed = f"x0 < x1 and y0 < y1 with a part in the image of {width} x {height} px"
+        raise ValueError(f"{asked.said}: {fault}; allowed are {allowed}")
+    return x0, y0, x1, y1
 
 
 def _point(asked: Asked, point: Sequence[Any], height: int, width: int) -> tuple[float, float, int]:
@@ -76,7 +70,7 @@ def _point(asked: Asked, point: Sequence[Any], height: int, width: int) -> tuple
     try:
         x, y, label = (_number(value) for value in point)
     except ValueError:
-        fault = "a point is two numbers, or three with its label"
+        fault = "a point is two finite numbers, and its label if given"
     else:
         if label not in (0, 1):
             fault = "a label is 1 for the foreground or 0 for the background"

@@ -11,6 +11,7 @@ from typing import Any
 from linbench.data.contract import BadSample, ClassSample, Dataset, Fault, InstanceSample, Sample, SemanticSample
 from linbench.data.listing import bad
 from linbench.data.picture import size_of
+from linbench.system.affinity import unbind
 
 CHUNK = 16  # samples that a process takes at a time
 WAITING = 4  # chunks for each process
@@ -102,6 +103,7 @@ _given: list[tuple[Dataset[Any], Look]] = []  # of a worker process
 
 
 def _take(dataset: Dataset[Any], look: Look) -> None:
+    unbind()
     _given.append((dataset, look))
 
 

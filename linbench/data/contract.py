@@ -8,6 +8,7 @@ A reader knows one published layout and lives in one file; what it yields is one
 recipes and suites do not know where a sample is from. Ids are unique within a set and the same on every machine.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -23,12 +24,27 @@ dataset = Registry("data set", group="linbench.datasets")
 IGNORED = 255  # a semantic label that counts nowhere
 
 
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """Return text that any terminal and any UTF-8 file takes: control characters, and bytes of a name that are no
+    UTF-8, become escapes such as ``\\n`` and ``\\udcff``."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 class BadSample(ValueError):
     """A sample that cannot be used; its text is one line that names the file and the reason."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class BadDataset(ValueError):
     """A data set that cannot be opened; its text names what is missing and the layout expected."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,14 @@ class Sample:
     id: str
     file: str
     picture: Callable[[], NDArray[np.uint8]]
+
+    def __post_init__(self) -> None:
+        _make_plain(self, "id", "file")
+
+
+def _make_plain(frozen: object, *names: str) -> None:
+    for name in names:
+        object.__setattr__(frozen, name, plain(getattr(frozen, name)))
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,7 @@ class Instance:
     """One object of a picture.
 
     mask: Decodes it, ``h w`` at the size of the picture; raises BadSample.
+    grey: Where the mask is stored as grey values, decodes those, ``h w``: above 128 is the mask; raises BadSample.
     box: Corners x0 y0 x1 y1 in px as the file states them, or None where it states none.
     category: Index of the class, in the order of the data set's ``classes``; 0 where there is one class only.
     crowd: Whether it stands for a group, which is no prompt and no target.
@@ -83,6 +108,7 @@ class Instance:
     crowd: bool = False
     area: float | None = None
     id: str = ""
+    grey: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +131,9 @@ class Fault:
     file: str
     reason: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _make_plain(self, "id", "file", "reason")
 
 
 S = TypeVar("S", bound=Sample, covariant=True)

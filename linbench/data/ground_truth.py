@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
 from linbench.data.image import FORMATS, MOST_PIXELS
+from linbench.data.listing import one_line, open_file
 
 THRESHOLD = 128  # of soft grey: above it is the object
 DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
@@ -22,12 +23,21 @@ MOST_FLAT = 0.5  # of these may equal their neighbours: areas of one grey are la
 FEW = 32  # pixels in between are too few to tell
 
 Mask = NDArray[np.bool_]
+Grey = NDArray[np.uint8]
 
 
 def read_mask(path: Path | str) -> Mask:
     """The mask in a picture file, ``h w``; raises BadSample of one line that names the file."""
+    return read_grey(path) > THRESHOLD
+
+
+def read_grey(path: Path | str) -> Grey:
+    """Read a mask's grey values, ``h w`` from 0 to 255, of which those above THRESHOLD are the object.
+
+    0 and 1 become 0 and 255, soft edges stay as they are stored. Raises BadSample as ``read_mask`` does.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise BadSample(
                     f"{path}: {image.width} x {image.height} px are more than the {MOST_PIXELS:,} allowed"
@@ -38,12 +48,19 @@ def read_mask(path: Path | str) -> Mask:
     except UnidentifiedImageError as error:
         raise BadSample(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadSample(f"{path}: cannot be read as a mask: {str(error) or type(error).__name__}") from error
-    return binary(values, path)
+        raise BadSample(f"{path}: cannot be read as a mask: {one_line(error)}") from error
+    return grey(values, path)
 
 
 def binary(values: NDArray[Any], file: Path | str) -> Mask:
-    """Stored values as a mask; raises BadSample, which names the file, for what is not clearly one.
+    """Stored values as a mask; as ``grey``."""
+    return grey(values, file) > THRESHOLD
+
+
+def grey(values: NDArray[Any], file: Path | str) -> Grey:
+    """Convert stored values to a mask's grey values, as ``read_grey`` gives them.
+
+    Raises BadSample, which names the file, for what is not clearly a mask.
 
     values: ``h w`` grey values or labels, of truth values or whole numbers, 8 or 16 bits; or ``h w c`` colours, of
         which black is the background and one other the object; a fourth or second channel is alpha.
@@ -53,21 +70,29 @@ def binary(values: NDArray[Any], file: Path | str) -> Mask:
     if values.ndim != 2 or not values.size:
         raise BadSample(f"{file}: a mask is h w or h w c; found {values.shape}")
     if values.dtype == np.bool_:
-        return values
+        return _black_and_white(values)
     if values.dtype.kind not in "iu":
         raise BadSample(f"{file}: a mask holds whole numbers; found {values.dtype}")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise BadSample(f"{file}: a mask holds 0/1, 0/255 or 0/65535; found {low} to {high}")
     if high <= 1:
-        return values == 1
+        return _black_and_white(values == 1)
     if high > 255:
         values = (values.astype(np.int64) + 128) // 257  # 65535 becomes 255
         high = int(values.max())
-    return _from_grey(values, high, file)
+    return _checked(values, high, file)
 
 
-def _from_grey(values: NDArray[Any], high: int, file: Path | str) -> Mask:
+def _black_and_white(mask: Mask) -> Grey:
+    return mask.astype(np.uint8) * np.uint8(255)
+
+
+def _checked(values: NDArray[Any], high: int, file: Path | str) -> Grey:
+    """The grey values, if they are a mask's.
+
+    high: The largest of them.
+    """
     counts = np.bincount(values.ravel(), minlength=256)
     found = np.flatnonzero(counts)
     if high < BRIGHT:
@@ -93,7 +118,7 @@ def _from_grey(values: NDArray[Any], high: int, file: Path | str) -> Mask:
             f"{file}: it has areas of the grey values {_some(greys)}: labels of several objects, or a trimap? A mask "
             "holds one object, in 255"
         )
-    return values > THRESHOLD
+    return values.astype(np.uint8)
 
 
 def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:

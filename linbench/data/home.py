@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from linbench.data.contract import BadDataset, dataset
+from linbench.data.listing import exists
 
 
 def home(name: str, root: Path, split: str) -> Path:
@@ -18,9 +19,9 @@ def home(name: str, root: Path, split: str) -> Path:
     if split not in facts["splits"]:
         raise BadDataset(f"{facts['title']} has the split {' and '.join(facts['splits'])}, not {split!r}")
     bases = [root / folder for folder in (*facts["homes"], "")]
-    base = next((base for base in bases if facts["needs"](base, split)[0].exists()), bases[0])
+    base = next((base for base in bases if exists(facts["needs"](base, split)[0])), bases[0])
     for path in facts["needs"](base, split):
-        if not path.exists():
+        if not exists(path):
             raise BadDataset(
                 f"{facts['title']} ({split}): there is no {path}; expected below {root}: {_layout(facts)}"
             )

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from linbench.data.listing import one_line, open_file
+
 #: Largest picture that is read, in px: 400 MB as RGB. A small file can claim any size.
 MOST_PIXELS = 2**27
 #: Raster formats. Others that Pillow knows would start programs (EPS) or hold no picture of their own (GRIB).
@@ -40,7 +42,8 @@ def read_image(
     try:
         with (
             warnings.catch_warnings(record=True, action="always") as noticed,
-            Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image,
+            open_file(path) if content is None else BytesIO(content) as stream,
+            Image.open(stream, formats=FORMATS) as image,
         ):
             if image.width * image.height > most_pixels:
                 raise ValueError(f"{image.width} x {image.height} px are more than the {most_pixels:,} px allowed")
@@ -48,7 +51,7 @@ def read_image(
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as a picture: {_reason(error)}") from error
+        raise ValueError(f"{path}: cannot be read as a picture: {one_line(error)}") from error
     for warning in noticed:
         if not issubclass(warning.category, Image.DecompressionBombWarning):  # the bound here is ``most_pixels``
             warnings.warn(f"{path}: {warning.message}", stacklevel=2)
@@ -70,8 +73,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("the range of 32-bit values is not known; store it with 8 or 16 bits a channel")
     return image  # Pillow itself keeps the upper 8 bits of 16-bit colour
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return text.splitlines()[0] if text else type(error).__name__

@@ -2,25 +2,35 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from linbench.data.class_order import (
+    IMAGENET_CLASSES,
+    MOST_CLASSES,
+    is_number,
+    list_of_classes,
+    listed_classes,
+    named_classes,
+)
 from linbench.data.contract import BadDataset, ClassSample, Fault, dataset
 from linbench.data.home import home
-from linbench.data.listing import content_of, names_in, one_line, sizes_of
+from linbench.data.listing import PICTURES, content_of, exists, folders_in, lines_of, names_in, sizes_of
 from linbench.data.opened import Opened
 from linbench.data.picture import picture
 
 LAYOUT = """\
 imagenet/
-  train/n01440764/*.JPEG   train: 1,281,167 pictures in 1,000 folders
-  val/n01440764/*.JPEG     val: 50,000 pictures likewise
+  train/n01440764/*.JPEG   train: 1,281,167 images in 1,000 folders
+  val/n01440764/*.JPEG     val: 50,000 images likewise; or folders 0 to 999, as ImageNet-V2 has them
   val/*.JPEG val.txt       or val in one folder, and a list with `NAME WNID` or `NAME NUMBER` in each line, where
-                           numbers are from 0 on, in the order of the sorted WordNet ids
+                           numbers are labels, from 0 on
+  classes.txt              the names of the classes in the order of labels, where the folders are only some of them or
+                           do not show it; or synset_words.txt or LOC_synset_mapping.txt, `WNID DESCRIPTION` a line
 """
 
 
@@ -30,21 +40,27 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 @dataset("imagenet", title="ImageNet-1k", homes=("imagenet",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
 def imagenet(root: Path, split: str) -> Opened[ClassSample]:
-    """ImageNet; classes are the sorted folders of ``train``, or of the split itself where there is no ``train``."""
+    """ImageNet; classes are those of a list, or else the folders of ``train``, or else those of the split.
+
+    Raises BadDataset where the order of the labels is not certain; see ``class_order``.
+    """
     folder = home("imagenet", root, split) / split
-    table = folder.parent / f"{split}.txt"
-    faults: tuple[Fault, ...] = ()
-    classes = _folders(folder.parent / "train") if (folder.parent / "train").is_dir() else _folders(folder)
-    if _folders(folder):
-        pictures, faults = _by_folder(folder, classes)
-    elif table.is_file():
-        pictures, classes, faults = _by_list(folder, table, classes)
-    else:
+    base, table = folder.parent, folder.parent / f"{split}.txt"
+    below = folders_in(folder)
+    if not below and not exists(table):
         raise BadDataset(f"{folder}: no folders of classes in it, and no list {table} beside it")
+    source = list_of_classes(base) or next((path for path in (base / "train", folder) if _has_folders(path)), None)
+    classes = _classes(source)
+    if below and source:
+        pictures, faults = _by_folder(folder, classes, source)
+    else:
+        pictures, classes, faults = _by_list(folder, table, classes)
+    if below != list(classes):
+        pictures = replace(pictures, order=classes)
     return Opened(
         "ImageNet-1k",
         split,
-        tuple(classes),
+        classes,
         {},
         make=pictures.sample,
         count=len(pictures.names),
@@ -53,14 +69,30 @@ def imagenet(root: Path, split: str) -> Opened[ClassSample]:
     )
 
 
+def _has_folders(folder: Path) -> bool:
+    return exists(folder) and bool(folders_in(folder))
+
+
+def _classes(source: Path | None) -> tuple[str, ...]:
+    """The classes in the order of labels, of a list or of a folder of folders."""
+    if source is None:
+        return ()
+    return named_classes(folders_in(source), source) if source.is_dir() else listed_classes(source)
+
+
 @dataclass(frozen=True)
 class _Pictures:
-    """Names below a folder, and labels: 40 bytes a picture."""
+    """Names below a folder, and labels: 40 bytes a picture.
+
+    table: The list that names the class of each.
+    order: The classes in the order of labels, where the folders alone do not tell it: for the checksum.
+    """
 
     folder: Path
     names: NDArray[np.bytes_]
     labels: NDArray[np.int32]
     table: Path | None = None
+    order: tuple[str, ...] = ()
 
     def path(self, number: int) -> Path:
         return self.folder / os.fsdecode(bytes(self.names[number]))
@@ -77,55 +109,100 @@ class _Pictures:
     def content(self) -> Iterator[bytes]:
         if self.table:
             yield content_of(self.table)
+        if self.order:
+            yield os.fsencode("\n".join(self.order))
         for number in range(len(self.names)):
             yield from sizes_of(self.folder, [self.path(number)])
 
 
-def _folders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise BadDataset(f"{folder}: the folder cannot be read: {one_line(error)}") from error
-
-
-def _by_folder(folder: Path, classes: list[str]) -> tuple[_Pictures, tuple[Fault, ...]]:
-    number = {name: place for place, name in enumerate(classes)}
+def _by_folder(folder: Path, classes: tuple[str, ...], source: Path) -> tuple[_Pictures, tuple[Fault, ...]]:
+    """The images in the folders of classes; ``source``, a file or folder, is where the classes are from."""
+    label_of = {name: label for label, name in enumerate(classes)}
     names: list[bytes] = []
     labels: list[int] = []
     faults = []
-    for wnid in _folders(folder):
-        if wnid not in number:
-            faults.append(Fault(wnid, str(folder / wnid), f"a class that {folder.parent / 'train'} has not"))
+    below = folders_in(folder)
+    if label_of.keys().isdisjoint(below):
+        raise BadDataset(
+            f"{folder}: none of its {len(below):,} folders, as {below[0][:60]!r}, is one of the {len(classes):,} "
+            f"classes of {source}, as {classes[0][:60]!r}"
+        )
+    for name in below:
+        try:
+            if name not in label_of:
+                raise BadDataset(f"a class that {source} has not")
+            found = [os.fsencode(f"{name}/{file}") for file in names_in(folder / name)]
+        except BadDataset as error:
+            faults.append(Fault(name, str(folder / name), str(error).removeprefix(f"{folder / name}: ")))
             continue
-        found = [os.fsencode(f"{wnid}/{name}") for name in names_in(folder / wnid)]
         names += found
-        labels += [number[wnid]] * len(found)
+        labels += [label_of[name]] * len(found)
+    if not names:
+        raise BadDataset(f"{folder}: no images ({', '.join(PICTURES)}) in its folders of classes")
     return _Pictures(folder, np.array(names, np.bytes_), np.array(labels, np.int32)), tuple(faults)
 
 
-def _by_list(folder: Path, table: Path, classes: list[str]) -> tuple[_Pictures, list[str], tuple[Fault, ...]]:
-    """The pictures of one folder, and the classes and faults of its list."""
-    said: dict[str, str] = {}
+def _by_list(
+    folder: Path, table: Path, classes: tuple[str, ...]
+) -> tuple[_Pictures, tuple[str, ...], tuple[Fault, ...]]:
+    """The images of one folder, and the classes and faults of its list.
+
+    classes: Those known without it, in the order of labels; there may be none.
+    """
+    class_of, faults = _read_list(table)
+    classes = classes or _stated_classes(set(class_of.values()) - {""}, table)
+    _refuse_one_based({int(name) for name in class_of.values() if is_number(name)}, len(classes), table)
+    label_of = {name: label for label, name in enumerate(classes)}
+    names, labels = [], []
+    for name in names_in(folder):
+        of = class_of.get(name, "")
+        label = int(of) if is_number(of) else label_of.get(of, -1)
+        if 0 <= label < len(classes):
+            names.append(os.fsencode(name))
+            labels.append(label)
+        else:
+            reason = f"its class {of[:60]} is unknown" if of else f"it is not in {table.name}"
+            reason = f"it has two classes in {table.name}" if class_of.get(name) == "" else reason
+            faults.append(Fault(Path(name).stem, str(folder / name), reason))
+    pictures = _Pictures(folder, np.array(names, np.bytes_), np.array(labels, np.int32), table)
+    return pictures, classes, tuple(faults)
+
+
+def _read_list(table: Path) -> tuple[dict[str, str], list[Fault]]:
+    """The class of each name as a list states it, empty where it states two, and the faults of its lines.
+
+    Raises BadDataset where no line states a class.
+    """
+    class_of: dict[str, str] = {}
     faults = []
-    for place, line in enumerate(table.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for place, line in enumerate(lines_of(table), 1):
         words = line.split()
         if len(words) != 2:
             faults.append(Fault("", str(table), f"line {place} is not `NAME CLASS`: {line[:60]!r}"))
-        else:
-            said[words[0]] = words[1]
-    labels = set(said.values())
-    if not classes:
-        named = not all(label.isdecimal() for label in labels)
-        classes = sorted(labels) if named else [str(n) for n in range(1 + max(map(int, labels), default=-1))]
-    number = {name: place for place, name in enumerate(classes)} | {str(n): n for n in range(len(classes))}
-    names, found = [], []
-    for name in names_in(folder):
-        if said.get(name) in number:
-            names.append(os.fsencode(name))
-            found.append(number[said[name]])
-        else:
-            reason = f"its class {said[name]} is unknown" if name in said else f"it is not in {table.name}"
-            faults.append(Fault(Path(name).stem, str(folder / name), reason))
-    pictures = _Pictures(folder, np.array(names, np.bytes_), np.array(found, np.int32), table)
-    return pictures, classes, tuple(faults)
+        elif class_of.setdefault(words[0], words[1]) != words[1]:
+            faults.append(Fault("", str(table), f"line {place} states a second class of {words[0][:60]}"))
+            class_of[words[0]] = ""
+    if not any(class_of.values()):
+        why = f"; {faults[0].reason}" if faults else ""
+        raise BadDataset(f"{table}: it has no line `NAME WNID` or `NAME NUMBER`{why}")
+    return class_of, faults
+
+
+def _stated_classes(stated: set[str], table: Path) -> tuple[str, ...]:
+    """The classes of a list alone: all labels up to the largest, or the names in their order."""
+    if not all(map(is_number, stated)):
+        return named_classes(sorted(stated), table)
+    most = max(map(int, stated))
+    _refuse_one_based({int(name) for name in stated}, most, table)
+    return tuple(str(label) for label in range(1 + min(most, MOST_CLASSES)))
+
+
+def _refuse_one_based(numbers: set[int], count: int, table: Path) -> None:
+    """Raise BadDataset where labels go from 1 to the number of classes, and not from 0."""
+    if 0 in numbers or count not in numbers or count < 2:
+        return
+    if count == IMAGENET_CLASSES or len(numbers) == count:
+        raise BadDataset(
+            f"{table}: its labels begin at 1 and end at {count}, but they count from 0 in the order of the sorted "
+            "WordNet ids (ILSVRC's own 1 to 1000 are in another order): write WordNet ids, or labels from 0 on"
+        )

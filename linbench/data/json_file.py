@@ -5,11 +5,14 @@ are decoded once more, as the UTF-8 that they are.
 """
 
 import json
+import os
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from linbench.data.listing import one_line, open_file
 
 LARGEST_BYTES = 2**32
 _BLANK = re.compile(r"[ \t\n\r]*")
@@ -49,12 +52,13 @@ def load(content: bytes, said: str) -> Any:
 def read(file: Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     """A file's bytes; raises ValueError of one line that names it."""
     try:
-        size = file.stat().st_size
-        if size > most_bytes:
-            raise ValueError(f"{file}: it has {size:,} bytes; at most {most_bytes:,} are read")
-        return file.read_bytes()
+        with open_file(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > most_bytes:
+                raise ValueError(f"{file}: it has {size:,} bytes; at most {most_bytes:,} are read")
+            return stream.read()
     except OSError as error:
-        raise ValueError(f"{file}: it cannot be read: {error.strerror or error}") from error
+        raise ValueError(f"{file}: it cannot be read: {one_line(error)}") from error
 
 
 def entries(file: Path, most_bytes: int = LARGEST_BYTES) -> Iterator[Entry]:

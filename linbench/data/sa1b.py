@@ -11,7 +11,7 @@ from linbench.data import coco_entry
 from linbench.data.contract import BadDataset, BadSample, Fault, Instance, InstanceSample, dataset
 from linbench.data.home import home
 from linbench.data.json_file import load
-from linbench.data.listing import bad, names_in, one_line
+from linbench.data.listing import bad, exists, folders_in, names_in, size_in_bytes
 from linbench.data.opened import Opened
 from linbench.data.picture import picture, size_of
 from linbench.data.shards import Piece, members
@@ -34,7 +34,7 @@ class _Pair:
 
 def _needs(base: Path, split: str) -> tuple[Path, ...]:
     """A tar or a folder of the published name, or a picture."""
-    return (next(iter(sorted(base.glob("sa_*"))), base / "sa_000000"),)
+    return (next((path for path in base.glob("sa_*") if exists(path)), base / "sa_000000"),)
 
 
 @dataset("sa1b", title="SA-1B", homes=("sa1b",), splits=("train",), needs=_needs, layout=LAYOUT)
@@ -63,14 +63,11 @@ def sa1b(root: Path, split: str) -> Opened[InstanceSample]:
 
 def _pieces(folder: Path, faults: list[Fault]) -> Iterator[Piece]:
     """Pictures and JSON files in a folder, in its folders and in its tars; of a cut tar what comes before the cut."""
-    try:
-        with os.scandir(folder) as entries:
-            below = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise BadDataset(f"{folder}: the folder cannot be read: {one_line(error)}") from error
-    for place in (folder, *(folder / name for name in below)):
-        for name in names_in(place, (".jpg", ".json")):
-            yield Piece(place / name)
+    for place in (folder, *(folder / name for name in folders_in(folder))):
+        try:
+            yield from (Piece(place / name) for name in names_in(place, (".jpg", ".json")))
+        except BadDataset as error:
+            faults.append(Fault("", str(place), str(error).removeprefix(f"{place}: ")))
     for name in names_in(folder, (".tar",)):
         try:
             yield from members(folder / name, (".jpg", ".json"))
@@ -128,5 +125,5 @@ def _content(folder: Path, pairs: list[_Pair]) -> Iterator[bytes]:
     for pair in pairs:
         for piece in (pair.image, pair.json):
             if piece is not None:
-                size = piece.size if piece.member else piece.file.stat().st_size
-                yield os.fsencode(piece.file.relative_to(folder).as_posix()) + f" {piece.member} {size}".encode()
+                size = piece.size if piece.member else size_in_bytes(piece.file)
+                yield os.fsencode(f"{piece.file.relative_to(folder).as_posix()} {piece.member} {size}")

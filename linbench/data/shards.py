@@ -3,13 +3,14 @@
 webdataset itself reads shards from end to end; samples by number need the places, which the tar's headers tell.
 """
 
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from linbench.data.contract import BadSample
-from linbench.data.listing import bad, one_line
+from linbench.data.listing import bad, one_line, open_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ class Piece:
     def read(self, most_bytes: int) -> bytes:
         """Its bytes; raises BadSample, also where there are more than ``most_bytes``."""
         try:
-            size = self.size if self.member else self.file.stat().st_size
-            if size > most_bytes:
-                raise bad(str(self), f"it has {size:,} bytes; at most {most_bytes:,} are read")
-            with self.file.open("rb") as stream:
+            with open_file(self.file) as stream:
+                size = self.size if self.member else os.fstat(stream.fileno()).st_size
+                if size > most_bytes:
+                    raise bad(str(self), f"it has {size:,} bytes; at most {most_bytes:,} are read")
                 stream.seek(self.begin)
                 content = stream.read(size)
         except OSError as error:
@@ -50,8 +51,10 @@ def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
     of one that is cut off.
     """
     try:
-        with tarfile.open(tar, "r:") as archive:
+        with open_file(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
+                if member.size < 0:  # it would lead back to a member that was read
+                    raise tarfile.ReadError(f"a member of {member.size} bytes")
                 name = PurePosixPath(member.name)
                 if member.isreg() and name.suffix.lower() in endings and not name.name.startswith("."):
                     yield Piece(tar, name.as_posix(), member.offset_data, member.size)

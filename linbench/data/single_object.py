@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.data.contract import Fault, Instance, InstanceSample
-from linbench.data.ground_truth import read_mask
-from linbench.data.listing import bad, names_in, sizes_of
+from linbench.data.ground_truth import THRESHOLD, read_grey
+from linbench.data.listing import bad, exists, names_in, sizes_of
 from linbench.data.opened import Opened
 from linbench.data.picture import picture, same_size
 
@@ -48,15 +48,19 @@ def _sample(pairs: list[tuple[Path, Path]], number: int) -> InstanceSample:
 
 
 def _instances(image: Path, mask: Path) -> tuple[Instance, ...]:
-    if not mask.is_file():
+    if not exists(mask):
         raise bad(mask, f"no such mask, of the picture {image}")
-    return (Instance(partial(_mask, image, mask), id=image.stem),)
+    return (Instance(partial(_mask, image, mask), id=image.stem, grey=partial(_grey, image, mask)),)
 
 
 def _mask(image: Path, file: Path) -> NDArray[np.bool_]:
-    found = read_mask(file)
+    return _grey(image, file) > THRESHOLD
+
+
+def _grey(image: Path, file: Path) -> NDArray[np.uint8]:
+    found = read_grey(file)
     same_size(file, found.shape, image)
-    if not found.any():
+    if not (found > THRESHOLD).any():
         raise bad(file, "the mask has no pixel")
     return found
 

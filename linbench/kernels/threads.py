@@ -7,7 +7,8 @@ Windows), a thread pool does the same work; ``engine()`` says which one it is an
 """
 
 import ctypes
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import count
@@ -16,7 +17,65 @@ from typing import Any
 
 import torch
 
+from linbench.system.affinity import BINDING
+from linbench.system.threads import LIMIT
+
 _REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class TooFewThreads(RuntimeError):
+    """OpenMP does not give the threads that were requested, or not a core for each of them."""
+
+
+def set_threads(threads: int) -> None:
+    """Run torch's operators and the kernels on ``threads`` threads, each on a core of its own.
+
+    A team that OpenMP makes smaller, or binds to fewer cores, would halve the speed without a word: raises
+    TooFewThreads, which names the variables behind it. Where OpenMP is not GNU's, the team is not looked at.
+    """
+    torch.set_num_threads(threads)
+    if (openmp := _library()) is None:
+        return
+    openmp.omp_set_dynamic(0)  # else the load of the machine would decide, anew for each operator
+    team = _team(threads)
+    placed = _placed(team)
+    if placed == threads:
+        return
+    fault = (
+        f"OpenMP runs {len(team)} threads for {threads}"
+        if len(team) < threads
+        else f"OpenMP binds {threads} threads to {placed} core{'s' * (placed != 1)}"
+    )
+    causes = [f"{name}={os.environ[name]}" for name in (LIMIT, *BINDING) if name in os.environ]
+    raise TooFewThreads(f"{fault}{' (' * bool(causes)}{', '.join(causes)}{')' * bool(causes)}")
+
+
+def _team(threads: int) -> list[frozenset[int]]:
+    """Return the cores that each thread of an OpenMP region may run on."""
+    found: list[frozenset[int]] = []
+    run = _openmp()
+    assert run is not None
+
+    def look(_: object) -> None:
+        found.append(frozenset(os.sched_getaffinity(0)))
+
+    run(_REGION(look), None, threads, 0)
+    return found
+
+
+def _placed(team: Sequence[frozenset[int]]) -> int:
+    """Return how many of the threads can run at once, one to a core: a maximum matching by augmenting paths."""
+    on: dict[int, int] = {}
+
+    def place(thread: int, tried: set[int]) -> bool:
+        for core in sorted(team[thread] - tried):
+            tried.add(core)
+            if core not in on or place(on[core], tried):
+                on[core] = thread
+                return True
+        return False
+
+    return sum(place(thread, set()) for thread in range(len(team)))
 
 
 def parallel_for(kernel: Callable[[int, int], None], size: int, grain: int = 1) -> None:
@@ -63,12 +122,18 @@ def engine() -> str:
 @cache
 def _openmp() -> Callable[..., Any] | None:
     """``GOMP_parallel`` of the library that torch has loaded, or None where it has another runtime."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*")):
-        run = ctypes.CDLL(str(path)).GOMP_parallel
-        run.argtypes = [_REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        run.restype = None
-        return run
-    return None
+    if (openmp := _library()) is None:
+        return None
+    run = openmp.GOMP_parallel
+    run.argtypes = [_REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    run.restype = None
+    return run
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    paths = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
+    return ctypes.CDLL(str(paths[0])) if paths else None
 
 
 @cache

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linbench.models import checkpoint as checkpoints
+from linbench.models.finite import check_finite
+from linbench.models.input_size import own_size
 from linbench.models.sam import PROMPT_CHUNK, Fusion, Prompts, Sam, build_sam, transform_of
 from linbench.models.sam.transforms import Transform
 
+SIDE = 1024  # px, of the input where neither the caller nor the checkpoint says it
 #: Prompts whose logits are kept at a time; at 1024 px they have 0.25 MB each.
 KEPT = 256
 
@@ -60,6 +63,7 @@ class Segmenter:
         picture: ``h w 3``, 0 to 255.
         prompts: In px of the picture.
         multimask, prompt_chunk: As in ``Sam.decode``.
+        Raises NotFinite where logits or scores are no numbers.
         """
         height, width = picture.shape[:2]
         moved = self._moved(prompts, (height, width))
@@ -68,6 +72,7 @@ class Segmenter:
         for some in moved.chunks(KEPT):
             with torch.inference_mode():
                 logits, scores = self.sam.decode(embedding, some, multimask=multimask, prompt_chunk=prompt_chunk)
+                check_finite("this image", logits=logits, scores=scores)
             for mine, score in zip(logits, scores, strict=True):
                 with torch.inference_mode():
                     masks = self.transform.masks(mine[None], (height, width))[0]
@@ -105,7 +110,7 @@ def load_segmenter(
 
     name: As ``build_sam``'s; None where the checkpoint is one of ours, which says it, and its size and options too.
     checkpoint: None for random weights, the same each time.
-    image_size: Side of the input, px; None for the checkpoint's, or 1024.
+    image_size: Side of the input, px; None for the checkpoint's own, or 1024 where it says none.
     fusion, options: As ``build_sam``'s; None for the checkpoint's, or the defaults.
     Raises ValueError and UnknownName that teach.
     """
@@ -120,18 +125,27 @@ def load_segmenter(
     chosen = {"fusion": Fusion.CONV, **kept, **(options or {}), **({"fusion": fusion} if fusion else {})}
     if own := chosen.keys() & {"name", "image_size"}:
         raise ValueError(f"option {min(own)}: it is no option of a model; it has an argument of its own")
-    side = image_size or (about.image_size[0] if about else 1024)
+    side = image_size or own_size(about, (SIDE, SIDE))[0]
     name = name or (about.model if about else "")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = build_sam(name, image_size=checkpoints.built_for(about, name, (side, side)), **chosen)
-    facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _words(chosen)}
     if checkpoint:
         about = checkpoints.load(sam, checkpoint)
-        facts |= {"weights": checkpoint.name, "sha256": _hash(checkpoint), "recipe": about.recipe if about else ""}
-    else:
-        facts |= {"weights": "random", "sha256": None, "recipe": ""}
+    facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _words(chosen)}
+    facts |= _facts_of_weights(checkpoint, about)
     return Segmenter(sam.to(device).eval(), transform_of(name, side), facts)
+
+
+def _facts_of_weights(file: Path | None, about: checkpoints.About | None) -> dict[str, Any]:
+    """Where the weights are from, and what their file says of their training."""
+    return {
+        "weights": file.name if file else "random",
+        "sha256": _hash(file) if file else None,
+        "recipe": about.recipe if about else "",
+        "scale": str(about.training.get("scale", "")) if about else "",
+        "trained_at": list(about.image_size) if about else None,
+    }
 
 
 def _words(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,26 +26,22 @@ from torch.nn import functional
 from linbench.backbones import backbone
 from linbench.data.contract import IGNORED, BadSample, Dataset, SemanticSample
 from linbench.metrics.semantic import Confusion, accuracy, class_iou, intervals, mean_iou, of_images
+from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
 from linbench.suites.accuracy import models
-from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
+from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import ACCURACY
 from linbench.suites.resolutions import Size
 
 VERSION = 1
 WHOLE, SLIDE = "whole", "slide"
-PROTOCOL_VERSION = 1
 LONGEST = 4  # times the short side
 COARSEST = 32  # UPerNet's last stride
 AT_A_TIME = 16  # classes that are enlarged at a time: 150 of a large picture would take gigabytes
 EDGES = (("plain", "middle", "busy"), (0.02, 0.05))  # share of labelled pixels beside another label
-MODULES = (
-    *("linbench.suites.ade20k", *SHARED, "linbench.metrics.semantic", "linbench.data.ade20k"),
-    *("linbench.models.semantic", "linbench.models.pyramid"),
-)
 
 
 @suite("ade20k", version=VERSION)
@@ -63,7 +59,9 @@ def _protocol(asked: str | None, model: str, size: Size) -> str:
     if asked not in (None, WHOLE, SLIDE):
         raise ValueError(f"--protocol {asked}: the suite ade20k has {WHOLE} and {SLIDE}")
     if size[0] != size[1]:
-        raise ValueError(f"--res {size[0]}x{size[1]}: pictures keep their shape; give the short side alone")
+        raise ValueError(
+            f"the input is {size[0]}x{size[1]} px, but pictures keep their shape; give the short side alone as --res"
+        )
     return asked or WHOLE
 
 
@@ -75,8 +73,8 @@ PLAN = Plan(
     side=512,
     multiple=COARSEST,
     protocol=_protocol,
-    protocol_version=PROTOCOL_VERSION,
-    modules=MODULES,
+    protocol_versions={WHOLE: 1, SLIDE: 1},
+    entries=("linbench.suites.ade20k", "linbench.data.ade20k"),
 )
 
 
@@ -114,8 +112,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[SemanticSam
     def score(ready: Ready) -> Row:
         with torch.inference_mode():
             logits = answer(ready.image.to(device, next(model.parameters()).dtype)).float()
-            if not torch.isfinite(logits).all():
-                raise Wrong(f"the logits of {ready.id} are not finite")
+            check_finite(ready.id, logits=logits)
             labels = best(logits, (ready.truth.shape[0], ready.truth.shape[1])).cpu().numpy()
         rows = Confusion(classes, IGNORED).add(labels, ready.truth)
         sums = of_images([rows], classes)[0]

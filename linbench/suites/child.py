@@ -32,7 +32,7 @@ def _outcome(request: dict[str, object]) -> dict[str, object]:
     from linbench.registry import load_plugin
     from linbench.suites import suite
     from linbench.suites.contract import Outcome, Suite
-    from linbench.suites.latency import is_out_of_memory
+    from linbench.suites.memory import is_out_of_memory
 
     try:
         for plugin in request["plugins"]:  # type: ignore[attr-defined]

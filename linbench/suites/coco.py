@@ -21,17 +21,19 @@ from pycocotools import mask as runs
 from torch import Tensor
 
 from linbench.data import rle
+from linbench.data.boxes import box_fault, corners
 from linbench.data.contract import Dataset, InstanceSample
 from linbench.data.detector import Detection, Detections, boxes_of
 from linbench.data.json_file import load, read
 from linbench.metrics.coco import coco_evaluation
 from linbench.metrics.slices import Traits
+from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import models, protocols
-from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Boxes, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.objects import SCORES, compared, slices
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of
+from linbench.suites.accuracy.task import Summary, Task, faults_of
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import DETECTED
 
@@ -39,16 +41,6 @@ VERSION = 1
 KEPT = 64  # prompts whose logits are kept at a time
 #: Names under which ViTDet-H's boxes are passed on, in the order in which they are taken; the embedded set's last.
 KNOWN = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
-MODULES = (
-    *("linbench.suites.coco", "linbench.suites.accuracy.objects", *SHARED, *SAM),
-    *(
-        f"linbench.metrics.{name}"
-        for name in (
-            *("average_precision", "boundary", "coco", "coco_entries", "coco_matching", "iou", "runs", "slices"),
-        )
-    ),
-    *(f"linbench.data.{name}" for name in ("coco_entry", "coco_index", "coco_instances", "detector", "rle")),
-)
 
 
 @suite("coco", version=VERSION)
@@ -75,8 +67,8 @@ PLAN = Plan(
     side=1024,
     multiple=16,
     protocol=protocols.name_of,
-    protocol_version=protocols.VERSION,
-    modules=MODULES,
+    protocol_versions=protocols.VERSIONS,
+    entries=("linbench.suites.coco", "linbench.data.coco"),
     boxes=_boxes,
 )
 
@@ -84,7 +76,7 @@ PLAN = Plan(
 @dataclass(frozen=True)
 class Ready:
     """image: Of the model.  boxes: Of its input, ``m 4``.  asked: The detections.
-    truths: Index of the class, and mask, of each object.
+    truths: Index of the class, and mask, of each object.  faults: Detections whose box is no prompt.
     """
 
     id: str
@@ -93,6 +85,7 @@ class Ready:
     boxes: Tensor
     asked: Sequence[Detection]
     truths: Sequence[tuple[int, NDArray[np.bool_]]]
+    faults: Sequence[Mapping[str, str]] = ()
 
 
 def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSample, Ready]:
@@ -108,10 +101,16 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
         picture = sample.picture()
         size = (picture.shape[0], picture.shape[1])
         truths = [(one.category, one.mask()) for one in sample.instances() if not one.crowd]
-        asked = [one for one in detections.of(int(sample.id)) if one.category in classes]
-        corners = [(x, y, x + w, y + h) for x, y, w, h in (one.box for one in asked)]
-        boxes = way.boxes(torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), size)
-        return Ready(sample.id, size, way.image(picture), boxes, asked, truths)
+        known = [one for one in detections.of(int(sample.id)) if one.category in classes]
+        reasons = [box_fault(corners(one.box), *size) for one in known]
+        asked = [one for one, reason in zip(known, reasons, strict=True) if not reason]
+        faults = [
+            {"id": sample.id, "file": str(detections.file), "reason": f"detection {one.place}: its box {reason}"}
+            for one, reason in zip(known, (text.removeprefix("it ") for text in reasons), strict=True)
+            if reason
+        ]
+        boxes = torch.tensor([corners(one.box) for one in asked], dtype=torch.float32).reshape(-1, 4)
+        return Ready(sample.id, size, way.image(picture), way.boxes(boxes, size), asked, truths, faults)
 
     def score(ready: Ready) -> Row:
         masks = list(_masks(ready))
@@ -121,7 +120,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
         ]
         of = [classes[one.category] for one in ready.asked]
         objects = [_object(category, truth, of, masks, found) for category, truth in ready.truths]
-        return {"detections": found, "objects": objects, **_means(objects)}
+        return {"detections": found, "objects": objects, "faults": ready.faults, **_means(objects)}
 
     def _masks(ready: Ready) -> Any:
         if not len(ready.boxes):
@@ -129,9 +128,8 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
         with torch.inference_mode():
             embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
             for some in ready.boxes.split(KEPT):
-                logits, _ = sam.decode(embedding, Prompts(boxes=some.to(device)))
-                if not torch.isfinite(logits).all():
-                    raise Wrong(f"the logits of {ready.id} are not finite")
+                logits, scores = sam.decode(embedding, Prompts(boxes=some.to(device)))
+                check_finite(ready.id, logits=logits, scores=scores)
                 for one in logits:
                     yield way.masks(one[None].float(), ready.size)[0].cpu().numpy()
 

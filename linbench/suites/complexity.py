@@ -7,6 +7,7 @@ counted nor of those kinds is missing: it lowers the coverage and is named.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,20 +15,24 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-#: ATen operators outside torch's own ``pointwise`` tag and views that count zero by the convention.
+#: ATen operators outside torch's own ``pointwise`` tag and views that count zero by the convention, each by the name
+#: of its functional form.
 _FREE = """
     _adaptive_avg_pool2d _fused_rms_norm _local_scalar_dense _log_softmax _native_batch_norm_legit
-    _native_batch_norm_legit_no_training _reshape_copy _safe_softmax _softmax _to_copy _unsafe_view
-    _upsample_bicubic2d_aa _upsample_bilinear2d_aa adaptive_avg_pool2d amax amin arange argmax avg_pool2d cat
-    clone constant_pad_nd contiguous copy copy_ cudnn_batch_norm cumsum empty empty_like empty_strided fill_
-    flip full full_like gather im2col index index_put index_select lift_fresh linspace max max_pool2d
+    _native_batch_norm_legit_no_training _prelu_kernel _reshape_copy _safe_softmax _softmax _to_copy
+    _unsafe_view _upsample_bicubic2d_aa _upsample_bilinear2d_aa adaptive_avg_pool2d amax amin arange argmax
+    avg_pool2d bernoulli cat clone constant_pad_nd contiguous copy cudnn_batch_norm cumsum empty empty_like
+    empty_strided exponential fill flip full full_like gather glu hardswish im2col index index_put
+    index_select lift_fresh linalg_vector_norm linspace log_sigmoid_forward max max_pool2d
     max_pool2d_with_indices mean min native_batch_norm native_dropout native_group_norm native_layer_norm
-    new_empty new_empty_strided new_full new_ones new_zeros ones ones_like promote_types reflection_pad2d repeat
-    repeat_interleave rms_norm roll rot90 scatter stack std sum upsample_bicubic2d upsample_bilinear2d
-    upsample_nearest2d var var_mean zero_ zeros zeros_like
-    _adaptive_avg_pool2d_backward _log_softmax_backward_data _softmax_backward_data avg_pool2d_backward
-    max_pool2d_with_indices_backward native_batch_norm_backward native_dropout_backward
-    native_group_norm_backward native_layer_norm_backward select_backward slice_backward
+    new_empty new_empty_strided new_full new_ones new_zeros normal ones ones_like promote_types
+    reflection_pad2d repeat repeat_interleave rms_norm roll rot90 rrelu_with_noise scatter stack std sum
+    uniform upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var var_mean zero zeros zeros_like
+    _adaptive_avg_pool2d_backward _log_softmax_backward_data _prelu_kernel_backward _softmax_backward_data
+    avg_pool2d_backward elu_backward glu_backward hardshrink_backward hardsigmoid_backward hardswish_backward
+    hardtanh_backward leaky_relu_backward log_sigmoid_backward max_pool2d_with_indices_backward mish_backward
+    native_batch_norm_backward native_dropout_backward native_group_norm_backward native_layer_norm_backward
+    rrelu_with_noise_backward select_backward slice_backward softplus_backward softshrink_backward
     upsample_bicubic2d_backward upsample_bilinear2d_backward upsample_nearest2d_backward
 """
 FREE = frozenset(_FREE.split())
@@ -61,7 +66,8 @@ class _Count(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = CORRECTED.get(func._overloadpacket) or flop_registry.get(func._overloadpacket)
+        packet = _functional(func._overloadpacket)
+        formula = CORRECTED.get(packet) or flop_registry.get(packet)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=out)
             self.covered += 1
@@ -82,10 +88,23 @@ class _Count(TorchDispatchMode):
         }
 
 
+@cache
+def _functional(packet: Any) -> Any:
+    """The functional form of an in-place operator: ``aten.hardswish`` of ``aten.hardswish_``; others as they are."""
+    space, name = packet._qualified_op_name.split("::")
+    return getattr(getattr(torch.ops, space), name.removesuffix("_"), packet)
+
+
 def _is_free(func: Any) -> bool:
-    if func.is_view or torch.Tag.pointwise in func.tags:
-        return True
-    return func.namespace in ("aten", "prim") and func._overloadpacket._qualified_op_name.split("::")[1] in FREE
+    packet = _functional(func._overloadpacket)
+    space, name = packet._qualified_op_name.split("::")
+    return func.is_view or _pointwise(packet) or (space in ("aten", "prim") and name in FREE)
+
+
+@cache
+def _pointwise(packet: Any) -> bool:
+    """Whether torch tags any overload of an operator as pointwise: it leaves out some, as ``elu.out``."""
+    return any(torch.Tag.pointwise in getattr(packet, overload).tags for overload in packet.overloads())
 
 
 def complexity(model: nn.Module, *given: Tensor) -> Mapping[str, Mapping[str, Any]]:

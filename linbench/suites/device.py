@@ -1,6 +1,8 @@
-"""The device that ``--device`` names."""
+"""The device that ``--device`` names, and the dtypes of ``--dtype``."""
 
 import torch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def find_device(asked: str) -> torch.device:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from linbench.kernels.impl import Impl
+from linbench.kernels.threads import set_threads
 from linbench.suites import part
 from linbench.suites.contract import Key
+from linbench.suites.device import DTYPES as DTYPES
 from linbench.suites.part import Maps, Part, choices_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -29,8 +30,11 @@ Forward: TypeAlias = Callable[[], Maps]
 
 
 def pin(key: Key) -> None:
-    """Set what holds for the whole process: threads, and how float32 products are computed."""
-    torch.set_num_threads(key["threads"])
+    """Set what holds for the whole process: threads, and how float32 products are computed.
+
+    Raises TooFewThreads where the process does not get the threads that the key names.
+    """
+    set_threads(key["threads"])
     torch.set_float32_matmul_precision(key["matmul"])
     torch.backends.cuda.matmul.allow_tf32 = key["tf32"]
     torch.backends.cudnn.allow_tf32 = key["tf32"]

@@ -17,23 +17,20 @@ from torch import Tensor
 
 from linbench.data.contract import ClassSample, Dataset
 from linbench.metrics.classification import ranks
+from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION, MEAN
 from linbench.suites.accuracy import models
-from linbench.suites.accuracy.cells import SHARED, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
+from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import ACCURACY
 from linbench.suites.resolutions import Size
 
 VERSION = 1
-PROTOCOL, PROTOCOL_VERSION = "centre-crop", 1
+PROTOCOL = "centre-crop"
 CROP = 0.875  # of the resized short side
 FIVE = 5
-MODULES = (
-    *("linbench.suites.imagenet", *SHARED, "linbench.metrics.classification"),
-    *("linbench.models.classifier", "linbench.data.imagenet"),
-)
 
 
 @suite("imagenet", version=VERSION)
@@ -51,7 +48,9 @@ def _protocol(asked: str | None, model: str, size: Size) -> str:
     if asked not in (None, PROTOCOL):
         raise ValueError(f"--protocol {asked}: the suite imagenet has {PROTOCOL} only")
     if size[0] != size[1]:
-        raise ValueError(f"--res {size[0]}x{size[1]}: a square is cut out of each picture; give one side")
+        raise ValueError(
+            f"the input is {size[0]}x{size[1]} px, but a square is cut out of each picture; give its side as --res"
+        )
     return PROTOCOL
 
 
@@ -62,8 +61,8 @@ PLAN = Plan(
     task="classifier",
     side=224,
     protocol=_protocol,
-    protocol_version=PROTOCOL_VERSION,
-    modules=MODULES,
+    protocol_versions={PROTOCOL: 1},
+    entries=("linbench.suites.imagenet", "linbench.data.imagenet"),
 )
 
 
@@ -92,8 +91,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[ClassSample
     def score(ready: Ready) -> Row:
         with torch.inference_mode():
             logits = model(ready.image.to(device, next(model.parameters()).dtype))[0].float()
-        if not torch.isfinite(logits).all():
-            raise Wrong(f"the logits of {ready.id} are not finite")
+        check_finite(ready.id, logits=logits)
         scores = logits.cpu().numpy()
         place = int(ranks(scores[None], [ready.label])[0])
         return {

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linbench.environment import cores, cpu_name, environment
+from linbench.environment import cpu_name, environment
 from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs, source, timed
 from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.threads import engine
 from linbench.provenance import code_hash
 from linbench.records import Status
-from linbench.suites import gpu
+from linbench.suites import gpu, rounds
 from linbench.suites.contract import Cell, Choices, Key, Outcome, Suite, suite
 from linbench.suites.device import find_device
 from linbench.suites.forward import DTYPES, pin, wait
@@ -33,17 +33,15 @@ from linbench.suites.options import KERNELS
 from linbench.suites.sampling import sample
 from linbench.suites.settings import Preset, settings
 from linbench.suites.yardsticks import Clock, Turns, Yardstick, within, yardsticks
+from linbench.system.threads import thread_count
 
 VERSION = 1
 DIRECTIONS = ("forward", "backward")
 LOAD = 50  # products queued on a GPU while its state is read
 TOY = "toy"  # timed only where it is asked for
-#: What measures; a change in one of them makes records stale.
-CODE = (
-    *(f"linbench.suites.{name}" for name in ("kernels", "yardsticks", "kernel_check", "kernel_work")),
-    *(f"linbench.suites.{name}" for name in ("forward", "gate", "sampling", "load", "gpu", "settings")),
-    "linbench.order_statistics",
-)
+#: Where it measures; a change in what they import makes records stale (``provenance``).
+ENTRIES = ("linbench.suites.kernels", *rounds.ENTRIES)
+WITHOUT = ("linbench.suites.part",)  # a model's part: no op needs one
 NAMED_BY = ("op", "case", "direction", "impl", "dtype")
 
 
@@ -56,13 +54,11 @@ def kernels() -> Suite:
 def cells(choices: Choices) -> list[Cell]:
     """Every op × case × implementation × dtype × direction; raises ValueError that teaches."""
     device = find_device(choices.device)
-    threads = cores() if choices.threads is None else choices.threads
-    if not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    threads = thread_count(choices.threads)
     made = []
     for op, case_name, case in _chosen(choices):
-        modules = {"suite": CODE, "op": source(op)}
-        digest = code_hash(CODE, source(op))
+        modules = {"suite": ENTRIES, "op": source(op), "without": WITHOUT}
+        digest = code_hash(ENTRIES, source(op), WITHOUT)
         for impl in _impls(choices, case):
             for dtype in choices.dtypes:
                 best = settings(Preset.BEST, device.type, dtype)

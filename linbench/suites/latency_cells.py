@@ -7,37 +7,23 @@ from typing import Any
 import torch
 
 from linbench.backbones import backbone, build_backbone
-from linbench.environment import cores, cpu_name
+from linbench.environment import cpu_name
 from linbench.models.sam import HQ, backbone_of
 from linbench.provenance import code_hash
 from linbench.registry import Entry
-from linbench.suites import search
+from linbench.suites import rounds, search
 from linbench.suites.contract import Cell, Choices, Key
 from linbench.suites.device import find_device
 from linbench.suites.forward import DTYPES
 from linbench.suites.part import STRIDE, Part, choices_of, fusions_of, options_of
 from linbench.suites.settings import Preset, Settings, settings
+from linbench.system.threads import thread_count
 
 VERSION = 3
-#: What measures; a change in one of them makes records stale.
-CODE = (
-    *(
-        f"linbench.suites.{name}"
-        for name in (
-            *("latency", "forward", "sampling", "gate", "memory"),
-            *("load", "gpu", "settings", "energy", "dtype_error", "part"),
-        )
-    ),
-    "linbench.order_statistics",
-)
-#: What more is behind the number of a part other than the backbone, and what the fusions take from backbones.
-SAM = (
-    *(
-        f"linbench.models.sam.{name}"
-        for name in ("build", "model", "decoder", "transformer", "prompts", "fusion", "hq", "efficientsam")
-    ),
-    "linbench.backbones.sam_vit",
-)
+#: Where it measures; a change in what they import makes records stale (``provenance``).
+ENTRIES = ("linbench.suites.latency", *rounds.ENTRIES)
+#: A part other than the backbone has SAM's neck or decoder, and a fusion takes blocks of other backbones.
+NECK = "linbench.backbones.sam_vit"
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
 MODES = {False: "latency", True: "latency and energy"}
 OWN_FLAGS = {"attention": "--attention", "impl": "--impl", "image_size": "--res", "fused": "--setting fused"}
@@ -79,10 +65,10 @@ def _multiple(entry: Entry, part: Part) -> int:
 def _settled(own: Key, entry: Entry, device: torch.device, choices: Choices) -> Iterator[Cell]:
     """The cells of one part of one model, under each preset, dtype and size."""
     settled = choices_of(own["backbone"], Part(own["part"]))
-    behind = [entry.source, *([MIXERS[own["fusion"]]] if own["fusion"] in MIXERS else [])]
-    suite = CODE if own["part"] == Part.BACKBONE else (*CODE, *SAM)
-    modules = {"suite": suite, "backbone": behind}
-    hashed, of_search = code_hash(suite, behind), code_hash((*suite, *search.MODULES), behind)
+    modules = _modules(own, entry)
+    behind, without = modules["backbone"], modules["without"]
+    hashed = code_hash(ENTRIES, behind, without)
+    of_search = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
     for preset in choices.presets:
         for dtype in choices.dtypes:
             chosen = settings(Preset(preset), device.type, dtype, settled, **choices.given)
@@ -94,6 +80,14 @@ def _settled(own: Key, entry: Entry, device: torch.device, choices: Choices) -> 
                 key = {**first, "height": height, "width": width}
                 variables = {"OMP_NUM_THREADS": str(key["threads"])} | chosen.variables
                 yield Cell(key, hashed, modules, variables, pending)
+
+
+def _modules(own: Key, entry: Entry) -> dict[str, tuple[str, ...]]:
+    """What is behind the numbers of a part, as ``code_hash`` takes it."""
+    if own["part"] == Part.BACKBONE:
+        return {"suite": ENTRIES, "backbone": (entry.source,), "without": ("linbench.models",)}
+    mixer = (MIXERS[own["fusion"]],) if own["fusion"] in MIXERS else ()
+    return {"suite": ENTRIES, "backbone": (entry.source, NECK, *mixer), "without": ()}
 
 
 def _refuse_sizes(name: str, multiple: int, choices: Choices) -> None:
@@ -148,9 +142,7 @@ def _key(
     if dtype not in DTYPES:
         raise ValueError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    threads = cores() if choices.threads is None else choices.threads
-    if not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    threads = thread_count(choices.threads)
     return {
         "suite": "latency",
         "suite_version": VERSION,

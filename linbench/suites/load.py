@@ -23,9 +23,13 @@ def shares(threads: int) -> Iterator[dict[str, Any]]:
     own, wall = time.process_time() - own, time.perf_counter() - wall
     found["cpu_share"] = own / (wall * threads)
     after = _busy_seconds()
-    cores = os.cpu_count() or 1
-    others = None if busy is None or after is None else (after - busy - own) / (wall * cores)
+    others = None if busy is None or after is None else (after - busy - own) / (wall * _processors())
     found["others_share"] = None if others is None else max(0.0, others)
+
+
+def _processors() -> int:
+    """Processors that ``_STAT`` counts: all of the machine's, whatever this process may use of them."""
+    return sum(line.startswith("cpu") for line in _STAT.read_text().splitlines()) - 1
 
 
 def _busy_seconds() -> float | None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from linbench.system.cgroup import memory_left
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _MEMINFO = Path("/proc/meminfo")
@@ -40,10 +42,18 @@ def resident_bytes() -> int | None:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """What more the device can hold now, where the system tells."""
+    """Return what more the device, or the container's memory, can hold now, where the system tells."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return _line_bytes(_MEMINFO, "MemAvailable")
+    found = (_line_bytes(_MEMINFO, "MemAvailable"), memory_left())
+    return min((size for size in found if size is not None), default=None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out, on the CPU or the GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def _reset_peak() -> bool:

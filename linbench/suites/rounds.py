@@ -17,7 +17,10 @@ from typing import Any
 
 from linbench.records import Record, Status
 from linbench.suites.contract import Cell, Outcome
+from linbench.system.affinity import unbound
 
+#: Where the process of a round is started, where it begins, and what gives it its variables.
+ENTRIES = ("linbench.suites.rounds", "linbench.suites.child", "linbench.suites.settings")
 LOG_TAIL = 4000  # characters of a failed round's output that its record keeps
 
 
@@ -91,15 +94,16 @@ def run(
     }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     kills = _oom_kills()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "linbench.suites.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=inherited | dict(cell.variables),
-    )
+    with unbound():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "linbench.suites.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=inherited | dict(cell.variables),
+        )
     try:
         answer, log = process.communicate(json.dumps(request), timeout=pace.timeout_s)
     except subprocess.TimeoutExpired:

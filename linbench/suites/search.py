@@ -24,7 +24,7 @@ from linbench.suites.sampling import median_interval
 from linbench.suites.settings import Preset, Settings, keeps, rounds_products, settings
 
 VERSION = 2
-MODULES = ("linbench.suites.search", "linbench.suites.trial")
+ENTRIES = ("linbench.suites.search", "linbench.suites.trial")
 MOST_PIXELS = 1024**2
 MARGIN = 0.03  # of the median in hand: what a candidate must win, less is not worth its name
 SAMPLE_SECONDS = 2.0  # sampling of one candidate

@@ -16,22 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linbench.data.contract import BadSample, Dataset, InstanceSample
+from linbench.data.ground_truth import THRESHOLD
 from linbench.metrics.slices import Traits
+from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import models, protocols
-from linbench.suites.accuracy.cells import SAM, SHARED, Boxes, Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import Boxes, Plan, cells, opened, weights_of
 from linbench.suites.accuracy.journal import Row
 from linbench.suites.accuracy.objects import SCORES, compared, slices
-from linbench.suites.accuracy.task import Summary, Task, Wrong, faults_of, percent
+from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.contract import Cell, Choices, Suite, suite
 from linbench.suites.options import SEGMENTERS
 
 VERSION = 1
-MODULES = (
-    *("linbench.suites.single_object", "linbench.suites.accuracy.objects", *SHARED, *SAM),
-    *("linbench.metrics.iou", "linbench.metrics.boundary", "linbench.metrics.slices"),
-    *("linbench.data.single_object", "linbench.data.ground_truth"),
-)
 NAMED_BY = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
 
 
@@ -62,8 +59,8 @@ def _suite(name: str) -> Suite:
         side=1024,
         multiple=16,
         protocol=protocols.name_of,
-        protocol_version=protocols.VERSION,
-        modules=MODULES,
+        protocol_versions=protocols.VERSIONS,
+        entries=("linbench.suites.single_object", f"linbench.data.{name}"),
         boxes=lambda choices, dataset: Boxes("ground truth"),
     )
     return Suite(partial(cells, plan), task=partial(task, plan), takes=SEGMENTERS, named_by=NAMED_BY)
@@ -91,20 +88,20 @@ def task(plan: Plan, cell: Cell, choices: Choices, device: torch.device) -> Task
         found = sample.instances()
         if len(found) != 1:
             raise BadSample(f"{sample.file}: it has {len(found)} objects; here a picture has one")
-        truth = found[0].mask()
+        grey = found[0].grey() if found[0].grey else found[0].mask().astype(np.uint8) * 255
+        truth = grey > THRESHOLD
         if truth.shape != picture.shape[:2]:
             raise BadSample(f"{sample.file}: its mask is of {truth.shape} px (h, w), the picture {picture.shape[:2]}")
         if not truth.any():
             raise BadSample(f"{sample.file}: its mask has no pixel, so it has no box")
-        return Ready(sample.id, way.image(picture), way.box(truth), truth)
+        return Ready(sample.id, way.image(picture), way.box(grey), truth)
 
     def score(ready: Ready) -> Row:
         height, width = ready.truth.shape
         with torch.inference_mode():
             embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
-            logits, _ = sam.decode(embedding, Prompts(boxes=ready.box[None].to(device)))
-            if not torch.isfinite(logits).all():
-                raise Wrong(f"the logits of {ready.id} are not finite")
+            logits, scores = sam.decode(embedding, Prompts(boxes=ready.box[None].to(device)))
+            check_finite(ready.id, logits=logits, scores=scores)
             mask = way.masks(logits.float(), (height, width))[0].cpu().numpy()
         return compared(mask, ready.truth)
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from linbench.data.contract import BadDataset
 from linbench.recipes.contract import Batch, Key, Task, batch_hash, order
+from linbench.system.affinity import unbind
 
 #: Pixels of a micro-batch where none is given: two images of 1024², forty of 224².
 MICRO_PIXELS = 2 * 1024**2
@@ -107,9 +108,10 @@ def _collate(task: Task, items: Sequence[Any]) -> tuple[Batch, tuple[int, ...]] 
     return task.collate(examples), tuple(sum(words) for words in zip(*hashes, strict=True))
 
 
-def _quiet_worker(_: int) -> None:
-    """Ctrl-C goes to every process of the terminal; the training process alone answers it."""
+def _start_worker(_: int) -> None:
+    """Ctrl-C goes to every process of the terminal; the training process alone answers it. Use every core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    unbind()
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class Feed:
             batch_sampler=_Lazily(lambda: (keys for number in range(first, end) for keys in self._cut(number))),
             num_workers=self.workers,
             collate_fn=partial(_collate, self.task),
-            worker_init_fn=_quiet_worker,
+            worker_init_fn=_start_worker,
             pin_memory=self.pin,
             generator=torch.Generator(),  # else the loader draws from the run's own
         )

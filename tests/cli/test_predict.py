@@ -3,6 +3,10 @@
 import hashlib
 import json
 import re
+import resource
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -135,19 +139,64 @@ def test_64_boxes_are_one_call_of_the_encoder(tmp_path):
     assert len(document(tmp_path / "out", "a")["predictions"]) == len(boxes) == 64
 
 
+FLAT_FAILS = """
+from torch import nn
+from linbench.backbones import backbone
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.strides, self.widths, self.conv = (16,), (8,), nn.Conv2d(3, 8, 16, stride=16, bias=False)
+    def forward(self, image):
+        red = image[:, 0]
+        return (self.conv(image) / (red.max() - red.min()),)  # of an image of one colour x / 0
+
+@backbone("normed", paper="none", source=__file__)
+def normed(image_size, impl):
+    return Normed()
+"""
+
+
+def test_an_image_whose_output_is_not_finite_is_an_error_and_the_others_are_done(tmp_path):
+    (tmp_path / "normed.py").write_text(FLAT_FAILS)
+    flat, good = (saved(tmp_path / f"{name}.png", drawn(64, 64)) for name in ("flat", "good"))
+    Image.new("RGB", (64, 64), (7, 7, 7)).save(flat)
+    plugin = ("--plugin", tmp_path / "normed.py", "--backbone", "normed")
+    model = (*plugin, "--random", "--image-size", "64", "--threads", "1")
+    result = predict(tmp_path, flat, good, "--box", "1,2,30,40", model=model)
+    assert result.exit_code == 1
+    assert f"linbench: {flat}: the logits of this image are not finite (256 of 256 values" in result.stderr
+    assert written(tmp_path / "out") == ["good.mask1.png", "good.masks.json", "good.overlay.png"]
+
+
+def test_weights_of_a_training_that_diverged_give_no_mask_but_exit_code_1(tmp_path):
+    sam = build_sam("vit-t", image_size=64)
+    with torch.no_grad():
+        for parameter in sam.encoder.parameters():
+            parameter.fill_(float("nan"))
+    checkpoint.save(sam, tmp_path / "nan.safetensors", About("vit-t", "sam", (64, 64)))
+    model = ("--checkpoint", tmp_path / "nan.safetensors", "--threads", "1")
+    result = predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", model=model)
+    assert result.exit_code == 1
+    assert "a.png: the logits of this image are not finite" in result.stderr
+    assert written(tmp_path / "out") == []
+
+
 def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
     good = saved(tmp_path / "good.png", drawn(60, 40))
     short = tmp_path / "short.png"
     short.write_bytes(good.read_bytes()[:-30])
     other = tmp_path / "notes.txt"
     other.write_text("not a picture")
-    absent = tmp_path / "absent.jpg"
-    result = predict(tmp_path, short, other, absent, good, "--box", "1,2,30,40")
+    absent, folder = tmp_path / "absent.jpg", tmp_path / "folder"
+    folder.mkdir()
+    result = predict(tmp_path, short, other, absent, folder, good, "--box", "1,2,30,40")
     assert result.exit_code == 1
     said = [line for line in result.stderr.splitlines() if line.startswith("linbench: ")]
-    assert len(said) == 3
-    for line, file in zip(said, (short, other, absent), strict=True):
+    assert len(said) == 4
+    for line, file in zip(said, (short, other, absent, folder), strict=True):
         assert line.startswith(f"linbench: {file}: ")
+    assert said[3].endswith("it is a folder; name the files in it")
     assert written(tmp_path / "out") == ["good.mask1.png", "good.masks.json", "good.overlay.png"]
 
 
@@ -156,18 +205,19 @@ def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
     [
         ("30,2,1,40", "it is reversed"),
         ("5,5,5,9", "it is empty"),
-        ("-5,0,20,20", "it reaches outside the picture"),
-        ("100,100,200,200", "it reaches outside the picture"),
-        ("1,2,x,4", "a box is four numbers"),
-        ("nan,0,20,20", "a box is four numbers"),
-        ("1,2,3", "a box is four numbers"),
+        ("-50,0,-20,20", "it lies outside the image"),
+        ("100,100,200,200", "it lies outside the image"),
+        ("0,0,999,40", "it reaches far outside the image"),
+        ("1,2,x,4", "a box is four finite numbers"),
+        ("nan,0,20,20", "a box is four finite numbers"),
+        ("1,2,3", "a box is four finite numbers"),
     ],
 )
 def test_a_wrong_box_is_named_with_the_allowed_range_and_the_others_are_done(tmp_path, box, fault):
     file = saved(tmp_path / "a.png", drawn(60, 40))
     result = predict(tmp_path, file, "--box", box, "--box", "1,2,30,40")
     assert result.exit_code == 1
-    line = f"{file}: --box {box}: {fault}; allowed are 0 <= x0 < x1 <= 60 and 0 <= y0 < y1 <= 40"
+    line = f"{file}: --box {box}: {fault}; allowed are x0 < x1 and y0 < y1 with a part in the image of 60 x 40 px"
     assert result.stderr.splitlines()[0] == f"linbench: {line}"
     found = assert_whole(tmp_path / "out", "a", (40, 60))
     assert [one["prompt"] for one in found["predictions"]] == [2]
@@ -177,7 +227,7 @@ def test_a_wrong_box_is_named_with_the_allowed_range_and_the_others_are_done(tmp
 
 def test_a_box_may_fit_one_picture_and_not_another(tmp_path):
     large, small = saved(tmp_path / "large.png", drawn(60, 40)), saved(tmp_path / "small.png", drawn(20, 20))
-    result = predict(tmp_path, small, large, "--box", "1,2,30,40")
+    result = predict(tmp_path, small, large, "--box", "25,22,30,40")
     assert result.exit_code == 1
     assert written(tmp_path / "out") == ["large.mask1.png", "large.masks.json", "large.overlay.png"]
 
@@ -212,6 +262,38 @@ def test_a_checkpoint_of_ours_is_enough_and_the_json_says_which_file_it_was(tmp_
     assert mine[0]["score"] == pytest.approx(random[0]["score"], abs=1e-5)
 
 
+def test_another_size_than_the_checkpoints_own_is_said(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    checkpoint.save(build_sam("vit-t", image_size=64), path, About("vit-t", "sam", (64, 64)))
+    model = ("--checkpoint", path, "--threads", "1")
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    own = predict(tmp_path, file, "--box", "1,2,30,40", model=model)
+    assert document(tmp_path / "out", "a")["model"]["image_size"] == 64
+    assert "was trained at" not in own.stderr
+    other = predict(tmp_path, file, "--box", "1,2,30,40", model=(*model, "--image-size", "96"))
+    assert other.exit_code == 0
+    assert "linbench: mine.safetensors was trained at 64 px and is used at 96 px" in other.stderr
+    model = document(tmp_path / "out", "a")["model"]
+    assert (model["image_size"], model["trained_at"]) == (96, [64, 64])
+
+
+def test_the_help_says_where_the_size_comes_from():
+    said = " ".join(call("--help").stdout.replace("│", " ").split())
+    assert "default the checkpoint's own, or 1024" in said
+
+
+@pytest.mark.parametrize(("scale", "stamped"), [("smoke", True), ("full", False)])
+def test_weights_of_a_smoke_recipe_are_stamped_on_the_picture_as_random_ones_are(tmp_path, scale, stamped):
+    path = tmp_path / "mine.safetensors"
+    about = About("vit-t", "sam", (64, 64), training={"recipe": "sam-joint", "scale": scale})
+    checkpoint.save(build_sam("vit-t", image_size=64), path, about)
+    model = ("--checkpoint", path, "--threads", "1")
+    predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,30,40", model=model)
+    stamp = np.asarray(Image.open(tmp_path / "out" / "a.overlay.png"))[:3]
+    assert (stamp == WARNING).all() == stamped
+    assert document(tmp_path / "out", "a")["model"]["scale"] == scale
+
+
 def test_points_alone_are_one_prompt_and_belong_to_the_one_box(tmp_path):
     file = saved(tmp_path / "a.png", drawn(60, 40))
     predict(tmp_path, file, "--point", "10,10", "--point", "50,30,0")
@@ -236,7 +318,7 @@ def test_boxes_of_many_pictures_come_from_one_file(tmp_path):
     ]
     boxes.write_text(json.dumps(entries))
     result = predict(tmp_path, *files, "--boxes", boxes)
-    assert result.exit_code == 1  # one box reaches outside
+    assert result.exit_code == 1  # one box reaches far outside
     assert "entry 2 of " in result.stderr
     assert f"[2/3] {files[1]}: no boxes" in result.stderr
     (one,) = document(tmp_path / "out", "1")["predictions"]
@@ -389,8 +471,43 @@ def test_a_plugin_becomes_a_segmenter(tmp_path, plugins):
     assert document(tmp_path / "out", "a")["model"]["decoder"].startswith("SAM's plain mask decoder")
 
 
+def test_too_little_memory_on_a_cpu_is_an_error_of_the_image_too(tmp_path, plugins):
+    """The address space is bounded, so that the machine's memory does not matter."""
+    file = saved(tmp_path / "a.png", drawn(60, 40))
+    model = (
+        "--plugin",
+        plugins / "toy.py",
+        "--backbone",
+        "toy",
+        "--random",
+        "--image-size",
+        "16384",
+        "--threads",
+        "1",
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "linbench",
+        "predict",
+        file,
+        "--box",
+        "1,2,30,40",
+        *model,
+        "--out",
+        tmp_path / "out",
+    ]
+    bounded = partial(resource.setrlimit, resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
+    done = subprocess.run(
+        [str(word) for word in words], preexec_fn=bounded, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert "the device has too little memory; a smaller --prompt-chunk or --image-size needs less" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_name_that_writes_to_the_terminal_is_shown_harmless(tmp_path):
     file = saved(tmp_path / "a\x07\x08.png", drawn(60, 40))
-    result = predict(tmp_path, file, "--box", "1,2,30,40", "--box", "1,2,3,400")
+    result = predict(tmp_path, file, "--box", "1,2,30,40", "--box", "1,2,3,4000")
     assert result.exit_code == 1
     assert not {"\x07", "\x08"} & set(result.output)

@@ -4,8 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from linbench.data.contract import IGNORED
+from linbench.data import ade20k
+from linbench.data.contract import IGNORED, BadDataset
 from linbench.data.roots import open_dataset
 from tests.data.sets import H, W, cut, dump, photo, saved, the_one_bad
 
@@ -54,6 +56,14 @@ def test_classes_have_their_names_where_the_sets_own_table_is_there(tmp_path):
 DAMAGE = {
     "a label too high": (lambda path: saved(labels() + np.uint8(1), path), "a label 151; allowed are 0, which"),
     "another size": (lambda path: saved(labels().T.copy(), path), "a mask of 12 x 16 px for ADE_val_00000002.jpg of"),
+    "255 beside labels from 0 on": (
+        lambda path: saved(np.where(labels() == 0, np.uint8(255), labels() - np.uint8(1)), path),
+        "a label 255; allowed are 0, which counts nowhere, and 1 to 150; 255 is stored beside labels that begin at 0",
+    ),
+    "numbers that are not whole": (
+        lambda path: Image.fromarray(labels().astype(np.float32)).save(path, format="TIFF"),
+        "labels are whole numbers, these are float32",
+    ),
     "the full ADE20K": (
         lambda path: saved(np.zeros((H, W, 3), np.uint8), path),
         "labels have one channel, this has 3: it is no file of the SceneParsing set",
@@ -77,3 +87,60 @@ def test_a_label_map_without_a_picture_is_a_fault(tmp_path):
     (fault,) = opened(tmp_path).faults
     assert fault.id == "stray"
     assert re.search("labels without a picture in .*validation$", fault.reason)
+
+
+def of_labels(root, maps):
+    """A set whose label maps hold these values, in stripes."""
+    base = root / "ADEChallengeData2016"
+    for n, values in enumerate(maps):
+        photo(base / NAMES[0] / f"{n}.jpg")
+        saved(np.resize(np.array(values, np.uint8), (H, W)), base / NAMES[1] / f"{n}.png")
+    return base
+
+
+def scenes(count, rare=97):
+    """Published labels of a set: some pixels of each without a class, and class 150 in one of ``rare`` images."""
+    rng = np.random.default_rng(0)
+    return [[0, *rng.integers(1, 150, 6), 150 if n % rare == rare - 1 else 149] for n in range(count)]
+
+
+def reduced(maps):
+    return [[max(0, value - 1) for value in values] for values in maps]
+
+
+@pytest.fixture
+def hundred(monkeypatch):
+    monkeypatch.setattr(ade20k, "LOOKED_AT", 100, raising=False)
+
+
+@pytest.mark.parametrize("count", [100, 230])
+def test_a_set_whose_labels_begin_at_0_is_refused(tmp_path, hundred, count):
+    of_labels(tmp_path, reduced(scenes(count)))
+    with pytest.raises(BadDataset, match="of 100 label maps hold 0 and none holds 150: these labels seem"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 10, 99])
+def test_a_small_set_without_class_150_is_read(tmp_path, hundred, count):
+    of_labels(tmp_path, scenes(count, rare=count + 1))
+    assert len(opened(tmp_path)) == count
+
+
+def test_a_large_set_with_class_150_in_few_images_is_read(tmp_path, hundred):
+    of_labels(tmp_path, scenes(100))
+    assert len(opened(tmp_path)) == 100
+
+
+def test_a_set_without_class_150_is_read_where_its_table_or_its_labels_say_so(tmp_path, hundred):
+    base = of_labels(tmp_path / "named", scenes(100, rare=101))
+    dump(base / "objectInfo150.txt", "Idx\tName\n" + "".join(f"{n}\tclass\n" for n in range(1, 150)))
+    assert len(opened(tmp_path / "named")) == 100
+    of_labels(tmp_path / "whole", [values[1:] for values in scenes(100, rare=101)])  # every pixel has a class
+    assert len(opened(tmp_path / "whole")) == 100
+
+
+def test_bad_files_are_not_what_a_set_is_refused_for(tmp_path, hundred):
+    base = of_labels(tmp_path, reduced(scenes(100)))
+    for path in (base / NAMES[1]).iterdir():
+        path.write_bytes(b"")
+    assert len(opened(tmp_path)) == 100

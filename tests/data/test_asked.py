@@ -7,7 +7,7 @@ import pytest
 from linbench.data.asked import Asked, checked, from_words
 
 H, W = 480, 640
-RANGE = "allowed are 0 <= x0 < x1 <= 640 and 0 <= y0 < y1 <= 480"
+RANGE = "allowed are x0 < x1 and y0 < y1 with a part in the image of 640 x 480 px"
 
 
 def box(*values):
@@ -19,11 +19,12 @@ def box(*values):
     [
         (("1", "2.5", " 30", "4e1"), (1.0, 2.5, 30.0, 40.0)),
         ((0, 0, W, H), (0.0, 0.0, 640.0, 480.0)),
-        ((-0.005, 0, W + 0.005, H + 0.0000001), (0.0, 0.0, 640.0, 480.0)),
+        ((-0.005, 0, W + 0.005, H + 0.0000001), (-0.005, 0.0, W + 0.005, H + 0.0000001)),
+        ((-5, -3.5, 645, 481), (-5.0, -3.5, 645.0, 481.0)),
         ((639.5, 479.5, 640, 480), (639.5, 479.5, 640.0, 480.0)),
     ],
 )
-def test_a_box_in_the_picture_becomes_four_numbers_and_rounding_is_cut_off(given, found):
+def test_a_box_with_a_part_in_the_image_becomes_four_numbers_and_is_not_clipped(given, found):
     assert checked(box(*given), H, W).box == found
 
 
@@ -34,21 +35,21 @@ def test_a_box_in_the_picture_becomes_four_numbers_and_rounding_is_cut_off(given
         ((1, 40, 30, 2), "it is reversed"),
         ((1, 2, 1, 40), "it is empty"),
         ((1, 2, 30, 2), "it is empty"),
-        ((-1, 2, 30, 40), "it reaches outside the picture"),
-        ((1, -0.02, 30, 40), "it reaches outside the picture"),
-        ((1, 2, 640.5, 40), "it reaches outside the picture"),
-        ((1, 2, 30, 481), "it reaches outside the picture"),
-        ((700, 500, 800, 600), "it reaches outside the picture"),
-        (("1", "2", "x", "4"), "a box is four numbers"),
-        ((1, 2, 3), "a box is four numbers"),
-        ((1, 2, 3, 4, 5), "a box is four numbers"),
-        ((), "a box is four numbers"),
-        ((None,), "a box is four numbers"),
-        (("nan", 2, 3, 4), "a box is four numbers"),
-        ((1, 2, math.inf, 4), "a box is four numbers"),
-        ((True, 2, 3, 4), "a box is four numbers"),
-        ((1, 2, 10**400, 4), "a box is four numbers"),
-        (([1], 2, 3, 4), "a box is four numbers"),
+        ((-9, 2, 0, 40), "it lies outside the image"),
+        ((1, 480, 30, 500), "it lies outside the image"),
+        ((700, 500, 800, 600), "it lies outside the image"),
+        ((1, 2, 1e30, 40), "it reaches far outside the image"),
+        ((-641, 2, 30, 40), "it reaches far outside the image"),
+        (("1", "2", "x", "4"), "a box is four finite numbers"),
+        ((1, 2, 3), "a box is four finite numbers"),
+        ((1, 2, 3, 4, 5), "a box is four finite numbers"),
+        ((), "a box is four finite numbers"),
+        ((None,), "a box is four finite numbers"),
+        (("nan", 2, 3, 4), "a box is four finite numbers"),
+        ((1, 2, math.inf, 4), "a box is four finite numbers"),
+        ((True, 2, 3, 4), "a box is four finite numbers"),
+        ((1, 2, 10**400, 4), "a box is four finite numbers"),
+        (([1], 2, 3, 4), "a box is four finite numbers"),
     ],
 )
 def test_a_box_that_does_not_fit_is_refused_with_its_name_and_the_allowed_range(given, fault):
@@ -85,9 +86,9 @@ def test_points_beside_several_boxes_are_refused():
         ("1,-2", "it lies outside the picture"),
         ("1,2,3", "a label is 1 for the foreground or 0 for the background"),
         ("1,2,-1", "a label is 1 for the foreground or 0 for the background"),
-        ("1", "a point is two numbers"),
-        ("a,b", "a point is two numbers"),
-        ("1,2,1,1", "a point is two numbers"),
+        ("1", "a point is two finite numbers"),
+        ("a,b", "a point is two finite numbers"),
+        ("1,2,1,1", "a point is two finite numbers"),
     ],
 )
 def test_a_point_that_does_not_fit_is_refused_with_the_allowed_range(point, fault):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from linbench.data.contract import BadSample
-from linbench.data.ground_truth import binary, read_mask
+from linbench.data.ground_truth import binary, read_grey, read_mask
 from tests.goldens import golden
 from tests.realdata import realdata
 
@@ -156,3 +156,13 @@ def test_real_masks_are_recognised():
     for file in files:
         grey = np.asarray(Image.open(file).convert("L"))
         assert np.array_equal(read_mask(file), grey > 128)
+
+
+def test_grey_values_are_handed_on_as_they_are_stored_and_0_1_as_0_255(tmp_path, disc):
+    soft = np.where(disc, 255, 0).astype(np.uint8)
+    soft[0, :3] = (129, 128, 3)
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    Image.fromarray(disc.astype(np.uint8)).save(tmp_path / "bits.png")
+    assert np.array_equal(read_grey(tmp_path / "soft.png"), soft)
+    assert np.array_equal(read_grey(tmp_path / "bits.png"), disc * np.uint8(255))
+    assert read_mask(tmp_path / "soft.png")[0, :3].tolist() == [True, False, False]

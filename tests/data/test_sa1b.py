@@ -156,6 +156,20 @@ def test_names_in_a_tar_lead_nowhere(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("size", [-1, -512, -2048])
+def test_a_tar_that_states_a_negative_size_is_read_up_to_there(tmp_path, size):
+    tar = packed(tmp_path)
+    content = bytearray(tar.read_bytes())
+    header = content.index(b"./sa_1.jpg")
+    content[header + 124 : header + 136] = size.to_bytes(12, "big", signed=True)
+    content[header + 148 : header + 156] = b" " * 8
+    content[header + 148 : header + 156] = b"%06o\0 " % sum(content[header : header + 512])
+    tar.write_bytes(content)
+    found = opened(tmp_path)
+    assert sorted(sample.id for sample in found) == ["sa_2", "sa_3"]
+    assert any("it is no whole uncompressed tar: " in fault.reason for fault in found.faults)
+
+
 def test_pictures_and_json_files_above_their_bounds_are_not_read(tmp_path, monkeypatch):
     written(tmp_path, 1)
     monkeypatch.setattr(sa1b, "MOST_JSON", 10)

@@ -70,6 +70,18 @@ def test_gradients_stay_in_the_budget(name, t):
         assert (got - true).abs().max().item() <= GRADIENT_BUDGET * size, letter
 
 
+@pytest.mark.parametrize("deviation", [1, 10, 100, 300, 1000])
+def test_gradients_carry_at_most_the_rounding_of_the_largest_lse(deviation):
+    w, u, k, v = CASES["keys normal, decay 0 to 4"].inputs(t=1024, c=16)
+    inputs, gy = [w, u, k * deviation, v], noise(v.shape)
+    truth = gradients([x.double() for x in inputs], gy.double(), "fast")  # equals the direct sum, see below
+    bound = 2 * 2**-16  # half a float32 step at 300, LARGEST_LSE, in each of e^key and e^-lse
+    for letter, got, true in zip("wukv", gradients(inputs, gy, "fast"), truth, strict=True):
+        terms = truth[3].abs().max().item() * (1024 if letter == "w" else 1)
+        size = max(true.abs().max().item(), terms / 10)  # as above
+        assert (got - true).abs().max().item() <= bound * size, letter
+
+
 @pytest.mark.parametrize("name", ["toy", "ragged", "keys to 100, decay -1000 to 1000"])
 def test_float64_is_exact_to_its_own_rounding(name):
     inputs = CASES[name].inputs(t=77, dtype=torch.float64)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import flop_registry
 
-import linbench.kernels
+from linbench.kernels import verification
 from linbench.kernels.bench_cases import timed
 from linbench.kernels.cost import byte_formula, bytes_moved, held, modules
 from linbench.suites.kernel_check import Calls
@@ -95,7 +95,7 @@ def test_every_op_that_can_be_verified_is_timed() -> None:
         with Calls() as seen:
             cases["toy"].function(**cases["toy"].inputs(torch.float32), impl="fast")
         called |= {name for name, _args, _out in seen.calls}
-    assert called == set(linbench.kernels._VERIFIED)
+    assert called == set(verification._VERIFIED)
 
 
 def test_an_op_without_a_byte_formula_is_an_error_that_names_it() -> None:

@@ -8,8 +8,11 @@ import torch
 
 from linbench.models import checkpoint, segmenter
 from linbench.models.checkpoint import About
+from linbench.models.finite import NotFinite
 from linbench.models.sam import Prompts, build_sam
-from linbench.models.segmenter import load_segmenter
+from linbench.models.sam.transforms import LongestSide
+from linbench.models.segmenter import Segmenter, load_segmenter
+from tests.models.sam import parts
 
 SIDE = 64
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
@@ -85,6 +88,8 @@ def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):
         "weights": "mine.safetensors",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "recipe": "9f1c",
+        "scale": "",
+        "trained_at": [96, 96],
     }
     assert "rwkv fusion" in found.facts["decoder"]
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.sam.state_dict().items())
@@ -126,3 +131,20 @@ def test_options_that_the_model_does_not_have_are_refused():
         load_segmenter("vit-t", None, image_size=SIDE, options={"image_size": 1})
     with pytest.raises(ValueError, match="colour"):
         load_segmenter("vit-t", None, image_size=SIDE, options={"colour": 1})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("output", "weight"), [("scores", "iou"), ("logits", "hyper")])
+@pytest.mark.parametrize(
+    ("model", "multimask"),
+    [*((name, False) for name in parts.ALL), *((name, True) for name in parts.ALL if name != "rwkv-sam")],
+)
+def test_logits_and_scores_that_are_not_finite_are_no_answer(model, multimask, output, weight, value):
+    sam = parts.ALL[model]()
+    with torch.no_grad():
+        for name, parameter in sam.named_parameters():
+            if weight in name and name.endswith("bias"):
+                parameter.fill_(value)
+    found = Segmenter(sam, LongestSide(96), {})
+    with pytest.raises(NotFinite, match=f"the {output} of this image are not finite"):
+        list(found.predict(PICTURE, Prompts(boxes=BOXES), multimask=multimask))

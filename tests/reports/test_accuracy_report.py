@@ -73,6 +73,12 @@ def test_what_was_measured_otherwise_never_shares_a_column(change: dict[str, Any
         assert [row[place] for row in table.rows].count(MISSING) == 1
 
 
+def test_versions_of_a_protocol_are_told_apart_in_the_heads() -> None:
+    (table,) = accuracy.tables([record(), record(backbone="vim-t", protocol_version=2)])
+    assert column(table, "dis mIoU keep-aspect (version 1), 1024²")["vim-t"] == MISSING
+    assert column(table, "dis mIoU keep-aspect (version 2), 1024²")["vit-t"] == MISSING
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -1,8 +1,14 @@
 """FLOPs by hand, and their coverage."""
 
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from linbench.backbones import backbone, build_backbone
 from linbench.suites.complexity import backward_flops, complexity
@@ -43,6 +49,79 @@ def test_an_operator_without_a_formula_lowers_the_coverage_and_is_named() -> Non
     found = complexity(Fourier(), torch.randn(4, 8))
     assert found["flops"]["coverage"] < 1
     assert found["flops"]["missing"] == ["aten._fft_r2c"]
+
+
+#: Activations of torch.nn.functional that have an in-place form; what they must be given beside a tensor.
+IN_PLACE = {
+    name: {"threshold": 0.1, "value": 0.2} if name == "threshold" else {}
+    for name, function in inspect.getmembers(functional, inspect.isfunction)
+    if "inplace" in inspect.signature(function).parameters and not name.startswith("_")
+}
+
+
+class Applied(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.function(self.layer(x)),)
+
+
+@pytest.mark.filterwarnings("ignore:dropout2d:UserWarning")
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_an_activation_counts_alike_in_place_or_not_forward_and_backward(name: str, inplace: bool) -> None:
+    given = IN_PLACE[name] | {"inplace": inplace}
+    if "training" in inspect.signature(getattr(functional, name)).parameters:
+        given["training"] = True
+    shape = (2, 2, 2, 2, 8) if name == "dropout3d" else (2, 3, 8) if name == "dropout1d" else (2, 3, 4, 8)
+    model, x = Applied(lambda x: getattr(functional, name)(x, **given)), torch.randn(shape)
+    product = 2 * math.prod(shape) * 8
+    assert complexity(model, x)["flops"] == {"value": product, "unit": "FLOP", "coverage": 1.0, "missing": []}
+    assert backward_flops(model, x) == {"value": product, "unit": "FLOP", "coverage": 1.0, "missing": []}
+
+
+def test_the_activations_with_an_in_place_form_are_all_seen() -> None:
+    assert {"hardswish", "hardsigmoid", "silu", "mish", "relu6", "rrelu", "elu", "dropout"} <= set(IN_PLACE)
+
+
+@pytest.mark.parametrize("name", ["gelu", "elu", "hardtanh", "hardswish", "silu", "threshold", "softplus", "mish"])
+def test_a_form_that_writes_into_a_given_tensor_counts_as_the_others(name: str) -> None:
+    def write(x: Tensor) -> Tensor:
+        extra = (0.1, 0.2) if name == "threshold" else ()
+        return getattr(torch.ops.aten, name).out(x, *extra, out=torch.empty_like(x))
+
+    assert complexity(Applied(write), torch.randn(3, 8))["flops"]["missing"] == []
+
+
+def test_a_product_costs_the_same_in_place_and_into_a_given_tensor() -> None:
+    a, b = torch.randn(4, 4), torch.randn(4, 4)
+    forms: tuple[Callable[[Tensor], Tensor], ...] = (
+        lambda x: torch.addmm(x, a, b),
+        lambda x: torch.addmm(x, a, b, out=torch.empty_like(x)),
+        lambda x: x.addmm_(a, b),
+    )
+
+    class Product(nn.Module):
+        def __init__(self, form: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.form = form
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.form(x.clone())
+
+    for form in forms:
+        found = complexity(Product(form), torch.randn(4, 4))["flops"]
+        assert found == {"value": 2 * 4**3, "unit": "FLOP", "coverage": 1.0, "missing": []}
+
+
+def test_every_operator_of_mobilenet_v3_is_covered() -> None:
+    with torch.device("meta"):
+        model, image = build_backbone("timm/mobilenetv3_small_100", image_size=64), torch.empty(1, 3, 64, 64)
+        assert complexity(model, image)["flops"]["coverage"] == 1
+        assert backward_flops(model, image)["coverage"] == 1
 
 
 def test_a_backward_of_a_linear_layer_is_two_products() -> None:

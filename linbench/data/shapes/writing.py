@@ -15,6 +15,8 @@ from linbench.data.shapes.coco_layouts import COCO_KIN
 from linbench.data.shapes.layouts import FOLDERS, Layout
 from linbench.data.shapes.render import rendered, sides
 from linbench.data.shapes.scene import VERSION, scene
+from linbench.system.affinity import unbind
+from linbench.system.threads import cores
 
 LAYOUTS = FOLDERS | COCO_KIN
 FORMAT = 1  # of the files around the pictures: raised when a layout is written otherwise
@@ -65,7 +67,8 @@ def _write(
         return layout.write(found, number, split, root)
 
     entries = []
-    pool = ThreadPoolExecutor(min(WRITERS, os.cpu_count() or 1))  # drawing and compressing free the GIL
+    # Drawing and compressing free the GIL.
+    pool = ThreadPoolExecutor(min(WRITERS, cores()), initializer=unbind)
     try:
         for entry in pool.map(one, range(1, images + 1)):
             entries.append(entry)

@@ -10,11 +10,11 @@ Three things keep the error near 1e-6 for any w, k and t:
   repeats from chunk to chunk (a running maximum decremented per token is wrong by 4e-3 at 16384 tokens);
 - a chunk's own sums keep the scale of its own largest key, however small beside P and S: they may dominate later.
 
-Channels beyond ``REACH`` or ``BONUS``, and float64, go through ``scalar_fallback`` instead: slower, without bounds.
+Channels beyond ``REACH`` or ``BONUS``, gradients beyond ``LARGEST_LSE``, and float64 go through ``scalar_fallback``:
+slower, without bounds.
 Sixteen channels share a vector; ``groups`` of them share a pass over memory. Half inputs are widened in the loads.
 """
 
-import math
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,7 @@ CHUNK = 32  # tokens, at most
 SHORTEST = 8
 REACH = 16 / SHORTEST  # largest |w| of the chunked form
 BONUS = 30.0  # largest |u|: beyond, the own token's weight leaves float32 beside its chunk's
+LARGEST_LSE = 300.0  # of the chunked gradient: the lse that it reads is float32, rounded by up to 6e-8 |lse|
 NOTHING = -1e30  # the scale of an empty sum
 jit = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 inline = {"forceinline": True, "error_model": "numpy"}
@@ -279,12 +280,16 @@ def _extreme(w: Tensor, u: Tensor) -> Tensor:
     return ~((w.abs() <= REACH) & (u.abs() <= BONUS))
 
 
-def exact_channels(w: Tensor, u: Tensor, v: Tensor, lowest: float = -math.inf) -> list[Tensor]:
+def exact_channels(w: Tensor, u: Tensor, v: Tensor, lse: Tensor | None = None) -> list[Tensor]:
     """The channels of the exact form, a few at a time: they are copied in float64.
 
-    lowest: Smallest w of the chunked form.
+    lse: Of the gradient: channels where it passes ``LARGEST_LSE`` take the exact form too.
     """
     c = v.shape[2]
-    every = v.dtype == torch.float64 or c < LANES
-    channels = torch.arange(c) if every else (_extreme(w, u) | (w < lowest)).nonzero()[:, 0]
-    return list(channels.split(max(1, c // 16))) if v.numel() and len(channels) else []
+    if not v.numel():
+        return []
+    chosen = _extreme(w, u) | (v.dtype == torch.float64 or c < LANES)
+    if lse is not None:
+        chosen |= torch.maximum(lse.amax((0, 1)), -lse.amin((0, 1))) > LARGEST_LSE
+    channels = chosen.nonzero()[:, 0]
+    return list(channels.split(max(1, c // 16))) if len(channels) else []

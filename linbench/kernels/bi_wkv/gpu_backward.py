@@ -1,7 +1,8 @@
 """The gradient of bi-WKV in Triton, in the three phases of ``gpu`` (letters: ``reference``).
 
 Beside P and S it needs G and H, the sums of (gy, gy y) with the key -lse over the tokens after and before.
-One limit: lse is float32. Where weights grow, lse does as |w| t, and gradients carry its rounding, 6e-8 |lse|.
+One limit: lse is float32, and gradients carry its rounding, 6e-8 |lse|: it is as large as the largest key, and where
+weights grow as |w| t. (On the CPU such channels are computed in float64.)
 """
 
 import torch

@@ -8,6 +8,7 @@ from torch import nn
 from linbench.backbones import build_backbone
 from linbench.backbones.contract import Backbone
 from linbench.kernels.impl import Impl
+from linbench.models.sam import official as official  # official names of what is built here
 from linbench.models.sam.decoder import FusionDecoder, sam_decoder
 from linbench.models.sam.efficientsam import SixPointEncoder, efficientsam_decoder
 from linbench.models.sam.fusion import Fusion, build_fusion

@@ -5,6 +5,7 @@
 | size of the picture in the input | the long side fills it | height and width fill it |
 | resized | uint8, Pillow's bilinear, antialiased where it shrinks | floats, bilinear, never antialiased |
 | the rest of the input | 0, after normalisation | none |
+| a negative coordinate of a prompt | scaled like any other | -1, which marks padding |
 | logits back to the picture | bilinear to the input, cropped, bilinear to the picture | bicubic, at once |
 | a mask is where the logits are | > 0 | >= 0 |
 
@@ -110,7 +111,10 @@ class Stretch:
         return _normalised(x[0].permute(1, 2, 0), MEAN, DEVIATION)
 
     def points(self, points: Tensor, original: Size) -> Tensor:
-        return _moved(points, original, self.resized(original))
+        """A negative coordinate becomes -1, as in the source: there it marks a point that pads."""
+        height, width = original
+        sizes = torch.tensor((width, height), dtype=torch.result_type(points, 1.0), device=points.device)
+        return torch.where(points >= 0, _pairs(points) * self.side / sizes, -1.0)
 
     def boxes(self, boxes: Tensor, original: Size) -> Tensor:
         return self.points(_corners(boxes), original).flatten(-2)
@@ -150,10 +154,15 @@ def _normalised(x: Tensor, mean: tuple[float, ...], deviation: tuple[float, ...]
 
 def _moved(points: Tensor, original: Size, resized: Size) -> Tensor:
     """Points ``… 2`` times the ratio of the widths and of the heights, which rounding makes unequal."""
+    ratios = (resized[1] / original[1], resized[0] / original[0])
+    return _pairs(points) * torch.tensor(ratios, dtype=torch.result_type(points, 1.0), device=points.device)
+
+
+def _pairs(points: Tensor) -> Tensor:
+    """The points; raises ValueError where they are not ``… 2``."""
     if points.shape[-1:] != (2,):
         raise ValueError(f"points must be `… 2`, x and y, got shape {tuple(points.shape)}")
-    ratios = (resized[1] / original[1], resized[0] / original[0])
-    return points * torch.tensor(ratios, dtype=torch.result_type(points, 1.0), device=points.device)
+    return points
 
 
 def _corners(boxes: Tensor) -> Tensor:

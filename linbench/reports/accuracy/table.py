@@ -24,7 +24,7 @@ def build(rows: pd.DataFrame) -> Table:
     rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "") for name in names})
     columns = _columns(rows)
     labels = list(dict.fromkeys(rows["label"]))
-    heads = [f"{column['suite']} {name}\n{column['protocol']}, {column['size']}" for column, _, name in columns]
+    heads = [f"{column['suite']} {name}\n{_way(column, columns)}" for column, _, name in columns]
     found = dict(iter(rows.groupby(["label", *names], sort=False, dropna=False)))
     lines = [
         (label, *(_cell(found.get((label, *column.values())), metric) for column, metric, _ in columns))
@@ -48,6 +48,13 @@ def _columns(rows: pd.DataFrame) -> list[tuple[dict[str, Any], str, str]]:
         for column in found
         for metric, name in SHOWN[column["suite"]].items()
     ]
+
+
+def _way(column: dict[str, Any], columns: list[tuple[dict[str, Any], str, str]]) -> str:
+    """The protocol and the size of a column, and the protocol's version where the table has several of it."""
+    name, version = column["protocol"], column.get("protocol_version", "")
+    versions = {other.get("protocol_version", "") for other, _, _ in columns if other["protocol"] == name}
+    return f"{name}{f' (version {version})' if len(versions) > 1 else ''}, {column['size']}"
 
 
 def _cell(mine: pd.DataFrame | None, metric: str) -> str:

@@ -43,7 +43,8 @@ def training(model: str, recipe: str, fusion: str = "none") -> tuple[str, str]:
 
 def under(command: str, conditions: Mapping[str, str]) -> str:
     """The command for a column of its own conditions; what a record says is taken where it is one of known words."""
-    asked = {name: value for name, value in conditions.items() if value in ASKED.get(name, ())}
+    named = {name: value.partition(" version ")[0] for name, value in conditions.items()}
+    asked = {name: value for name, value in named.items() if value in ASKED.get(name, ())}
     if conditions.get("threads", "").isdecimal():
         asked["threads"] = conditions["threads"]
     return command + "".join(f" --{name} {value}" for name, value in asked.items())

@@ -134,8 +134,9 @@ def _numbers(name: str, metric: Mapping[str, Any]) -> dict[str, Any]:
 def _conditions(key: Mapping[str, Any]) -> dict[str, str]:
     """What scores of one column share, by name."""
     boxes = str(key.get("box_source", "none"))
+    version = key.get("protocol_version", 1)
     return {
-        "protocol": str(key["protocol"]),
+        "protocol": f"{key['protocol']}" + (f" version {version}" if version != 1 else ""),
         "dtype": str(key.get("dtype", "unknown")),
         "data": f"{key['dataset']} {key.get('split', '')} {_short(key.get('dataset_checksum'))}".strip(),
         "boxes": boxes if boxes == "none" else f"{boxes} {_short(key.get('box_checksum'))}".strip(),

@@ -11,7 +11,8 @@ import torch
 from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
 from linbench.data.roots import asked, open_dataset
-from linbench.environment import cores, cpu_name
+from linbench.environment import cpu_name
+from linbench.models.input_size import own_size
 from linbench.models.sam import backbone_of, fuses
 from linbench.provenance import code_hash
 from linbench.suites.accuracy import weights as given_weights
@@ -20,24 +21,15 @@ from linbench.suites.contract import Cell, Choices
 from linbench.suites.device import find_device
 from linbench.suites.forward import DTYPES
 from linbench.suites.resolutions import Size
+from linbench.system.threads import thread_count
 
 SPLIT = "val"
-#: Modules behind every accuracy number, and behind every segmenter's.
-SHARED = (
-    *(f"linbench.suites.accuracy.{name}" for name in ("evaluation", "models", "task")),
-    *("linbench.metrics.intervals", "linbench.data.picture", "linbench.data.image", "linbench.models.checkpoint"),
-)
-SAM = (
-    "linbench.suites.accuracy.protocols",
-    *(
-        f"linbench.models.sam.{name}"
-        for name in (
-            *("build", "model", "decoder", "transformer", "prompts", "fusion", "hq", "efficientsam"),
-            "transforms",
-        )
-    ),
-    "linbench.backbones.sam_vit",
-)
+#: What builds the models of a task: no other one is behind its numbers.
+BUILDERS = {
+    "sam": "linbench.models.sam.build",
+    "classifier": "linbench.models.classifier",
+    "semantic": "linbench.models.semantic",
+}
 #: What RWKV-SAM's decoder takes of other backbones, by fusion.
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
 #: What a checkpoint's options say that has a place of its own in the key, or is the head's.
@@ -57,10 +49,11 @@ class Plan:
     """What the cells of one suite have of their own.
 
     data: The name of its data set.  task: Of the models that it measures.
-    side: Of the model's input where --res does not say, px.
+    side: Of the model's input where neither --res nor the checkpoint says it, px.
     multiple: What must divide its sides, beside what the backbone asks for.
     protocol: Of what was asked for, the model's name and the size; raises ValueError.
-    modules: What measures; a change in one of them makes records stale.
+    protocol_versions: By its name.
+    entries: Modules that measure and read; a change in what they import makes records stale (``provenance``).
     boxes: Where the prompts are from.
     """
 
@@ -70,8 +63,8 @@ class Plan:
     task: str
     side: int
     protocol: Callable[[str | None, str, Size], str]
-    protocol_version: int
-    modules: tuple[str, ...]
+    protocol_versions: Mapping[str, int]
+    entries: tuple[str, ...]
     multiple: int = 1
     boxes: Callable[[Choices, Dataset[Any]], Boxes] = field(default=lambda choices, dataset: Boxes("none"))
 
@@ -90,12 +83,12 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
         random = choices.seed if choices.random else None
         weights = given_weights.choose(given, name, plan.task, len(names) == 1, random)
         options = _options(name, entry.options, weights, choices)
-        for height, width in choices.resolutions or ((plan.side, plan.side),):
+        for height, width in choices.resolutions or (own_size(weights.about, (plan.side, plan.side)),):
             _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), (height, width))
             for fusion in _fusions(plan, name, weights, choices):
-                behind = [entry.source, *([MIXERS[fusion]] if fusion in MIXERS else [])]
-                modules = {"suite": plan.modules, "backbone": behind}
-                hashed = code_hash(plan.modules, behind)
+                modules = _modules(plan, entry.source, fusion)
+                hashed = code_hash(modules["suite"], modules["backbone"], modules["without"])
+                protocol = plan.protocol(choices.protocol, name, (height, width))
                 for dtype in choices.dtypes:
                     key = {
                         "suite": plan.suite,
@@ -106,8 +99,8 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
                         "height": height,
                         "width": width,
                         **_conditions(dtype, device, "attention" in entry.options, choices),
-                        "protocol": plan.protocol(choices.protocol, name, (height, width)),
-                        "protocol_version": plan.protocol_version,
+                        "protocol": protocol,
+                        "protocol_version": plan.protocol_versions[protocol],
                         "dataset": dataset.name,
                         "split": dataset.split,
                         "dataset_checksum": dataset.checksum,
@@ -118,6 +111,15 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
                     }
                     made[str(key)] = Cell(key, hashed, modules)
     return list(made.values())
+
+
+def _modules(plan: Plan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:
+    """What is behind a number, as ``code_hash`` takes it."""
+    neck = ("linbench.backbones.sam_vit",) if plan.task == "sam" else ()
+    mixer = (MIXERS[fusion],) if fusion in MIXERS else ()
+    others = tuple(module for task, module in BUILDERS.items() if task != plan.task)
+    entries = ("linbench.suites.accuracy.evaluation", *plan.entries)
+    return {"suite": entries, "backbone": (backbone, *neck, *mixer), "without": others}
 
 
 def weights_of(cell: Cell, choices: Choices) -> Weights:
@@ -190,9 +192,7 @@ def _strides(name: str) -> tuple[int, ...]:
 def _conditions(dtype: str, device: torch.device, attention: bool, choices: Choices) -> Mapping[str, Any]:
     if dtype not in DTYPES:
         raise ValueError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
-    threads = cores() if choices.threads is None else choices.threads
-    if not 1 <= threads <= cores():
-        raise ValueError(f"--threads {threads}: this process may use 1 to {cores()} cores")
+    threads = thread_count(choices.threads)
     return {
         "dtype": dtype,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),

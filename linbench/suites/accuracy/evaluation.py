@@ -22,13 +22,16 @@ from linbench.backbones.contract import Misfit
 from linbench.data.contract import BadDataset, BadSample
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
+from linbench.kernels.threads import set_threads
 from linbench.models.checkpoint import BadCheckpoint
+from linbench.models.finite import NotFinite
 from linbench.records import Record, Status
 from linbench.suites.accuracy.journal import Journal, Row
 from linbench.suites.accuracy.ranks import Ranks
-from linbench.suites.accuracy.task import Summary, Task, Wrong
+from linbench.suites.accuracy.task import Summary, Task
 from linbench.suites.contract import Cell
-from linbench.suites.latency import is_out_of_memory
+from linbench.suites.memory import is_out_of_memory
+from linbench.system.affinity import unbind
 
 MOST_THREADS = 8
 SEED = 0  # of every bootstrap, so that the same scores give the same interval
@@ -72,8 +75,7 @@ def evaluate(
     ahead: Images that are prepared while others are scored.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    pin(cell.key["threads"])
-    task, failure = _built(build)
+    task, failure = _built(build, cell.key["threads"])
     before = ranks.gathered((journal.rows(), failure))
     known = {number: row for rows, _ in before for number, row in rows.items()}
     mine: list[Row] = []
@@ -107,8 +109,9 @@ def evaluate(
         journal.clear()
 
 
-def _built(build: Callable[[], Task[Any, Any]]) -> tuple[Task[Any, Any] | None, Failure | None]:
+def _built(build: Callable[[], Task[Any, Any]], threads: int) -> tuple[Task[Any, Any] | None, Failure | None]:
     try:
+        pin(threads)
         return build(), None
     except (Misfit, BadCheckpoint, BadDataset) as error:
         return None, Failure(Status.FAILED, str(error), "")
@@ -130,7 +133,7 @@ def _rows(task: Task[Any, Any], numbers: Sequence[int], ahead: int) -> Iterator[
 
     left = iter(numbers)
     # Readers collect warnings, which is the process's business: threads that do so at once may leave it changed.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(ahead, MOST_THREADS)) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(ahead, MOST_THREADS), initializer=unbind) as pool:
         waiting = deque((number, pool.submit(prepared, number)) for number in islice(left, ahead))
         while waiting:
             number, future = waiting.popleft()
@@ -164,7 +167,7 @@ class _Mean:
 
 def _failure(error: Exception) -> Failure:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, Wrong):
+    if isinstance(error, NotFinite):
         status = Status.WRONG
     elif isinstance(error, Unsupported | NotImplementedError):
         status = Status.UNSUPPORTED
@@ -223,8 +226,11 @@ def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int,
 
 
 def pin(threads: int) -> None:
-    """Set what holds for the whole process: threads, true float32 products, and no choice that timing makes."""
-    torch.set_num_threads(threads)
+    """Set what holds for the whole process: threads, true float32 products, and no choice that timing makes.
+
+    Raises TooFewThreads where the process does not get them.
+    """
+    set_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -15,7 +15,7 @@ from linbench.models import checkpoint as checkpoints
 from linbench.models.semantic import build_semantic
 from linbench.suites.accuracy.weights import Weights
 from linbench.suites.contract import Key
-from linbench.suites.forward import DTYPES
+from linbench.suites.device import DTYPES
 
 BUILD: dict[str, Callable[..., nn.Module]] = {
     "sam": build_sam,

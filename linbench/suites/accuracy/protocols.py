@@ -7,8 +7,8 @@
 ``stretch``
     EfficientSAM's own: both sides fill the input; boxes likewise; logits go to the picture's size at once, bicubic.
 ``squash-1024``
-    HQ-SAM's: both sides fill 1024 px, bilinear without antialiasing, cut to whole numbers. The box is tight on the
-    mask squashed likewise, where it is above half. Logits go to the picture's size at once, bilinear.
+    HQ-SAM's: both sides fill 1024 px, bilinear without antialiasing, cut to whole numbers. The label's grey values
+    are squashed likewise, and the box is tight on those above 128. Logits go to the picture's size at once, bilinear.
 
 All compare at the size of the original mask. Numbers of different protocols never stand in one column.
 """
@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from linbench.data.ground_truth import THRESHOLD
 from linbench.models.sam import transform_of
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255, Size, Stretch, Transform
 
 KEEP_ASPECT, STRETCH, SQUASH = "keep-aspect", "stretch", "squash-1024"
-VERSION = 1
+#: By protocol, raised when its numbers stop being comparable. 2 of ``stretch`` keeps negative coordinates at -1;
+#: 2 of ``squash-1024`` squashes the grey values of a soft label, where 1 squashed the mask above 128.
+VERSIONS = {KEEP_ASPECT: 1, STRETCH: 2, SQUASH: 2}
 SQUASHED = 1024  # px
 
 
@@ -34,14 +37,14 @@ SQUASHED = 1024  # px
 class Protocol:
     """image: The input ``1 3 s s`` of a picture ``h w 3``.
 
-    box: Of a mask ``h w``, as a box ``4`` of the input.
+    box: Of a label ``h w``, grey values of which those above 128 are the mask, as a box ``4`` of the input.
     boxes: Boxes ``m 4`` of a picture of a size, as boxes of the input.
     masks: Masks of bool, ``m h w``, of low-resolution logits ``m 1 h w``, at the size given.
     """
 
     name: str
     image: Callable[[NDArray[np.uint8]], Tensor]
-    box: Callable[[NDArray[np.bool_]], Tensor]
+    box: Callable[[NDArray[np.uint8]], Tensor]
     boxes: Callable[[Tensor, Size], Tensor]
     masks: Callable[[Tensor, Size], Tensor]
 
@@ -55,9 +58,14 @@ def name_of(asked: str | None, model: str, size: Size) -> str:
     if name not in (own, SQUASH):
         raise ValueError(f"--protocol {name}: pictures reach {model} by {own}; allowed are {own} and {SQUASH}")
     if size[0] != size[1]:
-        raise ValueError(f"--res {size[0]}x{size[1]}: pictures go into a square; give one side")
+        raise ValueError(
+            f"the input is {size[0]}x{size[1]} px, but pictures go into a square; give its side as --res"
+        )
     if name == SQUASH and size[0] != SQUASHED:
-        raise ValueError(f"--res {size[0]}: the protocol {SQUASH} is of an input of {SQUASHED} px; leave --res out")
+        raise ValueError(
+            f"--protocol {SQUASH}: its input has {SQUASHED} px, here it would have {size[0]} px (from --res, or the "
+            f"checkpoint's own size); write --res {SQUASHED}, or leave --protocol out"
+        )
     return name
 
 
@@ -67,8 +75,8 @@ def protocol(name: str, model: str, side: int) -> Protocol:
         return Protocol(name, squashed, _squashed_box, _squashed_boxes, _at_once)
     transform: Transform = transform_of(model, side)
 
-    def box(mask: NDArray[np.bool_]) -> Tensor:
-        return transform.boxes(tight(torch.from_numpy(mask)), (mask.shape[0], mask.shape[1]))
+    def box(grey: NDArray[np.uint8]) -> Tensor:
+        return transform.boxes(tight(torch.from_numpy(grey) > THRESHOLD), (grey.shape[0], grey.shape[1]))
 
     def masks(logits: Tensor, original: Size) -> Tensor:
         return transform.masks(logits, original)[:, 0]
@@ -89,11 +97,11 @@ def squashed(picture: NDArray[np.uint8]) -> Tensor:
     return ((x.to(torch.uint8) - mean) / deviation)[None]
 
 
-def _squashed_box(mask: NDArray[np.bool_]) -> Tensor:
-    soft = _to_square(torch.from_numpy(mask)[None].float() * 255)[0]
-    found = soft > 128
-    if not found.any():  # thinner than what the squashed mask shows
-        return _squashed_boxes(tight(torch.from_numpy(mask))[None], (mask.shape[0], mask.shape[1]))[0]
+def _squashed_box(grey: NDArray[np.uint8]) -> Tensor:
+    label = torch.from_numpy(grey)
+    found = _to_square(label[None].float())[0] > THRESHOLD
+    if not found.any():  # thinner than what the squashed label shows
+        return _squashed_boxes(tight(label > THRESHOLD)[None], (grey.shape[0], grey.shape[1]))[0]
     return tight(found)
 
 

@@ -14,10 +14,6 @@ S = TypeVar("S", bound=Sample)
 P = TypeVar("P")
 
 
-class Wrong(ValueError):
-    """What the model gave is no answer, as logits that are not finite."""
-
-
 @dataclass(frozen=True)
 class Summary:
     """What all images together say.

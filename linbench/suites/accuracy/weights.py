@@ -65,6 +65,7 @@ class Weights:
             "sha256": self.sha256,
             "model": self.about.model if self.about else model,
             "recipe_hash": self.about.recipe if self.about else "",
+            "image_size": list(self.about.image_size) if self.about else None,
         }
 
 

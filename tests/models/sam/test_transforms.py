@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from linbench.models.sam import Prompts
 from linbench.models.sam.transforms import LongestSide, Stretch
 from tests.goldens import golden
+from tests.models.sam import parts
 
 SIZES = st.tuples(st.integers(1, 200), st.integers(1, 200))
 SIDES = st.sampled_from([64, 96, 256])
@@ -222,3 +224,43 @@ def test_prompts_of_another_shape_and_an_empty_input_are_refused():
     for kind in (LongestSide, Stretch):
         with pytest.raises(ValueError, match="side=0"):
             kind(0)
+
+
+def efficientsams(points, side, width, height):
+    """Points as EfficientSAM's own code rescales them, one coordinate after the other in plain numbers."""
+    sizes = (width, height)
+    return [
+        [[-1.0 if v < 0 else np.float32(v) * side / n for v, n in zip(p, sizes, strict=True)] for p in row]
+        for row in points
+    ]
+
+
+def test_stretch_keeps_negative_coordinates_at_minus_one_as_efficientsam_does():
+    points = [[[30.0, 40.0], [-1.0, -1.0]], [[-0.25, 200.5], [266.0, -3.0]]]
+    found = Stretch(1024).points(torch.tensor(points), (427, 267))
+    expected = torch.tensor(efficientsams(points, 1024, 267, 427), dtype=torch.float32)
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)
+    assert found[0, 1].tolist() == [-1.0, -1.0]
+    boxes = Stretch(1024).boxes(torch.tensor([[-1.0, 5.0, 300.0, 427.0], [0.0, -0.5, 10.0, 20.0]]), (427, 267))
+    assert boxes[0, 0] == boxes[1, 1] == -1.0
+    assert boxes[0, 2] == pytest.approx(300 * 1024 / 267)  # beyond the far edges nothing is cut
+    assert boxes[1, 0] == 0.0
+
+
+@pytest.mark.parametrize("transform", [LongestSide(1024), Stretch(1024)])
+@torch.no_grad()
+def test_prompts_that_are_padded_to_one_length_mean_what_they_mean_alone(transform):
+    model = parts.efficientsam() if isinstance(transform, Stretch) else parts.sam()
+    original, points, labels = (427, 267), [[30.0, 40.0], [200.5, 100.25]], [1, 1]
+    embedding = parts.embedded(model, (1024, 1024))
+
+    def answer(points, labels):
+        moved = transform.points(torch.tensor(points), original)
+        return model.decode(embedding, Prompts(points=moved, labels=torch.tensor(labels)), multimask=True)
+
+    padded = answer([points, [points[0], [-1.0, -1.0]]], [labels, [1, -1]])
+    alone = answer([points], [labels]), answer([points[:1]], [labels[:1]])
+    if isinstance(transform, LongestSide):  # SAM itself adds a padding point to each: one more is one token more
+        alone = alone[0], answer([[points[0], [7.0, 9.0]]], [[1, -1]])
+    for both, *each in zip(padded, *alone, strict=True):
+        torch.testing.assert_close(both, torch.cat(each), rtol=0, atol=2e-5)

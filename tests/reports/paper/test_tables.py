@@ -130,6 +130,19 @@ def test_protocols_never_share_a_column():
     assert found["RWKV-SAM", "DIS mIoU squash-1024"].measured is None
 
 
+def test_versions_of_a_protocol_never_share_a_column():
+    known = {"protocol": "squash-1024", "weights": {"recipe": ""}}
+    records = [
+        score("hq-sam-l", "dis", {"miou": 78.5, "mbiou": 70.2}, **known),
+        score("sam-vit-h", "dis", {"miou": 79.5, "mbiou": 71.2}, **known, protocol_version=2, checkpoint="c9" * 32),
+    ]
+    heads = ["DIS mIoU squash-1024", "DIS mIoU squash-1024 version 2"]
+    assert columns(table3.build, records, "DIS mIoU") == heads
+    found = cells(table3.build, records)
+    assert found["HQ-SAM", heads[1]].measured is None
+    assert found["HQ-SAM", heads[1]].command.endswith("--protocol squash-1024")
+
+
 def test_another_recipe_is_open_and_has_a_column_of_its_own():
     other = {"recipe": "sam-joint", "recipe_hash": "ee" * 32, "scale": "full"}
     records = [

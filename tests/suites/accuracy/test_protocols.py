@@ -16,13 +16,18 @@ def mask(size=(30, 50), rows=(4, 9), columns=(7, 20)) -> np.ndarray:
     return found
 
 
+def label(*args, **kwargs) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """The mask as a file has it, 0 and 255."""
+    return mask(*args, **kwargs).astype(np.uint8) * 255
+
+
 def test_a_box_of_ground_truth_has_inclusive_corners() -> None:
     assert tight(torch.from_numpy(mask())).tolist() == [7, 4, 20, 9]
     assert tight(torch.from_numpy(mask(rows=(5, 5), columns=(8, 8)))).tolist() == [8, 5, 8, 5]
 
 
 def test_keep_aspect_scales_the_box_by_the_resized_sides_over_the_original_ones() -> None:
-    box = protocol("keep-aspect", "rwkv-sam-t", 64).box(mask())
+    box = protocol("keep-aspect", "rwkv-sam-t", 64).box(label())
     height = int(30 * 64 / 50 + 0.5)
     assert box.tolist() == pytest.approx([7 * 64 / 50, 4 * height / 30, 20 * 64 / 50, 9 * height / 30])
 
@@ -45,12 +50,39 @@ def test_squash_fills_the_square_and_cuts_to_whole_numbers_as_half_pixel_bilinea
 
 def test_squash_takes_the_box_on_the_squashed_mask() -> None:
     way = protocol("squash-1024", "sam-vit-b", 1024)
-    box = way.box(mask())
+    box = way.box(label())
     exact = [7 * 1024 / 50 - 0.5, 4 * 1024 / 30 - 0.5, 21 * 1024 / 50 - 0.5, 10 * 1024 / 30 - 0.5]
     assert all(abs(a - b) <= 1 for a, b in zip(box.tolist(), exact, strict=True))
     assert all(float(value).is_integer() for value in box)
-    thin = mask((3000, 3000), rows=(700, 700), columns=(10, 2000))
+    thin = label((3000, 3000), rows=(700, 700), columns=(10, 2000))
     assert torch.isfinite(way.box(thin)).all()
+
+
+def masks_to_boxes(values: torch.Tensor) -> list[float]:
+    """HQ-SAM's box of a label ``h w`` in its own square: the extent of what is above 128."""
+    y, x = torch.nonzero(values > 128, as_tuple=True)
+    return [float(v) for v in (x.min(), y.min(), x.max(), y.max())]
+
+
+@pytest.mark.parametrize("edge", [0, 1, 127, 128, 129, 200, 254])
+@pytest.mark.parametrize("size", [(512, 512), (300, 417), (2048, 1500)])
+def test_squash_squashes_the_grey_values_of_a_soft_label_as_hq_sam_does(size: tuple[int, int], edge: int) -> None:
+    soft = np.zeros(size, np.uint8)
+    soft[60:200, 101:220] = 255
+    soft[60:200, 100], soft[59, 101:220], soft[200, 101:220] = edge, edge, edge
+    squashed_label = torch.nn.functional.interpolate(
+        torch.from_numpy(soft)[None, None].float(), (1024, 1024), mode="bilinear"
+    )[0, 0]
+    assert protocol("squash-1024", "hq-sam-b", 1024).box(soft).tolist() == masks_to_boxes(squashed_label)
+
+
+def test_a_column_of_grey_129_beside_white_moves_the_box_by_the_pixel_that_hq_sam_moves_it() -> None:
+    soft = np.zeros((512, 512), np.uint8)
+    soft[60:200, 101:300], soft[60:200, 100] = 255, 129
+    assert protocol("squash-1024", "hq-sam-b", 1024).box(soft)[0] == 201
+    assert protocol("keep-aspect", "sam-vit-b", 1024).box(soft)[0] == 200  # the first pixel above 128, times two
+    soft[60:200, 100] = 255
+    assert protocol("squash-1024", "hq-sam-b", 1024).box(soft)[0] == 200
 
 
 def test_squash_enlarges_logits_once_and_keep_aspect_twice() -> None:
@@ -73,7 +105,7 @@ def test_each_model_has_its_own_protocol_and_any_has_squash() -> None:
     [
         ("keep", "vit-t", (64, 64), "allowed are keep-aspect, stretch and squash-1024"),
         ("keep-aspect", "efficientsam-s", (64, 64), "pictures reach efficientsam-s by stretch"),
-        ("squash-1024", "vit-t", (512, 512), "an input of 1024 px"),
+        ("squash-1024", "vit-t", (512, 512), r"its input has 1024 px, here it would have 512 px .*write --res 1024"),
         (None, "vit-t", (64, 128), "pictures go into a square"),
     ],
 )
@@ -89,4 +121,4 @@ def test_detections_are_scaled_like_boxes_of_ground_truth() -> None:
         moved = way.boxes(boxes, (30, 50))
         assert moved.shape == (1, 4)
         assert math.isclose(moved[0, 0], 7 * side / 50, rel_tol=1e-6)
-    assert protocols.VERSION == 1
+    assert protocols.VERSIONS == {"keep-aspect": 1, "stretch": 2, "squash-1024": 2}

@@ -1,7 +1,5 @@
 """The suites from files to records: scores that are computed here anew, and bad input that costs only itself."""
 
-import importlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -11,27 +9,32 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from linbench import build_classifier
+from linbench import build_classifier, build_sam
 from linbench.data.image import read_image
 from linbench.data.rle import encode
 from linbench.metrics.boundary import boundary_iou
+from linbench.models.checkpoint import About, save
 from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
-from linbench.provenance import _imports
 from linbench.registry import load_plugin
-from tests.data.sets import annotation, cut, saved, square
+from linbench.suites import Choices, suite
+from tests.data.sets import annotation, cut, photo, saved, square
 from tests.realdata import realdata
-from tests.suites.accuracy.made import TOY, H, W, ade20k, coco, dis, imagenet, mask, only, records, run, write_coco
-
-
-@pytest.mark.parametrize("name", ["coco", "single_object", "imagenet", "ade20k"])
-def test_a_change_of_any_module_that_a_suite_imports_makes_its_records_stale(name: str) -> None:
-    suite = importlib.import_module(f"linbench.suites.{name}")
-    missing = [module for module in suite.MODULES if importlib.util.find_spec(module) is None]
-    assert missing == []
-    imported = set(_imports(Path(str(suite.__file__)))) - set(suite.MODULES)
-    own = {module for module in imported if module.startswith(("linbench.metrics.", "linbench.suites.accuracy."))}
-    assert own <= {f"linbench.suites.accuracy.{other}" for other in ("cells", "journal")}
+from tests.suites.accuracy.made import (
+    TOY,
+    H,
+    W,
+    ade20k,
+    call,
+    coco,
+    dis,
+    imagenet,
+    mask,
+    only,
+    records,
+    run,
+    write_coco,
+)
 
 
 def segmenter():  # type: ignore[no-untyped-def]
@@ -301,3 +304,64 @@ def test_real_annotations_with_crowds_and_holes_are_evaluated_from_their_own_box
     objects = sum(one["image_id"] in first and not one["iscrowd"] for one in truth["annotations"])
     assert sum(entry["scores"]["objects"]) == objects
     assert entry["skipped"] == []
+
+
+@pytest.mark.parametrize("part", ["encoder", "iou_head"])
+def test_weights_of_a_training_that_diverged_are_wrong_as_predict_has_it(tmp_path: Path, part: str) -> None:
+    dis(tmp_path)
+    sam = build_sam("vit-t", image_size=64)
+    with torch.no_grad():
+        for name, parameter in sam.named_parameters():
+            if part in name:
+                parameter.fill_(float("nan"))
+    save(sam, tmp_path / "nan.safetensors", About("vit-t", "sam", (64, 64)))
+    asked = ("run", "--suite", "dis", "--data", tmp_path, "--checkpoint", tmp_path / "nan.safetensors", "--res", 64)
+    assert call(*asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r").exit_code == 1
+    record = only(tmp_path / "r")
+    assert record["status"] == "wrong"
+    assert f"the {'scores' if part == 'iou_head' else 'logits'} of p00 are not finite" in record["reason"]
+
+
+@pytest.mark.parametrize(("white", "x0"), [(255, 201), (1, 200)])
+def test_squash_takes_its_box_from_the_grey_values_in_the_file(tmp_path: Path, white: int, x0: int) -> None:
+    label = np.zeros((512, 512), np.uint8)
+    label[60:200, 101:300], label[60:200, 100] = white, min(white, 129)
+    photo(tmp_path / "DIS5K" / "DIS-VD" / "im" / "a.jpg", label.shape)
+    saved(label, tmp_path / "DIS5K" / "DIS-VD" / "gt" / "a.png")
+    load_plugin(TOY)
+    choices = Choices(("toy",), (), device="cpu", data=str(tmp_path), protocol="squash-1024", random=True, threads=1)
+    dis_suite = suite["dis"].build()
+    (cell,) = dis_suite.cells(choices)
+    assert cell.key["protocol_version"] == 2
+    task = dis_suite.task(cell, choices, torch.device("cpu"))
+    ready = task.prepare(task.dataset[0])
+    assert ready.box[0] == x0
+    assert np.array_equal(ready.truth, label > (0 if white == 1 else 128))
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        ([-0.5, -0.25, 70, 50], ""),
+        ([70, 5, 9, 9], "its box lies outside the image"),
+        ([4, 5, 0, 9], "its box is empty"),
+        ([4, 5, 9000, 9], "its box reaches far outside the image"),
+    ],
+)
+def test_coco_takes_the_boxes_that_predict_takes_and_names_the_others(
+    tmp_path: Path, bbox: list, reason: str
+) -> None:
+    truth, found = coco(tmp_path, 1)
+    found[0]["bbox"] = bbox
+    write_coco(tmp_path, truth, found)
+    run("coco", tmp_path, tmp_path / "r", "--max-bad", 1)
+    record = only(tmp_path / "r")
+    assert record["status"] == "ok"
+    (entry,) = record["rounds"]
+    assert [fault["reason"] for fault in entry["skipped"]] == ([f"detection 0: {reason}"] if reason else [])
+    x, y, w, h = bbox
+    words = ("predict", tmp_path / "coco" / "val2017" / "1.jpg", "--box", f"{x},{y},{x + w},{y + h}")
+    model = ("--plugin", TOY, "--backbone", "toy", "--random", "--image-size", 64, "--threads", 1)
+    done = call(*words, *model, "--out", tmp_path / "p")
+    assert done.exit_code == (1 if reason else 0)
+    assert reason.removeprefix("its box ") in done.stderr

@@ -1,5 +1,6 @@
 """Weights: what each model gets is what was given for it, or a refusal that says what to write."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 
 from linbench import build_classifier, build_sam
 from linbench.models.checkpoint import About, save
+from linbench.models.semantic import build_semantic
 from linbench.suites.accuracy import models
 from linbench.suites.accuracy.weights import Weights, choose, parsed
-from tests.suites.accuracy.made import TOY, call, dis, only
+from tests.suites.accuracy.made import TOY, ade20k, call, coco, dis, imagenet, only, records, write_coco
 
 TRAINING = {
     "recipe": "sam-joint",
@@ -82,8 +84,66 @@ def test_the_record_says_what_the_checkpoint_says_of_its_training(files: Path, t
         "file": "sam.safetensors",
         "sha256": weights.sha256,
         "model": "vit-t",
+        "image_size": [64, 64],
     }
     assert "comparable with nothing published: smoke recipes" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of 96 px for each task."""
+    folder = tmp_path_factory.mktemp("trained")
+    torch.manual_seed(5)
+    save(build_sam("vit-t", image_size=96), folder / "sam.safetensors", About("vit-t", "sam", (96, 96)))
+    about = About("vit-t", "classifier", (96, 96), {"num_classes": 2})
+    save(build_classifier("vit-t", image_size=96, num_classes=2), folder / "classifier.safetensors", about)
+    about = About("vit-t", "semantic", (96, 96), {"num_classes": 150})
+    save(build_semantic("vit-t", image_size=96, num_classes=150), folder / "semantic.safetensors", about)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("suite", "task"),
+    [("dis", "sam"), ("coco", "sam"), ("imagenet", "classifier"), ("ade20k", "semantic")],
+)
+def test_a_checkpoints_own_size_is_the_default_of_every_suite(
+    trained: Path, tmp_path: Path, suite: str, task: str
+) -> None:
+    dis(tmp_path, 1)
+    write_coco(tmp_path, *coco(tmp_path, 1))
+    imagenet(tmp_path, 2)
+    ade20k(tmp_path, 1)
+    asked = ("run", "--suite", suite, "--data", tmp_path, "--checkpoint", trained / f"{task}.safetensors")
+    asked = (*asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r")
+    own = call(*asked)
+    assert own.exit_code == 0, own.output
+    record = only(tmp_path / "r")
+    assert (record["key"]["height"], record["key"]["width"]) == (96, 96)
+    assert record["environment"]["checkpoint"]["image_size"] == [96, 96]
+    assert "was trained at" not in own.stderr
+    other = call(*asked, "--res", 64)
+    assert other.exit_code == 0, other.output
+    assert f"linbench: {trained / task}.safetensors was trained at 96 px and is used at 64 px" in other.stderr
+    assert sorted(record["key"]["height"] for record in records(tmp_path / "r")) == [64, 96]
+
+
+def test_squash_and_a_checkpoint_of_another_size_are_refused_until_the_size_is_asked_for(
+    trained: Path, tmp_path: Path
+) -> None:
+    dis(tmp_path, 1)
+    asked = ("run", "--suite", "dis", "--data", tmp_path, "--checkpoint", trained / "sam.safetensors", "--dry-run")
+    asked = (*asked, "--protocol", "squash-1024", "--results", tmp_path / "r")
+    refused = call(*asked)
+    assert refused.exit_code == 2
+    assert "--protocol squash-1024: its input has 1024 px, here it would have 96 px" in refused.stderr
+    assert call(*asked, "--res", 1024).exit_code == 0
+
+
+def test_an_official_file_and_random_weights_keep_the_size_of_the_suite(files: Path, tmp_path: Path) -> None:
+    dis(tmp_path, 1)
+    for given in (("--checkpoint", f"vit-t={files / 'plain.pth'}"), ("--random", "--backbone", "vit-t")):
+        planned = call("run", "--suite", "dis", "--data", tmp_path, *given, "--dry-run", "--json")
+        assert [(cell["height"], cell["width"]) for cell in json.loads(planned.stdout)] == [(1024, 1024)]
 
 
 @pytest.mark.parametrize(
