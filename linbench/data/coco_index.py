@@ -140,7 +140,7 @@ class _Notes:
         self.first = self.first or example
 
     def line(self) -> str:
-        return f"{self.times:,} {self.kind}; the first: {self.first}"
+        return f"{self.kind}: {self.times:,}; the first: {self.first}"
 
 
 class _Reading:
@@ -160,9 +160,9 @@ class _Reading:
         self.faults: list[Fault] = []
         self.reasons: dict[int, str] = {}
         self.left_out: dict[int, str] = {}
-        self.decimal = _Notes("ids have a decimal point and are read as the whole numbers that they are")
-        self.turned = _Notes("file names with backslashes are read with /")
-        self.remarks = _Notes("annotations count without their box or a part of their polygons")
+        self.decimal = _Notes("ids with a decimal point, read as the whole numbers that they are")
+        self.turned = _Notes("file names with backslashes, read with /")
+        self.remarks = _Notes("annotations that count without their box or a part of their polygons")
 
     def image(self, entry: Entry) -> None:
         value = entry.value if isinstance(entry.value, dict) else {}

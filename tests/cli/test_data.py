@@ -104,7 +104,7 @@ def test_check_names_an_object_without_a_pixel_and_a_bad_picture_in_one_line_eac
     assert (result.exit_code, len(lines)) == (1, 4)
     assert lines[0].startswith(f"{file}: picture 10: the file name '/etc/passwd' leads out of")
     assert lines[1].endswith("000000000011.jpg: the mask of its object 7 has no pixel")
-    assert re.match("note: 1 annotations count without .*bbox \\[\\] is not four numbers", lines[2])
+    assert re.match("note: annotations that count without .*: 1; .*bbox \\[\\] is not four numbers", lines[2])
 
 
 def test_stats_are_the_columns_of_the_papers_table_and_the_quantiles_of_sizes(tmp_path):

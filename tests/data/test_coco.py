@@ -212,7 +212,9 @@ def test_a_box_that_is_none_is_noted_and_its_object_counts(tmp_path, damage):
     (one,) = found[1].instances()
     assert (one.box, one.mask().sum(), found.faults) == (None, 16, ())
     (note,) = found.facts["notes"]
-    assert re.search(rf"^1 annotations count without .*annotation 101, of picture 11: .*{said}", note), note
+    assert re.search(
+        rf"^annotations that count without .*: 1; the first: annotation 101, of picture 11: .*{said}", note
+    ), note
 
 
 @pytest.mark.parametrize("short", [[5, 5, 9, 9], [5, 5], []])
@@ -304,7 +306,7 @@ def test_names_as_windows_writes_them_are_read_and_noted_once(tmp_path):
     found = opened(tmp_path)
     assert good_and_bad(found, whole) == (["10", "11", "12"], [])
     assert found.facts["notes"] == [
-        "2 file names with backslashes are read with /; the first: " + repr(".\\000000000010.jpg")
+        "file names with backslashes, read with /: 2; the first: " + repr(".\\000000000010.jpg")
     ]
     table["images"][0]["file_name"] = "..\\..\\x.jpg"
     dump(file, table)

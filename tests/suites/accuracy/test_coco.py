@@ -10,12 +10,15 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from linbench.data.coco_instances import coco_instances
 from linbench.data.rle import encode
 from linbench.data.roots import open_dataset
-from linbench.suites.coco import summary
+from linbench.metrics.coco import coco_metrics
+from linbench.suites.coco import _annotation, _means, _object, _truths, summary
 from tests.data.sets import annotation, square
 from tests.metrics.masks import silence
-from tests.suites.accuracy.made import H, W, call, coco, mask, only, records, run, write_coco
+from tests.realdata import realdata
+from tests.suites.accuracy.made import H, W, call, coco, dis, mask, only, records, run, write_coco
 
 
 def clean_record(root: Path) -> dict[str, Any]:
@@ -75,8 +78,6 @@ def official(annotations: dict[str, Any], detections: list[dict[str, Any]]) -> l
 
 def rows_of(dataset: Any, detections: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the suite keeps of images whose masks are given instead of a model's."""
-    from linbench.suites.coco import _annotation, _means, _object, _truths
-
     ids = dataset.facts["category_ids"]
     rows = []
     for sample in dataset:
@@ -187,8 +188,6 @@ NO_OBJECT = {
 
 @pytest.mark.parametrize("name", NO_OBJECT)
 def test_without_an_object_the_record_says_so_and_the_next_suite_runs(tmp_path: Path, name: str) -> None:
-    from tests.suites.accuracy.made import dis
-
     change, more, said = NO_OBJECT[name]
     truth, found = coco(tmp_path)
     change(truth["annotations"])
@@ -200,9 +199,12 @@ def test_without_an_object_the_record_says_so_and_the_next_suite_runs(tmp_path: 
     assert (of["coco"]["status"], of["coco"]["metrics"], of["dis"]["status"]) == ("failed", {}, "ok")
     assert "AP is undefined: no object counts" in of["coco"]["reason"]
     assert said in of["coco"]["reason"]
-    for command in ("report", "choose", "paper"):
-        done = call(command, "--results", tmp_path / "r")
+    page, paper = tmp_path / "page.html", tmp_path / "paper"
+    for command in (("report", "--html", page), ("paper", "--out", paper), ("choose", "--metric", "coco_map")):
+        done = call(*command, "--results", tmp_path / "r")
         assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    assert page.stat().st_size
+    assert "AP is undefined" in call("report", "--results", tmp_path / "r").output
 
 
 def test_a_detector_without_any_box_gives_ap_zero(tmp_path: Path) -> None:
@@ -210,6 +212,30 @@ def test_a_detector_without_any_box_gives_ap_zero(tmp_path: Path) -> None:
     write_coco(tmp_path, truth, [])
     assert run("coco", tmp_path, tmp_path / "r").exit_code == 0
     assert only(tmp_path / "r")["metrics"]["map"]["value"] == 0
+
+
+@pytest.mark.data
+def test_on_real_annotations_the_summary_of_rows_has_the_numbers_of_the_file() -> None:
+    base = realdata("cocoapi_val2014_100")
+    file = base / "instances_val2014_100.json"
+    found = json.loads((base / "instances_val2014_fakesegm100_results.json").read_text())
+    dataset = coco_instances("COCO", "val", file, base)
+    ids = dataset.facts["category_ids"]
+    rows = []
+    for sample in dataset:
+        annotations = [_annotation(one, ids[one.category], one.mask()) for one in sample.instances()]
+        mine = [one for one in found if str(one["image_id"]) == sample.id]
+        parts = [{name: one[name] for name in ("category_id", "score", "segmentation")} for one in mine]
+        nothing = {"objects": [], "iou": None, "biou": None}
+        rows.append(
+            {"id": sample.id, "size": sample.size, "annotations": annotations, "detections": parts, **nothing}
+        )
+    summed = summary(ids, int, rows, 0)
+    content = json.loads(file.read_text())
+    for iou, prefix in (("segm", ""), ("boundary", "b")):
+        expected = coco_metrics(content, found, iou)
+        assert summed.metrics[f"m{prefix}ap"]["value"] == 100 * expected["map"]
+        assert summed.metrics[f"{prefix}ar_l"]["value"] == 100 * expected["ar_l"]
 
 
 @pytest.mark.parametrize("of", ["img{}".format, str, float], ids=["words", "digits", "floats"])
