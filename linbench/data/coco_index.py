@@ -149,6 +149,7 @@ class _Reading:
     def __init__(self, file: Path, folder: Path, check: Check, remark: Remark, classes: bool) -> None:
         self.file, self.folder, self.check, self.remark, self.classes = file, folder, check, remark, classes
         self.categories: dict[int | str, Mapping[str, Any]] = {}
+        self.category_texts: set[str] = set()  # of their ids, by which detections find them
         self.places: dict[int | str, int] = {}
         self.texts: set[str] = set()  # of the ids of images, which name samples: 1 and "1" would be one
         self.ids: list[int | str] = []
@@ -227,9 +228,10 @@ class _Reading:
     def category(self, entry: Entry) -> None:
         value = entry.value if isinstance(entry.value, dict) else {}
         number = self._id(value, "id", entry.begin)
-        if number is None or number in self.categories:
+        if number is None or str(number) in self.category_texts:
             self.fault("", f"a category whose id is {_short(value.get('id'))}, which is no id or another's")
         else:
+            self.category_texts.add(str(number))
             self.categories[number] = value
 
     def _id(self, value: Mapping[str, Any], name: str, begin: int) -> int | str | None:

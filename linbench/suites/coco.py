@@ -290,7 +290,7 @@ def _detection_faults(
 ) -> list[dict[str, str]]:
     """Entries of the detector's file that cannot be used, of the images that are measured and of unknown ones."""
     known = {dataset[number].id for number in range(len(dataset))}
-    mine = [dataset[number].id for number in range(cell.key["images"])]
+    mine = {dataset[number].id: number for number in range(cell.key["images"])}
     whole = len(mine) == len(known)
     said = str(detections.file)
     found = [

@@ -265,9 +265,11 @@ def test_ids_are_read_as_pycocotools_reads_them(tmp_path, of):
 def test_ids_that_differ_by_kind_alone_are_no_two_samples(tmp_path):
     table = coco_table(2)
     table["images"].append(table["images"][0] | {"id": "10"})
+    table["categories"].append({"id": "18"})
     write_coco(tmp_path, table)
-    (fault,) = opened(tmp_path).faults
-    assert re.match("a second picture of the id 10, at byte", fault.reason)
+    picture, category = opened(tmp_path).faults
+    assert re.match("a second picture of the id 10, at byte", picture.reason)
+    assert category.reason == "a category whose id is '18', which is no id or another's"
 
 
 @pytest.mark.parametrize("value", [None, True, [1], {}, 1.5, float("nan"), "", "a\nb", "\ud800", 2**70, "x" * 300])
