@@ -170,7 +170,7 @@ def test_a_file_without_a_picture_is_refused_with_what_is_read(tmp_path, content
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert refusal(tmp_path / "absent.png") == "cannot be read as a picture: No such file or directory"
-    assert refusal(tmp_path) == "cannot be read as a picture: Is a directory"
+    assert refusal(tmp_path) == "cannot be read as a picture: it is a folder; name the files in it"
 
 
 def test_a_picture_above_the_bound_is_refused_and_one_at_it_is_read(tmp_path):
