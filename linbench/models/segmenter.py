@@ -100,6 +100,7 @@ def load_segmenter(
     fusion: str | None = None,
     options: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
+    weights: str | None = None,
 ) -> Segmenter:
     """Build the model and fill it.
 
@@ -107,6 +108,7 @@ def load_segmenter(
     checkpoint: None for random weights, the same each time.
     image_size: Side of the input, px; None for the checkpoint's, or 1024.
     fusion, options: As ``build_sam``'s; None for the checkpoint's, or the defaults.
+    weights: ``model`` or ``ema``, of a checkpoint that holds both; None for the one that its source evaluates.
     Raises ValueError and UnknownName that teach.
     """
     about = checkpoints.describe(checkpoint) if checkpoint else None
@@ -127,7 +129,9 @@ def load_segmenter(
         sam = build_sam(name, image_size=checkpoints.built_for(about, name, (side, side)), **chosen)
     facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _words(chosen)}
     if checkpoint:
-        about = checkpoints.load(sam, checkpoint)
+        branch = checkpoints.branch_of(checkpoint, weights, checkpoints.default_branch(name))
+        about = checkpoints.load(sam, checkpoint, branch or "model")
+        facts |= {"branch": branch} if branch else {}
         facts |= {"weights": checkpoint.name, "sha256": _hash(checkpoint), "recipe": about.recipe if about else ""}
     else:
         facts |= {"weights": "random", "sha256": None, "recipe": ""}

@@ -25,7 +25,8 @@ SPLIT = "val"
 #: Modules behind every accuracy number, and behind every segmenter's.
 SHARED = (
     *(f"linbench.suites.accuracy.{name}" for name in ("evaluation", "models", "task")),
-    *("linbench.metrics.intervals", "linbench.data.picture", "linbench.data.image", "linbench.models.checkpoint"),
+    *("linbench.metrics.intervals", "linbench.data.picture", "linbench.data.image"),
+    *(f"linbench.models.{name}" for name in ("checkpoint", "torch_file", "unpickler")),
 )
 SAM = (
     "linbench.suites.accuracy.protocols",
@@ -88,7 +89,7 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
     for name in names:
         entry = backbone[backbone_of(name) if plan.task == "sam" else name]
         random = choices.seed if choices.random else None
-        weights = given_weights.choose(given, name, plan.task, len(names) == 1, random)
+        weights = given_weights.choose(given, name, plan.task, len(names) == 1, random, choices.weights)
         options = _options(name, entry.options, weights, choices)
         for height, width in choices.resolutions or ((plan.side, plan.side),):
             _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), (height, width))
@@ -125,7 +126,9 @@ def weights_of(cell: Cell, choices: Choices) -> Weights:
     if choices.random:
         return Weights(seed=choices.seed)
     given = given_weights.parsed(choices.checkpoints)
-    return next(one.weights for one in given if one.weights.key == cell.key["checkpoint"])
+    name, key = cell.key["backbone"], cell.key["checkpoint"]
+    same = (one.weights for one in given if key.startswith(one.weights.sha256))
+    return given_weights.of_branch(next(same), name, choices.weights)
 
 
 def opened(name: str, choices: Choices) -> Dataset[Any]:
