@@ -233,11 +233,11 @@ def _older(file: IO[bytes]) -> Content:
     end = file.seek(0, io.SEEK_END)
     for key in keys:
         storage = storages.get(key) if isinstance(key, str) else None
+        if storage is None:  # torch.save lists those alone that the value refers to; the length of others is unknown
+            break
         file.seek(position)
         counted = file.read(8)
-        if storage is None or len(counted) < 8:
-            raise NotTorch("it ends before its last storage, or lists one that nothing refers to")
-        length = struct.unpack("<q", counted)[0] * storage.dtype.itemsize
+        length = struct.unpack("<q", counted)[0] * storage.dtype.itemsize if len(counted) == 8 else -1
         if not 0 <= length <= end - position - 8:
             raise NotTorch(f"its storage {storage.key[:20]!r} is cut off")
         places[storage.key] = (position + 8, length)

@@ -108,9 +108,9 @@ class TensorRef:
 
 def unpickle(file: IO[bytes]) -> tuple[Any, dict[str, Storage]]:
     """Read one pickle from where the file stands; return its value and its storages by key. Raises BadPickle."""
-    machine = _Machine()
+    machine = _Machine(file)
     try:
-        return machine.run(_Bounded(file)), machine.storages
+        return machine.run(), machine.storages
     except BadPickle:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
@@ -118,49 +118,56 @@ def unpickle(file: IO[bytes]) -> tuple[Any, dict[str, Storage]]:
 
 
 class _Bounded:
-    """A file for ``genops``, which may ask for as many bytes as the pickle claims."""
+    """A file for ``genops``, which may ask for as many bytes as the pickle claims.
+
+    size, left: Bytes that may be read, of them those that were not read yet.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         start = file.tell()
         end = file.seek(0, io.SEEK_END)
         file.seek(start)
         self._file = file
-        self._end = min(end, start + LARGEST_PICKLE)
-        self.tell = file.tell
+        self.size = self.left = min(end - start, LARGEST_PICKLE)
 
     def read(self, n: int) -> bytes:
-        if not 0 <= n <= self._end - self.tell():
+        if not 0 <= n <= self.left:
             raise BadPickle(f"its pickle ends too early, or has more than {LARGEST_PICKLE:,} bytes")
+        self.left -= n
         return self._file.read(n)
 
     def readline(self) -> bytes:
-        return self._file.readline(self._end - self.tell())
+        line = self._file.readline(self.left)
+        self.left -= len(line)
+        return line
 
 
 class _Machine:
-    """The pickle machine: a stack, its marks and a memo."""
+    """The pickle machine: a stack, its marks and a memo.
 
-    def __init__(self) -> None:
+    copied: Pairs that dictionaries were made of from lists. In a whole file each pair is written for one of them.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = _Bounded(file)
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
         self.copied = 0
 
-    def run(self, file: _Bounded) -> Any:
-        start = file.tell()
-        for opcode, value, _ in pickletools.genops(cast(IO[bytes], file)):  # of which it calls these three
+    def run(self) -> Any:
+        stack = self.stack
+        for opcode, value, _ in pickletools.genops(cast(IO[bytes], self.file)):  # of which it calls these two
             name = opcode.name
-            if name == "STOP":
-                return self.stack.pop()
-            if name in _CONSTANTS:
-                self.stack.append(_CONSTANTS[name]() if value is None else value)
-            elif name in _STEPS:
-                _STEPS[name](self, value)
+            if (step := _STEPS.get(name)) is not None:
+                step(self, value)
+            elif (constant := _CONSTANTS.get(name)) is not None:
+                stack.append(constant() if value is None else value)
+            elif name == "STOP":
+                return stack.pop()
             else:
                 raise BadPickle(f"its pickle has the opcode {name}, which torch.save does not write")
-            if self.copied > file.tell() - start:  # in a whole file each pair is read once
-                raise BadPickle("its pickle copies a list many times over")
         raise BadPickle("its pickle has no end")
 
     def pop_mark(self) -> list[Any]:
@@ -233,7 +240,9 @@ def _dictionary(machine: _Machine, arguments: tuple[Any, ...]) -> dict[Any, Any]
     found: dict[Any, Any] = {}
     for pair in arguments[0] if arguments and type(arguments[0]) is list else ():
         machine.copied += 1
-        if machine.copied > LARGEST_PICKLE or type(pair) not in (list, tuple) or len(pair) != 2:
+        if machine.copied > machine.file.size - machine.file.left:
+            raise BadPickle("its pickle copies a list many times over")
+        if type(pair) not in (list, tuple) or len(pair) != 2:
             raise BadPickle("it has a dictionary of something else than pairs")
         found[_key(pair[0])] = pair[1]
     return found
