@@ -74,6 +74,8 @@ def predict(
         refuse(WEIGHTS)
     if random and not backbone:
         refuse("--backbone is missing: --random needs the name of a model; `linbench list` shows all")
+    if weights is not None and checkpoint is None:
+        refuse("--weights without --checkpoint: it chooses between the weights of that file")
     if weights is not None:
         choice("--weights", weights, BRANCHES)
     if fusion is not None:

@@ -127,7 +127,7 @@ def branch_of(path: Path, wanted: str | None, default: str) -> str:
     """
     held = () if torch_file.is_safetensors(path) else branches(_content(path).value)
     if wanted and wanted not in (held or ("model",)):
-        what = f"it holds the weights {held[0]} alone" if held else "it is a plain state dict"
+        what = f"it holds the weights {held[0]} alone" if held else "it holds one set of weights"
         raise BadCheckpoint(f"{path}: it has no weights {wanted}; {what}")
     if len(held) < 2:
         return ""

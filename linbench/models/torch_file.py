@@ -69,8 +69,11 @@ class Content:
                 f"its storage {storage.key[:20]!r} should have {first + length:,} bytes and has {whole.numel():,}"
             )
         typed = torch.storage.TypedStorage(wrap_storage=whole.untyped_storage(), dtype=found.dtype, _internal=True)
-        offset = first // size + found.offset
-        tensor: Tensor = torch._utils._rebuild_tensor(typed, offset, found.shape, found.stride)
+        try:
+            offset = first // size + found.offset
+            tensor: Tensor = torch._utils._rebuild_tensor(typed, offset, found.shape, found.stride)
+        except RuntimeError as error:  # of sizes whose product is no size, where one of them is 0
+            raise NotTorch(f"it has a tensor of the impossible size {found.shape}") from error
         return tensor
 
     def _storage(self, key: str) -> Tensor:
@@ -135,6 +138,9 @@ def _parts(file: IO[bytes]) -> list[zipfile.ZipInfo]:
 def _zipped(file: IO[bytes], size: int) -> Content:
     """The zip format: ``NAME/data.pkl``, and each storage as ``NAME/data/KEY``; or one such file zipped again."""
     parts = _parts(file)
+    other = {part.compress_type for part in parts} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+    if other:  # a hostile header of LZMA asks for gigabytes
+        raise NotTorch(f"it is a zip archive packed by the method {min(other)}; stored and deflated ones are read")
     unpacked = sum(part.file_size for part in parts if part.compress_type != zipfile.ZIP_STORED)
     if unpacked > max(INFLATED, INFLATION * size):
         raise NotTorch(f"it unpacks to {unpacked:,} bytes from {size:,}, more than weights compress")
@@ -176,7 +182,7 @@ def _data(file: IO[bytes]) -> Any:
 
 def _start(file: IO[bytes], part: zipfile.ZipInfo) -> int:
     """Where a stored part's bytes begin, behind its local header. Raises NotTorch."""
-    file.seek(part.header_offset)
+    file.seek(max(0, part.header_offset))
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
         raise NotTorch("it is a zip archive that is damaged (a part has no header)")

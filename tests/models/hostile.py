@@ -102,6 +102,7 @@ REFUSED = {
     "stride": whole(("weight", tensor(size=(2, 2), stride=(3, 1)))),
     "stride-negative": whole(("weight", tensor(stride=(-1,)))),
     "stride-zero": whole(("weight", tensor(size=(2**31,), stride=(0,)))),
+    "impossible-size": whole(("weight", tensor(size=(2**47, 2**47, 0), stride=(1, 1, 1)))),
     "many-dimensions": whole(("weight", tensor(size=(1,) * 9999, stride=(1,) * 9999))),
     "bytes-claimed": b"\x80\x05\x8e" + struct.pack("<Q", 2**62) + b"x.",
     "bytearray-claimed": b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"x.",

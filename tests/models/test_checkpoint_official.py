@@ -175,9 +175,16 @@ def test_reading_a_large_file_does_not_copy_it(tmp_path):
         assert any(int(low, 16) <= found.data_ptr() < int(high, 16) for low, high in ranges)
 
 
+def packed(path, method, size):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("archive/data.pkl", bytes(size))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (lambda p: packed(p, zipfile.ZIP_DEFLATED, 2**28), "it unpacks to 268,435,456 bytes from"),
+        (lambda p: packed(p, zipfile.ZIP_LZMA, 9), "a zip archive packed by the method 14"),
         (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n"), "a Git LFS pointer"),
         (lambda p: p.write_text("<!DOCTYPE html><html>"), "a page of HTML"),
         (lambda p: p.write_bytes(b"\x1f\x8b\x08rest"), "a gzip archive; unpack it first"),

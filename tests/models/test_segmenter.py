@@ -140,5 +140,5 @@ def test_the_weights_that_were_chosen_of_a_file_that_holds_both_are_named(tmp_pa
             assert torch.equal(value, state[name] + added)
     torch.save(state, tmp_path / "plain.pth")
     assert "branch" not in load_segmenter("vit-t", tmp_path / "plain.pth", image_size=64).facts
-    with pytest.raises(ValueError, match=r"plain.pth: it has no weights ema; it is a plain state dict"):
+    with pytest.raises(ValueError, match=r"plain.pth: it has no weights ema; it holds one set of weights"):
         load_segmenter("vit-t", tmp_path / "plain.pth", image_size=64, weights="ema")

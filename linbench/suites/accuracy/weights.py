@@ -125,6 +125,8 @@ def choose(
     if random is not None:
         if given:
             raise ValueError("--random beside --checkpoint: give one of them")
+        if branch:
+            raise ValueError("--weights beside --random: it chooses between the weights of a --checkpoint")
         return Weights(seed=random)
     mine = [one.weights for one in given if one.model == model or (not one.model and alone)]
     fitting = [one for one in mine if one.about is None or one.about.task == task]

@@ -76,5 +76,5 @@ def test_weights_that_the_file_lacks_are_refused_before_anything_is_measured(tmp
     torch.save(timm.create_model("resnet18", num_classes=2).state_dict(), tmp_path / "a.pth")
     done = evaluate(tmp_path, "timm/resnet18", tmp_path / "a.pth", "--weights", "ema")
     assert done.exit_code == 2
-    assert "a.pth: it has no weights ema; it is a plain state dict" in done.output
+    assert "a.pth: it has no weights ema; it holds one set of weights" in done.output
     assert not records(tmp_path / "r")
