@@ -26,8 +26,8 @@ from linbench.backbones import backbone, build_backbone
 from linbench.backbones.contract import Misfit, load_named, official_names
 from linbench.backbones.layouts import branches, entries_of, readings
 from linbench.models import torch_file
+from linbench.models.pickled import BadPickle, Inert, Symbol, TensorRef
 from linbench.models.sam import HQ, build_sam
-from linbench.models.unpickler import BadPickle, Inert, Symbol, TensorRef
 
 #: Largest file, and largest sum of the tensors in it; ViT-H with an optimizer's state is 8 GB.
 LARGEST_BYTES = 16 * 2**30

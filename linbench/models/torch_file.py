@@ -20,7 +20,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from linbench.models.unpickler import LARGEST_PICKLE, BadPickle, TensorRef, unpickle
+from linbench.models.pickled import BadPickle, TensorRef
+from linbench.models.unpickler import LARGEST_PICKLE, unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER: begins a file of the older format
 ZIP = b"PK"

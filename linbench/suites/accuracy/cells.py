@@ -26,7 +26,7 @@ SPLIT = "val"
 SHARED = (
     *(f"linbench.suites.accuracy.{name}" for name in ("evaluation", "models", "task")),
     *("linbench.metrics.intervals", "linbench.data.picture", "linbench.data.image"),
-    *(f"linbench.models.{name}" for name in ("checkpoint", "torch_file", "unpickler")),
+    *(f"linbench.models.{name}" for name in ("checkpoint", "torch_file", "unpickler", "pickled")),
 )
 SAM = (
     "linbench.suites.accuracy.protocols",
