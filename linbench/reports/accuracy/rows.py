@@ -105,7 +105,8 @@ def _weights(key: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:
     named = str(key.get("checkpoint", ""))
     if named.startswith("random"):
         return f"random (seed {named.removeprefix('random-')})"
-    said = [str(checkpoint.get("file") or "a file"), named[:8], *filter(None, [str(checkpoint.get("recipe") or "")])]
+    more = [str(checkpoint.get(name) or "") for name in ("weights", "recipe")]
+    said = [str(checkpoint.get("file") or "a file"), named[:8], *filter(None, more)]
     return f"{said[0]} ({', '.join(said[1:])})"
 
 
