@@ -15,7 +15,7 @@ from linbench.records import Store, slug
 if TYPE_CHECKING:
     from linbench.reports.paper.evidence import Evidence
     from linbench.reports.paper.layout import PaperTable
-    from linbench.reports.paper.pictures import Row
+    from linbench.reports.paper.masks import Row
 
 TABLES = ("1", "2", "3", "4", "5", "6", "7")
 FIGURES = ("1", "3", "4", "6", "7", "8")
@@ -104,7 +104,7 @@ def _evidence(
     from linbench.cli.report import present_hashes
     from linbench.reports.paper import table1
     from linbench.reports.paper.evidence import Evidence
-    from linbench.reports.paper.gathered import devices, measured, needed
+    from linbench.reports.paper.tables import devices, measured, needed
 
     store = Store(results)
     records = list(store)
@@ -159,56 +159,57 @@ def _statistics(text: str) -> tuple[str, dict[str, int]]:
 
 def _make(evidence: "Evidence", suffix: str, tables: Sequence[str], figures: Sequence[str], folder: Path) -> Made:
     """Write what is asked for, of one device."""
-    from linbench.reports.paper import gathered, outside, shown, written
+    from linbench.reports.paper import excluded, export, render
+    from linbench.reports.paper.tables import TABLES as BUILDERS
     from linbench.reports.render.table import to_terminal
 
     width = shutil.get_terminal_size((100, 24)).columns
-    built = [build(evidence) for name in tables for build in gathered.TABLES[name]]
-    files = [path for each in built for path in written.write(each, folder, suffix)]
-    texts = [to_terminal(shown.glance(each), width) for each in built]
-    apart = outside.build(evidence.scores)
+    built = [build(evidence) for name in tables for build in BUILDERS[name]]
+    files = [path for each in built for path in export.write(each, folder, suffix)]
+    texts = [to_terminal(render.glance(each), width) for each in built]
+    apart = excluded.build(evidence.scores)
     if apart and tables:
-        files += written.write_plain(f"not-the-paper{suffix}", apart, folder)
+        files += export.write_plain(f"not-the-paper{suffix}", apart, folder)
         texts += [to_terminal(each, width) for each in apart]
     for name in figures:
         if name in DRAWN:
             each, paths = DRAWN[name](evidence, folder, suffix)
             built.append(each)
             files += paths
-            texts.append(to_terminal(shown.glance(each), width))
+            texts.append(to_terminal(render.glance(each), width))
     if built:
-        files += written.write_summary(built, folder, suffix)
-        texts.append(to_terminal(written.summary(built), width))
+        files += export.write_summary(built, folder, suffix)
+        texts.append(to_terminal(export.summary(built), width))
     return Made(built, texts, files)
 
 
 def _figure_1(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
     from linbench.reports.latency.figure import save
-    from linbench.reports.paper import figure1, figure1_drawn, written
+    from linbench.reports.paper import export, figure1, figure1_drawn
 
     each = figure1.build(evidence)
     name = f"{each.name}{suffix}"
     files = save(figure1_drawn.draw(evidence), folder / f"{name}.svg")
-    return each, [*files, *written.write(each, folder, suffix, above=f"![{each.title}]({name}.svg)\n\n")]
+    return each, [*files, *export.write(each, folder, suffix, above=f"![{each.title}]({name}.svg)\n\n")]
 
 
 def _figure_3(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
     from linbench.reports.latency.figure import save
-    from linbench.reports.paper import figure3, figure3_drawn, written
+    from linbench.reports.paper import export, figure3, figure3_drawn
 
     each, files, above = figure3.build(evidence), [], ""
     for words, groups in figure3.pages(evidence).items():
         name = f"{each.name}{suffix}{words}"
         files += save(figure3_drawn.draw(groups, evidence.device), folder / f"{name}.svg")
         above += f"![{each.title}]({name}.svg)\n\n"
-    return each, [*files, *written.write(each, folder, suffix, above=above)]
+    return each, [*files, *export.write(each, folder, suffix, above=above)]
 
 
 def _pictures(
     folders: Sequence[Path], images: Path | None, most: int, figure: str | None
 ) -> "tuple[list[Row], list[str]]":
     """The rows of the figures of masks; none where no predictions are given."""
-    from linbench.cli.paper_pictures import read_rows
+    from linbench.cli.paper_masks import read_rows
 
     if not folders:
         return [], []
@@ -220,17 +221,17 @@ def _pictures(
 def _masks(name: str, rows: "Sequence[Row]", folder: Path) -> list[Path]:
     """A figure of masks with its caption; without predictions only the words on how to come by it."""
     from linbench.reports.latency.figure import save
-    from linbench.reports.paper import pictures, pictures_drawn
+    from linbench.reports.paper import masks, masks_drawn
     from linbench.reports.render.text_files import write_texts
 
-    files = save(pictures_drawn.draw(rows, pictures.title(name)), folder / f"figure-{name}.svg") if rows else []
+    files = save(masks_drawn.draw(rows, masks.title(name)), folder / f"figure-{name}.svg") if rows else []
     if not files:
-        typer.echo(f"figure {name}: {pictures.how(name)}", err=True)
-    return [*files, *write_texts({folder / f"figure-{name}.md": pictures.caption(name, rows)})]
+        typer.echo(f"figure {name}: {masks.how(name)}", err=True)
+    return [*files, *write_texts({folder / f"figure-{name}.md": masks.caption(name, rows)})]
 
 
 def _print(made: Sequence[Made], as_json: bool) -> None:
-    from linbench.reports.paper.shown import plain_cells
+    from linbench.reports.paper.render import plain_cells
 
     if as_json:
         cells = [cell for each in made for table in each.tables for cell in plain_cells(table)]

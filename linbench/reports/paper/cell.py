@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from linbench.published.numbers import Quoted
 from linbench.reports.latency.rows import significant
-from linbench.reports.paper.quoted import Quoted
 
 
 class Verdict(StrEnum):

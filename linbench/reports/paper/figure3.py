@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from linbench.published.numbers import Quoted, lines
 from linbench.records import slug
 from linbench.reports.latency.rows import SEARCHED, comparisons, conditions
 from linbench.reports.paper import commands, faults
@@ -12,7 +13,6 @@ from linbench.reports.paper.evidence import PRESETS, Evidence
 from linbench.reports.paper.layout import Entry, PaperTable, columns
 from linbench.reports.paper.methods import RATES
 from linbench.reports.paper.quantities import FPS
-from linbench.reports.paper.quoted import Quoted, lines
 
 TITLE = "Figure 3"
 BACKBONES = {"ViT-S": "vit-s", "RWKV-SAM-S": "rwkv-sam-s"}

@@ -7,10 +7,10 @@ several, each has its own column, and the head says what tells them apart.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from linbench.published.numbers import Quoted
 from linbench.reports.paper.cell import Cell, Measured, Quantity
 from linbench.reports.paper.commands import under
 from linbench.reports.paper.evidence import Found
-from linbench.reports.paper.quoted import Quoted
 
 #: Conditions that may differ within a column, as each method has its own.
 JOINS_ANY = "recipe"  # weights that no recipe of ours made stand beside those of any

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from linbench.published.numbers import Quoted
 from linbench.reports.paper import commands, seeds
 from linbench.reports.paper.cell import Quantity
 from linbench.reports.paper.evidence import Count, Evidence, Found
 from linbench.reports.paper.layout import Column, Entry, columns
 from linbench.reports.paper.quantities import ALIKE, FPS, METRICS, PARAMETERS
-from linbench.reports.paper.quoted import Quoted
 from linbench.reports.paper.scores import Score
 
 RATES = ({"preset": "paper"}, {"preset": "best"})

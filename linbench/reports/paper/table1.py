@@ -1,11 +1,11 @@
 """Table 1: settings of the variants of the backbone, computed from the models."""
 
+from linbench.published.numbers import Quoted, lines
 from linbench.reports.paper import commands, faults
 from linbench.reports.paper.cell import Measured, Quantity
 from linbench.reports.paper.evidence import Count, Evidence, Found
 from linbench.reports.paper.layout import Entry, PaperTable, columns
 from linbench.reports.paper.quantities import BLOCKS, CHANNELS, PARAMETERS, STRIDE
-from linbench.reports.paper.quoted import Quoted, lines
 
 TITLE = "Table 1"
 COUNTS = {name: Count(name, 1024) for name in ("rwkv-sam-t", "rwkv-sam-s", "rwkv-sam-b")}

@@ -1,11 +1,11 @@
 """Table 2: the sets that the paper trains on, counted by the readers where the user has them."""
 
+from linbench.published.numbers import Quoted, lines
 from linbench.reports.paper import commands, faults
 from linbench.reports.paper.cell import Measured
 from linbench.reports.paper.evidence import Evidence, Found
 from linbench.reports.paper.layout import Entry, PaperTable, columns
 from linbench.reports.paper.quantities import IMAGES, MASKS
-from linbench.reports.paper.quoted import Quoted, lines
 
 TITLE = "Table 2"
 #: The names that readers go by.

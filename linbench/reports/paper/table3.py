@@ -1,10 +1,10 @@
 """Table 3: SAM-like models, their size, rate and accuracy on COCO, DIS, COIFT and HRSOD."""
 
+from linbench.published.numbers import lines
 from linbench.reports.paper import faults
 from linbench.reports.paper.evidence import Count, Evidence
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.methods import Line, Source, metric, parameters, rates
-from linbench.reports.paper.quoted import lines
 
 SIZE = 1024
 LINES = (

@@ -1,12 +1,12 @@
 """Table 4: top-1 accuracy on ImageNet."""
 
+from linbench.published.numbers import Quoted, lines
 from linbench.reports.paper import commands, faults
 from linbench.reports.paper.cell import Measured
 from linbench.reports.paper.evidence import Count, Evidence, Found
 from linbench.reports.paper.layout import Entry, PaperTable, columns
 from linbench.reports.paper.methods import Line, Source, metric, parameters
 from linbench.reports.paper.quantities import WIDTH
-from linbench.reports.paper.quoted import Quoted, lines
 
 SIZE = 224
 LINES = tuple(

@@ -1,10 +1,10 @@
 """Table 5: semantic segmentation on ADE20K under UperNet."""
 
+from linbench.published.numbers import lines
 from linbench.reports.paper import faults
 from linbench.reports.paper.evidence import Count, Evidence
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.methods import Line, Source, metric, parameters
-from linbench.reports.paper.quoted import lines
 
 SIZE = 512
 PYRAMID = (("stride32", True),)

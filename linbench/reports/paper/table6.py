@@ -1,10 +1,10 @@
 """Table 6: ablations, the encoder's stages on its right half and the decoder's fusion on its left."""
 
+from linbench.published.numbers import lines
 from linbench.reports.paper import faults
 from linbench.reports.paper.evidence import Count, Evidence
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.methods import Line, Source, metric, parameters, rates
-from linbench.reports.paper.quoted import lines
 
 SIZE = 1024
 ENCODERS = tuple(

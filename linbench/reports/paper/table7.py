@@ -1,10 +1,10 @@
 """Table 7: what the distillation of the backbone is worth."""
 
+from linbench.published.numbers import lines
 from linbench.reports.paper import faults
 from linbench.reports.paper.evidence import Count, Evidence
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.methods import Line, Source, metric
-from linbench.reports.paper.quoted import lines
 
 SIZE = 1024
 NAME = "rwkv-sam-s"

@@ -5,8 +5,8 @@ from typing import Any
 
 from linbench.records import Record, Status
 from linbench.reports.paper.evidence import Count, Counted, Evidence, Stage
-from linbench.reports.paper.gathered import TABLES, measured, needed
 from linbench.reports.paper.scores import IMAGES
+from linbench.reports.paper.tables import TABLES, measured, needed
 from tests.reports.cases import KEY, power_law, record
 
 DEVICE = str(KEY["device"])

@@ -170,9 +170,9 @@ def test_pictures_that_moved_are_found_and_others_are_refused(tmp_path):
 
 def test_the_papers_reports_do_without_torch_and_its_tables_without_matplotlib():
     code = (
-        "import sys; from linbench.reports.paper import gathered, written, outside, figure1, figure3, pictures; "
+        "import sys; from linbench.reports.paper import tables, export, excluded, figure1, figure3, masks; "
         "plain = 'matplotlib' in sys.modules; "
-        "from linbench.reports.paper import figure1_drawn, figure3_drawn, pictures_drawn; "
+        "from linbench.reports.paper import figure1_drawn, figure3_drawn, masks_drawn; "
         "sys.exit(2 * plain + ('torch' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -6,17 +6,17 @@ import pytest
 import typer
 
 from linbench.cli import app
-from linbench.reports.paper import gathered, pictures
-from linbench.reports.paper.shown import commands_of
+from linbench.reports.paper import masks, tables
+from linbench.reports.paper.render import commands_of
 from tests.reports.paper.cases import evidence
 
 COMMANDS = [
     command
-    for builds in gathered.TABLES.values()
+    for builds in tables.TABLES.values()
     for build in builds
     for command in commands_of(build(evidence([], counts={}, stages={})))
 ]
-FIGURES = [pictures.how(name) for name in pictures.FIGURES]
+FIGURES = [masks.how(name) for name in masks.FIGURES]
 
 
 @pytest.mark.parametrize("command", [*dict.fromkeys(COMMANDS), *FIGURES])
@@ -34,6 +34,6 @@ def test_each_part_of_the_command_is_one_that_the_command_line_takes(command):
 
 def test_there_is_a_command_for_every_cell_that_lacks_a_number():
     assert len(set(COMMANDS)) > 60
-    for builds in gathered.TABLES.values():
+    for builds in tables.TABLES.values():
         for build in builds:
             assert all(cell.command for cell in build(evidence([], counts={}, stages={})).cells())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from linbench.records import Status
-from linbench.reports.paper import figure1, figure1_drawn, figure3, figure3_drawn, pictures, pictures_drawn
-from linbench.reports.paper.pictures import Answer, Row
+from linbench.reports.paper import figure1, figure1_drawn, figure3, figure3_drawn, masks, masks_drawn
+from linbench.reports.paper.masks import Answer, Row
 from linbench.reports.statistics.crossover import Crossover
 from tests.reports.cases import power_law, record
 from tests.reports.paper.cases import evidence, score, some
@@ -138,13 +138,13 @@ def row(*masks, points=()):
 
 def test_the_close_up_is_where_models_disagree():
     same = (10, 10, 60, 60)
-    place = pictures.close_up(row(mask(same), mask(same, (150, 70, 170, 90))))
+    place = masks.close_up(row(mask(same), mask(same, (150, 70, 170, 90))))
     assert place[0] <= 150 and place[2] >= 170 and place[1] <= 70 and place[3] >= 90
     assert place[2] - place[0] == place[3] - place[1]
 
 
 def test_the_close_up_of_one_model_is_on_its_boundary():
-    x0, y0, x1, y1 = pictures.close_up(row(mask((120, 30, 190, 95))))
+    x0, y0, x1, y1 = masks.close_up(row(mask((120, 30, 190, 95))))
     inside = mask((120, 30, 190, 95))[y0:y1, x0:x1]
     assert 0 < inside.mean() < 1
 
@@ -152,40 +152,40 @@ def test_the_close_up_of_one_model_is_on_its_boundary():
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 5)])
 def test_the_close_up_stays_in_the_picture(size):
     one = Row("", np.zeros((*size, 3), np.uint8), None, (), (Answer("", np.ones(size, bool)),))
-    x0, y0, x1, y1 = pictures.close_up(one)
+    x0, y0, x1, y1 = masks.close_up(one)
     assert 0 <= x0 < x1 <= size[1] and 0 <= y0 < y1 <= size[0]
 
 
 def test_a_grid_has_each_picture_whole_and_close_for_each_model():
-    drawn = pictures_drawn.draw([row(mask((5, 5, 50, 50)), None), row(mask((5, 5, 9, 9)), mask())], "title $x$")
+    drawn = masks_drawn.draw([row(mask((5, 5, 50, 50)), None), row(mask((5, 5, 9, 9)), mask())], "title $x$")
     assert len(drawn.axes) == 4 * 3
     whole, close = drawn.axes[1], drawn.axes[4]
     assert (
         np.asarray(whole.images[0].get_array()).tolist()
-        == pictures_drawn.blended(picture(), mask((5, 5, 50, 50))).tolist()
+        == masks_drawn.blended(picture(), mask((5, 5, 50, 50))).tolist()
     )
-    x0, y0, x1, y1 = pictures.close_up(row(mask((5, 5, 50, 50)), None))
+    x0, y0, x1, y1 = masks.close_up(row(mask((5, 5, 50, 50)), None))
     assert (close.get_xlim(), close.get_ylim()) == ((x0, x1), (y1, y0))
     assert [text.get_text() for text in drawn.axes[2].texts] == ["no answer"]
     assert drawn.axes[0].get_ylabel() == "a.jpg #1"
 
 
 def test_a_mask_is_coloured_and_what_is_around_it_darkened():
-    found = pictures_drawn.blended(picture(), mask((0, 0, 100, 100)))
+    found = masks_drawn.blended(picture(), mask((0, 0, 100, 100)))
     assert found[50, 150].tolist() == [86, 86, 86]
     assert found[50, 50, 2] > 120 > found[50, 50, 0]
 
 
 def test_a_warning_stands_over_its_model():
     answer = Answer("vit-t", mask((5, 5, 50, 50)), "RANDOM WEIGHTS")
-    drawn = pictures_drawn.draw([Row("a", picture(), None, ((20.0, 20.0, 1), (90.0, 9.0, 0)), (answer,))], "")
+    drawn = masks_drawn.draw([Row("a", picture(), None, ((20.0, 20.0, 1), (90.0, 9.0, 0)), (answer,))], "")
     assert drawn.axes[1].get_title() == "vit-t\nRANDOM WEIGHTS"
-    assert "RANDOM WEIGHTS" in pictures.caption("4", [Row("a", picture(), None, (), (answer,))])
+    assert "RANDOM WEIGHTS" in masks.caption("4", [Row("a", picture(), None, (), (answer,))])
 
 
 def test_without_predictions_the_caption_says_how_to_come_by_them():
-    assert "linbench predict IMAGE … --backbone hq-sam-l" in pictures.caption("4", [])
-    assert "linbench paper --figure 8 --predictions" in pictures.caption("8", [])
+    assert "linbench predict IMAGE … --backbone hq-sam-l" in masks.caption("4", [])
+    assert "linbench paper --figure 8 --predictions" in masks.caption("8", [])
 
 
 def test_an_interval_that_leaves_the_range_is_said_in_words():

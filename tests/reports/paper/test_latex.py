@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
-from linbench.reports.paper import gathered, outside
-from linbench.reports.paper.written import latex
+from linbench.reports.paper import excluded
+from linbench.reports.paper.export import latex
+from linbench.reports.paper.tables import TABLES
 from linbench.reports.render.latex import document, escape, to_latex
 from linbench.reports.render.table import Table
 from tests.reports.paper.cases import evidence, some
@@ -32,8 +33,8 @@ def test_a_table_has_rules_a_caption_and_its_notes():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex is installed")
 def test_pdflatex_takes_all_tables_and_hostile_text(tmp_path):
     known = evidence(some())
-    tables = [latex(build(known), f"t{i}") for builds in gathered.TABLES.values() for i, build in enumerate(builds)]
-    tables += [to_latex(table) for table in outside.build(known.scores)]
+    tables = [latex(build(known), f"t{i}") for builds in TABLES.values() for i, build in enumerate(builds)]
+    tables += [to_latex(table) for table in excluded.build(known.scores)]
     tables.append(to_latex(Table(HOSTILE, (HOSTILE, HOSTILE), ((HOSTILE, HOSTILE),), (HOSTILE,))))
     (tmp_path / "all.tex").write_text(document(*tables), encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "all.tex"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from linbench.reports.paper import (
+    excluded,
+    export,
     figure1,
     figure3,
-    gathered,
-    outside,
-    shown,
+    render,
     table1,
     table2,
     table3,
@@ -21,14 +21,14 @@ from linbench.reports.paper import (
     table5,
     table6,
     table7,
-    written,
+    tables,
 )
 from linbench.reports.render.table import LONGEST_TEXT, to_markdown
 from tests.reports.cases import power_law, record
 from tests.reports.paper.cases import DEVICE, JOINT, evidence, score, some
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "paper"
-EVERY = [build for builds in gathered.TABLES.values() for build in builds] + [figure1.build, figure3.build]
+EVERY = [build for builds in tables.TABLES.values() for build in builds] + [figure1.build, figure3.build]
 DIS = {"miou": 80.1, "mbiou": 75.0}
 
 
@@ -45,14 +45,14 @@ def columns(build, records, start):
 
 @pytest.mark.parametrize("kind", ["md", "csv", "tex", "json"])
 def test_table_3_of_a_users_records_is_the_golden_one(kind, tmp_path):
-    written.write(table3.build(evidence(some())), tmp_path)
+    export.write(table3.build(evidence(some())), tmp_path)
     made = (tmp_path / f"table-3.{kind}").read_text(encoding="utf-8")
     assert made == (GOLDEN / f"table-3.{kind}").read_text(encoding="utf-8")
 
 
 def test_all_tables_at_a_glance_are_the_golden_ones():
-    tables = [build(evidence(some())) for build in EVERY]
-    text = "\n".join(to_markdown(shown.glance(table)) for table in tables) + to_markdown(written.summary(tables))
+    built = [build(evidence(some())) for build in EVERY]
+    text = "\n".join(to_markdown(render.glance(table)) for table in built) + to_markdown(export.summary(built))
     assert text == (GOLDEN / "glance.md").read_text(encoding="utf-8")
 
 
@@ -160,8 +160,8 @@ def test_what_is_no_answer_to_the_paper_goes_to_a_table_of_its_own(key, weights,
     records = [score("rwkv-sam-s", "dis", {"miou": 99.25, "mbiou": 99.25}, fusion="conv", weights=weights, **key)]
     known = evidence(records)
     for build in EVERY:
-        assert "99.2" not in written.markdown(build(known)) + written.csv(build(known))
-    (table,) = outside.build(known.scores)
+        assert "99.2" not in export.markdown(build(known)) + export.csv(build(known))
+    (table,) = excluded.build(known.scores)
     assert table.title == f"Not the paper's numbers: {reason}"
     assert [row[:3] for row in table.rows] == [
         ("rwkv-sam-s + conv", "dis_miou", "99.2"),
@@ -235,8 +235,8 @@ def test_training_sets_are_counted_where_their_statistics_are_given():
 
 
 def test_scores_of_another_device_do_not_come_in():
-    frame, scores, _ = gathered.measured([*some(), score("vim-s", "dis", DIS, device="H200")])
-    assert gathered.devices(frame, scores) == ["H200", DEVICE]
+    frame, scores, _ = tables.measured([*some(), score("vim-s", "dis", DIS, device="H200")])
+    assert tables.devices(frame, scores) == ["H200", DEVICE]
 
 
 @pytest.mark.parametrize(
@@ -250,20 +250,20 @@ def test_scores_of_another_device_do_not_come_in():
 def test_a_damaged_score_is_named_and_the_others_stay(change, words):
     good = score("vim-s", "dis", DIS)
     bad = replace(good, key={**good.key, **change})
-    _, found, faults = gathered.measured([bad, good])
+    _, found, faults = tables.measured([bad, good])
     assert len(found) == 2
     assert len(faults) == 1 and words in faults[0] and "vim-s" in faults[0]
 
 
 def test_a_score_that_is_no_number_is_named():
-    _, found, faults = gathered.measured([score("vim-s", "dis", {"miou": float("nan")})])
+    _, found, faults = tables.measured([score("vim-s", "dis", {"miou": float("nan")})])
     assert not found
     assert faults == ["a record of vim-s, suite dis: its miou is nan, no number"]
 
 
 def test_a_latency_record_without_a_backbone_is_named_and_the_others_stay():
     good = record("vim-s", 1024, 50.0)
-    frame, _, faults = gathered.measured([replace(good, key={**good.key, "backbone": None}), good])
+    frame, _, faults = tables.measured([replace(good, key={**good.key, "backbone": None}), good])
     assert len(frame) == 1
     assert "needs a backbone" in faults[0]
 
@@ -271,13 +271,13 @@ def test_a_latency_record_without_a_backbone_is_named_and_the_others_stay():
 def test_no_note_is_cut_short():
     for build in EVERY:
         table = build(evidence(some()))
-        notes = [*shown.glance(table).notes, *shown.every_cell(table).notes]
+        notes = [*render.glance(table).notes, *render.every_cell(table).notes]
         assert not [note for note in notes if len(note) > LONGEST_TEXT]
 
 
 def test_every_footnote_hangs_somewhere():
     for build in EVERY:
-        table = shown.glance(build(evidence(some())))
+        table = render.glance(build(evidence(some())))
         marks = " ".join([table.title, *table.columns, *(row[0] for row in table.rows)])
         letters = [note[1] for note in table.notes if note.startswith("[")]
         assert all(f"[{x}]" in marks or f"{x}," in marks or f",{x}" in marks for x in letters), table.title
@@ -288,7 +288,7 @@ def test_json_holds_nothing_that_json_does_not():
         raise AssertionError(constant)
 
     for build in EVERY:
-        json.loads(json.dumps(shown.plain_cells(build(evidence(some())))), parse_constant=refuse)
+        json.loads(json.dumps(render.plain_cells(build(evidence(some())))), parse_constant=refuse)
 
 
 def test_text_from_records_stays_text_in_every_format():
@@ -298,12 +298,12 @@ def test_text_from_records_stays_text_in_every_format():
     records += [score(hostile, "dis", DIS, device=hostile, dataset="shapes")]
     known = evidence(records, device=hostile)
     table = table3.build(known)
-    text = written.markdown(table) + "".join(to_markdown(one) for one in outside.build(known.scores))
+    text = export.markdown(table) + "".join(to_markdown(one) for one in excluded.build(known.scores))
     assert "<b>" not in text and "\x1b" not in text and "\n=1" not in text
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.replace(r"\|", "").count("|") >= 4
-    read = list(csv.reader(io.StringIO(written.csv(table))))
+    read = list(csv.reader(io.StringIO(export.csv(table))))
     assert {len(row) for row in read} == {len(read[0])}
-    latex = written.latex(table, "x")
+    latex = export.latex(table, "x")
     assert r"\input{" not in latex and r"\textbackslash{}input\{x\}" in latex

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from linbench.reports.paper.pictures import Answer, Row
+    from linbench.reports.paper.masks import Answer, Row
 
 ENDING = ".masks.json"
 LARGEST_BYTES = 256 * 2**20
@@ -20,7 +20,7 @@ def read_rows(folders: Sequence[Path], pictures: Path | None, most: int) -> "tup
     Raises ValueError for a folder without predictions.
     """
     from linbench.data.image import read_image
-    from linbench.reports.paper.pictures import Row
+    from linbench.reports.paper.masks import Row
 
     faults: list[str] = []
     documents = [_documents(folder, faults) for folder in folders]
@@ -83,7 +83,7 @@ def _where(image: str, pictures: Path | None) -> Path:
 def _answer(document: dict[str, Any] | None, asked: dict[str, Any], size: tuple[int, ...]) -> "Answer":
     """A model's mask for one prompt, the same in words of px; without one where it was not asked that."""
     from linbench.data.rle import decode
-    from linbench.reports.paper.pictures import Answer
+    from linbench.reports.paper.masks import Answer
 
     for one in (document or {}).get("predictions", ()):
         same = (one.get("box"), one.get("points")) == (asked.get("box"), asked.get("points"))
@@ -94,7 +94,7 @@ def _answer(document: dict[str, Any] | None, asked: dict[str, Any], size: tuple[
 
 def _named(answer: "Answer", documents: dict[str, dict[str, Any]]) -> "Answer":
     """The answer with its model's name and weights."""
-    from linbench.reports.paper.pictures import Answer
+    from linbench.reports.paper.masks import Answer
 
     facts = next(iter(documents.values()))["model"]
     random = facts.get("sha256") is None

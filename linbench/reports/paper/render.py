@@ -5,9 +5,9 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from linbench.published.numbers import PAPER
 from linbench.reports.paper.cell import Cell, Verdict
 from linbench.reports.paper.layout import Column, Fault, PaperTable
-from linbench.reports.paper.quoted import PAPER
 from linbench.reports.render.table import MISSING, Table
 
 KINDS = {

@@ -47,7 +47,7 @@ class Quoted:
 
 def lines(table: str) -> list[dict[str, str]]:
     """The lines of one of TABLES, by column."""
-    text = (files(__package__) / "quoted" / f"{TABLES[table]}.csv").read_text(encoding="utf-8")
+    text = (files(__package__) / "paper" / f"{TABLES[table]}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from linbench.reports.latency.figure import BEHIND_WORDS, drawn_text, style
-from linbench.reports.paper.pictures import Place, Row, close_up
+from linbench.reports.paper.masks import Place, Row, close_up
 
 WIDE = 2.5  # inches of a picture
 HEAD = 0.62  # inches of the models' names
