@@ -1,27 +1,17 @@
-"""The paper's own numbers, read from the tables beside this file; each keeps the digits that were printed."""
+"""Read published tables and keep the digits that were printed."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from importlib.resources import files
 
 PAPER = "Yuan et al., arXiv 2406.19369"
-#: Files beside this one, by what they are called here.
-TABLES = {
-    "table 1": "table1_variants",
-    "table 2": "table2_training_data",
-    "table 3": "table3_sam",
-    "table 4": "table4_imagenet",
-    "table 5": "table5_ade20k",
-    "table 6 encoder": "table6_encoder",
-    "table 6 fusion": "table6_fusion",
-    "table 7": "table7_distillation",
-    "figure 3": "figure3_latency",
-}
 
 
 @dataclass(frozen=True)
-class Quoted:
+class PublishedNumber:
     """A number as the paper prints it.
 
     text: Its digits.
@@ -33,25 +23,46 @@ class Quoted:
 
     @property
     def value(self) -> float:
-        """The number."""
+        """Return the number itself."""
         return float(self.text)
 
     @property
     def unit_of_last_digit(self) -> float:
-        """What one more in the last digit that is not a filling zero would add: 0.1 for 22.4, 100 for 600."""
+        """Return the step of the last digit that is not a filling zero: 0.1 for 22.4, 100 for 600."""
         number = Decimal(self.text)
-        if number == 0 or "." in self.text:
-            return float(Decimal(1).scaleb(_exponent(number)))
-        return float(Decimal(1).scaleb(_exponent(number.normalize())))
+        exact = number if number == 0 or "." in self.text else number.normalize()
+        exponent = exact.as_tuple().exponent
+        assert isinstance(exponent, int), "the paper prints no infinity"
+        return float(Decimal(1).scaleb(exponent))
 
 
-def lines(table: str) -> list[dict[str, str]]:
-    """The lines of one of TABLES, by column."""
-    text = (files(__package__) / "paper" / f"{TABLES[table]}.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table or figure of the paper as printed: rows of texts by column.
+
+    source: How its numbers are cited.
+    """
+
+    source: str
+    rows: tuple[Mapping[str, str], ...]
+
+    def text(self, where: Mapping[str, str], column: str) -> str:
+        """Return the text of a column in the rows that have the values ``where``.
+
+        Raises KeyError unless there are such rows and all have the same text.
+        """
+        texts = {row[column] for row in self.rows if where.items() <= row.items()}
+        if len(texts) != 1:
+            raise KeyError(f"{self.source}: {len(texts)} values of {column} where {dict(where)}")
+        return texts.pop()
+
+    def number(self, where: Mapping[str, str], column: str) -> PublishedNumber:
+        """Return the number that ``text`` finds."""
+        return PublishedNumber(self.text(where, column), self.source)
 
 
-def _exponent(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int), "the paper prints no infinity"
-    return exponent
+@cache
+def published_table(name: str, source: str) -> PublishedTable:
+    """Read ``paper/NAME.csv`` of this package."""
+    text = (files(__package__) / "paper" / f"{name}.csv").read_text(encoding="utf-8")
+    return PublishedTable(source, tuple(csv.DictReader(text.splitlines())))

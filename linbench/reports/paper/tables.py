@@ -1,67 +1,61 @@
-"""All tables of the paper by name, and the evidence for them from records."""
+"""Build a table of the paper from its specification and the evidence of one device."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from linbench.reports.paper import commands
+from linbench.reports.paper.cell import Measurement
+from linbench.reports.paper.evidence import PRESETS, Evidence
+from linbench.reports.paper.layout import PaperColumn, PaperTable, RowNumbers, columns_by_conditions
+from linbench.reports.paper.spec import ColumnSpec, Measure, RowSpec, TableSpec
 
-import pandas as pd
-
-from linbench.records import BadRecord, Record
-from linbench.reports.latency.rows import SUITE, key_digest, rows
-from linbench.reports.paper import table1, table2, table3, table4, table5, table6, table7
-from linbench.reports.paper.evidence import Count, Evidence
-from linbench.reports.paper.layout import PaperTable
-from linbench.reports.paper.methods import Line, alike
-from linbench.reports.paper.scores import Score, scores
-
-#: What ``--table`` names, and what it is made of.
-TABLES: Mapping[str, Sequence[Callable[[Evidence], PaperTable]]] = {
-    "1": (table1.build,),
-    "2": (table2.build,),
-    "3": (table3.build,),
-    "4": (table4.build,),
-    "5": (table5.build,),
-    "6": (table6.encoder, table6.fusion),
-    "7": (table7.build,),
-}
+#: A rate has a column for each preset, also where nothing was measured.
+RATE_COLUMNS = tuple({"preset": preset} for preset in PRESETS)
 
 
-#: The lines whose parameters a table counts, and the size that it counts them alike for.
-COUNTED: Mapping[str, tuple[Sequence[Line], int]] = {
-    "3": (table3.LINES, table3.SIZE),
-    "4": (table4.LINES, table4.SIZE),
-    "5": (table5.LINES, table5.SIZE),
-    "6": (table6.ENCODERS, table6.SIZE),
-}
+def build(spec: TableSpec, evidence: Evidence) -> PaperTable:
+    """Set the published numbers of a table beside what the evidence has for them."""
+    return PaperTable(
+        spec.name,
+        spec.title,
+        tuple(row.label for row in spec.rows),
+        tuple(column for part in spec.columns for column in _columns(spec, part, evidence)),
+        descriptions=tuple(
+            (name, {row.label: spec.published.text(row.where, name) for row in spec.rows})
+            for name in spec.descriptions
+        ),
+        errata=spec.errata,
+        notes=spec.notes,
+        device=evidence.device,
+    )
 
 
-def needed(tables: Iterable[str]) -> list[Count]:
-    """Every count of parameters that these of TABLES show."""
-    found: list[Count] = []
-    for name in tables:
-        lines, size = COUNTED.get(name, ((), 0))
-        found += [of for line in lines for of in (line.counted, alike(line, size))]
-        found += table1.COUNTS.values() if name == "1" else ()
-    return list(dict.fromkeys(found))
+def _columns(spec: TableSpec, column: ColumnSpec, evidence: Evidence) -> list[PaperColumn]:
+    """Return the columns of one quantity; the rows of stages have other quantities than those of backbones."""
+    numbers = []
+    for row in spec.rows:
+        if (column.measure is Measure.STAGE) == (row.stage is not None):
+            published = spec.published.number(row.where, column.published) if column.published else None
+            numbers.append(RowNumbers(row.label, published, *_measurements(column, row, evidence)))
+    always = RATE_COLUMNS if column.measure is Measure.RATE else ()
+    return columns_by_conditions(column.quantity, numbers, always)
 
 
-def measured(
-    records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
-) -> tuple[pd.DataFrame, list[Score], list[str]]:
-    """The rows of the latency records, the scores of the accuracy records, and what was wrong with those left out."""
-    records = list(records)
-    found, faults = scores(records)
-    latency = []
-    for record in records:
-        if record.key.get("suite") == SUITE:
-            try:
-                key_digest(record)
-            except BadRecord as error:
-                faults.append(str(error))
-                continue
-            latency.append(record)
-    return rows(latency, code_hashes), found, faults
-
-
-def devices(latency: pd.DataFrame, found: Iterable[Score]) -> list[str]:
-    """Everything that something was measured on, in the order of names."""
-    names = set() if latency.empty else {str(name) for name in latency["device"]}
-    return sorted(names | {score.device for score in found})
+def _measurements(column: ColumnSpec, row: RowSpec, evidence: Evidence) -> tuple[list[Measurement], str]:
+    """Return what is known of a row's quantity, and the command that would measure it."""
+    size = column.size or row.size
+    match column.measure:
+        case Measure.PARAMETERS:
+            return evidence.parameters(row.counted), commands.count_parameters(row.counted)
+        case Measure.COMPARABLE_PARAMETERS:
+            return evidence.parameters(row.comparable), commands.count_parameters(row.comparable)
+        case Measure.WIDTH:
+            return evidence.width(row.counted), commands.count_parameters(row.counted)
+        case Measure.STAGE:
+            stage = evidence.stage(row.backbone, row.stage or 0, column.name)
+            return stage, commands.count_parameters(row.counted)
+        case Measure.DATASET:
+            return evidence.dataset(row.dataset, column.name), commands.count_dataset(row.dataset)
+        case Measure.RATE:
+            request = (row.backbone, size, column.part, row.fusion if column.part != "backbone" else "none")
+            return evidence.rates(*request), commands.measure_rate(*request)
+        case Measure.SCORE:
+            suite = column.name.split("_")[0]
+            return evidence.scores_of(row, column.name, size), commands.evaluate(row, suite, size)
