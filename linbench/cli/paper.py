@@ -26,7 +26,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """What was written for one device.
+    """The tables, texts and files of one device.
 
     texts: For the terminal.
     """

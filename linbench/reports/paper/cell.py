@@ -10,7 +10,7 @@ from linbench.reports.latency.rows import significant
 
 
 class PaperVerdict(StrEnum):
-    """How a published number fares. A rate is judged on the paper's own device only."""
+    """The verdict on a published number. A rate is judged on the paper's own device only."""
 
     REPRODUCED = "reproduced"
     DEVIATES = "deviates"

@@ -40,7 +40,7 @@ class BackboneStage:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is known, of one device or of all.
+    """All numbers that are known, of one device or of all devices.
 
     latency: From ``latency.rows.rows``.
     models, stages: Counted on the models themselves; stages by backbone.

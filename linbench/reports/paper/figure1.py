@@ -1,4 +1,4 @@
-"""Draw Figure 1: rate against accuracy, parameters as area; the published points hollow and grey, ours filled.
+"""Draw Figure 1: rate against accuracy, parameters as area; published points hollow and grey, measured ones filled.
 
 Published and measured points stand in panels of their own, on the same scales.
 """
@@ -144,7 +144,7 @@ def _draw_panel(axes: Any, panel: Panel, looks: dict[str, Look]) -> None:
             axes.errorbar(point.fps, point.accuracy, color=colour, lw=1.2, capsize=2.5, zorder=4, **bars)
         _draw_name(axes, point, panel)
     if panel.omitted:
-        text = "\n".join(textwrap.wrap("no point: " + "; ".join(panel.omitted), 62))
+        text = "\n".join(textwrap.wrap("not shown, with what is missing: " + "; ".join(panel.omitted), 62))
         axes.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#444444", va="bottom")
 
 

@@ -27,7 +27,8 @@ CLOSEST = 0.13  # of the width of the axes, as in ``curves``
 MAX_ACROSS = 2
 NOTE = (
     "p: latency ∝ tokens$^p$, its 95 % interval; bands: 95 %; rings and bars: crossover with ViT and its 95 % "
-    "interval; crosses on top: failed; hollow: quoted from the paper, on an A100; ¹ fewer than 3 rounds"
+    "interval; crosses on top: failed; hollow: quoted from the paper, on an A100; "
+    "¹\N{NO-BREAK SPACE}fewer than 3 rounds"
 )
 
 
@@ -85,8 +86,8 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
             axes.set_title(drawn_text(title, 90))
         _draw_published(panels[0], looks)
         for axes in panels:
-            place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.01), "frameon": False}
-            axes.legend(fontsize=8.5, labelspacing=0.8, handlelength=2.6, **place)
+            position = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.01), "frameon": False}
+            axes.legend(fontsize=8.5, labelspacing=0.8, handlelength=2.6, **position)
         _share_scale(panels)
         width = 80 * across
         figure.suptitle("\n".join(textwrap.wrap(_title(groups, device), width)), x=0.01, ha="left", fontsize=11)

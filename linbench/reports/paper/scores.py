@@ -20,12 +20,12 @@ MIN_SEEDS = 3
 
 
 class BadScore(ValueError):
-    """A record of an accuracy suite cannot be shown; the message says what it lacks."""
+    """The error of an accuracy record that cannot be shown; the message says what it lacks."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the weights behind a score were trained.
+    """The training behind the weights of a score.
 
     recipe, recipe_hash: Empty for weights that linbench did not train.
     pipeline: The pipeline whose last recipe it was; empty where it was none.
@@ -37,7 +37,7 @@ class Training:
     seed: str
 
     def __str__(self) -> str:
-        return " ".join(filter(None, [self.recipe, self.recipe_hash[:8]])) or "none of ours"
+        return " ".join(filter(None, [self.recipe, self.recipe_hash[:8]])) or "none of linbench's"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from linbench.reports.paper.cell import Quantity
 
 
 class Measure(StrEnum):
-    """Where the numbers of a column come from.
+    """The source of a column's numbers.
 
     Parameters are counted as the paper counts them; comparable ones are those of the backbone without head, built for
     the size of its row.
@@ -194,8 +194,8 @@ def _document(name: str) -> dict[str, Any]:
 def _column(name: str, measure: str, **entry: Any) -> ColumnSpec:
     """Read a column; it has its name in the published table too unless it says otherwise."""
     kind = Measure(measure)
-    place = {"published": name} | {key: entry.pop(key) for key in ("published", "size", "part") if key in entry}
-    return ColumnSpec(name, Quantity(is_rate=kind is Measure.RATE, **entry), kind, **place)
+    origin = {"published": name} | {key: entry.pop(key) for key in ("published", "size", "part") if key in entry}
+    return ColumnSpec(name, Quantity(is_rate=kind is Measure.RATE, **entry), kind, **origin)
 
 
 def _row(table: Mapping[str, Any], label: str, counted: Mapping[str, Any] | None = None, **entry: Any) -> RowSpec:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 
 from linbench.reports.paper import excluded, export, render
 from linbench.reports.paper.evidence import Evidence, read_records
-from linbench.reports.paper.spec import table_specs
+from linbench.reports.paper.spec import column_specs, table_specs
 from linbench.reports.render.table import LONGEST_TEXT, to_markdown
 from tests.reports.cases import power_law, record
 from tests.reports.paper.cases import DEVICE, JOINT, build_table, evidence, score, some
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "paper"
+DATA = Path(__file__).parents[3] / "linbench" / "reports" / "paper"
 EVERY = list(table_specs())
 DIS = {"miou": 80.1, "mbiou": 75.0}
 
@@ -259,6 +261,13 @@ def test_no_note_is_cut_short():
         table = build_table(name, evidence(some()))
         notes = [*render.glance(table).notes, *render.every_cell(table).notes]
         assert not [note for note in notes if len(note) > LONGEST_TEXT]
+
+
+def test_every_erratum_and_every_column_is_of_some_table():
+    specs = table_specs().values()
+    errata = {erratum.text for spec in specs for erratum in spec.errata}
+    assert errata == {entry["text"] for entry in tomllib.loads((DATA / "errata.toml").read_text("utf-8")).values()}
+    assert {column.name for spec in specs for column in spec.columns} == set(column_specs())
 
 
 def test_every_footnote_hangs_somewhere():
