@@ -16,6 +16,7 @@ from tabulate import LATEX_ESCAPE_RULES
 from linbench.reports.render.table import Table, blocks, plain
 
 SIGNS = {
+    "~": r"$\sim$",  # the text symbol is an accent, high above the line
     "±": r"$\pm$",
     "×": r"$\times$",
     "·": r"$\cdot$",
