@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,12 +76,9 @@ def paper(
         faults = [*store_faults, *faults]
         devices = _devices(evidence, device)
     _echo_faults(faults)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
         reports = [_write(evidence.of_device(name), suffix, specs, folder) for name, suffix in devices.items()]
         files = [path for name in figures if name in MASK_FIGURES for path in _write_masks(name, prompts, folder)]
-    except OSError as error:
-        refuse(f"--out {folder}: it cannot be written ({error.strerror or error}); name another folder")
     _print(reports, files, as_json)
     if faults:
         typer.echo(f"linbench: {len(faults)} left out; named above", err=True)
@@ -156,6 +154,16 @@ def _dataset_counts(text: str) -> tuple[str, Mapping[str, int]]:
     if row.get("set") == EMBEDDED:
         raise ValueError(f"--sets {text}: it counts the embedded set, not the paper's; pass --data to `data stats`")
     return name, counts
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make the folder; refuse where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        refuse(f"--out {folder}: it cannot be written ({error.strerror or error}); name another folder")
 
 
 def _write(evidence: "Evidence", suffix: str, specs: "Sequence[TableSpec]", folder: Path) -> DeviceReport:

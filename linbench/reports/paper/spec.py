@@ -59,6 +59,11 @@ class ColumnSpec:
     size: int | None = None
     part: str = "backbone"
 
+    @property
+    def suite(self) -> str:
+        """Return the accuracy suite of a metric."""
+        return self.name.split("_")[0]
+
 
 @dataclass(frozen=True)
 class RowSpec:
@@ -161,8 +166,8 @@ def column_specs() -> Mapping[str, ColumnSpec]:
 
 def metrics(suite: str = "") -> list[str]:
     """Return the metrics of all accuracy suites, or of one."""
-    scores = [column.name for column in column_specs().values() if column.measure is Measure.SCORE]
-    return [name for name in scores if name.startswith(suite)]
+    scores = [column for column in column_specs().values() if column.measure is Measure.SCORE]
+    return [column.name for column in scores if not suite or column.suite == suite]
 
 
 @cache

@@ -57,5 +57,4 @@ def _measurements(column: ColumnSpec, row: RowSpec, evidence: Evidence) -> tuple
             request = (row.backbone, size, column.part, row.fusion if column.part != "backbone" else "none")
             return evidence.rates(*request), commands.measure_rate(*request)
         case Measure.SCORE:
-            suite = column.name.split("_")[0]
-            return evidence.scores_of(row, column.name, size), commands.evaluate(row, suite, size)
+            return evidence.scores_of(row, column.name, size), commands.evaluate(row, column.suite, size)
