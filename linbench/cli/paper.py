@@ -63,15 +63,13 @@ def paper(
     Each cell has its deviation, a verdict and a source; a cell that is not measured has the command that would
     measure it. Writes Markdown, CSV, LaTeX and JSON for each table, PNG and SVG for each figure.
     """
-    is_default = table is None and figure is None
-    numbers = _numbers("--table", table, TABLES, is_default)
-    figures = _numbers("--figure", figure, FIGURES, is_default)
+    tables, figures = _requests(table, figure)
     folder = out or results / "paper"
     if not results.is_dir() and results != Path("results"):
         refuse(f"--results {results}: there is no such folder; leave the option out to report without records")
     with refusing():
         prompts, faults = _prompts(predictions or [], images, rows, figure)
-        specs = _specs(numbers, figures)
+        specs = _specs(tables, figures)
         evidence, store_faults = _evidence(results, specs, sets or [])
         faults = [*store_faults, *faults]
         devices = _devices(evidence, device)
@@ -85,8 +83,15 @@ def paper(
         raise typer.Exit(1)
 
 
-def _numbers(flag: str, text: str | None, allowed: Sequence[str], is_default: bool) -> list[str]:
-    if is_default or text == ALL:
+def _requests(table: str | None, figure: str | None) -> tuple[list[str], list[str]]:
+    """Return the numbers of the requested tables and figures; all of both where neither is named."""
+    if table is None and figure is None:
+        table = figure = ALL
+    return _numbers("--table", table, TABLES), _numbers("--figure", figure, FIGURES)
+
+
+def _numbers(flag: str, text: str | None, allowed: Sequence[str]) -> list[str]:
+    if text == ALL:
         return list(allowed)
     return [choice(flag, name, (*allowed, ALL)) for name in split(text or "")]
 
