@@ -127,8 +127,8 @@ def test_versions_of_a_protocol_never_share_a_column():
         score("sam-vit-h", "dis", {"miou": 79.5, "mbiou": 71.2}, **known, protocol_version=2, checkpoint="c9" * 32),
     ]
     heads = ["DIS mIoU squash-1024", "DIS mIoU squash-1024 version 2"]
-    assert columns(table3.build, records, "DIS mIoU") == heads
-    found = cells(table3.build, records)
+    assert columns("table-3", records, "DIS mIoU") == heads
+    found = cells("table-3", records)
     assert found["HQ-SAM", heads[1]].measured is None
     assert found["HQ-SAM", heads[1]].command.endswith("--protocol squash-1024")
 
