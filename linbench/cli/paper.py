@@ -183,8 +183,8 @@ def _make(evidence: "Evidence", suffix: str, tables: Sequence[str], figures: Seq
 
 
 def _figure_1(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
-    from linbench.reports.latency.figure import save
     from linbench.reports.paper import figure1, figure1_drawn, written
+    from linbench.reports.render.figure import save
 
     each = figure1.build(evidence)
     name = f"{each.name}{suffix}"
@@ -193,8 +193,8 @@ def _figure_1(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTa
 
 
 def _figure_3(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
-    from linbench.reports.latency.figure import save
     from linbench.reports.paper import figure3, figure3_drawn, written
+    from linbench.reports.render.figure import save
 
     each, files, above = figure3.build(evidence), [], ""
     for words, groups in figure3.pages(evidence).items():
@@ -219,9 +219,9 @@ def _pictures(
 
 def _masks(name: str, rows: "Sequence[Row]", folder: Path) -> list[Path]:
     """A figure of masks with its caption; without predictions only the words on how to come by it."""
-    from linbench.reports.latency.figure import save
     from linbench.reports.paper import pictures, pictures_drawn
-    from linbench.reports.render.text_files import write_texts
+    from linbench.reports.render.figure import save
+    from linbench.reports.render.table import write_texts
 
     files = save(pictures_drawn.draw(rows, pictures.title(name)), folder / f"figure-{name}.svg") if rows else []
     if not files:

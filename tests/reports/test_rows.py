@@ -129,7 +129,7 @@ def test_the_code_behind_a_record_is_that_of_its_part_and_fusion():
 
 
 def test_conditions_refuse_rows_of_two_devices():
-    with pytest.raises(ValueError, match="one comparison expected, found 2"):
+    with pytest.raises(ValueError, match="must be of one comparison, got 2"):
         conditions(rows([record("vim-t", 512, 1.0), record("vim-t", 512, 1.0, device="NVIDIA H200")]))
 
 
@@ -226,4 +226,4 @@ def test_a_cell_that_others_disturbed_is_marked() -> None:
         disturbed = replace(cell, rounds=({**cell.rounds[0], "others_share": others},))
         (latency, _) = tables([disturbed])
         assert ("‡" in latency.rows[0][1]) is marked
-        assert any("took up to 40" in note for note in latency.notes) is marked
+        assert any("used up to 40" in note for note in latency.notes) is marked

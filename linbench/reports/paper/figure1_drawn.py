@@ -8,9 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from linbench.reports.latency.figure import Look, drawn_text, looks_of, style
 from linbench.reports.paper.evidence import Evidence
 from linbench.reports.paper.figure1 import ACCURACY, Panel, Point, panels
+from linbench.reports.render.figure import literal, style
+from linbench.reports.render.palette import Look, looks_of
 
 PANEL = (5.6, 4.8)  # inches
 ACROSS = 3
@@ -40,7 +41,7 @@ def draw(evidence: Evidence) -> Figure:
 
 def _panel(axes: Any, panel: Panel, looks: dict[str, Look]) -> None:
     axes.set_xscale("log")
-    axes.set_title("\n".join(textwrap.wrap(drawn_text(panel.head, 120), 60)))
+    axes.set_title("\n".join(textwrap.wrap(literal(panel.head, 120), 60)))
     axes.set_xlabel("images/s (log)")
     axes.grid(color="#dddddd", lw=0.7)
     axes.set_axisbelow(True)

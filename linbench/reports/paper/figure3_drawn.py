@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from linbench.reports.latency.figure import Look, curves, drawn_text, looks_of, style
+from linbench.reports.latency.figure import curves
 from linbench.reports.paper.figure3 import chosen, heads, quoted_points
+from linbench.reports.render.figure import literal, style
+from linbench.reports.render.palette import Look, looks_of
 
 PANEL = (7.4, 4.9)  # inches, of the curves with their legend
 PER_MODEL = 0.52  # inches of the legend
@@ -45,7 +47,7 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
 
 def _panel(axes: Any, rows: pd.DataFrame, looks: dict[str, Look], head: str, quotes: bool) -> Any:
     curves(axes, rows, looks, closest=CLOSEST)
-    axes.set_title(drawn_text(head, 90))
+    axes.set_title(literal(head, 90))
     axes.set_xlabel("resolution, px")
     axes.set_ylabel("latency, ms")
     if quotes:
@@ -81,4 +83,4 @@ def _one_scale(drawn: Sequence[Any]) -> None:
 
 def _title(groups: Sequence[pd.DataFrame], device: str) -> str:
     torch = sorted({str(version) for group in groups for version in group["torch"] if version})
-    return drawn_text(f"Latency of the backbone against resolution: {device}, batch 1, torch {', '.join(torch)}", 200)
+    return literal(f"Latency of the backbone against resolution: {device}, batch 1, torch {', '.join(torch)}", 200)

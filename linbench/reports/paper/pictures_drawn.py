@@ -11,8 +11,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from linbench.reports.latency.figure import BEHIND_WORDS, drawn_text, style
 from linbench.reports.paper.pictures import Place, Row, close_up
+from linbench.reports.render.figure import BEHIND_TEXT, literal, style
 
 WIDE = 2.5  # inches of a picture
 HEAD = 0.62  # inches of the models' names
@@ -37,9 +37,7 @@ def draw(rows: Sequence[Row], title: str) -> Figure:
             _row(grid[2 * i], grid[2 * i + 1], row)
         for axes, (model, warning) in zip(grid[0], [("picture and prompt", ""), *models], strict=True):
             _head(axes, model, warning)
-        figure.suptitle(
-            "\n".join(textwrap.wrap(drawn_text(title, 200), 26 * across)), x=0.01, ha="left", fontsize=10.5
-        )
+        figure.suptitle("\n".join(textwrap.wrap(literal(title, 200), 26 * across)), x=0.01, ha="left", fontsize=10.5)
     return figure
 
 
@@ -55,10 +53,10 @@ def _row(whole: Sequence[Any], close: Sequence[Any], row: Row) -> None:
         if i == 0:
             _prompt(above, row)
         if i and mask is None:
-            words = {"transform": above.transAxes, "ha": "center", "color": WARNING, "bbox": BEHIND_WORDS}
+            words = {"transform": above.transAxes, "ha": "center", "color": WARNING, "bbox": BEHIND_TEXT}
             above.text(0.5, 0.5, "no answer", **words)
         _close(below, painted, mask, place)
-    whole[0].set_ylabel(drawn_text(row.name, 30), fontsize=8)
+    whole[0].set_ylabel(literal(row.name, 30), fontsize=8)
 
 
 def blended(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -116,7 +114,7 @@ def _bare(axes: Any) -> None:
 
 
 def _head(axes: Any, model: str, warning: str) -> None:
-    lines = textwrap.wrap(drawn_text(model, 80), 26) + ([drawn_text(warning, 40)] if warning else [])
+    lines = textwrap.wrap(literal(model, 80), 26) + ([literal(warning, 40)] if warning else [])
     axes.set_title("\n".join(lines), fontsize=8.5, loc="center", color=WARNING if warning else "black")
 
 
