@@ -5,9 +5,8 @@ from typing import Any
 
 from linbench.records import Record
 from linbench.reports.latency.best_settings import describe_search, describe_search_record, describe_settings
-from linbench.reports.latency.report import as_json, tables
 from linbench.reports.latency.rows import comparisons, rows
-from tests.reports.cases import KEY, record
+from tests.reports.cases import KEY, as_json, record, tables
 
 PLAIN = {"attention": "none", "matmul": "highest", "allocator": "default", "fused": False}
 BEST = {"attention": "none", "matmul": "medium", "allocator": "keep", "fused": True}

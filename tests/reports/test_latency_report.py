@@ -10,11 +10,10 @@ import pytest
 
 from linbench.records import Status
 from linbench.reports.latency.figure import figures
-from linbench.reports.latency.report import tables, write
 from linbench.reports.latency.rows import comparisons, rows
 from linbench.reports.latency.table import build, title
 from linbench.reports.render.table import Table, to_csv, to_markdown, to_terminal
-from tests.reports.cases import five_backbones, power_law, record
+from tests.reports.cases import five_backbones, power_law, record, tables, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOSTILE = "a|b\n=1 <b>`x`</b> \x1b[31m\u202e_*["

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from linbench.records import BadRecord, Status
-from linbench.reports.latency.report import as_json, tables
 from linbench.reports.latency.rows import PEAKS, comparisons, conditions, measured, rows, significant
-from tests.reports.cases import five_backbones, power_law, record
+from tests.reports.cases import as_json, five_backbones, power_law, record, tables
 
 
 def test_a_row_has_the_numbers_of_its_record_in_the_units_of_its_columns():

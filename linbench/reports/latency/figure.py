@@ -62,20 +62,20 @@ MEMORY = Quantity("peak memory", "MiB", "peak_mib")
 ACCURACY = Quantity("accuracy", "%", "value", "low", "high", is_log=False)
 
 
-def figures(frame: pd.DataFrame, reference: str | None = None) -> list[Figure | None]:
+def figures(frame: pd.DataFrame) -> list[Figure | None]:
     """Draw one figure for each comparison, in their order; None for one in which nothing was measured."""
     looks = looks_of(dict.fromkeys(frame["label"]) if len(frame) else ())
-    return [figure(rows, looks, reference) for rows in comparisons(frame)]
+    return [figure(rows, looks) for rows in comparisons(frame)]
 
 
-def figure(rows: pd.DataFrame, looks: Mapping[str, Look], reference: str | None = None) -> Figure | None:
+def figure(rows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure | None:
     """Draw one comparison's latencies with title, legend and notes; None where nothing was measured."""
     if LATENCY.measured(rows).empty:
         return None
     with style():
         result = Figure(figsize=INCHES, layout="constrained")
         axes = result.add_subplot()
-        curves(axes, rows, looks, reference)
+        curves(axes, rows, looks)
         _texts(axes, rows)
     return result
 
@@ -99,7 +99,6 @@ def curves(
     axes: Any,
     rows: pd.DataFrame,
     looks: Mapping[str, Look],
-    reference: str | None = None,
     closest: float = CLOSEST,
     quantity: Quantity = LATENCY,
     legend: Legend | None = None,
@@ -114,7 +113,7 @@ def curves(
     models = {str(label): group for label, group in rows.groupby("label", sort=False)}
     crossings: dict[str, Crossover | None] = {}
     if quantity is LATENCY:
-        crossings = {label: crossover(rows, label, reference) for label in models}
+        crossings = {label: crossover(rows, label) for label in models}
     for label in _slowest_first(rows, quantity):
         text = (legend or fit_text)(label, models[label], crossings.get(label))
         _line(axes, quantity.measured(models[label]), looks[label], quantity, text)

@@ -30,7 +30,6 @@ def notes(
     rows: pd.DataFrame,
     exponents: Mapping[str, Exponent | None],
     crossings: Mapping[str, Crossover | None],
-    reference: str | None = None,
 ) -> tuple[str, ...]:
     """Return all notes on one comparison's table."""
     return (
@@ -39,9 +38,7 @@ def notes(
         *_rounding(rows),
         *marks(rows),
         *_scaling({label: fit for label, fit in exponents.items() if fit}),
-        *_crossings(
-            rows, {label: crossing for label, crossing in crossings.items() if crossing is not None}, reference
-        ),
+        *_crossings(rows, {label: crossing for label, crossing in crossings.items() if crossing is not None}),
         *_missing_operators(rows),
         *_reasons(rows),
     )
@@ -150,12 +147,12 @@ def _scaling(fits: Mapping[str, Exponent]) -> list[str]:
     ]
 
 
-def _crossings(rows: pd.DataFrame, crossings: Mapping[str, Crossover], reference: str | None) -> list[str]:
+def _crossings(rows: pd.DataFrame, crossings: Mapping[str, Crossover]) -> list[str]:
     if not crossings:
         return []
     partners: dict[str, list[str]] = {}
     for label in crossings:
-        partners.setdefault(reference_of(label, rows, reference) or "", []).append(label)
+        partners.setdefault(reference_of(label, rows) or "", []).append(label)
     pairs = "; ".join(f"{', '.join(labels)} with {other}" for other, labels in partners.items())
     several = [f"{label} ({crossing.count})" for label, crossing in crossings.items() if crossing.count > 1]
     return [

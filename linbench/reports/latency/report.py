@@ -1,72 +1,47 @@
 """The latency report: records in; tables, a long CSV, LaTeX and figures out."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from linbench.records import Record, slug
+from linbench.records import slug
 from linbench.reports.latency.rows import comparisons, conditions, rows, visible
 from linbench.reports.latency.table import build, energy, phases
 from linbench.reports.render.latex import document, to_latex
 from linbench.reports.render.table import Table, frame_to_csv, to_markdown, write_texts
 
+__all__ = ["plain", "rows", "sections", "write_files"]
+
 #: Conditions that tell two comparisons apart in a file name, where they are enough.
 SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
 
 
-def tables(
-    records: Iterable[Record], code_hashes: Mapping[str, str] | None = None, reference: str | None = None
-) -> list[Table]:
-    """Return the latency table of each comparison, and after it costs paid once, and energy."""
-    return [table for section in sections(rows(records, code_hashes), reference) for table in section]
-
-
-def sections(frame: pd.DataFrame, reference: str | None = None) -> list[list[Table]]:
+def sections(frame: pd.DataFrame) -> list[list[Table]]:
     """Return the tables of each comparison of ``rows``, its latencies first."""
-    return [[build(group, reference), phases(group), *filter(None, [energy(group)])] for group in comparisons(frame)]
-
-
-def as_json(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Return every row as plain values; a missing number is None."""
-    return plain(rows(records, code_hashes))
+    return [[build(group), phases(group), *filter(None, [energy(group)])] for group in comparisons(frame)]
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what ``as_json`` returns, from ``rows``."""
+    """Return every row as plain values; a missing number is None."""
     frame = visible(frame)
     values = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in values.to_dict(orient="records")]
 
 
-def write(
-    records: Iterable[Record],
-    folder: Path,
-    code_hashes: Mapping[str, str] | None = None,
-    reference: str | None = None,
-) -> list[Path]:
+def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw: bool) -> list[Path]:
     """Write latency.md, .csv, .tex and a figure for each comparison as .png and .svg; return the paths in that order.
-
-    Raises ValueError where no record is of the suite.
-    """
-    frame = rows(records, code_hashes)
-    return write_files(frame, sections(frame, reference), folder, True, reference)
-
-
-def write_files(
-    frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw: bool, reference: str | None = None
-) -> list[Path]:
-    """Write what ``write`` writes, from ``rows``.
 
     made: From ``sections``.
     draw: Whether to draw figures.
+
+    Raises ValueError where no record is of the suite.
     """
     if frame.empty:
         raise ValueError("records: none is of the suite latency; `linbench run --suite latency` measures some")
     folder.mkdir(parents=True, exist_ok=True)
     names = _names(comparisons(frame))
-    figures = _save_figures(frame, [folder / f"{name}.svg" for name in names], reference) if draw else {}
+    figures = _save_figures(frame, [folder / f"{name}.svg" for name in names]) if draw else {}
     markdown, latex = ["# Latency against resolution\n"], []
     for (table, *further), name in zip(made, names, strict=True):
         markdown.append(to_markdown(table))
@@ -82,12 +57,12 @@ def write_files(
     return [*write_texts(texts), *(path for paths in figures.values() for path in paths)]
 
 
-def _save_figures(frame: pd.DataFrame, paths: list[Path], reference: str | None) -> dict[Path, list[Path]]:
+def _save_figures(frame: pd.DataFrame, paths: list[Path]) -> dict[Path, list[Path]]:
     """Save the figure of each comparison in which something was measured; return its files by its path."""
     from linbench.reports.latency.figure import figures  # matplotlib is slow to load, tables do without
     from linbench.reports.render.figure import save
 
-    drawn = zip(figures(frame, reference), paths, strict=True)
+    drawn = zip(figures(frame), paths, strict=True)
     return {path: save(figure, path) for figure, path in drawn if figure is not None}
 
 

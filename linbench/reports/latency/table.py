@@ -24,18 +24,17 @@ from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
 Row = Mapping[str, Any]
 
 
-def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
+def build(rows: pd.DataFrame) -> Table:
     """Return the latency table of one comparison: a line for each model, a column for each resolution.
 
     rows: From ``rows.comparisons``.
-    reference: The backbone that crossovers are with; see ``crossover.reference_of``.
     """
     sizes = _sizes(rows)
     largest = sizes[-1]
     models = _models(rows)
     lean = rows[list(CURVES)]  # a frame of sixty columns is slow to cut
     exponents = {str(label): exponent(group) for label, group in lean.groupby("label", sort=False)}
-    crossings = {label: crossover(lean, label, reference) for label in models}
+    crossings = {label: crossover(lean, label) for label in models}
     lines = []
     for label, cells in models.items():
         by_size = {str(row["size"]): row for row in cells}
@@ -58,7 +57,7 @@ def build(rows: pd.DataFrame, reference: str | None = None) -> Table:
         *("params\nM", f"GFLOP\n{largest}", f"peak MiB\n{largest}"),
         *("exponent\nof tokens", "last\ndoubling", "crossover\nwith ViT, px"),
     )
-    return Table(title(rows), columns, tuple(lines), notes(rows, exponents, crossings, reference))
+    return Table(title(rows), columns, tuple(lines), notes(rows, exponents, crossings))
 
 
 def phases(rows: pd.DataFrame) -> Table:

@@ -1,4 +1,4 @@
-"""Accuracies and kernels as columns of a page, and the measures by which accuracies may be compared."""
+"""Accuracies as columns of a page, and the measures by which they may be compared."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,6 @@ import pandas as pd
 from linbench.records import Record
 from linbench.reports.accuracy.rows import COLUMN
 from linbench.reports.accuracy.table import SHOWN
-from linbench.reports.latency.rows import comparisons, visible
-from linbench.reports.latency.table import subject
 from linbench.reports.page.columns import TextPool, number, thin
 
 #: What two accuracies of one measure share: all but the size of the input.
@@ -18,11 +16,6 @@ MEASURE = ("standing", "metric", *(name for name in COLUMN if name != "size"))
 TEXTS = ("label", "backbone", "options", "fusion", "size", "status", "reason", "weights", "device", "recipe_hash")
 NUMBERS = ("value", "low", "high", "n", "skipped")
 MOST_SCORES = 200  # of one record
-KERNEL_TEXTS = ("device", "label", "status", "reason", "bound")
-KERNEL_NUMBERS = (
-    *("median_ms", "low_ms", "high_ms", "roofline_ms", "of_roofline", "of_copy", "of_linear", "of_sdpa"),
-    *("kernel_error", "n", "rounds"),
-)
 
 
 def measure_groups(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -72,20 +65,6 @@ def scores(
                 "environment": pool.environment(record.environment),
                 "key": row["key_hash"][:8],
                 "images": _images(record, str(row["metric"]), samples),
-            }
-
-
-def kernels(frame: pd.DataFrame, pool: TextPool) -> Iterator[dict[str, Any]]:
-    """Yield every kernel row, with the device and conditions of its comparison in one text."""
-    for group in comparisons(frame):
-        conditions = pool.index(subject(group))
-        for row in visible(group).to_dict(orient="records"):
-            yield {
-                "conditions": conditions,
-                **{name: pool.index(row[name]) for name in KERNEL_TEXTS},
-                **{name: number(row[name]) for name in KERNEL_NUMBERS},
-                "stale": int(bool(row["stale"])),
-                "converged": int(bool(row["converged"])),
             }
 
 

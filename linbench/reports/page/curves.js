@@ -1,6 +1,6 @@
 // Latency, memory or accuracy against resolution: the report's own figure, with points to reach and models to hide.
 const METRICS = {
-  latency: { name: 'Latency', unit: 'ms', value: (cell) => cell.median_ms, text: latencyText },
+  latency: { name: 'Latency', unit: 'ms', value: (cell) => cell.median_ms, text: (cell) => cell.text },
   memory: { name: 'Peak memory', unit: 'MiB', value: (cell) => cell.peak_mib, text: (cell) => `${digits(cell.peak_mib)} MiB` },
   accuracy: { name: 'Accuracy', unit: '%', value: (score) => score.value, text: scoreText },
 };

@@ -71,50 +71,52 @@ function cellNumbers(cell, isOk) {
   return facts(entries.filter(([, value]) => value));
 }
 
-// A row of dots for each round, a bar at its median, and the cell's interval behind them.
+// Rows of dots, each with a bar at its middle; bounds: an interval behind them all, which may be null.
+function dotPlot(rows, range, ticksAt, bounds, label) {
+  const width = Math.min(640, innerWidth - 60),
+    height = 34 + rows.length * 24,
+    left = rows.some((row) => row.name) ? 64 : 8,
+    at = scale(...range, left, width - 24, true);
+  const plot = svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label });
+  if (bounds) {
+    const [low, high] = bounds.map(at);
+    plot.append(svg('rect', { class: 'interval', x: low, width: Math.max(1, high - low), y: 4, height: height - 30 }));
+  }
+  rows.forEach(({ name, values, middle }, i) => {
+    const y = 18 + i * 24;
+    const dot = (value, j) => svg('circle', { class: 'dot', cx: at(value), cy: y + ((j % 5) - 2) * 2.4, r: 2.6 });
+    plot.append(
+      svg('text', { x: 0, y: y + 4 }, name),
+      svg('line', { class: 'grid', x1: left, x2: width - 12, y1: y, y2: y }),
+      ...values.map(dot),
+      svg('line', { class: 'median', x1: at(middle), x2: at(middle), y1: y - 9, y2: y + 9 }),
+    );
+  });
+  for (const value of ticksAt(at, width / 100))
+    plot.append(svg('text', { x: at(value), y: height - 6, 'text-anchor': 'middle' }, value));
+  return plot;
+}
+const plotBox = (heading, plot, note, ...parts) =>
+  el('div', {}, el('h3', {}, heading), plot, el('p', { class: 'quiet' }, note), ...parts);
+
 function samplesOf(cell) {
   const rounds = cell.samples.map((round) => round.map((steps) => cell.median_ms * (1 + steps / data.limits.step))),
     all = rounds.flat(),
+    bounds = cell.low_ms == null ? null : [cell.low_ms, cell.high_ms],
     isThinned = cell.samples.some((round, i) => round.length < cell.counts[i]);
-  const values = [...all, cell.low_ms ?? cell.median_ms, cell.high_ms ?? cell.median_ms];
-  const width = Math.min(640, innerWidth - 60),
-    height = 34 + rounds.length * 24,
-    at = scale(...rangeOf(values, true), 64, width - 12, true);
+  const plotRows = rounds.map((values, i) => ({ name: `round ${i + 1}`, values, middle: cell.medians[i] }));
   const range = `${digits(Math.min(...all))} to ${digits(Math.max(...all))} ms`;
   const label = `Samples of ${rounds.length} rounds from ${range}; the table below has each round`;
-  const plot = svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label });
-  if (cell.low_ms != null) {
-    const box = { x: at(cell.low_ms), width: Math.max(1, at(cell.high_ms) - at(cell.low_ms)), y: 4, height: height - 30 };
-    plot.append(svg('rect', { class: 'interval', ...box }));
-  }
-  rounds.forEach((round, i) => {
-    const y = 18 + i * 24,
-      median = at(cell.medians[i]);
-    plot.append(
-      svg('text', { x: 0, y: y + 4 }, `round ${i + 1}`),
-      svg('line', { class: 'grid', x1: 64, x2: width - 12, y1: y, y2: y }),
-      ...round.map((value, j) => svg('circle', { class: 'dot', cx: at(value), cy: y + ((j % 5) - 2) * 2.4, r: 2.6 })),
-      svg('line', { class: 'median', x1: median, x2: median, y1: y - 9, y2: y + 9 }),
-    );
-  });
-  for (const value of ticks(at, width / 100))
-    plot.append(svg('text', { x: at(value), y: height - 6, 'text-anchor': 'middle' }, value));
   const kept = isThinned
     ? `The page has ${data.limits.samples} of each round’s samples, evenly spaced in the order in which they were taken`
     : 'The page has all samples';
   const heads = ['Round', 'Median, ms', 'Samples', isThinned ? 'Some of them, ms' : 'All of them, ms'];
   const rows = rounds.map((round, i) => [i + 1, digits(cell.medians[i]), cell.counts[i], round.map(digits).join(' ')]);
-  return el(
-    'div',
-    {},
-    el('h3', {}, 'Raw samples, ms'),
-    plot,
-    el(
-      'p',
-      { class: 'quiet' },
-      `A dot is a sample, a bar its round’s median, the shaded area the 95 % interval. ${kept}, ` +
-        `to the nearest ${100 / data.limits.step} % of the median; the record has them all.`,
-    ),
+  return plotBox(
+    'Raw samples, ms',
+    dotPlot(plotRows, rangeOf([...all, ...(bounds || [cell.median_ms])], true), ticks, bounds, label),
+    `A dot is a sample, a bar its round’s median, the shaded area the 95 % interval. ${kept}, ` +
+      `to the nearest ${100 / data.limits.step} % of the median; the record has them all.`,
     more('Samples as numbers', false, tableBox('Samples', '', heads, rows)),
   );
 }
@@ -147,29 +149,14 @@ function openScore(score) {
 }
 
 function imageScores(score) {
-  const values = score.images.map((value) => value / 10),
-    width = Math.min(640, innerWidth - 60),
-    at = scale(0, 100, 8, width - 8, true);
-  const anchor = (value) => (value === 100 ? 'end' : value ? 'middle' : 'start');
+  const values = score.images.map((value) => value / 10);
   const range = `${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)} %`;
   const kept =
     values.length < score.n
       ? `The page has ${values.length} of ${score.n} images, evenly spaced in their order.`
       : 'The page has all images.';
-  return el(
-    'div',
-    {},
-    el('h3', {}, 'Scores of single images'),
-    svg(
-      'svg',
-      { viewBox: `0 0 ${width} 76`, role: 'img', 'aria-label': `Scores of ${values.length} images from ${range}` },
-      svg('line', { class: 'grid', x1: 8, x2: width - 8, y1: 28, y2: 28 }),
-      ...values.map((value, i) => svg('circle', { class: 'dot', cx: at(value), cy: 28 + ((i % 9) - 4) * 4.5, r: 2.6 })),
-      svg('line', { class: 'median', x1: at(score.value), x2: at(score.value), y1: 4, y2: 52 }),
-      ...[0, 20, 40, 60, 80, 100].map((value) =>
-        svg('text', { x: at(value), y: 70, 'text-anchor': anchor(value) }, `${value} %`),
-      ),
-    ),
-    el('p', { class: 'quiet' }, `A dot is an image, the bar the mean. ${kept}`),
-  );
+  const rows = [{ name: '', values, middle: score.value }];
+  const label = `Scores of ${values.length} images from ${range}`;
+  const plot = dotPlot(rows, [0, 100], () => [0, 20, 40, 60, 80, 100], null, label);
+  return plotBox('Scores of single images', plot, `In percent. A dot is an image, the bar the mean. ${kept}`);
 }

@@ -20,9 +20,10 @@ from markupsafe import Markup
 
 from linbench import __version__
 from linbench.records import Record, key_hash
+from linbench.reports.kernels import table as kernel_table
 from linbench.reports.latency.figure import ACCURACY, LATENCY, MEMORY, bare_figure
-from linbench.reports.latency.rows import comparisons
-from linbench.reports.page.accuracy import MOST_SCORES, kernels, measure_groups, measures, scores
+from linbench.reports.latency.rows import comparisons, conditions
+from linbench.reports.page.accuracy import MOST_SCORES, measure_groups, measures, scores
 from linbench.reports.page.columns import STEP, TextPool, as_columns, samples_per_round
 from linbench.reports.page.latency import cells, scenes
 from linbench.reports.render.figure import embedded_svg, mark_paths, style
@@ -68,6 +69,9 @@ def html(content: PageContent) -> str:
         data=Markup(json_block(page_data(content, groups, measured, looks))),
         marks=mark_paths(),
         figures=[(name, Markup(svg)) for name, svg in figures(groups, measured, looks)],
+        kernels=[
+            (conditions(group).get("device", ""), kernel_table.build(group)) for group in comparisons(content.kernels)
+        ],
         version=__version__,
         records=len(content.records),
         faults=content.faults,
@@ -91,7 +95,6 @@ def page_data(
         "cells": as_columns(cells(groups, records, pool, limit)),
         "measures": measures(measured, pool),
         "scores": as_columns(scores(measured, records, pool, most_scores)),
-        "kernels": as_columns(kernels(content.kernels, pool)),
         "limits": {"samples": limit, "scores": most_scores, "step": STEP},
         "latest": max(_starts(content.records), default=""),
         "texts": pool.texts,

@@ -77,7 +77,7 @@ function frontPoint(plot, { cell, score, value }, x, y, onFront) {
   const name = score && scoresOf(cell).length > 1 ? score.label : cell.label;
   const lines = [
     name,
-    latencyText(cell),
+    cell.text,
     score ? `${measureName(measure())} ${scoreText(score)}` : `${digits(value)} M parameters`,
     onFront ? 'on the front' : 'another is faster and no worse',
     ...(score ? [score.weights] : []),

@@ -15,7 +15,7 @@ import pandas as pd
 from linbench.records import Record
 from linbench.reports.latency.notes import MOST_BY_OTHERS
 from linbench.reports.latency.rows import SEARCHED, VARIES, conditions, visible
-from linbench.reports.latency.table import timed
+from linbench.reports.latency.table import latency, timed
 from linbench.reports.page.columns import TextPool, number, relative_steps, thin
 from linbench.reports.render.table import Table
 
@@ -85,6 +85,7 @@ def cells(
             settings = {name: record.key[name] for name in SETTINGS if record.key.get(name) not in (None, {})}
             yield {
                 "column": column,
+                "text": pool.index(latency(row)),
                 **{name: pool.index(row[name]) for name in TEXTS},
                 **{name: number(row[name]) for name in numbers},
                 "marks": _marks(row),

@@ -27,7 +27,7 @@ function draw() {
   drawFront();
   drawCells();
   drawScores();
-  drawKernels();
+  if (byId('kernels')) drawKernels();
   drawNotes();
 }
 
@@ -37,28 +37,16 @@ function on(id, event, change, ...redraw) {
     redraw.forEach((part) => part());
   });
 }
-// The first scene of all that match the most: a device that lacks the part shows another part.
-function chooseSceneWhere(...matches) {
-  const index = matches.map((match) => scenes.findIndex(match)).find((candidate) => candidate >= 0);
-  if (index != null) chooseScene(index);
-}
-const samePart = (other) => other.part === scene().part;
-const sameConditions = (other) => other.conditions === scene().conditions;
-function chooseDevice(name) {
-  const here = (other) => other.device === name;
-  chooseSceneWhere(
-    (other) => here(other) && samePart(other) && sameConditions(other),
-    (other) => here(other) && samePart(other),
-    here,
-  );
-}
-function choosePart(name) {
-  const here = (other) => other.device === scene().device && other.part === name;
-  chooseSceneWhere((other) => here(other) && sameConditions(other), here);
+const largest = (counts) => counts.indexOf(Math.max(...counts));
+// The scene that agrees most with the wished one, above all in its device, then in its part.
+function chooseSceneLike(wish) {
+  const agreement = (other) =>
+    ['conditions', 'part', 'device'].reduce((sum, name, i) => sum + (other[name] === wish[name]) * 2 ** i, 0);
+  chooseScene(largest(scenes.map(agreement)));
 }
 const set = (values) => Object.assign(state, values);
-on('device', 'change', chooseDevice, draw);
-on('part', 'change', choosePart, draw);
+on('device', 'change', (device) => chooseSceneLike({ ...scene(), device }), draw);
+on('part', 'change', (part) => chooseSceneLike({ ...scene(), part }), draw);
 on('conditions', 'change', (index) => chooseScene(Number(index)), draw);
 on('measure', 'change', (index) => set({ measure: Number(index), frontAxis: 'accuracy' }), draw);
 on('preset', 'change', (column) => set({ preset: Number(column) }), drawCurves, drawFront);
@@ -92,7 +80,6 @@ addEventListener('resize', () => {
 });
 
 // First the measure with the most numbers, those comparable with published ones before all others; the fullest scene.
-const largest = (counts) => counts.indexOf(Math.max(...counts));
 const devices = unique(scenes.map((entry) => entry.device)).length;
 byId('summary').append(
   devices ? ` of ${devices} ${devices === 1 ? 'device' : 'devices'}` : '',

@@ -1,12 +1,11 @@
 // The records, and what of them is shown: one device, one part, one set of conditions.
 const cells = unpack(data.cells, [
   ...['label', 'backbone', 'options', 'fusion', 'size', 'status', 'reason', 'interval', 'gflops', 'peak_kind'],
-  ...['throttled', 'flops_missing', 'chosen', 'code_hash', 'started', 'log'],
+  ...['throttled', 'flops_missing', 'chosen', 'code_hash', 'started', 'log', 'text'],
 ]);
 const scores = unpack(data.scores, [
   ...['label', 'backbone', 'options', 'fusion', 'size', 'status', 'reason', 'weights', 'device', 'recipe_hash'],
 ]);
-const kernels = unpack(data.kernels, ['conditions', 'device', 'label', 'status', 'reason', 'bound']);
 const withTexts = (entry, names) => ({ ...entry, ...Object.fromEntries(names.map((name) => [name, text(entry[name])])) });
 const measures = data.measures.map((entry, index) => ({
   ...withTexts(entry, ['suite', 'metric', 'name', 'standing', 'dataset', 'protocol']),
@@ -66,23 +65,9 @@ const MARKS = {
   t: ['§', 'throttled', 'the device was throttled, also when the round was repeated'],
   s: ['†', 'stale', 'the code that measured it has changed; linbench run --redo stale measures it again'],
 };
-const signs = (cell) => [...cell.marks].filter((letter) => letter !== 'c').map((letter) => MARKS[letter][0]).join('');
 const markNames = (cell) => [...cell.marks].map((letter) => MARKS[letter][1]);
 const explain = (letter, meaning) => [el('strong', {}, `${MARKS[letter][0]} ${MARKS[letter][1]}`), `: ${meaning}`];
 
-// Half of the interval, its wider side, in percent of the median.
-function halfInterval(cell) {
-  if (cell.low_ms == null || cell.interval === 'none') return null;
-  return (Math.max(cell.high_ms - cell.median_ms, cell.median_ms - cell.low_ms) / cell.median_ms) * 100;
-}
-// A latency in the three parts of its text: number, interval, signs.
-function latencyParts(cell) {
-  const half = halfInterval(cell);
-  const milliseconds = `${cell.marks.includes('c') ? '~' : ''}${digits(cell.median_ms)} ms`;
-  return [milliseconds, half == null ? '' : ` ±${percent(half)}`, signs(cell)];
-}
-const latencyText = (cell) =>
-  cell.status === 'ok' ? latencyParts(cell).join('') : cell.status + (cell.marks.includes('s') ? ' †' : '');
 const scoreSigns = (score) => `${score.stale ? '†' : ''}${score.skipped ? '‡' : ''}`;
 const scoreInterval = (score) => (score.low == null ? '' : ` (${score.low.toFixed(1)}–${score.high.toFixed(1)})`);
 const scoreText = (score) => `${score.value.toFixed(2)} %${scoreInterval(score)}${scoreSigns(score)}`;

@@ -1,4 +1,4 @@
-// The table of every cell, sorted, filtered, fifty rows at a time; the tables of accuracies and kernels.
+// The table of every cell, sorted, filtered, fifty rows at a time; the table of accuracies; kernels.
 const ROWS = 50;
 
 function cellRows() {
@@ -65,12 +65,12 @@ function latencyButton(row, column) {
   const cell = row.byColumn[column];
   if (!cell) return MISSING;
   const marks = markNames(cell).join(', ');
-  const label = `${row.label} at ${row.size}, ${columns[column].name}: ${latencyText(cell)}${marks && `, ${marks}`}. Details`;
-  const [milliseconds, interval, signs] = latencyParts(cell);
+  const label = `${row.label} at ${row.size}, ${columns[column].name}: ${cell.text}${marks && `, ${marks}`}. Details`;
+  const [milliseconds, interval] = cell.text.split(' ±');
   const parts =
     cell.status === 'ok'
-      ? [milliseconds, interval ? el('span', { class: 'spread' }, interval) : null, signs]
-      : [badge(cell.status), cell.marks.includes('s') ? ' †' : null];
+      ? [milliseconds, interval ? el('span', { class: 'spread' }, ` ±${interval}`) : null]
+      : [badge(cell.status), cell.text.slice(cell.status.length)];
   return button({ 'aria-label': label, title: marks || null, onclick: () => openCell(cell) }, ...parts);
 }
 
@@ -183,26 +183,9 @@ function drawScores() {
   byId('scores').replaceChildren(tableBox('Table of accuracies', caption, ['Model', ...list, 'Weights'], rows), ...failures);
 }
 
-const KERNEL_HEADS = [
-  ...['Op, case, direction', 'Time', 'of roofline', 'of a copy', 'of a linear', 'of SDPA', 'Bound by', 'Error'],
-];
-
+// The kernels' tables are in the document; those of another device are hidden.
 function drawKernels() {
-  byId('kernels-section').hidden = !kernels.length;
-  const shown = scene() ? kernels.filter((row) => row.device === scene().device) : kernels;
-  const row = (kernel) => [
-    kernel.label,
-    kernel.status === 'ok'
-      ? `${kernel.converged ? '' : '~'}${digits(kernel.median_ms)} ms${kernel.stale ? '†' : ''}`
-      : badge(kernel.status),
-    ...['of_roofline', 'of_copy', 'of_linear', 'of_sdpa'].map((name) => (kernel[name] == null ? MISSING : `${digits(kernel[name])}×`)),
-    kernel.bound || MISSING,
-    kernel.kernel_error == null ? MISSING : kernel.kernel_error.toExponential(0),
-  ];
-  const tables = unique(shown.map((kernel) => kernel.conditions)).map((conditions) => {
-    const rows = shown.filter((kernel) => kernel.conditions === conditions).map(row);
-    return tableBox(`Kernels on ${conditions}`, conditions, KERNEL_HEADS, rows);
-  });
-  const none = empty('No kernel was timed on this device. This command times them:', 'linbench run --suite kernels');
-  byId('kernels').replaceChildren(...(tables.length ? tables : [none]));
+  const tables = [...byId('kernels').querySelectorAll('.kernels')];
+  for (const table of tables) table.hidden = scene() != null && table.dataset.device !== scene().device;
+  byId('no-kernels').hidden = tables.some((table) => !table.hidden);
 }
