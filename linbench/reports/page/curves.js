@@ -1,7 +1,8 @@
 // Latency, memory or accuracy against resolution: the report's own figure, with points to reach and models to hide.
+const peakText = (cell) => `${digits(cell.peak_mib)} MiB`;
 const METRICS = {
   latency: { name: 'Latency', unit: 'ms', value: (cell) => cell.median_ms, text: (cell) => cell.text },
-  memory: { name: 'Peak memory', unit: 'MiB', value: (cell) => cell.peak_mib, text: (cell) => `${digits(cell.peak_mib)} MiB` },
+  memory: { name: 'Peak memory', unit: 'MiB', value: (cell) => cell.peak_mib, text: peakText },
   accuracy: { name: 'Accuracy', unit: '%', value: (score) => score.value, text: scoreText },
 };
 const isAccuracy = () => state.metric === 'accuracy';
@@ -28,7 +29,8 @@ function drawCurves() {
   const all = isAccuracy() ? measureScores() : presetCells();
   const labels = unique(all.map((cell) => cell.label));
   const root = template.content.firstElementChild.cloneNode(true);
-  fill(root, { role: 'group', 'aria-label': `${metric.name} against resolution; arrow keys go from point to point` }, []);
+  const label = `${metric.name} against resolution; arrow keys go from point to point`;
+  fill(root, { role: 'group', 'aria-label': label }, []);
   const legend = el('ul', { class: 'legend', 'aria-label': 'Models; a button hides or shows one' });
   container.replaceChildren(el('div', {}, root), legend);
   const unit = root.viewBox.baseVal.width / (root.clientWidth || root.viewBox.baseVal.width);
@@ -64,7 +66,7 @@ function fitTexts(root, unit) {
   }
 }
 
-// One model's points at the figure's marks, whose order is that of its cells by size: the measured ones, the failed ones.
+// One model's points at the figure's marks: of its measured cells by size, then of its failed cells.
 function curvePoints(root, label, all, metric, unit) {
   const look = looks.get(label),
     modelCells = bySize(all.filter((cell) => cell.label === label));
@@ -78,7 +80,8 @@ function curvePoints(root, label, all, metric, unit) {
       use.remove();
       const open = () => (isAccuracy() ? openScore(cell) : openCell(cell));
       const texts = [`${label} at ${cell.size}`, ...lines(cell)].filter(Boolean);
-      return { x, y, row: label, into, mark: mark(look, kind(cell), x, y, Math.min(unit, LARGEST)), lines: texts, open };
+      const drawn = mark(look, kind(cell), x, y, Math.min(unit, LARGEST));
+      return { x, y, row: label, into, mark: drawn, lines: texts, open };
     });
   const isMarked = (cell) => (isAccuracy() ? cell.stale || measure().standing : cell.marks);
   return [
@@ -121,6 +124,6 @@ function legendButton(label, highlight) {
 function fitText(label) {
   if (state.metric !== 'latency') return '';
   const [exponent, , crossing] = columns[state.preset].models.get(label) || [MISSING, MISSING, MISSING];
-  const parts = [exponent !== MISSING && `∝ tokens^${exponent}`, crossing !== MISSING && `crossover with ViT: ${crossing} px`];
-  return parts.filter(Boolean).join('; ');
+  const growth = exponent !== MISSING && `∝ tokens^${exponent}`;
+  return [growth, crossing !== MISSING && `crossover with ViT: ${crossing} px`].filter(Boolean).join('; ');
 }

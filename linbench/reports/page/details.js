@@ -122,14 +122,14 @@ function samplesOf(cell) {
 }
 
 function openScore(score) {
-  const of = measures[score.measure];
+  const entry = measures[score.measure];
   const warning = (message) => el('p', { class: 'notice' }, message);
   const interval = `95 % over images: ${score.low?.toFixed(2)}–${score.high?.toFixed(2)}, n = ${score.n}`;
   openDialog(
     `${score.label} at ${score.size}`,
-    longMeasureName(of),
+    longMeasureName(entry),
     headline(`${score.value.toFixed(2)} %`, score.low == null ? '' : interval),
-    of.standing ? warning(`Comparable with nothing published: ${of.standing}.`) : null,
+    entry.standing ? warning(`Comparable with nothing published: ${entry.standing}.`) : null,
     score.stale ? warning(`† stale: ${MARKS.s[2]}.`) : null,
     score.images.length ? imageScores(score) : null,
     el('h3', {}, 'Numbers'),
@@ -142,7 +142,7 @@ function openScore(score) {
       ['reason', score.reason],
       ['computed on', score.device],
     ]),
-    more('Protocol and data', true, facts(pairs(of.facts))),
+    more('Protocol and data', true, facts(pairs(entry.facts))),
     more('Conditions', false, facts([...pairs(score.settings), ['record', score.key]])),
     more('Environment', false, facts(pairs(data.environments[score.environment]))),
   );

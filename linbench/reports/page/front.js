@@ -46,7 +46,7 @@ function drawFront() {
   const canvas = el('div', { class: 'alone' });
   container.replaceChildren(canvas);
   const times = candidates.flatMap(({ cell }) => [cell.low_ms ?? cell.median_ms, cell.high_ms ?? cell.median_ms]);
-  const values = candidates.flatMap(({ value, score }) => (accuracy ? [score.low ?? value, score.high ?? value] : [value]));
+  const values = candidates.flatMap(({ value, score }) => [score?.low ?? value, score?.high ?? value]);
   const plot = frame(
     canvas,
     { range: rangeOf(times), name: `latency at ${state.frontSize}, ms (${columns[state.preset].name})` },

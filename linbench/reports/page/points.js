@@ -1,8 +1,8 @@
 // Plots: scales, axes, and points that a pointer and the keyboard reach.
 function scale(low, high, from, to, linear) {
-  const of = linear ? (x) => x : Math.log;
-  const span = of(high) - of(low) || 1;
-  const position = (x) => from + ((of(x) - of(low)) / span) * (to - from);
+  const transform = linear ? (x) => x : Math.log;
+  const span = transform(high) - transform(low) || 1;
+  const position = (x) => from + ((transform(x) - transform(low)) / span) * (to - from);
   return Object.assign(position, { low, high, linear });
 }
 
@@ -87,22 +87,44 @@ const hideTip = () => {
 };
 const REACH = 11; // px
 
-// points: {x, y, lines, row, open, into, mark}; left and right go along one row, up and down to others. A plot is one
-// stop of the Tab key. unit: lengths of the SVG for one px of the screen.
+// The point that an arrow key leads to: left and right along a row, up and down to another.
+function neighbour(points, point, key) {
+  const { x, y, row } = point;
+  if (key === 'ArrowLeft' || key === 'ArrowRight') {
+    const along = points.filter((other) => other.row === row).sort((a, b) => a.x - b.x || a.y - b.y);
+    return along[along.indexOf(point) + (key === 'ArrowRight' ? 1 : -1)];
+  }
+  const direction = { ArrowUp: -1, ArrowDown: 1 }[key];
+  const distance = (other) => Math.hypot(4 * (other.x - x), other.y - y);
+  const others = points.filter((other) => other.row !== row && (other.y - y) * direction > 0);
+  return others.sort((a, b) => distance(a) - distance(b))[0];
+}
+
+// The point within reach of the pointer; where points overlap, the nearest one.
+function pointAt(root, points, event, unit) {
+  const box = root.getBoundingClientRect(),
+    px = root.viewBox.baseVal.width / box.width;
+  const distance = ({ x, y }) => Math.hypot((event.clientX - box.left) * px - x, (event.clientY - box.top) * px - y);
+  const closest = points.reduce((best, other) => (distance(other) < distance(best) ? other : best));
+  return distance(closest) <= (REACH + 2) * unit ? closest : null;
+}
+
+// points: {x, y, lines, row, open, into, mark}. A plot is one stop of the Tab key. unit: lengths of the SVG for one px
+// of the screen.
 function makeReachable(root, points, highlight, unit = 1) {
   if (!points.length) return;
-  const setCurrent = (current) =>
+  const select = (current) => {
     points.forEach((point) => point.node.classList.toggle('current', point === current));
+    highlight(current && current.row);
+  };
   const show = (point) => {
     const box = point.node.getBoundingClientRect();
     showTip(point.lines, box.left + box.width / 2, box.top + box.height / 2);
-    setCurrent(point);
-    highlight(point.row);
+    select(point);
   };
   const hide = () => {
     hideTip();
-    setCurrent(null);
-    highlight(null);
+    select(null);
   };
   const go = (point) => {
     points.forEach((other) => other.node.setAttribute('tabindex', other === point ? '0' : '-1'));
@@ -113,52 +135,29 @@ function makeReachable(root, points, highlight, unit = 1) {
     go(point);
     point.open();
   };
-  const along = (point, step) => {
-    const row = points.filter((other) => other.row === point.row).sort((a, b) => a.x - b.x || a.y - b.y);
-    return row[row.indexOf(point) + step];
-  };
-  const across = (point, step) => {
-    const distance = (other) => Math.hypot(4 * (other.x - point.x), other.y - point.y);
-    const others = points.filter((other) => other.row !== point.row && (other.y - point.y) * step > 0);
-    return others.sort((a, b) => distance(a) - distance(b))[0];
-  };
-  const STEPS = { ArrowLeft: [along, -1], ArrowRight: [along, 1], ArrowUp: [across, -1], ArrowDown: [across, 1] };
   const press = (event, point) => {
     if (event.key === 'Escape') hide();
-    const [to, step] = STEPS[event.key] || [];
-    if (event.key === 'Enter' || event.key === ' ') open(point);
-    else if (to) {
-      const next = to(point, step);
-      if (next) go(next);
-    } else return;
+    else if (event.key === 'Enter' || event.key === ' ') open(point);
+    else if (event.key.startsWith('Arrow')) go(neighbour(points, point, event.key) || point);
+    else return;
     event.preventDefault();
   };
   points.forEach((point, index) => {
     const circle = (kind, r) => svg('circle', { class: kind, cx: point.x, cy: point.y, r: r * unit });
     const events = { onfocus: () => show(point), onblur: hide, onkeydown: (event) => press(event, point) };
     const label = { role: 'button', 'aria-label': point.lines.join(', '), tabindex: index ? -1 : 0 };
-    const parts = [circle('hit', REACH), circle('ring', 9), point.mark];
-    point.node = svg('g', { class: 'point', ...label, ...events }, ...parts);
+    point.node = svg('g', { class: 'point', ...label, ...events }, circle('hit', REACH), circle('ring', 9), point.mark);
     point.into.append(point.node);
   });
-  // Where points overlap, the one nearest to the pointer is meant.
-  const nearest = (event) => {
-    const box = root.getBoundingClientRect(),
-      px = root.viewBox.baseVal.width / box.width;
-    const distance = (point) =>
-      Math.hypot((event.clientX - box.left) * px - point.x, (event.clientY - box.top) * px - point.y);
-    const closest = points.reduce((best, other) => (distance(other) < distance(best) ? other : best));
-    return distance(closest) <= (REACH + 2) * unit ? closest : null;
-  };
   root.addEventListener('pointermove', (event) => {
-    const point = nearest(event);
+    const point = pointAt(root, points, event, unit);
     if (point) show(point);
     else hide();
   });
   root.addEventListener('pointerleave', hide);
   root.addEventListener('click', (event) => {
-    const clicked = points.find((point) => point.node.contains(event.target)); // a screen reader's click has no position
-    const point = event.clientX || event.clientY ? nearest(event) : clicked;
+    const clicked = points.find((point) => point.node.contains(event.target)); // a screen reader's click is nowhere
+    const point = event.clientX || event.clientY ? pointAt(root, points, event, unit) : clicked;
     if (point) open(point);
   });
 }

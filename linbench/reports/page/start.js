@@ -2,8 +2,9 @@
 function drawNotes() {
   const used = unique(sceneCells().flatMap((cell) => [...cell.marks]));
   const general = [
-    'A latency is the median over rounds (fresh processes) of each round’s median; bands, bars and ± are the 95 % interval.',
-    'Lines join measured points; nothing is extrapolated. Rings are crossovers with ViT. A cross above the curves is a failure at that resolution.',
+    'A latency is the median over rounds (fresh processes) of each round’s median; bands, bars and ± are its 95 % interval.',
+    'Lines join measured points; nothing is extrapolated. Rings are crossovers with ViT.',
+    'A cross above the curves is a failure at that resolution.',
     'A hollow mark has a sign of the list below, or compares with nothing published.',
     'Devices, parts and conditions are never ranked together: the choices on top show one of each.',
   ];
@@ -85,13 +86,12 @@ byId('summary').append(
   devices ? ` of ${devices} ${devices === 1 ? 'device' : 'devices'}` : '',
   data.latest ? `, the latest of ${data.latest.slice(0, 10)}` : '',
 );
-const counts = measures.map(
+const scoreCounts = measures.map(
   ({ index, standing }) =>
     scores.filter((score) => score.measure === index && score.value != null).length * (standing ? 0.001 : 1),
 );
-state.measure = Math.max(0, ...counts) > 0 ? largest(counts) : null;
-chooseScene(
-  scenes.length ? largest(scenes.map((entry) => cells.filter((cell) => entry.columns.includes(cell.column)).length)) : null,
-);
+state.measure = Math.max(0, ...scoreCounts) > 0 ? largest(scoreCounts) : null;
+const cellCounts = scenes.map((entry) => cells.filter((cell) => entry.columns.includes(cell.column)).length);
+chooseScene(scenes.length ? largest(cellCounts) : null);
 nameScheme();
 draw();

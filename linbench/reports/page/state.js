@@ -43,9 +43,9 @@ const area = (cell) => (cell.height || 0) * (cell.width || 0);
 const bySize = (list) => [...list].sort((a, b) => area(a) - area(b));
 const sizes = (list) => unique(bySize(list).map((cell) => cell.size));
 
-const measureName = (of) => `${of.suite} ${of.name}`;
-const longMeasureName = (of) =>
-  `${of.standing ? '⚠ ' : ''}${measureName(of)} · ${of.dataset} · ${of.protocol}${of.standing ? ` · ${of.standing}` : ''}`;
+const measureName = ({ suite, name }) => `${suite} ${name}`;
+const longMeasureName = ({ standing, dataset, protocol, ...measure }) =>
+  `${standing ? '⚠ ' : ''}${measureName(measure)} · ${dataset} · ${protocol}${standing ? ` · ${standing}` : ''}`;
 
 // The accuracies of a cell's model at the cell's size. A backbone is in every segmenter made with it, a fusion only
 // in its own.

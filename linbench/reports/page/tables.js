@@ -25,6 +25,7 @@ function cellColumns() {
   const ms = (column) => (row) => (row.byColumn[column]?.status === 'ok' ? row.byColumn[column].median_ms : null);
   const [paper, best] = ['paper', 'best'].map((name) => shown.find((column) => columns[column].name === name));
   const gain = (row) => (ms(paper)(row) && ms(best)(row) ? ms(paper)(row) / ms(best)(row) : null);
+  const gainText = (row) => (gain(row) ? `${gain(row).toFixed(2)}×` : MISSING);
   const first = (row, name) => row.cells.map((cell) => cell[name]).find((value) => value != null) ?? null;
   const perPreset = (key, name, value, show) =>
     shown.map((column) => ({
@@ -39,7 +40,7 @@ function cellColumns() {
     ...perPreset('ms', 'latency', ms, latencyButton),
     ...(paper == null || best == null
       ? []
-      : [{ key: 'gain', name: 'paper ÷ best', value: gain, show: (row) => (gain(row) ? `${gain(row).toFixed(2)}×` : MISSING) }]),
+      : [{ key: 'gain', name: 'paper ÷ best', value: gain, show: gainText }]),
     ...perPreset('mib', 'peak, MiB', (column) => (row) => row.byColumn[column]?.peak_mib ?? null),
     { key: 'parameters', name: 'Params M', value: (row) => first(row, 'parameters_m') },
     {
@@ -149,8 +150,9 @@ function pager(rows, all, until) {
     return rows.length > ROWS ? button({ disabled, onclick }, label) : null;
   };
   announce(count);
-  const pages = [turn('Previous', state.from - ROWS, state.from === 0), turn('Next', state.from + ROWS, until >= rows.length)];
-  return el('div', { class: 'pager' }, el('span', { id: 'count' }, count), ...pages);
+  const previous = turn('Previous', state.from - ROWS, state.from === 0),
+    next = turn('Next', state.from + ROWS, until >= rows.length);
+  return el('div', { class: 'pager' }, el('span', { id: 'count' }, count), previous, next);
 }
 
 function drawScores() {
@@ -171,16 +173,20 @@ function drawScores() {
     if (score.value == null) return badge(score.status);
     const name = `${label} at ${size}: ${scoreText(score)}. Details`;
     const interval = el('span', { class: 'spread' }, scoreInterval(score));
-    return button({ 'aria-label': name, onclick: () => openScore(score) }, score.value.toFixed(2), interval, scoreSigns(score));
+    const parts = [score.value.toFixed(2), interval, scoreSigns(score)];
+    return button({ 'aria-label': name, onclick: () => openScore(score) }, ...parts);
   };
-  const weights = (label) => unique(known.filter((score) => score.label === label).map((score) => score.weights)).join('; ');
+  const scoresNamed = (label) => known.filter((score) => score.label === label);
+  const weights = (label) => unique(scoresNamed(label).map((score) => score.weights)).join('; ');
   const rows = unique(known.map((score) => score.label)).map((label) => [
     label,
     ...list.map((size) => cell(label, size)),
     weights(label),
   ]);
-  const caption = `${longMeasureName(measure())}; in percent, with the 95 % interval over images. Sizes are of the model’s input.`;
-  byId('scores').replaceChildren(tableBox('Table of accuracies', caption, ['Model', ...list, 'Weights'], rows), ...failures);
+  const explanation = 'in percent, with the 95 % interval over images. Sizes are of the model’s input.';
+  const caption = `${longMeasureName(measure())}; ${explanation}`;
+  const table = tableBox('Table of accuracies', caption, ['Model', ...list, 'Weights'], rows);
+  byId('scores').replaceChildren(table, ...failures);
 }
 
 // The kernels' tables are in the document; those of another device are hidden.
