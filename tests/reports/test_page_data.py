@@ -171,7 +171,7 @@ def test_the_page_and_the_figures_share_one_palette() -> None:
     assert all(f"--series-{i}: {colour};" in page for i, colour in enumerate(SERIES))
     (drawn,) = latency_figures(rows(power_law("vit-t", 9, 1.6)))
     assert drawn.axes[0].lines[0].get_color() == SERIES[0]
-    assert set(mark_paths()) == {f"mark-{i}" for i in range(len(MARKERS))} | {"mark-failed"}
+    assert set(mark_paths()) == {f"mark-{i}" for i in range(len(MARKERS))} | {"mark-failed", "mark-ring"}
 
 
 def test_no_script_makes_markup_of_text() -> None:

@@ -68,6 +68,6 @@ def notes(rows: pd.DataFrame) -> list[str]:
     margin = f" by {100 * margins.pop():g} %" if len(margins) == 1 else ""
     return [
         *chosen,
-        "best: each candidate runs in a fresh process at the size named above; of those with the plain forward's "
-        f"output the search chooses one that is faster{margin}, and all sizes run with it.",
+        "best: each candidate runs in a fresh process at the size named above; the search adopts those that give the "
+        f"plain forward's output and are faster{margin}. All sizes run with the result.",
     ]

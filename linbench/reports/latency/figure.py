@@ -91,7 +91,7 @@ def bare_figure(rows: pd.DataFrame, looks: Mapping[str, Look], quantity: Quantit
     curves(axes, rows, looks, closest=0.0, quantity=quantity, legend=lambda label, *_: label)
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_title(f"{quantity.name}, {quantity.unit}, against resolution, px", pad=7)
+    axes.set_title(f"{quantity.name}, {quantity.unit}, against resolution, px", y=1.0, pad=7)
     return result
 
 
@@ -111,38 +111,40 @@ def curves(
     axes.set(xscale="log", yscale="log" if quantity.is_log else "linear")
     rows = rows[quantity.columns()]
     models = {str(label): group for label, group in rows.groupby("label", sort=False)}
-    crossings: dict[str, Crossover | None] = {}
-    if quantity is LATENCY:
-        crossings = {label: crossover(rows, label) for label in models}
-    for label in _slowest_first(rows, quantity):
+    crossings = {label: crossover(rows, label) for label in models} if quantity is LATENCY else {}
+    measured = quantity.measured(rows)
+    lines = {str(label): group for label, group in measured.groupby("label", sort=False)}
+    for label in _slowest_first(measured, quantity):
         text = (legend or fit_text)(label, models[label], crossings.get(label))
-        _line(axes, quantity.measured(models[label]), looks[label], quantity, text)
+        _line(axes, lines[label], looks[label], quantity, text)
     for label, crossing in crossings.items():
-        _crossing(axes, models, crossing, looks[label])
-    _y_axis(axes, quantity.measured(rows), quantity)
+        if crossing is not None and math.isfinite(crossing.px):
+            _crossing(axes, lines[crossing.reference], crossing, looks[label])
+    _y_axis(axes, measured, quantity)
     _failures(axes, rows, looks)
     _x_axis(axes, rows, closest)
 
 
-def _slowest_first(rows: pd.DataFrame, quantity: Quantity) -> list[str]:
+def _slowest_first(measured: pd.DataFrame, quantity: Quantity) -> list[str]:
     """Return the models by their last point, the highest first: the legend reads as the lines end."""
-    ends = quantity.measured(rows).groupby("label")[["pixels", quantity.value]].last()
-    measured = list(ends.sort_values([quantity.value, "pixels"], ascending=False).index)
-    return measured + [label for label in dict.fromkeys(rows["label"]) if label not in measured]
+    ends = measured.groupby("label")[["pixels", quantity.value]].last()
+    return list(ends.sort_values([quantity.value, "pixels"], ascending=False).index)
 
 
 def _line(axes: Any, measured: pd.DataFrame, look: Look, quantity: Quantity, text: str) -> None:
-    side, value = np.sqrt(measured["pixels"]), measured[quantity.value]
+    """Draw one model's line and the band of its intervals; a bar where only one resolution has an interval."""
+    side, value = np.sqrt(measured["pixels"]).to_numpy(), measured[quantity.value].to_numpy()
     marks = {"marker": look.marker, "ms": 6, "gid": tag("line", look)}
     axes.plot(side, value, look.dash, color=look.colour, lw=1.7, label=text, **marks)
     if not quantity.low:
         return
-    bounded = measured[measured[quantity.low].notna()]
-    side, low, high = np.sqrt(bounded["pixels"]), bounded[quantity.low], bounded[quantity.high]
-    axes.fill([*side, *side[::-1]], [*high, *low[::-1]], color=look.colour, alpha=0.22, lw=0, gid=tag("band", look))
-    gap = np.full(len(bounded), np.nan)  # one line with gaps is one path, however many bars it has
-    bars = np.stack([side, side, gap], 1).ravel(), np.stack([low, high, gap], 1).ravel()
-    axes.plot(*bars, color=look.colour, lw=1.1, zorder=1.5, gid=tag("bars", look))
+    low, high = measured[quantity.low].to_numpy(), measured[quantity.high].to_numpy()
+    side, low, high = (values[~np.isnan(low)] for values in (side, low, high))
+    edge = np.concatenate([side, side[::-1]]), np.concatenate([high, low[::-1]])
+    if len(side) > 1:
+        axes.fill(*edge, color=look.colour, alpha=0.22, lw=0, gid=tag("band", look))
+    else:
+        axes.plot(*edge, color=look.colour, lw=1.1, zorder=1.5, gid=tag("band", look))
 
 
 def fit_text(label: str, rows: pd.DataFrame, crossing: Crossover | None) -> str:
@@ -157,17 +159,14 @@ def fit_text(label: str, rows: pd.DataFrame, crossing: Crossover | None) -> str:
     return "\n".join(lines)
 
 
-def _crossing(axes: Any, models: Mapping[str, pd.DataFrame], crossing: Crossover | None, look: Look) -> None:
-    """Draw a ring on the reference's line in the colour of the model that crosses it, and its interval as a bar."""
-    if crossing is None or not math.isfinite(crossing.px):
-        return
-    line = LATENCY.measured(models[crossing.reference])
+def _crossing(axes: Any, line: pd.DataFrame, crossing: Crossover, look: Look) -> None:
+    """Draw a ring on the reference's ``line`` in the colour of the crossing model, and its interval as a bar."""
     y = np.exp(np.interp(2 * math.log(crossing.px), np.log(line["pixels"]), np.log(line["median_ms"])))
-    shared = {"zorder": 5, "gid": tag("crossing", look)}
-    axes.plot([crossing.px], [y], "o", ms=13, mfc="none", mec=look.colour, mew=1.6, **shared)
+    axes.plot([crossing.px], [y], "o", ms=13, mfc="none", mec=look.colour, mew=1.6, zorder=5, gid=tag("ring", look))
     if not math.isnan(crossing.low):
         ends = np.clip([crossing.low, crossing.high], crossing.first, crossing.last)
-        axes.plot(ends, [y, y], "|-", color=look.colour, ms=11, mew=1.6, lw=1.6, **shared)
+        marks = {"marker": "|", "ms": 11, "mew": 1.6, "gid": tag("interval", look)}
+        axes.plot(ends, [y, y], "-", color=look.colour, lw=1.6, zorder=5, **marks)
 
 
 def _failures(axes: Any, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:

@@ -146,7 +146,7 @@ function makeReachable(root, points, highlight, unit = 1) {
     const circle = (kind, r) => svg('circle', { class: kind, cx: point.x, cy: point.y, r: r * unit });
     const events = { onfocus: () => show(point), onblur: hide, onkeydown: (event) => press(event, point) };
     const label = { role: 'button', 'aria-label': point.lines.join(', '), tabindex: index ? -1 : 0 };
-    point.node = svg('g', { class: 'point', ...label, ...events }, circle('hit', REACH), circle('ring', 9), point.mark);
+    point.node = svg('g', { class: 'point', ...label, ...events }, circle('hit', REACH), circle('halo', 9), point.mark);
     point.into.append(point.node);
   });
   root.addEventListener('pointermove', (event) => {

@@ -41,8 +41,9 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 #: Colours of what belongs to no model, as variables of the page.
 VARIABLES = {"#000000": "var(--quiet)", GRID: "var(--line)", "#ffffff": "var(--raised)"}
 FAILED = "x"  # the mark of a failed cell
-MARKED = ("line", "failed")  # parts of a curve whose marks are the page's own
-MARK_PX = 9.0
+#: The parts of a curve whose marks are the page's own; None stands for the mark of the model.
+MARKS = {"line": None, "failed": "mark-failed", "ring": "mark-ring"}
+MARK_PX, RING_PX = 9.0, 13.0
 PAINT = ("fill", "stroke")
 KEPT = (*PAINT, "stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "text-anchor")
 
@@ -81,13 +82,13 @@ def embedded_svg(figure: Figure) -> str:
     _, _, width, height = root.attrib["viewBox"].split()
     result = ET.Element("svg", {"viewBox": f"0 0 {_short(width)} {_short(height)}"})
     result.extend(part for child in root for part in _embedded(child, shapes, "", None))
-    return ET.tostring(result, encoding="unicode")
+    return ET.tostring(result, encoding="unicode").replace(" />", "/>")
 
 
 def mark_paths() -> dict[str, str]:
-    """Return the id and the SVG path, around 0 0 in px, of each mark of a model and of that of a failed cell."""
+    """Return the id and the SVG path, around 0 0 in px, of each mark: of a model, a failed cell and a crossover."""
     paths = {f"mark-{i}": _path_of(marker) for i, marker in enumerate(MARKERS)}
-    return {**paths, "mark-failed": _path_of(FAILED)}
+    return {**paths, "mark-failed": _path_of(FAILED), "mark-ring": _path_of("o", RING_PX)}
 
 
 def _embedded(element: ET.Element, shapes: Mapping[str, str], part: str, look: Look | None) -> list[ET.Element]:
@@ -109,8 +110,8 @@ def _embedded(element: ET.Element, shapes: Mapping[str, str], part: str, look: L
         text = ET.Element("text", {**at, "text-anchor": style.get("text-anchor", "start")})
         text.text = element.text
         return [text]
-    if name == "use" and look is not None and part in MARKED:
-        return [ET.Element("use", {"href": f"#{'mark-failed' if part == 'failed' else look.mark}", **at})]
+    if name == "use" and look is not None and part in MARKS:
+        return [ET.Element("use", {"href": f"#{MARKS[part] or look.mark}", **at})]
     if name == "use":
         shape = shapes[element.attrib[HREF].removeprefix("#")]
         offset = {"transform": f"translate({at['x']} {at['y']})"}
@@ -134,10 +135,10 @@ def _short(numbers: str) -> str:
     return re.sub(r"\s*([A-Za-z])\s*|\s+", lambda match: match[1] or " ", short).strip()
 
 
-def _path_of(marker: str) -> str:
+def _path_of(marker: str, px: float = MARK_PX) -> str:
     """Return matplotlib's marker as an SVG path."""
     style = MarkerStyle(marker)
-    path = style.get_path().transformed(style.get_transform() + Affine2D().scale(MARK_PX, -MARK_PX))
+    path = style.get_path().transformed(style.get_transform() + Affine2D().scale(px, -px))
     letters = {path.MOVETO: "M", path.LINETO: "L", path.CURVE4: "C", path.CLOSEPOLY: "z"}
     steps = path.iter_segments(simplify=False, curves=True)
     return "".join(
