@@ -183,6 +183,11 @@ def test_a_figure_shows_lines_failures_and_crossovers():
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in ring] == [pytest.approx((724.077, 40.0))]
 
 
+def test_a_model_that_only_failed_is_last_in_the_legend():
+    (drawn,) = figures(rows([record("vit-t", 512, status=Status.OOM), *power_law("vim-t", 20, 1.0)]))
+    assert [text.get_text().split("\n")[0] for text in drawn.legends[0].get_texts()] == ["vim-t", "vit-t"]
+
+
 def test_a_formula_in_a_name_is_drawn_as_text(tmp_path):
     write([record("$\\frac{$", 512, 1.0, device="$x$ $", torch="$")], tmp_path)
 

@@ -114,9 +114,9 @@ def curves(
     crossings = {label: crossover(rows, label) for label in models} if quantity is LATENCY else {}
     measured = quantity.measured(rows)
     lines = {str(label): group for label, group in measured.groupby("label", sort=False)}
-    for label in _slowest_first(measured, quantity):
+    for label in dict.fromkeys([*_slowest_first(measured, quantity), *models]):  # those that only failed come last
         text = (legend or fit_text)(label, models[label], crossings.get(label))
-        _line(axes, lines[label], looks[label], quantity, text)
+        _line(axes, lines.get(label, measured.iloc[:0]), looks[label], quantity, text)
     for label, crossing in crossings.items():
         if crossing is not None and math.isfinite(crossing.px):
             _crossing(axes, lines[crossing.reference], crossing, looks[label])
@@ -126,7 +126,7 @@ def curves(
 
 
 def _slowest_first(measured: pd.DataFrame, quantity: Quantity) -> list[str]:
-    """Return the models by their last point, the highest first: the legend reads as the lines end."""
+    """Return the measured models by their last point, the highest first: the legend reads as the lines end."""
     ends = measured.groupby("label")[["pixels", quantity.value]].last()
     return list(ends.sort_values([quantity.value, "pixels"], ascending=False).index)
 
