@@ -38,8 +38,11 @@ DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
-SUMMARY_MS = ("median", "low", "high", "iqr", "p5", "p95", "p99")  # of a cell's timings, ms
-SUMMARY = ("log_mean", "log_error", "freedom")
+#: The columns of a cell's timings, in the order of the CSV.
+SUMMARY = (
+    *("median_ms", "low_ms", "high_ms", "interval", "iqr_ms", "p5_ms", "p95_ms", "p99_ms", "n", "rounds"),
+    *("log_mean", "log_error", "freedom"),
+)
 HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # inputs of statistics, of no use in a file
 
 
@@ -164,14 +167,9 @@ def times(samples: list[list[float]]) -> dict[str, Any]:
     samples: Milliseconds, for each round.
     """
     if not samples:
-        numbers = dict.fromkeys((*SUMMARY, *(f"{name}_ms" for name in SUMMARY_MS)), math.nan)
-        return {**numbers, "interval": "none", "n": 0, "rounds": 0}
+        return {**dict.fromkeys(SUMMARY, math.nan), "interval": "none", "n": 0, "rounds": 0}
     summary = summarise(samples)
-    names = (*SUMMARY, "interval", "n", "rounds")
-    return {
-        **{f"{name}_ms": getattr(summary, name) for name in SUMMARY_MS},
-        **{name: getattr(summary, name) for name in names},
-    }
+    return {name: getattr(summary, name.removesuffix("_ms")) for name in SUMMARY}
 
 
 def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
