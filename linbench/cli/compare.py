@@ -189,8 +189,7 @@ def _name(pair: "Pair") -> str:
 def _show(found: "Comparison", out: Path | None, as_json: bool) -> None:
     from linbench.reports.decide.compare_table import as_json as plain
     from linbench.reports.decide.compare_table import tables
-    from linbench.reports.render.table import to_terminal
-    from linbench.reports.render.text_files import write_texts
+    from linbench.reports.render.table import to_terminal, write_texts
 
     made = tables(found)
     if as_json:

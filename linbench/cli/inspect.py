@@ -122,9 +122,10 @@ def _segmenter(name: str, size: tuple[int, int]) -> dict[str, Any]:
 def _best(name: str, results: Path) -> list[str]:
     """What the searches under ``results`` chose for the backbone, one line each."""
     from linbench.records import Store
-    from linbench.reports.latency.best_settings import best_of
+    from linbench.reports.latency.best_settings import describe_search_record
 
-    return [best_of(r) for r in Store(results) if r.key.get("suite") == "search" and r.key.get("backbone") == name]
+    searches = (record for record in Store(results) if record.key.get("suite") == "search")
+    return [describe_search_record(record) for record in searches if record.key.get("backbone") == name]
 
 
 def _print(facts: dict[str, Any]) -> None:

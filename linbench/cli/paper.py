@@ -194,15 +194,15 @@ def _write(evidence: "Evidence", suffix: str, specs: "Sequence[TableSpec]", fold
 
 
 def _draw_figure_1(table: "PaperTable", _: "Evidence", folder: Path, suffix: str) -> list[Path]:
-    from linbench.reports.latency.figure import save
     from linbench.reports.paper import figure1
+    from linbench.reports.render.figure import save
 
     return save(figure1.draw(table), folder / f"{table.name}{suffix}.svg")
 
 
 def _draw_figure_3(table: "PaperTable", evidence: "Evidence", folder: Path, suffix: str) -> list[Path]:
-    from linbench.reports.latency.figure import save
     from linbench.reports.paper import figure3
+    from linbench.reports.render.figure import save
 
     files: list[Path] = []
     for page, groups in figure3.pages(evidence.latency).items():
@@ -231,9 +231,9 @@ def _prompts(
 
 def _write_masks(number: str, rows: "Sequence[PromptRow]", folder: Path) -> list[Path]:
     """Write a figure of masks with its caption; without predictions only the commands that make it."""
-    from linbench.reports.latency.figure import save
     from linbench.reports.paper import masks
-    from linbench.reports.render.text_files import write_texts
+    from linbench.reports.render.figure import save
+    from linbench.reports.render.table import write_texts
 
     files = save(masks.draw(rows, masks.title(number)), folder / f"figure-{number}.svg") if rows else []
     if not files:

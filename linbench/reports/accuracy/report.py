@@ -10,8 +10,7 @@ from linbench.records import Record
 from linbench.reports.accuracy import table as accuracy_table
 from linbench.reports.accuracy.rows import rows
 from linbench.reports.render.latex import document, to_latex
-from linbench.reports.render.table import Table, frame_to_csv, to_markdown
-from linbench.reports.render.text_files import write_texts
+from linbench.reports.render.table import Table, frame_to_csv, to_markdown, write_texts
 
 
 def tables(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[Table]:

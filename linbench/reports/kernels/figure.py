@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from linbench.reports.kernels.table import title
-from linbench.reports.latency.figure import BEHIND_WORDS, COLOURS, drawn_text, style
 from linbench.reports.latency.rows import conditions
+from linbench.reports.render.figure import BEHIND_TEXT, literal, style
+from linbench.reports.render.palette import SERIES
 
 WIDTH = 9.0  # inches
 LINE = 0.3  # inches of height for each op, case and implementation
-LOOKS = {"forward": ("o", COLOURS[2]), "backward": ("D", COLOURS[1])}
+LOOKS = {"forward": ("o", SERIES[2]), "backward": ("D", SERIES[1])}
 APART = {"forward": -0.14, "backward": 0.14}  # of a line: the two directions beside each other
 
 
@@ -44,7 +45,7 @@ def _mark(axes: Any, row: Any, line: int) -> None:
     marker, colour = LOOKS.get(row["direction"], ("s", "black"))
     y = line + APART.get(row["direction"], 0.0)
     if row["status"] != "ok":
-        style = {"ha": "right", "va": "center", "color": colour, "fontsize": 8, "bbox": BEHIND_WORDS}
+        style = {"ha": "right", "va": "center", "color": colour, "fontsize": 8, "bbox": BEHIND_TEXT}
         words = f"{row['direction']}: {row['status']}"
         axes.text(0.995, y, words, transform=axes.get_yaxis_transform(), **style)
         return
@@ -55,7 +56,7 @@ def _mark(axes: Any, row: Any, line: int) -> None:
 
 def _axes(axes: Any, names: list[str]) -> None:
     axes.axvline(1, color="black", lw=1)
-    axes.set_yticks(range(len(names)), [drawn_text(name, 60) for name in names])
+    axes.set_yticks(range(len(names)), [literal(name, 60) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     low, high = axes.get_xlim()
     low, high = min(low, 0.7), max(high, 3.0)
@@ -70,8 +71,8 @@ def _axes(axes: Any, names: list[str]) -> None:
 
 def _words(axes: Any, rows: pd.DataFrame) -> None:
     torch = ", ".join(sorted({str(version) for version in rows["torch"] if version})) or "unknown"
-    lines = textwrap.wrap(drawn_text(title(rows), 140), 90)
-    axes.set_title("\n".join([*lines, f"torch {drawn_text(torch, 60)}"]))
+    lines = textwrap.wrap(literal(title(rows), 140), 90)
+    axes.set_title("\n".join([*lines, f"torch {literal(torch, 60)}"]))
     flushed = "L2 flushed before each sample" if conditions(rows).get("l2_flushed") else "no cache flushed"
     axes.set_xlabel(
         "time as a multiple of the roofline (1: as fast as bytes and FLOPs allow)\n"

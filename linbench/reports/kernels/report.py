@@ -11,8 +11,7 @@ from linbench.reports.kernels import table as kernel_table
 from linbench.reports.kernels.rows import rows
 from linbench.reports.latency.rows import comparisons, conditions, visible
 from linbench.reports.render.latex import document, to_latex
-from linbench.reports.render.table import Table, frame_to_csv, to_markdown
-from linbench.reports.render.text_files import write_texts
+from linbench.reports.render.table import Table, frame_to_csv, to_markdown, write_texts
 
 
 def tables(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[Table]:
@@ -53,7 +52,7 @@ def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw
     draw: Whether to make figures.
     """
     from linbench.reports.kernels.figure import figure  # matplotlib is slow to load, tables do without
-    from linbench.reports.latency.figure import save
+    from linbench.reports.render.figure import save
 
     if frame.empty:
         raise ValueError("records: none is of the suite kernels; measure some with linbench run --suite kernels")

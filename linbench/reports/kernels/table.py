@@ -4,8 +4,9 @@ import math
 
 import pandas as pd
 
+from linbench.reports.latency.notes import commits, counted, marks
 from linbench.reports.latency.rows import conditions, significant
-from linbench.reports.latency.table import commits, counted, latency, marks, subject
+from linbench.reports.latency.table import latency, subject
 from linbench.reports.render.table import MISSING, Table
 
 MOST_REASONS = 12

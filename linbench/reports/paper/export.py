@@ -11,8 +11,7 @@ from linbench.reports.paper.cell import PaperVerdict
 from linbench.reports.paper.layout import PaperTable
 from linbench.reports.paper.render import commands_of, every_cell, glance, plain_cells
 from linbench.reports.render.latex import to_latex
-from linbench.reports.render.table import Table, frame_to_csv, to_csv, to_markdown
-from linbench.reports.render.text_files import write_texts
+from linbench.reports.render.table import Table, frame_to_csv, to_csv, to_markdown, write_texts
 
 
 def write(table: PaperTable, folder: Path, suffix: str = "", images: Sequence[Path] = ()) -> list[Path]:

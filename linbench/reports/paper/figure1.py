@@ -12,9 +12,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from linbench.reports.latency.figure import Look, drawn_text, looks_of, style
 from linbench.reports.paper.cell import Measurement, PaperCell
 from linbench.reports.paper.layout import PaperColumn, PaperTable
+from linbench.reports.render.figure import literal, style
+from linbench.reports.render.palette import Look, looks_of
 
 ACCURACY = "DIS mIoU"
 MAX_MEASURED_PANELS = 5
@@ -128,7 +129,7 @@ def _published(cell: PaperCell) -> float:
 
 def _draw_panel(axes: Any, panel: Panel, looks: dict[str, Look]) -> None:
     axes.set_xscale("log")
-    axes.set_title("\n".join(textwrap.wrap(drawn_text(panel.title, 120), 60)))
+    axes.set_title("\n".join(textwrap.wrap(literal(panel.title, 120), 60)))
     axes.set_xlabel("images/s (log)")
     axes.set_ylabel(f"{ACCURACY}, %")
     axes.grid(color="#dddddd", lw=0.7)

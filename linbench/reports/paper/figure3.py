@@ -12,10 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from linbench.records import slug
-from linbench.reports.latency.figure import Look, curves, drawn_text, looks_of, style
+from linbench.reports.latency.figure import curves
 from linbench.reports.latency.rows import SEARCHED, comparisons, conditions
 from linbench.reports.paper.evidence import PRESETS
 from linbench.reports.paper.spec import table_specs
+from linbench.reports.render.figure import literal, style
+from linbench.reports.render.palette import Look, looks_of
 
 #: Conditions, beside the preset, that all curves of one page share.
 PAGE_CONDITIONS = ("dtype", "threads", "impl")
@@ -83,7 +85,7 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
         for axes, group, title in zip(panels, groups, _titles(groups), strict=True):
             curves(axes, group, looks, closest=CLOSEST)
             axes.set(xlabel="resolution, px", ylabel="latency, ms")
-            axes.set_title(drawn_text(title, 90))
+            axes.set_title(literal(title, 90))
         _draw_published(panels[0], looks)
         for axes in panels:
             position = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.01), "frameon": False}
@@ -135,4 +137,4 @@ def _share_scale(panels: Sequence[Any]) -> None:
 
 def _title(groups: Sequence[pd.DataFrame], device: str) -> str:
     torch = sorted({str(version) for group in groups for version in group["torch"] if version})
-    return drawn_text(f"Latency of the backbone against resolution: {device}, batch 1, torch {', '.join(torch)}", 200)
+    return literal(f"Latency of the backbone against resolution: {device}, batch 1, torch {', '.join(torch)}", 200)

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from linbench.reports.latency.figure import BEHIND_WORDS, drawn_text, style
+from linbench.reports.render.figure import BEHIND_TEXT, literal, style
 from linbench.reports.render.table import Table, to_markdown
 
 #: What the paper shows in each figure: a title, and the models that it takes.
@@ -115,10 +115,10 @@ def draw(rows: Sequence[PromptRow], title: str) -> Figure:
         for i, row in enumerate(rows):
             _draw_row(grid[2 * i], grid[2 * i + 1], row)
         for axes, (model, warning) in zip(grid[0], [("image and prompt", ""), *models], strict=True):
-            lines = textwrap.wrap(drawn_text(model, 80), 26) + ([drawn_text(warning, 40)] if warning else [])
+            lines = textwrap.wrap(literal(model, 80), 26) + ([literal(warning, 40)] if warning else [])
             colour = WARNING_COLOUR if warning else "black"
             axes.set_title("\n".join(lines), fontsize=8.5, loc="center", color=colour)
-        heading = "\n".join(textwrap.wrap(drawn_text(title, 200), 26 * across))
+        heading = "\n".join(textwrap.wrap(literal(title, 200), 26 * across))
         figure.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
     return figure
 
@@ -196,11 +196,11 @@ def _draw_row(whole: Sequence[Any], enlarged: Sequence[Any], row: PromptRow) -> 
         above.add_patch(_frame(square, "black", 2.6))
         above.add_patch(_frame(square, FRAME_COLOUR, 1.4))
         if i and mask is None:
-            placement = {"transform": above.transAxes, "ha": "center", "bbox": BEHIND_WORDS}
+            placement = {"transform": above.transAxes, "ha": "center", "bbox": BEHIND_TEXT}
             above.text(0.5, 0.5, "no answer", color=WARNING_COLOUR, **placement)
         _draw_close_up(below, pixels, mask, square)
     _draw_prompt(whole[0], row)
-    whole[0].set_ylabel(drawn_text(row.name, 30), fontsize=8)
+    whole[0].set_ylabel(literal(row.name, 30), fontsize=8)
 
 
 def _draw_image(axes: Any, pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> None:
