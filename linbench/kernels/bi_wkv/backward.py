@@ -16,7 +16,6 @@ from linbench.kernels.bi_wkv import scalar_fallback
 from linbench.kernels.bi_wkv.cpu import (
     NOTHING,
     exact_channels,
-    flat,
     inline,
     jit,
     join,
@@ -26,7 +25,8 @@ from linbench.kernels.bi_wkv.cpu import (
     top_of,
 )
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import (
     LANES,
     double,

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from linbench.kernels.bi_wkv import scalar_fallback
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import (
     LANES,
     double,
@@ -252,12 +253,6 @@ def prepared(w: Tensor, u: Tensor, *tokens: Tensor) -> tuple[Tensor, ...]:
     for x in tokens[:-1]:
         dtype = torch.promote_types(dtype, x.dtype)
     return w.double().contiguous(), u.double().contiguous(), *(x.to(dtype).contiguous() for x in tokens)
-
-
-def flat(x: Tensor) -> Any:
-    """The numbers of a contiguous tensor in one row, as ``lanes.load`` reads them."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
 
 
 def plan(w: Tensor, u: Tensor, v: Tensor) -> list[tuple[int, int, int, int]]:

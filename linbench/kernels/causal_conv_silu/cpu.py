@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import LANES, exp2, load, prefetch, single_of, store
 from linbench.kernels.threads import parallel_for
 
@@ -57,19 +58,20 @@ def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor, backward: bool, y:
         return y.copy_(functional.silu(_convolved(_read(x, backward, x.dtype), weight, bias)))
     x = x.detach() if x.stride(1) == 1 else x.detach().transpose(1, 2).contiguous().transpose(1, 2)
     rows = on_huge_pages(y if y.stride(1) == 1 else x.new_empty(b, t, d).transpose(1, 2))
-    parameters = (_flat(p.detach().float()) for p in (weight.T, bias))
+    parameters = (flat(p.detach().float()) for p in (weight.T, bias))
     span = x.as_strided((1 + sum((n - 1) * s for n, s in zip(x.shape, x.stride(), strict=True)),), (1,))
     run = partial(
-        _forward, _flat(span), x.stride(0), x.stride(2), *parameters, _flat(rows.transpose(1, 2)), t, backward
+        _forward,
+        flat(span),
+        x.stride(0),
+        x.stride(2),
+        *parameters,
+        flat(rows.transpose(1, 2)),
+        t,
+        backward,
     )
     parallel_for(run, b * t, grain=16)
     return y if rows is y else y.copy_(rows)
-
-
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
 
 
 def _read(x: Tensor, backward: bool, dtype: torch.dtype) -> Tensor:

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from linbench.kernels.compiled import compiled
 from linbench.kernels.gelu_depthwise import reference
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import LANES, gelu, load, store
 from linbench.kernels.threads import parallel_for
 
@@ -86,16 +87,10 @@ def gelu_depthwise(x: Tensor, weight: Tensor, bias: Tensor, stride: int, y: Tens
     on_huge_pages(y)
     run = partial(
         _forward,
-        _flat(x.permute(0, 2, 3, 1)),
-        *(_flat(p.float()) for p in (weight.flatten(1).T, bias)),
-        _flat(y.permute(0, 2, 3, 1)),
+        flat(x.permute(0, 2, 3, 1)),
+        *(flat(p.float()) for p in (weight.flatten(1).T, bias)),
+        flat(y.permute(0, 2, 3, 1)),
         *(*x.shape[2:], stride, *y.shape[2:]),
     )
     parallel_for(run, y.shape[0] * y.shape[2])
     return y
-
-
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)

@@ -27,7 +27,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from linbench.kernels.selective_scan.op import empty_beside
+from linbench.kernels.memory import empty_in_layout_of
+from linbench.kernels.selective_scan.reference import ScanInputs
 
 PROGRAMS = 4096  # enough for every device of today: chunks are made longer, and their states fewer, beyond it
 SHORTEST = 32  # tokens of a chunk, at least
@@ -425,62 +426,40 @@ def _gradients(  # type: ignore[no-untyped-def]
     tl.store(gbias + place * channels + c, sum_bias, mask=known)
 
 
-def selective_scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
-    """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``; arguments as of ``op``."""
-    y = empty_beside(u)
+def selective_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
+    """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``."""
+    u, A = inputs.u, inputs.A
+    y = empty_in_layout_of(u)
     last = u.new_zeros(*u.shape[:2], A.shape[1], dtype=state_dtype(u))
     if u.numel() and A.shape[1]:
-        scan = Scan(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
-        scan.launch(_outputs, starts=scan.starts(), last=last, **places("y", y))
+        scan = Scan(inputs)
+        scan.launch(_outputs, starts=scan.starts(), last=last, **strided("y", y))
     return y, last
 
 
-def selective_scan_backward(
-    gy: Tensor,
-    glast: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> list[Tensor]:
-    """Return the gradients of u, delta, A, B, C, scale, D, z and delta_bias; empty ones for those not given.
+def selective_scan_backward(gy: Tensor, glast: Tensor, inputs: ScanInputs) -> list[Tensor]:
+    """Return the gradients of all tensors of ``ScanInputs``; an empty one for ``None``.
 
     Those of u, delta and z lie in memory as u, delta and z do, where channel-last; the others are contiguous.
     """
+    u, delta, A, B, C, scale, D, z, delta_bias, _delta_softplus = inputs
     batch, channels, tokens = u.shape
     states, groups = A.shape[1], B.shape[1]
-    scan = Scan(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
+    scan = Scan(inputs)
     shape = gradient_shape(states, lanes())
     real: dict[str, Any] = {"dtype": state_dtype(u), "device": u.device}
-    gu, gdelta, gz = empty_beside(u), empty_beside(delta), None if z is None else empty_beside(z)
+    gu, gdelta, gz = empty_in_layout_of(u), empty_in_layout_of(delta), None if z is None else empty_in_layout_of(z)
     allocate: Any = torch.empty if u.numel() and states else torch.zeros
     gA = allocate(batch, scan.chunks, states, channels, **real)
     gscale = None if scale is None else allocate(gA.shape, **real)
     gD, gbias = (allocate(batch, scan.chunks, channels, **real) for _ in range(2))
     gB, gC = (allocate(batch, scan.blocks(shape), tokens, states, **real) for _ in range(2))
     if u.numel() and states:
-        incoming = places("gy", gy)
+        incoming = strided("gy", gy)
         kept = torch.empty(batch, -(-tokens // KEEP), states, channels, **real)
         scan.launch(_kept, kept=kept, starts=scan.starts())
         carries = scan.carries(glast, incoming)
-        outgoing = places("gu", gu) | places("gdelta", gdelta) | places("gz", gz)
+        outgoing = strided("gu", gu) | strided("gdelta", gdelta) | strided("gz", gz)
         sums = {"gA": gA, "gB": gB, "gC": gC, "gscale": gscale, "gD": gD, "gbias": gbias}
         scan.launch(_gradients, shape, kept=kept, carries=carries, **incoming, **outgoing, **sums)
     none = u.new_empty(0, dtype=state_dtype(u))
@@ -498,28 +477,17 @@ def selective_scan_backward(
 
 
 class Scan:
-    """The inputs of a scan under the names that the kernels give them, and how it is cut into programs."""
+    """The inputs of a scan under the names of the kernels' arguments, and its division into programs."""
 
-    def __init__(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        scale: Tensor | None,
-        D: Tensor | None,
-        z: Tensor | None,
-        delta_bias: Tensor | None,
-        delta_softplus: bool,
-    ) -> None:
+    def __init__(self, inputs: ScanInputs) -> None:
+        u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus = inputs
         self.batch, self.channels, tokens = u.shape
         self.states, self.groups = A.shape[1], B.shape[1]
         self.shape = forward_shape(self.states, lanes())
         chunk = chunk_of(tokens, self.batch * self.blocks(self.shape))
         self.chunks = max(1, -(-tokens // chunk))
         self.real: dict[str, Any] = {"dtype": state_dtype(u), "device": u.device}
-        self.arguments = places("u", u) | places("delta", delta) | places("z", z) | {
+        self.arguments = strided("u", u) | strided("delta", delta) | strided("z", z) | {
             "A": A.T.contiguous(),  # n c: small, and a warp reads its channels in a row
             "scale": None if scale is None else scale.T.contiguous(),
             "D": None if D is None else D.contiguous(),
@@ -593,7 +561,7 @@ def state_dtype(u: Tensor) -> torch.dtype:
     return torch.promote_types(u.dtype, torch.float32)
 
 
-def places(name: str, x: Tensor | None) -> dict[str, Any]:
+def strided(name: str, x: Tensor | None) -> dict[str, Any]:
     """x, ``b d t``, and its strides, under the names of the kernels' arguments."""
     strides = (0, 0, 0) if x is None else x.stride()
     return {name: x} | dict(zip((f"{name}_{axis}" for axis in "bct"), strides, strict=True))

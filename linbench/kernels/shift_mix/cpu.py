@@ -16,7 +16,8 @@ from torch import Tensor
 
 from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.q_shift import slices
 from linbench.kernels.simd import LANES, broadcast, load, splat, store, total
 from linbench.kernels.threads import parallel_for
@@ -136,17 +137,11 @@ def shift_mix(
         wide = torch.promote_types(x.dtype, torch.float32)
         gain = torch.ones(x.shape[2]) if weight is None else weight
         offset = torch.zeros(x.shape[2]) if bias is None else bias
-        parameters = [_flat(p.detach().to(wide)) for p in (gain, offset, torch.stack(list(mixes)))]
+        parameters = [flat(p.detach().to(wide)) for p in (gain, offset, torch.stack(list(mixes)))]
         eps = parameters[0].dtype.type(eps)
-        run = partial(_forward, _flat(x), *parameters, eps, weight is not None, _flat(y), h, w)
+        run = partial(_forward, flat(x), *parameters, eps, weight is not None, flat(y), h, w)
         parallel_for(run, x.shape[0] * h)
     return y
-
-
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
 
 
 def shift_mix_backward(

@@ -19,7 +19,6 @@ import triton.language as tl
 from torch import Tensor
 
 from linbench.kernels.impl import Unsupported
-from linbench.kernels.shift_mix.op import given
 
 # Chosen by what the compiler takes, and not yet measured on a GPU: nothing spills up to 1024 channels. Registers per
 # thread on sm_90, Triton 3.9, 384 channels in float32 (tests/golden/triton_shift_mix.json holds all): _forward 102,
@@ -230,8 +229,8 @@ def shift_mix_backward(
                 programs, **shape, STEPS=STEPS, num_warps=warps, enable_fp_fusion=True,
             )  # fmt: skip
     sums = parts.sum(0, dtype=torch.float64)
-    found = [*([] if weight is None else sums[:2]), *sums[2 : 2 + len(mixes)]]
-    return [gx, *(g.to(p.dtype) for g, p in zip(found, given(weight, bias, mixes), strict=True))]
+    parameters = (weight, bias, *mixes)
+    return [gx, *(g.to(p.dtype) for g, p in zip(sums, parameters, strict=False) if p is not None)]
 
 
 def layout(x: Tensor, h: int, w: int, warps: int) -> tuple[dict[str, Any], int]:
