@@ -1,4 +1,4 @@
-"""Residual addition and RMS norm on the CPU: squares are added while a sum is written; it is scaled in the cache."""
+"""Residual addition and RMS norm on the CPU: squares are summed while z is written; z is scaled from the cache."""
 
 from functools import partial
 from typing import Any
@@ -46,7 +46,7 @@ def _forward(x: Any, residual: Any, weight: Any, eps: Any, n: Any, z: Any, c: in
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Return n and z, ``b t c``; arguments as of ``op``, copied where they are not contiguous.
 
-    With a float64 residual all is computed in it.
+    With a float64 residual everything is computed in float64.
     """
     kind = residual.dtype
     n, z = (on_huge_pages(residual.new_empty(residual.shape, dtype=dtype)) for dtype in (weight.dtype, kind))
@@ -65,7 +65,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
 
 
 def add_rms_norm_backward(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Return the gradient of x and of residual alike, and weight's: torch's own operators in a row."""
+    """Return the gradient of x and of residual alike, and weight's, by torch's own operators."""
     scale = torch.rsqrt(z.square().mean(-1, keepdim=True) + eps)
     standard = z * scale
     gweight = (gn.to(z.dtype) * standard).sum((0, 1))

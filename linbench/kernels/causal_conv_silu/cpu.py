@@ -20,19 +20,19 @@ from linbench.kernels.threads import parallel_for
 def _forward(
     x: Any, batch: int, step: int, weight: Any, bias: Any, y: Any, t: int, backward: bool, start: int, stop: int
 ) -> None:
-    """Write the tokens ``start:stop`` of all images. x holds images at ``batch`` and tokens at ``step``."""
+    """Write the tokens ``start:stop`` of all images; ``batch`` and ``step`` are x's strides of images and tokens."""
     d = bias.size
     taps = weight.size // d  # weight: k d
     one, minus_log2e = single_of(1.0), single_of(-1.4426950408889634)
     for row in range(start, stop):
         image, token = row // t, row % t
-        first = max(0, taps - 1 - token)  # taps before it would read what is before the start
+        first = max(0, taps - 1 - token)  # taps before it would read before the start
         oldest = token - taps + 1
         away = -step if backward else step
         at = image * batch + (t - 1 - oldest if backward else oldest) * step
         if d >= LANES:
             for k in range(0, d, LANES):
-                i = min(k, d - LANES)  # the last vector writes some numbers again
+                i = min(k, d - LANES)  # the last vector overlaps the one before it
                 prefetch(x, at + (taps + 1) * away + i)
                 a = load(bias, i)
                 for j in range(first, taps):
@@ -75,7 +75,7 @@ def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor, backward: bool, y:
 
 
 def _read(x: Tensor, backward: bool, dtype: torch.dtype) -> Tensor:
-    """x in the order of reading."""
+    """Return x in the order of reading."""
     return (x.flip(2) if backward else x).to(dtype)
 
 
@@ -87,7 +87,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def causal_conv_silu_backward(
     gy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, backward: bool, gx: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill gx, ``b d t``; return it and the gradients of weight and bias: torch's own operators in a row."""
+    """Fill gx, ``b d t``; return it and the gradients of weight and bias, by torch's own operators."""
     wide = torch.promote_types(x.dtype, torch.float32)
     if not x.numel():
         return gx, torch.zeros_like(weight), torch.zeros_like(bias)
