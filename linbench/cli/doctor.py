@@ -146,12 +146,13 @@ def _vendor() -> Iterator[Finding]:
     """The packages behind impl='vendor', each called on a tiny input: an import alone proves nothing."""
     import torch
 
-    from linbench.kernels.vendor import CAUSAL_CONV1D, SELECTIVE_SCAN, failing
+    from linbench.kernels.causal_conv_silu.op import CAUSAL_CONV1D
+    from linbench.kernels.selective_scan.op import MAMBA_SSM
 
     cuda = torch.cuda.is_available()
     remedy = "pip install --no-build-isolation 'linbench[vendor]' (builds with nvcc)" if cuda else ""
-    for package in (SELECTIVE_SCAN, CAUSAL_CONV1D):
-        if why := failing(package, torch.device("cuda" if cuda else "cpu")):
-            yield Finding(package.name, "missing", f"optional, for impl='vendor': it {why}", remedy)
+    for package in (MAMBA_SSM, CAUSAL_CONV1D):
+        if problem := package.problem(torch.device("cuda" if cuda else "cpu")):
+            yield Finding(package.name, "missing", f"optional, for impl='vendor': it {problem}", remedy)
         else:
             yield Finding(package.name, "ok", f"{package.function} gives our numbers, as impl='vendor'")
