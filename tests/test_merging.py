@@ -34,7 +34,7 @@ def test_rounds_of_one_measurement_gather_in_the_order_of_their_times(tmp_path):
     done = merge([b, a], tmp_path / "out")
     (found,) = Store(tmp_path / "out")
     assert [entry["started"][8:10] for entry in found.rounds] == ["21"] * 3 + ["22"] * 3
-    assert (done.records, done.gathered, done.conflicts, done.faults) == (1, 1, (), ())
+    assert (done.records, done.joined, done.conflicts, done.faults) == (1, 1, (), ())
 
 
 def test_another_commit_is_kept_beside_and_the_last_measured_is_the_one_that_a_run_and_a_report_find(tmp_path):
@@ -44,7 +44,7 @@ def test_another_commit_is_kept_beside_and_the_last_measured_is_the_one_that_a_r
     assert {found.to_json() for found in Store(out)} == {old.to_json(), new.to_json()}
     assert Store(out).get(new.key) == new
     assert list(Store(out))[-1] == new  # reports keep the last of one key
-    assert [(each.shown, each.beside) for each in done.conflicts] == [(new, (old,))]
+    assert [(each.shown, each.others) for each in done.conflicts] == [(new, (old,))]
 
 
 def test_a_cell_that_failed_on_one_machine_never_hides_its_times_on_another(tmp_path):

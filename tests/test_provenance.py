@@ -122,7 +122,7 @@ def behind() -> dict[str, Behind]:
     return found
 
 
-TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward order_statistics"
+TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward metrics.intervals"
 BI_WKV = "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.verify kernels.threads kernels.simd"
 SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
 SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.picture {BI_WKV}"

@@ -98,9 +98,9 @@ def report(
 
 def sound(store: Store) -> tuple[list[Record], list[Fault]]:
     """The records that rows can be made of, and path and reason of all that was left out."""
-    from linbench.reports.statistics.soundness import fault
+    from linbench.reports.validation import record_fault
 
-    found = [(path, record, fault(record)) for path, record in store.items()]
+    found = [(path, record, record_fault(record)) for path, record in store.items()]
     gc.freeze()  # thousands of records are a million values, which no collection need look at again
     faults = [(str(path), reason) for path, _, reason in found if reason]
     return [record for _, record, reason in found if not reason], faults + [(str(p), why) for p, why in store.faults]

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from linbench.records import Record, Status
-from linbench.reports.decide.comparable_cells import cells
-from linbench.reports.decide.conditions import Unclear
-from linbench.reports.decide.recommend import Question, choose
+from linbench.reports.decide.comparable_cells import comparable_cells
+from linbench.reports.decide.conditions import AmbiguousRequest
+from linbench.reports.decide.recommend import Request, recommend
 from linbench.reports.decide.recommend_table import as_json, left_out, sentences, tables
 from tests.reports.accuracy_cases import score
 from tests.reports.cases import record
@@ -22,23 +22,23 @@ BEST = [
     record("rwkv-sam-t", 2048, 8.0),
     record("vim-t", 2048, 20.0),
 ]
-QUESTION = Question("dis_miou", [(2048, 2048)], latency_ms=25.0)
+REQUEST = Request("dis_miou", [(2048, 2048)], latency_ms=25.0)
 
 
-def answer(question: Question, *records: Record):
-    found, faults = cells(records)
+def answer(request: Request, *records: Record):
+    found, faults = comparable_cells(records)
     assert not faults
-    return choose(question, found)
+    return recommend(request, found)
 
 
 def reasons(found) -> dict[str, str]:
-    return {each.label: each.why for each in found.excluded}
+    return {each.label: each.reason for each in found.excluded}
 
 
 def test_the_best_under_the_budget_is_named_with_the_runner_up_and_what_it_loses():
-    found = answer(QUESTION, *BEST)
+    found = answer(REQUEST, *BEST)
     assert found.best is not None and found.best.label == "vmamba-t"
-    assert [(other.candidate.label, other.judged.verdict) for other in found.others] == [
+    assert [(other.contender.label, other.pair.verdict) for other in found.rivals] == [
         ("rwkv-sam-t", "AMBIGUOUS"),
         ("vim-t", "WORSE"),
     ]
@@ -47,16 +47,16 @@ def test_the_best_under_the_budget_is_named_with_the_runner_up_and_what_it_loses
     assert "Runner-up: rwkv-sam-t, 83.90 %" in said and "it loses by 0.10 points" in said
     assert "within the uncertainty" in said
     assert "times as fast: rwkv-sam-t" in said
-    assert reasons(found) == {"vit-t": f"too slow: {found.excluded[0].why.split()[2]} ms"}
+    assert reasons(found) == {"vit-t": f"too slow: {found.excluded[0].reason.split()[2]} ms"}
 
 
 def test_a_difference_beyond_the_noise_is_said_to_be_more_than_the_uncertainty():
-    found = answer(QUESTION, *(each for each in BEST if each.key["backbone"] != "rwkv-sam-t"))
+    found = answer(REQUEST, *(each for each in BEST if each.key["backbone"] != "rwkv-sam-t"))
     assert "more than the uncertainty" in sentences(found)[1]
 
 
 def test_every_limit_excludes_and_says_by_how_much():
-    found = answer(replace(QUESTION, latency_ms=None, memory_gb=0.9, params_m=5.0), *BEST)
+    found = answer(replace(REQUEST, latency_ms=None, memory_gb=0.9, params_m=5.0), *BEST)
     assert found.best is None
     assert reasons(found)["vim-t"] == "too much: memory 0.944 GB; too much: parameters 5.96 M"
     assert sentences(found) == ["Nothing fits dis_miou at 2048² within 0.9 GB and 5 M parameters."]
@@ -66,18 +66,18 @@ def test_every_limit_excludes_and_says_by_how_much():
 def test_memory_that_nobody_measured_is_not_taken_to_be_enough():
     blind = record("vim-t", 2048, 20.0)
     blind = replace(blind, rounds=tuple({**entry, "peak_memory": {}} for entry in blind.rounds))
-    found = answer(replace(QUESTION, memory_gb=24.0), blind, score("vim-t", "dis", 0.8, 2048))
+    found = answer(replace(REQUEST, memory_gb=24.0), blind, score("vim-t", "dis", 0.8, 2048))
     assert reasons(found) == {"vim-t": "memory not recorded"}
 
 
 def test_a_failed_cell_is_excluded_by_its_status():
     failed = replace(record("vim-t", 2048, 20.0), status=Status.OOM, reason="9 GB asked for", rounds=())
-    found = answer(QUESTION, failed, score("vim-t", "dis", 0.8, 2048))
+    found = answer(REQUEST, failed, score("vim-t", "dis", 0.8, 2048))
     assert reasons(found) == {"vim-t": "oom: 9 GB asked for"}
 
 
 def test_what_lacks_a_score_or_a_latency_is_named_with_the_command_that_would_measure_it():
-    found = answer(QUESTION, *BEST, record("vrwkv-t", 2048, 5.0), score("vim-s", "dis", 0.9, 2048))
+    found = answer(REQUEST, *BEST, record("vrwkv-t", 2048, 5.0), score("vim-s", "dis", 0.9, 2048))
     lines = left_out(found)
     assert "vrwkv-t at 2048²: no score dis_miou in float32" in lines
     assert "vim-s at 2048²: no latency under these conditions" in lines
@@ -94,19 +94,19 @@ def test_smoke_random_and_embedded_results_do_not_count_unless_the_embedded_set_
         score("vim-t", "dis", 0.98, 2048, scale="smoke", checkpoint="smoke"),
         *BEST,
     ]
-    found = answer(QUESTION, *made)
+    found = answer(REQUEST, *made)
     assert found.best is not None and found.best.label.startswith("vmamba-t")
     assert {"random weights", "smoke recipes", "the embedded data set"} == {
-        each.why.removeprefix("not counted: ") for each in found.excluded if each.why.startswith("not")
+        each.reason.removeprefix("not counted: ") for each in found.excluded if each.reason.startswith("not")
     }
-    asked = answer(replace(QUESTION, latency_ms=None, dataset="shapes"), *made)
+    asked = answer(replace(REQUEST, latency_ms=None, dataset="shapes"), *made)
     assert asked.best is not None and asked.best.label == "vit-t"
     assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in sentences(asked)[0]
 
 
 def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for_it():
-    with pytest.raises(Unclear, match="--dataset shapes chooses from them all the same"):
-        answer(Question("dis_miou"), score("vit-t", "dis", 0.9, dataset="shapes"))
+    with pytest.raises(AmbiguousRequest, match="--dataset shapes chooses from them all the same"):
+        answer(Request("dis_miou"), score("vit-t", "dis", 0.9, dataset="shapes"))
 
 
 @pytest.mark.parametrize(
@@ -120,30 +120,30 @@ def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for
 )
 def test_across_conditions_nothing_is_ranked_until_one_is_named(other, said):
     made = [*BEST, record("vim-t", 2048, 5.0, **other)]
-    with pytest.raises(Unclear, match=said):
-        answer(QUESTION, *made)
+    with pytest.raises(AmbiguousRequest, match=said):
+        answer(REQUEST, *made)
     (name, value), *_ = other.items()
     named = {name: value} if name in ("device", "part") else {"conditions": {name: str(value)}}
-    latency = answer(replace(QUESTION, metric="latency_ms", **named), *made)
-    assert latency.best is not None and latency.best.label == "vim-t" and not latency.others
+    latency = answer(replace(REQUEST, metric="latency_ms", **named), *made)
+    assert latency.best is not None and latency.best.label == "vim-t" and not latency.rivals
 
 
 @pytest.mark.parametrize("other", [{"protocol": "squash-1024"}, {"dataset_checksum": "other"}, {"images": 99}])
 def test_scores_of_another_protocol_or_set_are_never_ranked_together(other):
-    with pytest.raises(Unclear, match=f"--condition {next(iter(other))}="):
-        answer(QUESTION, *BEST, score("efficientsam-ti", "dis", 0.9, 2048, **other))
+    with pytest.raises(AmbiguousRequest, match=f"--condition {next(iter(other))}="):
+        answer(REQUEST, *BEST, score("efficientsam-ti", "dis", 0.9, 2048, **other))
 
 
 def test_best_is_the_preset_where_there_is_one():
-    found = answer(Question("latency_ms"), record("vim-t", 512, 9.0), record("vim-t", 512, 5.0, preset="best"))
-    assert (found.latencies["preset"], found.others) == ("best", [])
+    found = answer(Request("latency_ms"), record("vim-t", 512, 9.0), record("vim-t", 512, 5.0, preset="best"))
+    assert (found.latencies["preset"], found.rivals) == ("best", [])
 
 
 def test_scores_may_be_of_another_device_than_the_latencies_if_all_are():
     made = [
         each if each.key["suite"] == "latency" else replace(each, key={**each.key, "device": "GPU"}) for each in BEST
     ]
-    found = answer(QUESTION, *made)
+    found = answer(REQUEST, *made)
     assert found.best is not None and (found.latencies["device"], found.scores["device"]) == (
         "Intel Xeon Processor @ 2.80GHz",
         "GPU",
@@ -151,10 +151,10 @@ def test_scores_may_be_of_another_device_than_the_latencies_if_all_are():
 
 
 def test_latency_alone_is_an_objective_and_its_runner_up_takes_longer():
-    found = answer(Question("latency_ms", [(2048, 2048)]), *BEST)
+    found = answer(Request("latency_ms", [(2048, 2048)]), *BEST)
     assert found.best is not None and found.best.label == "rwkv-sam-t"
     assert "it takes 2.5 times as long (" in sentences(found)[1]
-    assert found.others[0].judged.verdict == "SLOWER"
+    assert found.rivals[0].pair.verdict == "SLOWER"
 
 
 def test_without_scores_of_images_the_intervals_are_compared_and_it_is_said():
@@ -163,25 +163,25 @@ def test_without_scores_of_images_the_intervals_are_compared_and_it_is_said():
         score("vim-t", "coco", 0.8, whole={"map": 43.0}),
         score("vmamba-t", "coco", 0.8, whole={"map": 30.0}),
     ]
-    found = answer(Question("coco_map"), *made)
-    assert [(each.difference, each.apart) for each in found.others] == [(None, False), (None, True)]
+    found = answer(Request("coco_map"), *made)
+    assert [(each.pair.difference, each.is_apart) for each in found.rivals] == [(None, False), (None, True)]
     assert "no paired test" in sentences(found)[1] and "overlap, so no difference is shown" in sentences(found)[1]
 
 
 def test_a_latency_whose_interval_reaches_beyond_the_budget_is_said_to():
     noisy = record("vim-t", 2048, 24.0, noise=0.1)
-    (chosen,) = (each.high for each in [cells([noisy])[0][0].times] if each)
-    found = answer(replace(QUESTION, latency_ms=cells([noisy])[0][0].number + 0.01), noisy, BEST[3])
+    (chosen,) = (each.high for each in [comparable_cells([noisy])[0][0].times] if each)
+    found = answer(replace(REQUEST, latency_ms=comparable_cells([noisy])[0][0].estimate + 0.01), noisy, BEST[3])
     assert f"the 95 % interval reaches {chosen:.4g} ms" in " ".join(sentences(found))
 
 
 def test_a_condition_that_no_record_has_is_refused_with_the_nearest():
-    with pytest.raises(Unclear, match="--condition thread: no record has that; nearest are threads"):
-        answer(replace(QUESTION, conditions={"thread": "2"}), *BEST)
+    with pytest.raises(AmbiguousRequest, match="--condition thread: no record has it; nearest are threads"):
+        answer(replace(REQUEST, conditions={"thread": "2"}), *BEST)
 
 
 def test_the_answer_as_plain_values_has_no_number_that_is_none():
     import json
 
-    found = as_json(answer(QUESTION, *BEST, score("vim-s", "dis", 0.9, 2048)))
+    found = as_json(answer(REQUEST, *BEST, score("vim-s", "dis", 0.9, 2048)))
     assert json.loads(json.dumps(found, allow_nan=False))["best"]["model"] == "vmamba-t"

@@ -5,21 +5,32 @@ import math
 import numpy as np
 import pytest
 
-from linbench.reports.statistics.latency_summary import summarise
-from linbench.reports.statistics.verdicts import SCORES, TIMES, Verdict, holm, judge, of_scores, of_times, places
+from linbench.reports.statistics.latency_summary import summarize
+from linbench.reports.statistics.verdicts import (
+    SCORES,
+    TIMES,
+    Verdict,
+    holm,
+    judge,
+    ranks,
+    score_differences,
+    time_difference,
+)
 
 MARGIN = 0.02
 
 
 def latency(ms, rounds, noise, generator):
     """The summary of rounds that differ by a relative noise."""
-    return summarise([[ms * math.exp(e)] for e in generator.normal(0, noise, rounds)])
+    return summarize([[ms * math.exp(e)] for e in generator.normal(0, noise, rounds)])
 
 
 def verdicts(ratio, rounds, noise, pairs, generator):
     """Of pairs of times of which the second takes ``ratio`` times as long."""
     found = [
-        of_times(latency(100, rounds, noise, generator), latency(100 * ratio, rounds, noise, generator), MARGIN)
+        time_difference(
+            latency(100, rounds, noise, generator), latency(100 * ratio, rounds, noise, generator), MARGIN
+        )
         for _ in range(pairs)
     ]
     return [said.verdict for said in judge(found, TIMES)]
@@ -46,7 +57,9 @@ def test_the_interval_of_a_ratio_holds_the_truth_in_95_of_100_pairs():
     generator = np.random.default_rng(1)
     for rounds, noises in ((3, (0.03, 0.03)), (3, (0.05, 0.01)), (10, (0.05, 0.01))):
         found = [
-            of_times(latency(100, rounds, noises[0], generator), latency(120, rounds, noises[1], generator), MARGIN)
+            time_difference(
+                latency(100, rounds, noises[0], generator), latency(120, rounds, noises[1], generator), MARGIN
+            )
             for _ in range(1000)
         ]
         covered = np.mean([each is not None and each.low <= math.log(1.2) <= each.high for each in found])
@@ -71,8 +84,8 @@ def test_a_difference_of_the_margin_is_called_a_tie_in_less_than_5_of_100():
 def test_too_few_rounds_give_no_verdict_and_do_not_count_among_the_pairs():
     generator = np.random.default_rng(4)
     one, three = latency(100, 1, 0.01, generator), latency(100, 3, 0.01, generator)
-    assert of_times(one, three, MARGIN) is None
-    sure = of_times(latency(100, 9, 0.01, generator), latency(130, 9, 0.01, generator), MARGIN)
+    assert time_difference(one, three, MARGIN) is None
+    sure = time_difference(latency(100, 9, 0.01, generator), latency(130, 9, 0.01, generator), MARGIN)
     found = judge([None, sure], TIMES)
     assert (found[0].verdict, found[1].verdict) == (None, Verdict.SLOWER)
     assert sure is not None and found[1].p_same == sure.p_same
@@ -87,13 +100,13 @@ def images(mean, generator, n=200, own=3.0):
 
 def test_the_interval_of_a_difference_of_scores_holds_the_truth_in_95_of_100_pairs():
     generator = np.random.default_rng(5)
-    found = of_scores([images(1.0, generator) for _ in range(1000)], 0.5)
+    found = score_differences([images(1.0, generator) for _ in range(1000)], 0.5)
     assert 0.93 <= np.mean([each.low <= 1.0 <= each.high for each in found]) <= 0.97
 
 
 def test_where_no_score_differs_a_comparison_has_a_false_verdict_in_less_than_5_of_100():
     generator = np.random.default_rng(6)
-    found = of_scores([images(0.0, generator) for _ in range(2000)], 0.5)
+    found = score_differences([images(0.0, generator) for _ in range(2000)], 0.5)
     false = [
         {Verdict.BETTER, Verdict.WORSE} & {said.verdict for said in judge(found[i : i + 10], SCORES)}
         for i in range(0, 2000, 10)
@@ -102,19 +115,19 @@ def test_where_no_score_differs_a_comparison_has_a_false_verdict_in_less_than_5_
 
 
 def test_pairing_finds_what_the_intervals_of_both_would_hide():
-    (found,) = of_scores([images(1.5, np.random.default_rng(7))], 0.5)
+    (found,) = score_differences([images(1.5, np.random.default_rng(7))], 0.5)
     assert found.high - found.low < 1.6  # the intervals of the two means are 2.8 wide each
     assert judge([found], SCORES)[0].verdict is Verdict.BETTER
 
 
 def test_equal_scores_are_a_tie():
     scores = np.linspace(0, 100, 150)
-    (found,) = of_scores([(scores, scores)], 0.5)
+    (found,) = score_differences([(scores, scores)], 0.5)
     assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
     assert judge([found], SCORES)[0].verdict is Verdict.TIE
 
 
 def test_who_is_not_shown_to_differ_from_the_first_of_a_group_shares_its_place():
     apart = {frozenset("ac"), frozenset("ad"), frozenset("cd")}
-    found = places("abcd", lambda one, other: frozenset((one, other)) in apart)
+    found = ranks("abcd", lambda one, other: frozenset((one, other)) in apart)
     assert found == {"a": 1, "b": 1, "c": 3, "d": 4}

@@ -25,7 +25,7 @@ import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
 from linbench.reports.latency.best_settings import sentence
-from linbench.reports.statistics.latency_summary import summarise
+from linbench.reports.statistics.latency_summary import summarize
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
@@ -156,7 +156,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
 
 def times(samples: list[list[float]]) -> dict[str, Any]:
     """The columns that one cell's timings fill; empty ones where there is none."""
-    found = summarise(samples) if samples else None
+    found = summarize(samples) if samples else None
     return {
         "median_ms": found.median if found else math.nan,
         "low_ms": found.low if found else math.nan,
