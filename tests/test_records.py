@@ -57,7 +57,7 @@ def test_a_number_that_json_has_not_is_never_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"schema_version": 2}, "schema_version is 2, this linbench reads 1"),
         ({"status": "fine"}, "status 'fine' is none of ok, oom"),
@@ -66,8 +66,8 @@ def test_a_number_that_json_has_not_is_never_written(tmp_path: Path) -> None:
         ({"key": None}, "'key' is not a dict"),
     ],
 )
-def test_another_schema_is_refused_with_its_fault(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadRecord, match=said):
+def test_another_schema_is_refused_with_its_fault(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRecord, match=message):
         Record.from_json(json.dumps(json.loads(record().to_json()) | change))
 
 

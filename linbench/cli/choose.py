@@ -90,7 +90,7 @@ def _print(answer: "Recommendation", as_json: bool) -> None:
     for table in recommend_table.tables(answer):
         typer.echo(to_terminal(table, shutil.get_terminal_size((100, 24)).columns) + "\n")
     for line in recommend_table.left_out(answer):
-        echo(line if line.endswith(":") else f"  {line}")
+        echo(line, indent="" if line.endswith(":") else "  ")
 
 
 def _sizes(text: str | None) -> list[tuple[int, int]]:

@@ -70,7 +70,7 @@ def examine() -> Iterator[Finding]:
 
 _PACKAGES = (
     ("triton", "GPU kernels", "pip install triton (Linux; part of torch's CUDA wheels)"),
-    ("torchvision", "required by timm", "install torch and torchvision from the same index"),
+    ("torchvision", "required by timm and by the dcn fusion", "install torch and torchvision from the same index"),
     ("timm", "backbones timm/<name>", "pip install timm, beside a torchvision that imports"),
 )
 

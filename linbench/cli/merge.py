@@ -62,7 +62,7 @@ def _print(result: "MergeResult", out: Path) -> None:
     for conflict in sorted(result.conflicts, key=lambda conflict: _cell_name(conflict.shown))[:MOST_NAMED]:
         echo(f"several outcomes: {_cell_name(conflict.shown)}: reports show {_outcome(conflict.shown)}")
         for other in conflict.others:
-            echo(f"  also kept {_outcome(other)}")
+            echo(f"also kept {_outcome(other)}", indent="  ")
     if (hidden := len(result.conflicts) - MOST_NAMED) > 0:
         typer.echo(f"and {hidden} more with several outcomes; --json names all")
     parts = [f"{result.records} records in {out}", f"{len(result.written)} written"]

@@ -21,11 +21,11 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def echo(text: str, err: bool = False) -> None:
-    """Print text that comes from files, with control characters escaped."""
+def echo(text: str, indent: str = "", err: bool = False) -> None:
+    """Print text that comes from files, without control characters, as one line."""
     from linbench.reports.render.table import plain
 
-    typer.echo(plain(text), err=err)
+    typer.echo(indent + plain(text), err=err)
 
 
 def echo_faults(faults: Sequence[str]) -> None:

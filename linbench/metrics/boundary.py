@@ -39,11 +39,11 @@ def boundary(mask: NDArray[Any], ratio: float = RATIO) -> Mask:
 
     mask: ``h w`` at the size of the image, bool or integers 0 and 1.
     """
-    whole = as_mask("mask", mask)
-    edge = np.zeros_like(whole)
-    box = crop(whole)
+    pixels = as_mask("mask", mask)
+    edge = np.zeros_like(pixels)
+    box = crop(pixels)
     inside = edge[box.top : box.top + box.mask.shape[0], box.left : box.left + box.mask.shape[1]]
-    inside[:] = inner_boundary(box.mask, boundary_width(whole.shape[0], whole.shape[1], ratio))
+    inside[:] = inner_boundary(box.mask, boundary_width(pixels.shape[0], pixels.shape[1], ratio))
     return edge
 
 

@@ -39,13 +39,13 @@ class Traits(NamedTuple):
 
 def mask_traits(mask: NDArray[Any], ratio: float = RATIO) -> Traits:
     """Return the traits of a mask ``h w``; ``ratio`` is that of its boundary."""
-    whole = as_mask("mask", mask)
-    box = crop(whole).mask
+    pixels = as_mask("mask", mask)
+    box = crop(pixels).mask
     size = int(np.count_nonzero(box))
     if not size:
         return Traits(0.0, 0.0, math.nan, math.nan)
-    thin = np.count_nonzero(inner_boundary(box, boundary_width(whole.shape[0], whole.shape[1], ratio))) / size
-    return Traits(float(size), size / whole.size, float(thin), perimeter(box) ** 2 / (4 * math.pi * size))
+    thin = np.count_nonzero(inner_boundary(box, boundary_width(pixels.shape[0], pixels.shape[1], ratio))) / size
+    return Traits(float(size), size / pixels.size, float(thin), perimeter(box) ** 2 / (4 * math.pi * size))
 
 
 def perimeter(mask: Mask) -> float:

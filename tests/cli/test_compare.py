@@ -18,8 +18,8 @@ def compare(*arguments: object) -> Result:
 
 
 def put(folder: Path, *records: Record) -> Path:
-    for each in records:
-        Store(folder).put(each)
+    for entry in records:
+        Store(folder).put(entry)
     return folder
 
 
@@ -41,7 +41,7 @@ def test_a_comparison_ends_with_0_whatever_it_finds_unless_it_guards(sides):
 
 
 @pytest.mark.parametrize(
-    ("guard", "said"),
+    ("guard", "message"),
     [
         ("SLOWER:5%", "latency vim-t backbone 512² float32 paper: 10.0 % slower"),
         ("SLOWER", "10.0 % slower"),
@@ -51,14 +51,14 @@ def test_a_comparison_ends_with_0_whatever_it_finds_unless_it_guards(sides):
         ("BROKEN", "latency vmamba-t backbone 512² float32 paper: oom, 9 GB asked for"),
     ],
 )
-def test_a_guard_ends_with_1_where_the_difference_is_shown_and_large_enough(sides, guard, said):
+def test_a_guard_ends_with_1_where_the_difference_is_shown_and_large_enough(sides, guard, message):
     result = compare(*sides, "--fail-on", guard)
-    assert result.exit_code == (0 if said is None else 1)
-    assert said is None or (f"linbench: --fail-on {guard}: " in result.stderr and said in result.stderr)
+    assert result.exit_code == (0 if message is None else 1)
+    assert message is None or (f"linbench: --fail-on {guard}: " in result.stderr and message in result.stderr)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--fail-on", "SLOWR:5%"], "--fail-on SLOWR: did you mean SLOWER? allowed are SLOWER, WORSE, BROKEN"),
         (["--fail-on", "SLOWER:5"], "write a percentage, such as 2%"),
@@ -70,9 +70,9 @@ def test_a_guard_ends_with_1_where_the_difference_is_shown_and_large_enough(side
         (["--backbones", "a,b", "--commits", "c,d"], "--backbones and --commits: give one of them"),
     ],
 )
-def test_bad_input_ends_with_one_line_that_teaches_and_code_2(sides, arguments, said):
+def test_bad_input_ends_with_one_line_that_teaches_and_code_2(sides, arguments, message):
     result = compare(*sides, *arguments)
-    assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1
+    assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_one_folder_needs_to_be_told_what_to_compare_and_knows_its_words(sides):
@@ -96,8 +96,8 @@ def test_commits_in_one_folder_are_told_apart_by_their_records(tmp_path):
     new = replace(record("vim-t", 512, 13.0, rounds=5), environment={**old.environment, "git_commit": "fedcba"})
     new = replace(new, rounds=tuple({**entry, "started": "2026-11-24"} for entry in new.rounds))
     merge([put(tmp_path / "old", old), put(tmp_path / "new", new)], tmp_path / "all")
-    found = json.loads(compare(tmp_path / "all", "--commits", "0123,fed", "--json").stdout)
-    assert [(row["first"], row["second"], row["verdict"]) for row in found] == [("0123", "fed", "SLOWER")]
+    rows = json.loads(compare(tmp_path / "all", "--commits", "0123,fed", "--json").stdout)
+    assert [(row["first"], row["second"], row["verdict"]) for row in rows] == [("0123", "fed", "SLOWER")]
 
 
 @pytest.mark.parametrize("ending", ["md", "csv", "json"])

@@ -94,9 +94,9 @@ def test_other_classes_cannot_be_merged_and_a_class_cannot_be_ignored():
 def test_the_interval_of_the_mean_holds_it_and_comes_from_images():
     rows = [Confusion(5).add(*case) for case in images(1, 5, n=40)]
     sums = stack_rows(rows, 5)
-    found = metric_intervals(sums, seed=3, resamples=200)
-    low, high = found["miou"]
+    interval = metric_intervals(sums, seed=3, resamples=200)
+    low, high = interval["miou"]
     assert low < mean_iou(sums.sum(axis=0)) < high
-    assert found == metric_intervals(sums, seed=3, resamples=200)
+    assert interval == metric_intervals(sums, seed=3, resamples=200)
     same = np.repeat(sums[:1], 40, axis=0)
     assert len(set(metric_intervals(same, seed=3, resamples=50)["miou"])) == 1

@@ -23,16 +23,16 @@ def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in values.to_dict(orient="records")]
 
 
-def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw: bool = False) -> list[Path]:
+def write_files(frame: pd.DataFrame, table_groups: list[list[Table]], folder: Path, draw: bool = False) -> list[Path]:
     """Write accuracy.md, .csv and .tex, and return the paths; there is no figure to ``draw``.
 
-    made: From ``sections``.
+    table_groups: From ``sections``.
 
     Raises ValueError where no record is of such a suite.
     """
     if frame.empty:
         raise ValueError("records: none is of accuracy; `linbench run --suite dis` measures some")
-    tables = [table for section in made for table in section]
+    tables = [table for group in table_groups for table in group]
     return write_texts(
         {
             folder / "accuracy.md": "\n".join(["# Accuracy\n", *map(to_markdown, tables)]),

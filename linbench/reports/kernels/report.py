@@ -26,10 +26,10 @@ def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in values.to_dict(orient="records")]
 
 
-def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw: bool) -> list[Path]:
+def write_files(frame: pd.DataFrame, table_groups: list[list[Table]], folder: Path, draw: bool) -> list[Path]:
     """Write kernels.md, .csv, .tex and a figure for each comparison as .png and .svg; return the paths in that order.
 
-    made: From ``sections``.
+    table_groups: From ``sections``.
     draw: Whether to draw figures.
 
     Raises ValueError where no record is of the suite.
@@ -42,7 +42,7 @@ def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw
     folder.mkdir(parents=True, exist_ok=True)
     markdown, images, latex = ["# Kernels and their baselines\n"], [], []
     groups = comparisons(frame)
-    for group, name, (table,) in zip(groups, _names(groups), made, strict=True):
+    for group, name, (table,) in zip(groups, _names(groups), table_groups, strict=True):
         markdown.append(to_markdown(table))
         latex.append(to_latex(table))
         if draw and (drawing := figure(group)) is not None:
