@@ -1,12 +1,13 @@
 """Records: whole or absent, strict on reading."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from linbench.records import BadRecord, Record, Status, Store, key_hash, read, slug
+from linbench.records import BadRecord, Record, Status, Store, as_number, key_hash, read, slug
 
 KEY: dict[str, Any] = {
     "suite": "latency",
@@ -103,3 +104,13 @@ def test_one_writer_at_a_time_and_leftovers_of_a_killed_one_are_cleared(tmp_path
 )
 def test_a_slug_is_one_plain_file_name(text: str, name: str) -> None:
     assert slug(text) == name
+
+
+@pytest.mark.parametrize("value", [None, True, "1", [1], math.nan, math.inf, -math.inf, 10**400, 1e301])
+def test_what_is_no_finite_number_in_a_record_is_read_as_nan(value: Any) -> None:
+    assert math.isnan(as_number(value))
+
+
+def test_a_number_below_the_least_is_read_as_nan() -> None:
+    assert (as_number(0, least=0), as_number(-2.5)) == (0.0, -2.5)
+    assert math.isnan(as_number(-1, least=0))

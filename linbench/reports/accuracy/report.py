@@ -1,12 +1,12 @@
 """The accuracy report: records in; a table for each standing, a long CSV and LaTeX out."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from linbench.reports.accuracy.rows import rows as rows
 from linbench.reports.accuracy.table import build
+from linbench.reports.latency.report import plain as plain
 from linbench.reports.render.latex import document, to_latex
 from linbench.reports.render.table import Table, frame_to_csv, to_markdown
 from linbench.reports.render.text_files import write_texts
@@ -15,12 +15,6 @@ from linbench.reports.render.text_files import write_texts
 def sections(frame: pd.DataFrame) -> list[list[Table]]:
     """Return one table for each standing of ``rows``; numbers comparable with published ones come first."""
     return [[build(group)] for _, group in frame.groupby("standing", sort=True)] if len(frame) else []
-
-
-def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return every row as plain values; a missing number is None."""
-    values = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in values.to_dict(orient="records")]
 
 
 def write_files(frame: pd.DataFrame, table_groups: list[list[Table]], folder: Path, draw: bool = False) -> list[Path]:

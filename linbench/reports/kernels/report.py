@@ -1,13 +1,13 @@
 """The kernels report: records in; tables, a long CSV, LaTeX and figures out."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from linbench.records import slug
 from linbench.reports.kernels.rows import rows as rows
 from linbench.reports.kernels.table import build
+from linbench.reports.latency.report import plain as plain
 from linbench.reports.latency.rows import comparisons, conditions, visible
 from linbench.reports.render.latex import document, to_latex
 from linbench.reports.render.table import Table, frame_to_csv, to_markdown
@@ -17,13 +17,6 @@ from linbench.reports.render.text_files import write_texts
 def sections(frame: pd.DataFrame) -> list[list[Table]]:
     """Return one table for each comparison of ``rows``."""
     return [[build(group)] for group in comparisons(frame)]
-
-
-def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return every row as plain values; a missing number is None."""
-    frame = visible(frame)
-    values = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in values.to_dict(orient="records")]
 
 
 def write_files(frame: pd.DataFrame, table_groups: list[list[Table]], folder: Path, draw: bool) -> list[Path]:
