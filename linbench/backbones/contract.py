@@ -1,10 +1,13 @@
 """What a backbone is, how it is named, and how official weights reach it."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
+from linbench.backbones.layouts import entries_of, readings
 from linbench.registry import Registry
 
 #: All backbones by name. ``@backbone("vit-t", paper="2012.12877", …)`` adds the factory
@@ -12,7 +15,8 @@ from linbench.registry import Registry
 #: Facts: ``paper`` (arXiv number); ``source`` (repository and file); ``multiple_of`` (what must divide height
 #: and width; 1 where any size goes or the model pads, as its source does); ``classifier`` (options that a
 #: classifier builds it with, where its source's classifier differs from its dense form); ``semantic`` (options that a
-#: semantic segmenter builds it with, likewise).
+#: semantic segmenter builds it with, likewise); ``weights`` (``ema`` where its source's published accuracy is that of
+#: the moving average of the weights; ``model``, the trained ones, where it does not say).
 backbone = Registry("backbone", group="linbench.backbones")
 
 
@@ -58,24 +62,40 @@ def official(kind: type[M]) -> Callable[[KeyTable[M]], KeyTable[M]]:
 
 
 def load_official(model: nn.Module, state_dict: Mapping[str, Any]) -> None:
-    """Fill a backbone or a classifier with weights in its official repository's key layout.
+    """Fill a backbone or a classifier with weights in its official repository's key layout, or under its own names.
 
-    state_dict: The plain entries, or a checkpoint that holds them under ``model``, ``state_dict`` or, where
-        neither is there, ``model_ema``. A head in it is left out when ``model`` is a backbone.
-    Raises Misfit, a ValueError, that lists the entries which are missing, left over or of another shape: nothing is
-    loaded in part. Raises TypeError for a model without a key table.
+    state_dict: The plain entries, or a checkpoint that holds them as ``layouts`` lists; of the trained weights and
+        their average, the trained ones. A head in it is left out when ``model`` is a backbone.
+    Raises Misfit, a ValueError, that lists the entries which are missing, left over or of another shape or dtype:
+    nothing is loaded in part.
     """
     load_named(model, official_names(model, state_dict))
 
 
 def official_names(model: nn.Module, state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The entries of ``load_official``'s state dict under the model's own names, whether they fit or not."""
+    """The entries of ``load_official``'s state dict under the model's own names, whether they fit or not.
+
+    A prefix that all entries bear, as ``module.``, is taken off where they do not fit with it, with a warning.
+    """
+    own = model.state_dict()
+    named: dict[str, Tensor] = {}
+    for prefix, entries in readings(entries_of(state_dict)):
+        named = dict(entries) if entries.keys() == own.keys() else _renamed(model, entries)
+        if not mismatches(own, named):
+            if prefix:
+                warnings.warn(f"all {len(entries)} names begin with {prefix}, which is taken off", stacklevel=2)
+            break
+    return named
+
+
+def _renamed(model: nn.Module, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries by the key table of the model or its backbone; without one, the own names are the layout."""
     inner = getattr(model, "backbone", model)
     table = _key_tables.get(type(inner))
-    if table is None:
-        known = ", ".join(sorted(kind.__name__ for kind in _key_tables))
-        raise TypeError(f"no official key layout is known for {type(inner).__name__}; there is one for {known}")
-    ours = table(inner, entries_of(state_dict))
+    try:
+        ours = table(inner, entries) if table else dict(entries)
+    except (RuntimeError, TypeError, LookupError) as error:  # of a table of positions that cannot be resampled
+        raise Misfit(f"the checkpoint does not fit {type(model).__name__}: {error}") from error
     if inner is model:
         return {k: v for k, v in ours.items() if not k.startswith("head.")}
     return {k if k.startswith("head.") else f"backbone.{k}": v for k, v in ours.items()}
@@ -83,32 +103,31 @@ def official_names(model: nn.Module, state_dict: Mapping[str, Any]) -> dict[str,
 
 def load_named(model: nn.Module, named: Mapping[str, Tensor]) -> None:
     """Fill a model with entries under its own names; raises Misfit as ``load_official`` does."""
-    _refuse_mismatch(model, named)
+    found = mismatches(model.state_dict(), named)
+    if found:
+        raise Misfit(f"the checkpoint does not fit {type(model).__name__}: {found}")
     model.load_state_dict(named, strict=True)
 
 
-def entries_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """The plain entries of a state dict, or of a checkpoint that holds one."""
-    for key in ("model", "state_dict", "model_ema"):
-        if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key]
-    return checkpoint
-
-
-def _refuse_mismatch(model: nn.Module, named: Mapping[str, Tensor]) -> None:
-    wanted = model.state_dict()
+def mismatches(wanted: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> str:
+    """What is missing, left over, or of another shape or kind of dtype, in words; empty where all entries fit."""
+    common = sorted(wanted.keys() & named.keys())
+    shapes, dtypes = ({k: (getattr(named[k], n), getattr(wanted[k], n)) for k in common} for n in ("shape", "dtype"))
     faults = {
         "missing": sorted(wanted.keys() - named.keys()),
         "left over": sorted(named.keys() - wanted.keys()),
-        "of another shape": [
-            f"{k} {tuple(named[k].shape)} for {tuple(wanted[k].shape)}"
-            for k in sorted(wanted.keys() & named.keys())
-            if named[k].shape != wanted[k].shape
-        ],
+        "of another shape": [f"{k} {tuple(a)} for {tuple(b)}" for k, (a, b) in shapes.items() if a != b],
+        "of another dtype": [f"{k} {a} for {b}" for k, (a, b) in dtypes.items() if _kind(a) != _kind(b)],
     }
-    found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in faults.items() if keys)
-    if found:
-        raise Misfit(f"the checkpoint does not fit {type(model).__name__}: {found}")
+    return "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in faults.items() if keys)
+
+
+def _kind(dtype: torch.dtype) -> str:
+    """What a dtype's values are: those of one kind are copied into each other. Integers stay apart from numbers that
+    were quantized, whose scales are elsewhere; so do the eight bits of a float8."""
+    if dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        return "float"
+    return "integer" if dtype in (torch.int64, torch.int32) else str(dtype)
 
 
 def _some(keys: list[str], most: int = 10) -> str:

@@ -3,16 +3,23 @@
 The maps are those of timm's ``features_only``, so a plain ViT's last map comes without its final norm. Of several
 maps at one stride, as a ViT gives, the last is kept. Weights are random: nothing is ever downloaded.
 A model whose parts depend on the image size takes only the size that it was built for; the others take any.
+
+Official weights are timm's own state dict of the whole model. What timm has behind the last map, as the norm of a
+ViT or the wide convolution of a MobileNet, is no part of a backbone. A classifier here is a linear layer on the mean
+of the last map: it takes the weights of models where timm's classifier is that too, as ResNets and RegNets, and
+refuses the others', which load into a backbone.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linbench.backbones.contract import backbone
+from linbench.backbones.contract import backbone, official
 from linbench.backbones.vit import AttentionKind, naive_or_sdpa
 from linbench.kernels.impl import Impl
 from linbench.registry import UnknownName
@@ -124,3 +131,37 @@ def _refuse_size(model: TimmModel, image_size: tuple[int, int]) -> None:
 
 def _reason(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+@official(TimmModel)
+def _official(model: TimmModel, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """timm's names of the whole model; entries behind the last map become ``head.*``, and unknown ones stay.
+
+    An extractor has the whole model's modules, a few of them renamed: ``stages.0`` as ``stages_0``, or all of them
+    under ``model.``.
+    """
+    whole, classifier = _whole(model.name)
+    extractor = {_flat(name.removeprefix("features.").removeprefix("model.")): name for name in model.state_dict()}
+    ours = {}
+    for name, value in state.items():
+        own = extractor.get(_flat(name))
+        layer, _, leaf = name.rpartition(".")
+        if own:
+            ours[own] = value
+        elif layer == classifier:
+            ours[f"head.{leaf}"] = value
+        else:
+            ours[f"head.{name}" if name in whole else name] = value
+    return ours
+
+
+def _flat(name: str) -> str:
+    return name.replace(".", "_")
+
+
+@cache
+def _whole(name: str) -> tuple[frozenset[str], str]:
+    """The names of timm's whole model, which is built without data, and its classifying layer."""
+    with torch.device("meta"):
+        model = _import_timm().create_model(name, pretrained=False)
+    return frozenset(model.state_dict()), str(model.pretrained_cfg.get("classifier", ""))

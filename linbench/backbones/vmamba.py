@@ -195,7 +195,7 @@ SOURCE = "MzeroMiko/VMamba classification/models/vmamba.py"
 ALL = (0, 1, 2, 3)
 
 
-@backbone("vmamba-t", paper="2401.10166", source=SOURCE, multiple_of=1, classifier={"outputs": (3,)})
+@backbone("vmamba-t", paper="2401.10166", source=SOURCE, multiple_of=1, weights="ema", classifier={"outputs": (3,)})
 def vmamba_t(
     image_size: tuple[int, int], impl: Impl, outputs: tuple[int, ...] = ALL, drop_path: float = 0.0
 ) -> VMamba:
@@ -203,7 +203,7 @@ def vmamba_t(
     return VMamba(96, (2, 2, 8, 2), 1, impl, outputs, drop_path)
 
 
-@backbone("vmamba-s", paper="2401.10166", source=SOURCE, multiple_of=1, classifier={"outputs": (3,)})
+@backbone("vmamba-s", paper="2401.10166", source=SOURCE, multiple_of=1, weights="ema", classifier={"outputs": (3,)})
 def vmamba_s(
     image_size: tuple[int, int], impl: Impl, outputs: tuple[int, ...] = ALL, drop_path: float = 0.0
 ) -> VMamba:
@@ -211,7 +211,7 @@ def vmamba_s(
     return VMamba(96, (2, 2, 15, 2), 2, impl, outputs, drop_path)
 
 
-@backbone("vmamba-b", paper="2401.10166", source=SOURCE, multiple_of=1, classifier={"outputs": (3,)})
+@backbone("vmamba-b", paper="2401.10166", source=SOURCE, multiple_of=1, weights="ema", classifier={"outputs": (3,)})
 def vmamba_b(
     image_size: tuple[int, int], impl: Impl, outputs: tuple[int, ...] = ALL, drop_path: float = 0.0
 ) -> VMamba:

@@ -1,5 +1,9 @@
 """The command line: each command is one file, and torch is imported when one runs."""
 
+import warnings
+from pathlib import Path
+from typing import Any
+
 import typer
 
 from linbench import __version__
@@ -44,4 +48,12 @@ def _root(
 
 def main() -> None:
     """Run the command line; exit codes: 0 all ok, 1 some cells failed, 2 usage."""
+    warnings.formatwarning = _plain
     app()
+
+
+def _plain(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning of linbench's as one line like all that it says; those of others as Python shows them."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parent.parent):
+        return f"linbench: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"

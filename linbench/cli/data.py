@@ -99,6 +99,7 @@ def check(
                 "masks": sum(one.masks for one in seen),
                 "seconds": round(seconds, 1),
                 "checksum": dataset.checksum,
+                "notes": list(dataset.facts.get("notes", ())),
                 "bad": [{"id": fault.id, "file": fault.file, "reason": fault.reason} for fault in said.values()],
             }
         )
@@ -116,6 +117,8 @@ def _tell(answers: Sequence[dict[str, Any]]) -> None:
     for answer in answers:
         for bad in answer["bad"]:
             typer.echo(plain(f"{bad['file']}: {bad['reason']}"))
+        for note in answer["notes"]:
+            typer.echo(plain(f"note: {note}"))
         state = f"{len(answer['bad'])} bad" if answer["bad"] else "ok"
         typer.echo(
             f"{answer['set']}, {answer['split']}: {answer['images']:,} images, {answer['masks']:,} masks, {state} "

@@ -12,7 +12,7 @@ from linbench.cli.answers import Job, Result, answer
 from linbench.cli.outputs import file_identities, output_names
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
-from linbench.cli.run import FUSIONS
+from linbench.cli.run import BRANCHES, FUSIONS
 
 if TYPE_CHECKING:
     from linbench.data.asked import Asked
@@ -33,6 +33,9 @@ def predict(
         str | None, typer.Option(help="A backbone or hq-sam-b/l/h; a checkpoint of ours says it itself.")
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights: .safetensors, or an official .pth.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="model or ema, of a checkpoint that holds both; default as its source does.")
+    ] = None,
     random: Annotated[bool, typer.Option("--random", help="Random weights, for smoke tests.")] = False,
     box: Annotated[
         list[str] | None, typer.Option(help="x0,y0,x1,y1 in px of the upright picture; repeatable.")
@@ -75,11 +78,15 @@ def predict(
         refuse(WEIGHTS)
     if random and not backbone:
         refuse("--backbone is missing: --random needs the name of a model; `linbench list` shows all")
+    if weights is not None and checkpoint is None:
+        refuse("--weights without --checkpoint: it chooses between the weights of that file")
+    if weights is not None:
+        choice("--weights", weights, BRANCHES)
     if fusion is not None:
         choice("--fusion", fusion, FUSIONS)
     with refusing():
         asked = _asked(images, boxes, box or [], point or [])
-        segmenter = _segmenter(backbone, checkpoint, image_size, fusion, option, device, threads, plugin)
+        segmenter = _segmenter(backbone, checkpoint, weights, image_size, fusion, option, device, threads, plugin)
         decoder = segmenter.sam.decoder
         getattr(decoder, "base", decoder).which(multimask)  # refuses three masks where there is one
     explain_threads(threads)
@@ -115,6 +122,7 @@ def _asked(
 def _segmenter(
     backbone: str | None,
     checkpoint: Path | None,
+    weights: str | None,
     image_size: int | None,
     fusion: str | None,
     option: Sequence[str] | None,
@@ -133,7 +141,13 @@ def _segmenter(
     torch.set_num_threads(thread_count(threads))
     options = pairs("--option", option or [], "output=hq")
     return load_segmenter(
-        backbone, checkpoint, image_size=image_size, fusion=fusion, options=options, device=find_device(device)
+        backbone,
+        checkpoint,
+        image_size=image_size,
+        fusion=fusion,
+        options=options,
+        device=find_device(device),
+        weights=weights,
     )
 
 

@@ -24,6 +24,7 @@ SMALL = "vit-t,vim-t,vmamba-t,vrwkv-t,rwkv-sam-t"
 REDO = ("stale", "failed", "all")
 PARTS = ("backbone", "encoder", "decoder", "end-to-end")
 FUSIONS = ("conv", "mamba", "rwkv", "dcn")
+BRANCHES = ("model", "ema")
 
 
 def run(
@@ -65,6 +66,12 @@ def run(
     ] = None,
     checkpoint: Annotated[
         list[str] | None, typer.Option(help="Accuracy: FILE, or NAME=FILE of one of several backbones; repeatable.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Accuracy: model or ema, of a checkpoint that holds both; default as its source evaluates."
+        ),
     ] = None,
     random: Annotated[bool, typer.Option("--random", help="Accuracy: random weights, for smoke tests.")] = False,
     boxes: Annotated[
@@ -155,6 +162,7 @@ def run(
             protocol=protocol,
             images=images,
             checkpoints=tuple(checkpoint or []),
+            weights=weights and choice("--weights", weights, BRANCHES),
             random=random,
             seed=seed,
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SCALES = ("full", "smoke")
 PRECISIONS = ("fp32", "bf16", "fp16")
+BRANCHES = ("model", "ema")
 FUSIONS = ("conv", "mamba", "rwkv", "dcn")
 WORKERS_OF_A_GPU = 8
 
@@ -38,6 +39,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/BACKBONE-RECIPE.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and of all that is drawn.")] = 0,
     init: Annotated[Path | None, typer.Option(help="Weights to begin with: ours, or an official file.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="model or ema, of an --init that holds both; default model.")
+    ] = None,
     teacher: Annotated[Path | None, typer.Option(help="The teacher's checkpoint: sam_vit_h_4b8939.pth.")] = None,
     teacher_cache: Annotated[Path | None, typer.Option(help="Folder where its embeddings are kept.")] = None,
     fusion: Annotated[str | None, typer.Option(help="conv, mamba, rwkv or dcn, for RWKV-SAM's decoder.")] = None,
@@ -76,6 +80,10 @@ def train(
         refuse("--recipe beside --pipeline: give one of them")
     choice("--scale", scale, SCALES)
     choice("--precision", precision, PRECISIONS)
+    if weights is not None and init is None:
+        refuse("--weights without --init: it chooses between the weights of that file")
+    if weights is not None:
+        choice("--weights", weights, BRANCHES)
     if fusion is not None:
         choice("--fusion", fusion, FUSIONS)
     options = pairs("--option", option or [], "drop_path=0.1") | ({"fusion": fusion} if fusion else {})
@@ -94,7 +102,7 @@ def train(
         chosen = changed(asked, set_ or [], scale)
         name = recipe or pipeline or "paper"
         where = out or Path("runs") / slug("-".join([backbone, name, *(["smoke"] if scale == "smoke" else [])]))
-        first = Job(backbone, chosen[0], where, options, seed, data, init, teacher, teacher_cache)
+        first = Job(backbone, chosen[0], where, options, seed, data, init, teacher, teacher_cache, weights)
         jobs = stages(first, chosen)
         _refuse_files(first)
         accelerator = _accelerator(backbone, device, precision, threads)

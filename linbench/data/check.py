@@ -52,11 +52,12 @@ def checked(dataset: Dataset[Any], number: int) -> Seen:
         for instance in sample.instances() if isinstance(sample, InstanceSample) else ():
             masks += 1
             try:
-                found = instance.mask().shape
-                if size is not None and found != size:
-                    raise bad(
-                        sample.file, f"{size[1]} x {size[0]} px, its mask {instance.id} {found[1]} x {found[0]} px"
-                    )
+                found = instance.mask()
+                if size is not None and found.shape != size:
+                    h, w = found.shape
+                    raise bad(sample.file, f"{size[1]} x {size[0]} px, its mask {instance.id} {w} x {h} px")
+                if not found.any():
+                    raise bad(sample.file, f"the mask of its object {instance.id} has no pixel")
             except BadSample as error:
                 faults.append(_fault(sample, error))
     except BadSample as error:
@@ -129,4 +130,4 @@ def _size(sample: Sample) -> tuple[int, int]:
 
 def _fault(sample: Sample, error: BadSample) -> Fault:
     file, _, reason = str(error).partition(": ")
-    return Fault(sample.id, file, reason)
+    return Fault(sample.id, file, reason) if reason else Fault(sample.id, sample.file, file)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from linbench.data import coco_entry
 from linbench.data.coco_index import Index, read_index
@@ -19,13 +20,19 @@ def coco_instances(
 
     classes: Whether the file's categories are told apart; False takes every instance as one of class 0.
     """
-    index = read_index(annotations, images, coco_entry.fault, classes=classes)
-    numbers = [int(one["id"]) for one in index.categories] if classes else []
+    index = read_index(annotations, images, coco_entry.fault, classes=classes, remark=coco_entry.remark)
+    numbers = list(index.categories) if classes else []
     return Opened(
         name,
         split,
-        classes=tuple(str(one.get("name", one["id"])) for one in index.categories) if classes else (),
-        facts={"annotations": str(annotations), "images": str(images), "category_ids": numbers},
+        classes=tuple(str(index.categories[number].get("name", number)) for number in numbers),
+        facts={
+            "annotations": str(annotations),
+            "images": str(images),
+            "image_ids": "numbers" if index.numbered else "text",
+            "category_ids": numbers,
+            "notes": list(index.notes),
+        },
         make=(source := _Source(index, images, {number: place for place, number in enumerate(numbers)})).sample,
         count=len(index),
         content=source.content,
@@ -37,7 +44,7 @@ def coco_instances(
 class _Source:
     index: Index
     images: Path
-    classes: Mapping[int, int]  # index of a class by the file's id
+    classes: Mapping[int | str, int]  # index of a class by the file's id
 
     def sample(self, number: int) -> InstanceSample:
         return InstanceSample(
@@ -54,11 +61,15 @@ class _Source:
             coco_entry.instance(
                 entry,
                 size,
-                self.classes[entry["category_id"]] if self.classes else 0,
+                self._class(entry),
                 f"{self.index.file}: annotation {entry.get('id')}, of picture {self.index.ids[number]}",
             )
             for entry in self.index.annotations(number)
         )
+
+    def _class(self, entry: Mapping[str, Any]) -> int:
+        number = coco_entry.identifier(entry.get("category_id"))
+        return self.classes[number] if self.classes and number is not None else 0
 
     def content(self) -> Iterator[bytes]:
         yield content_of(self.index.file)

@@ -38,14 +38,13 @@ def coconut(root: Path, split: str) -> Opened[InstanceSample]:
     file, masks = _needs(base, split)
     folders = tuple(where / name for where in (base, base.parent / "coco") for name in PICTURES[split])
     index = read_index(file, folders[0], _fault, classes=False)
-    things = [one for one in index.categories if one.get("isthing", 1)]
-    numbers = [int(one["id"]) for one in things]
-    stuff = frozenset(int(one["id"]) for one in index.categories) - frozenset(numbers)
+    numbers = [number for number, one in index.categories.items() if one.get("isthing", 1)]
+    stuff = frozenset(index.categories) - frozenset(numbers)
     source = _Source(index, folders, masks, {number: n for n, number in enumerate(numbers)}, stuff)
     return Opened(
         "COCONut-B" if split == "train" else "relabeled COCO val",
         split,
-        classes=tuple(str(one.get("name", one["id"])) for one in things),
+        classes=tuple(str(index.categories[number].get("name", number)) for number in numbers),
         facts={"annotations": str(file), "category_ids": numbers},
         make=source.sample,
         count=len(index),
@@ -61,12 +60,13 @@ def _fault(entry: Mapping[str, Any], size: tuple[int, int]) -> str:
         return "`segments_info` is no list of objects"
     if not isinstance(name, str):
         return "no `file_name` of its mask"
-    ids = [one.get("id") for one in segments]
-    if not all(type(number) is int and 0 < number < 2**24 for number in ids):
+    ids = [coco_entry.whole(one.get("id")) for one in segments]
+    if not all(number is not None and 0 < number < 2**24 for number in ids):
         return "a segment whose `id` is no number from 1 to 16,777,215"
     if len(set(ids)) != len(ids):
         return "two segments of one id"
-    return next((reason for one in segments if (reason := coco_entry.measure_fault(one))), "")
+    checks = (coco_entry.box_fault, coco_entry.area_fault, coco_entry.crowd_fault)
+    return next((reason for one in segments for check in checks if (reason := check(one))), "")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class _Source:
     index: Index
     folders: tuple[Path, ...]
     masks: Path
-    classes: Mapping[int, int]  # index of a class by the file's id
-    stuff: frozenset[int]
+    classes: Mapping[int | str, int]  # index of a class by the file's id
+    stuff: frozenset[int | str]
 
     def sample(self, number: int) -> InstanceSample:
         return InstanceSample(
@@ -89,6 +89,8 @@ class _Source:
     def instances(self, number: int) -> tuple[Instance, ...]:
         found = self.index.annotations(number)
         said = f"{self.index.file}: picture {self.index.ids[number]}"
+        if not found and number in self.index.left_out:
+            raise BadSample(self.index.left_out[number])
         if len(found) != 1:
             raise BadSample(f"{said}: it has {len(found) or 'no'} panoptic annotations, not one")
         entry = found[0]
@@ -99,20 +101,21 @@ class _Source:
         return tuple(
             self._instance(segments, one, said)
             for one in entry["segments_info"]
-            if one.get("category_id") not in self.stuff
+            if coco_entry.identifier(one.get("category_id")) not in self.stuff
         )
 
     def _instance(self, segments: "_Segments", segment: Mapping[str, Any], said: str) -> Instance:
-        category = segment.get("category_id")
-        if type(category) is not int or category not in self.classes:
-            raise BadSample(f"{said}: category_id {category} of segment {segment['id']} is none of its `categories`")
+        category = coco_entry.identifier(segment.get("category_id"))
+        if category is None or category not in self.classes:
+            stated = repr(segment.get("category_id"))[:40]
+            raise BadSample(f"{said}: category_id {stated} of segment {segment['id']} is none of its `categories`")
         return Instance(
-            partial(segments.mask, segment["id"]),
+            partial(segments.mask, int(segment["id"])),
             coco_entry.corners(segment.get("bbox")),
             self.classes[category],
-            bool(segment.get("iscrowd", 0)),
+            bool(segment.get("iscrowd")),
             None if segment.get("area") is None else float(segment["area"]),
-            str(segment["id"]),
+            str(int(segment["id"])),
         )
 
     def content(self) -> Iterator[bytes]:

@@ -93,13 +93,14 @@ class SemanticSample(Sample):
 class Instance:
     """One object of a picture.
 
-    mask: Decodes it, ``h w`` at the size of the picture; raises BadSample.
+    mask: Decodes it, ``h w`` at the size of the picture; raises BadSample. An object below a pixel has none.
     grey: Where the mask is stored as grey values, decodes those, ``h w``: above 128 is the mask; raises BadSample.
     box: Corners x0 y0 x1 y1 in px as the file states them, or None where it states none.
     category: Index of the class, in the order of the data set's ``classes``; 0 where there is one class only.
     crowd: Whether it stands for a group, which is no prompt and no target.
     area: In px as the file states it, or None.
     id: The annotation's own, as text.
+    ignored: Whether COCO's ``ignore`` is set, which boundary AP heeds and mask AP does not.
     """
 
     mask: Callable[[], NDArray[np.bool_]]
@@ -109,6 +110,7 @@ class Instance:
     area: float | None = None
     id: str = ""
     grey: Callable[[], NDArray[np.uint8]] | None = None
+    ignored: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,10 @@ class Dataset(Protocol[S]):
     split: ``train`` or ``val``.
     classes: Names by index; empty where there are none.
     checksum: SHA-256, in hexadecimal, over what identifies the content (annotations, names and sizes of files).
-    facts: Whatever else a suite must know, as JSON values; a COCO set's annotation file is under ``annotations``.
-    faults: What is wrong with annotations, as found when the set was opened; nothing of the samples' own files. A
-        sample that a fault is of raises BadSample when its annotations are asked for.
+    facts: Whatever else a suite must know, as JSON values; a COCO set's annotation file is under ``annotations``,
+        and ``notes`` are lines on what was read although it is unusual.
+    faults: What is wrong with annotations, as found when the set was opened; nothing of the samples' own files. An
+        annotation with a fault is left out; a sample whose own entry has one raises BadSample.
     """
 
     @property

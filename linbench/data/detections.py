@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from linbench.data.asked import Asked
+from linbench.data.coco_entry import identifier, score_fault
 from linbench.data.json_file import load, read
 
 LARGEST_BYTES = 2**28
@@ -70,6 +71,7 @@ def _detections(file: Path, content: Any) -> Detections:
         number = _key(entry.get("image_id"))
         name = entry.get("file_name", names.get(number))
         if isinstance(name, str) and name:
+            name = name.replace("\\", "/")  # as Windows writes it
             boxes = named.setdefault(PurePosixPath(name).name, {}).setdefault(name, [])
         elif number:
             boxes = numbered.setdefault(number, [])
@@ -82,9 +84,9 @@ def _detections(file: Path, content: Any) -> Detections:
 def _asked(file: Path, place: int, entry: Mapping[str, Any], categories: Mapping[str, str]) -> Asked:
     bbox = entry.get("bbox")
     said = f"entry {place} of {file}, bbox {str(bbox)[:80]} (x, y, w, h)"
-    kept = ("image_id", "category_id", "id")
-    facts = {name: entry[name] for name in kept if isinstance(entry.get(name), int | str)}
-    if isinstance(entry.get("score"), int | float):
+    ids = {name: identifier(entry.get(name)) for name in ("image_id", "category_id", "id")}
+    facts: dict[str, Any] = {name: number for name, number in ids.items() if number is not None}
+    if not score_fault(entry.get("score")):
         facts["detection_score"] = entry["score"]
     return Asked(said, _corners(bbox), name=categories.get(_key(entry.get("category_id")), ""), facts=facts)
 
@@ -108,5 +110,6 @@ def _objects(table: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _key(number: Any) -> str:
-    """An id as text; empty where it is neither a number nor text."""
-    return str(number) if isinstance(number, int | str) and not isinstance(number, bool) else ""
+    """An id as text, 1.0 as 1 is; empty where it is none."""
+    found = identifier(number)
+    return "" if found is None else str(found)

@@ -15,6 +15,14 @@ from typing import Any
 from linbench.data.listing import one_line, open_file
 
 LARGEST_BYTES = 2**32
+#: How files begin that hold JSON in another coat: what they are, and what to do.
+COATS = {
+    b"\x1f\x8b": "it is compressed by gzip; decompress it",
+    b"PK\x03\x04": "it is a zip; unpack it",
+    b"\xff\xfe": "it is UTF-16 text; store it as UTF-8",
+    b"\xfe\xff": "it is UTF-16 text; store it as UTF-8",
+}
+MARK = b"\xef\xbb\xbf".decode("latin-1")  # UTF-8's byte order mark, as Windows' editors write it; it is skipped
 _BLANK = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
@@ -56,18 +64,22 @@ def read(file: Path, most_bytes: int = LARGEST_BYTES) -> bytes:
             size = os.fstat(stream.fileno()).st_size
             if size > most_bytes:
                 raise ValueError(f"{file}: it has {size:,} bytes; at most {most_bytes:,} are read")
-            return stream.read()
+            content = stream.read()
     except OSError as error:
         raise ValueError(f"{file}: it cannot be read: {one_line(error)}") from error
+    if coat := next((reason for begin, reason in COATS.items() if content.startswith(begin)), ""):
+        raise ValueError(f"{file}: {coat}")
+    return content
 
 
 def entries(file: Path, most_bytes: int = LARGEST_BYTES) -> Iterator[Entry]:
     """The entries of all lists at the top of a file, in its order, one at a time; what is no list is left out.
 
-    Raises ValueError of one line that names the file and the byte at which it is no JSON, once that is reached.
+    Raises ValueError of one line that names the file and the byte at which it is no JSON, or where a list of the same
+    name begins again, once that is reached.
     """
     text = read(file, most_bytes).decode("latin-1")
-    place = _after_blanks(text, 0)
+    place = _after_blanks(text, len(MARK) if text.startswith(MARK) else 0)
     try:
         if text[place : place + 1] == "[":
             place = yield from _list(text, place, "")
@@ -84,9 +96,15 @@ def entries(file: Path, most_bytes: int = LARGEST_BYTES) -> Iterator[Entry]:
 
 
 def _object(text: str, place: int) -> Generator[Entry, None, int]:
+    names = set()
     place = _after_blanks(text, place + 1)
     while text[place : place + 1] != "}":
+        begin = place
         name, place = _value(text, place)
+        if not isinstance(name, str) or name in names:
+            reason = "a name is no text" if not isinstance(name, str) else f"a second {name[:40]!r} in one object"
+            raise json.JSONDecodeError(reason, text, begin)
+        names.add(name)
         place = _after_blanks(text, _past(text, place, ":"))
         if text[place : place + 1] == "[":
             place = yield from _list(text, place, str(name))

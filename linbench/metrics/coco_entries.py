@@ -69,8 +69,8 @@ def entries(annotations: Mapping[str, Any], detections: Iterable[Any], iou: Iou,
     """
     bad: list[BadEntry] = []
     sizes = dict(_sizes(_list(annotations, "images"), bad))
-    known = {one["id"] for one in _list(annotations, "categories") if isinstance(one, dict) and "id" in one}
-    found = Entries(dict(sorted(sizes.items())), sorted(known), bad=bad)
+    known = {one["id"] for one in _list(annotations, "categories") if isinstance(one, dict) and _is_id(one.get("id"))}
+    found = Entries({key: sizes[key] for key in sorted(sizes, key=_order)}, sorted(known, key=_order), bad=bad)
     for kind, entry_list in (("annotation", _list(annotations, "annotations")), ("detection", detections)):
         seen: set[Any] = set()
         for place, entry in enumerate(entry_list):
@@ -100,7 +100,7 @@ def _sizes(images: Iterable[Any], bad: list[BadEntry]) -> Iterator[tuple[Any, tu
     for place, image in enumerate(images):
         known = image if isinstance(image, dict) else {}
         key, height, width = known.get("id"), known.get("height"), known.get("width")
-        if type(key) not in (int, str):
+        if not _is_id(key):
             bad.append(BadEntry("image", place, None, f"its id is {key!r}; a number or text is needed"))
         elif key in seen:
             bad.append(BadEntry("image", place, key, "its id stands in the list before"))
@@ -116,13 +116,13 @@ def _where(entry: Any, sizes: Mapping[Any, Any], categories: set[Any], seen: set
     if not isinstance(entry, dict):
         raise ValueError("it is no object")
     image, category, own = entry.get("image_id"), entry.get("category_id"), entry.get("id")
-    if type(image) not in (int, str) or image not in sizes:
+    if not _is_id(image) or image not in sizes:
         raise ValueError(f"image_id {image!r} is none of the {len(sizes)} images")
-    if type(category) not in (int, str) or category not in categories:
-        some = ", ".join(map(str, sorted(categories)[:5]))
+    if not _is_id(category) or category not in categories:
+        some = ", ".join(map(str, sorted(categories, key=_order)[:5]))
         raise ValueError(f"category_id {category!r} is none of the {len(categories)} categories: {some}, …")
     if own is not None:
-        if type(own) not in (int, str):
+        if not _is_id(own):
             raise ValueError(f"its id is {own!r}; a number or text is needed")
         if own in seen:
             raise ValueError(f"its id {own!r} stands in the list before")
@@ -130,8 +130,26 @@ def _where(entry: Any, sizes: Mapping[Any, Any], categories: set[Any], seen: set
     return image, category
 
 
+def _is_id(value: Any) -> bool:
+    """Whether a value is an id: a whole number, also as 1.0, which Python takes for the same key as 1, or text."""
+    return type(value) in (int, str) or (type(value) is float and value.is_integer())
+
+
+def _order(key: Any) -> tuple[bool, Any]:
+    """The order of ids: numbers, then text."""
+    return isinstance(key, str), key
+
+
+def _flag(entry: Mapping[str, Any], name: str) -> bool:
+    """`iscrowd` or `ignore`; raises ValueError for text, which Python takes for true though it says "0"."""
+    value = entry.get(name)
+    if value is not None and not isinstance(value, bool) and not (is_number(value) and value == int(value)):
+        raise ValueError(f"its {name} is {str(value)[:80]!r}; 0 or 1 is needed")
+    return bool(value)
+
+
 def _target(entry: Mapping[str, Any], size: tuple[int, int], iou: Iou) -> Target:
-    crowd = bool(entry.get("iscrowd", 0))
+    crowd, ignored = (_flag(entry, name) for name in ("iscrowd", "ignore"))
     region = _box(entry) if iou == "bbox" else runs(entry.get("segmentation"), *size)
     area: Any = entry.get("area")
     if area is None:
@@ -139,7 +157,7 @@ def _target(entry: Mapping[str, Any], size: tuple[int, int], iou: Iou) -> Target
     elif not is_number(area):
         raise ValueError(f"its area is {area!r}")
     # pycocotools puts iscrowd in place of `ignore`; boundary-iou-api keeps both
-    return Target(region, float(area), crowd, crowd or (iou == "boundary" and bool(entry.get("ignore", 0))))
+    return Target(region, float(area), crowd, crowd or (iou == "boundary" and ignored))
 
 
 def _candidate(entry: Mapping[str, Any], size: tuple[int, int], iou: Iou, area: Area) -> Candidate:

@@ -66,20 +66,25 @@ def _check(lengths: NDArray[Any], pixels: int) -> None:
 
 
 def _of_polygons(polygons: Sequence[Any], height: int, width: int) -> Runs:
-    """pycocotools would take a polygon of two points for a box, and reserves memory by a coordinate's size."""
+    """The union of the parts of three points or more; beside these, shorter ones have no pixel.
+
+    pycocotools would take a first part of two points for a box, and reserves memory by a coordinate's size.
+    """
     if not polygons:
         raise ValueError("it has no polygon")
     far = 2 * max(height, width)
+    longest = max(len(polygon) if isinstance(polygon, list) else 0 for polygon in polygons)
     for polygon in polygons:
         if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
             raise ValueError("a polygon is not a list of finite numbers")
-        if len(polygon) < 6 or len(polygon) % 2:
+        if len(polygon) % 2 or longest < 6:
             raise ValueError(f"a polygon has {len(polygon) / 2:g} points, and needs three or more")
-        if min(polygon) < -far or max(polygon) > far:
+        if polygon and (min(polygon) < -far or max(polygon) > far):
             raise ValueError(
                 f"a polygon reaches {max(map(abs, polygon)):g} px, the image has {[height, width]} (h, w)"
             )
-    return dict(coco.merge(coco.frPyObjects(polygons, height, width)))
+    parts = [polygon for polygon in polygons if len(polygon) >= 6]
+    return dict(coco.merge(coco.frPyObjects(parts, height, width)))
 
 
 def is_number(value: Any) -> bool:

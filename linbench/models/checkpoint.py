@@ -4,14 +4,12 @@
     checkpoint.load(model, path)
 
 Ours is a safetensors file with the model's own names; what it holds stands in its metadata. Any other file, a
-safetensors or a ``.pth`` that holds plain tensors, is taken to be in its official repository's layout.
+safetensors or one of ``torch.save``, is taken to be in its official repository's layout. What a file is, its content
+says, and not what its name ends in.
 """
 
 import json
-import pickle
-import re
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +23,10 @@ from torch import Tensor, nn
 from linbench import __version__
 from linbench.atomic import replacing
 from linbench.backbones import backbone, build_backbone
-from linbench.backbones.contract import Misfit, entries_of, load_named, official_names
+from linbench.backbones.contract import Misfit, load_named, official_names
+from linbench.backbones.layouts import branches, entries_of, readings
+from linbench.models import torch_file
+from linbench.models.pickled import BadPickle, Inert, Symbol, TensorRef
 from linbench.models.sam import HQ, build_sam
 
 #: Largest file, and largest sum of the tensors in it; ViT-H with an optimizer's state is 8 GB.
@@ -33,7 +34,6 @@ LARGEST_BYTES = 16 * 2**30
 #: Share of its entries that a file must have in common with a model to be called alike.
 ALIKE = 0.5
 TASKS = ("backbone", "classifier", "semantic", "sam")
-PICKLES = (".pth", ".pt")
 #: What names of a segmenter's entries begin with: officially, and here.
 SEGMENTERS = ("image_encoder.", "prompt_encoder.", "mask_decoder.", "pe.", "encoder.backbone.", "decoder.", "prompt.")
 
@@ -112,26 +112,66 @@ def save(model: nn.Module, path: Path, about: About) -> None:
 def describe(path: Path) -> About | None:
     """What the checkpoint at ``path`` says of itself, or None where it is not ours. Raises BadCheckpoint."""
     _refuse_size(path)
-    if path.suffix != ".safetensors":
+    if not torch_file.is_safetensors(path):
         return None
     with _opened(path) as file:
         return About.from_metadata(file.metadata())
 
 
-def load(model: nn.Module, path: Path) -> About | None:
+def branch_of(path: Path, wanted: str | None, default: str) -> str:
+    """Which weights to take of the file at ``path``: ``model`` or ``ema``, or empty where it has no choice.
+
+    wanted: What the user chose of the two, or None.
+    default: What is taken otherwise; where the file holds both, a warning says which.
+    Raises BadCheckpoint where the file cannot be read or does not hold what is wanted.
+    """
+    held = () if torch_file.is_safetensors(path) else branches(_content(path).value)
+    if wanted and wanted not in (held or ("model",)):
+        what = f"it holds the weights {held[0]} alone" if held else "it holds one set of weights"
+        raise BadCheckpoint(f"{path}: it has no weights {wanted}; {what}")
+    if len(held) < 2:
+        return ""
+    taken = wanted or default
+    if not wanted:
+        other = "ema" if taken == "model" else "model"
+        warnings.warn(
+            f"{path}: it holds model and ema; {taken} is taken (--weights {other}: the other)", stacklevel=2
+        )
+    return taken
+
+
+def default_branch(model: str) -> str:
+    """Which weights the source of a model evaluates: a fact of its backbone."""
+    with suppress(KeyError):  # hq-sam-b is a segmenter's name alone
+        return str(backbone[model].facts.get("weights", "model"))
+    return "model"
+
+
+def load(model: nn.Module, path: Path, branch: str = "model") -> About | None:
     """Fill a model from the file at ``path``; return what the file says of itself, None where it is not ours.
 
-    Raises BadCheckpoint where the file cannot be read, is too large or needs code to be run, and Misfit, with the
-    first names of each kind and the model that the file looks like, where it is another model's.
+    branch: Which weights, where the file holds both; see ``branch_of``.
+    Raises BadCheckpoint where the file cannot be read, is too large or has weights that are no tensors, and Misfit,
+    with the first names of each kind and the model that the file looks like, where it is another model's.
     """
-    about, entries = read(path)
-    own = about is not None or entries.keys() == model.state_dict().keys()
+    about, entries = read(path, branch)
+    named = entries if about else official_names(model, entries)
+    if classes := _other_classes(model.state_dict(), named):
+        raise Misfit(f"{path}: its head tells {classes[0]} classes apart, and {classes[1]} are needed here")
     try:
-        load_named(model, entries if own else official_names(model, entries))
+        load_named(model, named)
     except Misfit as misfit:
         alike = f"it says that it is {about}" if about else resemblance(entries)
         raise Misfit(f"{path}: {misfit}; {alike}") from misfit
     return about
+
+
+def _other_classes(own: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> tuple[int, int] | None:
+    """The classes of a file's head and of the model's, where these differ in nothing else; None elsewhere."""
+    common = [k for k in own if k.startswith("head.") and k in named and named[k].ndim == own[k].ndim > 0]
+    rows = {(named[k].shape[0], own[k].shape[0]) for k in common if named[k].shape != own[k].shape}
+    alike = all(named[k].shape[1:] == own[k].shape[1:] for k in common)
+    return rows.pop() if alike and len(rows) == 1 else None
 
 
 def built_for(about: About | None, name: str, size: tuple[int, int]) -> tuple[int, int]:
@@ -143,37 +183,34 @@ def built_for(about: About | None, name: str, size: tuple[int, int]) -> tuple[in
     return size if about is None or name.startswith("timm/") else about.image_size
 
 
-def read(path: Path) -> tuple[About | None, Mapping[str, Tensor]]:
-    """What the file says of itself, and its entries on the CPU. Raises BadCheckpoint."""
+def read(path: Path, branch: str = "model") -> tuple[About | None, Mapping[str, Tensor]]:
+    """What the file says of itself, and its entries on the CPU, mapped where they can be. Raises BadCheckpoint.
+
+    branch: As in ``load``.
+    """
     _refuse_size(path)
-    if path.suffix == ".safetensors":
+    if torch_file.is_safetensors(path):
         with _opened(path) as file:
             about = About.from_metadata(file.metadata())
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if path.suffix not in PICKLES:
-        raise BadCheckpoint(f"{path}: a checkpoint is a .safetensors, {' or '.join(PICKLES)} file")
-    return None, _tensors(path, _unpickled(path))
+    content = _content(path)
+    entries = entries_of(content.value, branch)
+    _refuse_values(path, entries)
+    try:
+        return None, {str(name): content.tensor(ref) for name, ref in entries.items()}
+    except torch_file.NotTorch as error:
+        raise BadCheckpoint(f"{path}: {error}") from error
 
 
 def _refuse_size(path: Path) -> None:
     if not path.is_file():
         raise BadCheckpoint(f"{path}: there is no such file")
-    size = path.stat().st_size
-    if path.suffix in PICKLES:
-        try:
-            size = max(size, _unpacked_size(path))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:  # its table of contents is damaged
-            raise BadCheckpoint(f"{path}: it is damaged: {error}") from error
+    try:
+        size = max(path.stat().st_size, torch_file.unpacked_size(path))
+    except torch_file.NotTorch as error:
+        raise BadCheckpoint(f"{path}: {error}") from error
     if size > LARGEST_BYTES:
         raise BadCheckpoint(f"{path}: it holds {size:,} bytes; at most {LARGEST_BYTES:,} are read")
-
-
-def _unpacked_size(path: Path) -> int:
-    """Bytes that a zip archive has unpacked, or 0 where it is none."""
-    if not zipfile.is_zipfile(path):
-        return 0
-    with zipfile.ZipFile(path) as archive:
-        return sum(part.file_size for part in archive.infolist())
 
 
 @contextmanager
@@ -188,52 +225,50 @@ def _opened(path: Path) -> Iterator[Any]:
         raise BadCheckpoint(f"{path}: it is damaged or no safetensors file: {error}") from error
 
 
-def _unpickled(path: Path) -> Any:
+def _content(path: Path) -> torch_file.Content:
+    """A file of torch.save that holds a dictionary, its tensors not yet read. Raises BadCheckpoint."""
+    _refuse_size(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that the next lines refuse
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        code = _code_in(error)
-        if code:
-            raise BadCheckpoint(
-                f"{path}: reading it would run pickled code ({code}), which can do anything; only plain tensors are "
-                "read. Where you trust the file, save its state_dict alone: torch.save(model.state_dict(), …)"
-            ) from error
-        raise BadCheckpoint(
-            f"{path}: it is damaged, or not what torch.save writes of tensors alone: {_reason(error)}"
-        ) from error
+        content = torch_file.read(path)
+    except (torch_file.NotTorch, BadPickle, OSError) as error:
+        raise BadCheckpoint(f"{path}: {error}") from error
+    if not isinstance(content.value, dict):
+        raise BadCheckpoint(f"{path}: it holds no state dict but {_described(content.value)}")
+    return content
 
 
-def _code_in(error: Exception) -> str:
-    """What torch would have had to run, as its own refusal names it; empty for other errors."""
-    if "TorchScript" in str(error):
-        return "a TorchScript archive"
-    named = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-    return named[1] if named else ""
+def _refuse_values(path: Path, entries: Mapping[Any, Any]) -> None:
+    """Raise BadCheckpoint where the entries are not tensors by name, or too large."""
+    odd = next(((k, v) for k, v in entries.items() if not isinstance(v, TensorRef)), None)
+    if odd is None and entries and all(isinstance(name, str) for name in entries):
+        size = sum(ref.nbytes for ref in entries.values())
+        if size > LARGEST_BYTES:
+            raise BadCheckpoint(f"{path}: its tensors have {size:,} bytes; at most {LARGEST_BYTES:,} are read")
+        larger = next(
+            (k for k, ref in entries.items() if ref.nbytes > ref.storage.numel * ref.storage.dtype.itemsize), ""
+        )
+        if larger:
+            raise BadCheckpoint(f"{path}: {ascii(larger)[:80]} has more elements than the file holds of it")
+        return
+    where = "it holds no state dict, plain or under `model` or `state_dict`"
+    if odd is None:
+        raise BadCheckpoint(f"{path}: {where}: {'it is empty' if not entries else 'its names are no text'}")
+    raise BadCheckpoint(f"{path}: {where}: {ascii(odd[0])[:80]} is {_described(odd[1])}, and only tensors are read")
 
 
-def _reason(error: Exception) -> str:
-    text = str(error)
-    unpickled = text.partition("WeightsUnpickler error:")[2].strip()  # behind advice to read it unsafely
-    return next(iter((unpickled or text).splitlines()), "") or type(error).__name__
-
-
-def _tensors(path: Path, found: Any) -> Mapping[str, Tensor]:
-    """The entries of what a file held; raises BadCheckpoint where they are not tensors by name, or too many."""
-    entries = entries_of(found) if isinstance(found, Mapping) else None
-    if not entries or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in entries.items()):
-        raise BadCheckpoint(f"{path}: it holds no state dict, plain or under `model` or `state_dict`")
-    # A view may be far larger than what it views.
-    size = sum(tensor.numel() * tensor.element_size() for tensor in entries.values())
-    if size > LARGEST_BYTES:
-        raise BadCheckpoint(f"{path}: its tensors have {size:,} bytes; at most {LARGEST_BYTES:,} are read")
-    return entries
+def _described(value: Any) -> str:
+    """What stands in a file in the place of weights, by its class."""
+    if isinstance(value, Symbol):
+        return f"the class or function {ascii(value.name)[1:-1][:80]}"
+    if isinstance(value, Inert):
+        return f"made by {ascii(value.name)[1:-1][:80]}, which would have to run"
+    return "a tensor" if isinstance(value, TensorRef) else f"of the type {type(value).__name__}"
 
 
 def resemblance(entries: Mapping[str, Tensor]) -> str:
     """Say which registered model the entries, in its official layout or in ours, look like by names and shapes."""
-    shapes = {name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for name, tensor in entries.items()}
+    *_, (_, plain) = readings(entries)
+    shapes = {name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for name, tensor in plain.items()}
     shares = {name: _share(model, shapes) for name, model in _candidates(shapes)}
     best = max(shares, key=lambda name: shares[name])
     return f"it looks like {best}" if shares[best] >= ALIKE else "it looks like no model here"
@@ -254,7 +289,7 @@ def _share(model: nn.Module, entries: Mapping[str, Tensor]) -> float:
     """Entries that fit by name and shape, as a share of all that the model or the file has, in the better layout."""
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
     layouts = [entries]
-    with suppress(TypeError), warnings.catch_warnings():  # of a plug-in without an official layout
+    with suppress(ValueError), warnings.catch_warnings():  # of entries that a table refuses
         warnings.simplefilter("ignore")  # a table warns of what a file lacks
         layouts.append(official_names(model, entries))
     shapes = [{name: tensor.shape for name, tensor in found.items()} for found in layouts]

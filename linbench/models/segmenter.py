@@ -105,6 +105,7 @@ def load_segmenter(
     fusion: str | None = None,
     options: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
+    weights: str | None = None,
 ) -> Segmenter:
     """Build the model and fill it.
 
@@ -112,6 +113,7 @@ def load_segmenter(
     checkpoint: None for random weights, the same each time.
     image_size: Side of the input, px; None for the checkpoint's own, or 1024 where it says none.
     fusion, options: As ``build_sam``'s; None for the checkpoint's, or the defaults.
+    weights: ``model`` or ``ema``, of a checkpoint that holds both; None for the one that its source evaluates.
     Raises ValueError and UnknownName that teach.
     """
     about = checkpoints.describe(checkpoint) if checkpoint else None
@@ -130,9 +132,11 @@ def load_segmenter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = build_sam(name, image_size=checkpoints.built_for(about, name, (side, side)), **chosen)
-    if checkpoint:
-        about = checkpoints.load(sam, checkpoint)
     facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _words(chosen)}
+    if checkpoint:
+        branch = checkpoints.branch_of(checkpoint, weights, checkpoints.default_branch(name))
+        about = checkpoints.load(sam, checkpoint, branch or "model")
+        facts |= {"branch": branch} if branch else {}
     facts |= _facts_of_weights(checkpoint, about)
     return Segmenter(sam.to(device).eval(), transform_of(name, side), facts)
 

@@ -5,6 +5,7 @@ encoder and decoder for saving the knowledge from the original SAM"): both start
 from pathlib import Path
 
 from linbench.backbones.contract import Misfit, load_named, official_names
+from linbench.backbones.layouts import readings
 from linbench.models import checkpoint
 from linbench.models.sam import Sam
 
@@ -18,7 +19,7 @@ def keep_sam(sam: Sam, file: Path) -> list[str]:
         what the model has around SAM's decoder, as the fusion, keeps its own weights, and so does its encoder.
     Raises BadCheckpoint, and Misfit where the model's decoder is not SAM's.
     """
-    _, entries = checkpoint.read(file)
+    *_, (_, entries) = readings(checkpoint.read(file)[1])
     parts = {name: x for name, x in entries.items() if name.startswith(PARTS)}
     if not parts:
         raise Misfit(f"{file}: it holds no prompt encoder and mask decoder of SAM; {checkpoint.resemblance(entries)}")

@@ -5,10 +5,14 @@ one mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). A detection's 
 and RWKV-SAM. An image without a box counts with the objects that were missed.
 
 The scores of single images, and the slices, are of objects: each true object but crowds with the detection of its
-class that fits it best.
+class that fits it best. An object without a pixel is missed.
+
+The annotations that the data set validates and gives are what is evaluated: each image's row holds them as run
+lengths, and the summary is of the rows alone.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -22,9 +26,8 @@ from torch import Tensor
 
 from linbench.data import rle
 from linbench.data.boxes import box_fault, corners
-from linbench.data.contract import Dataset, InstanceSample
+from linbench.data.contract import BadSample, Dataset, Instance, InstanceSample
 from linbench.data.detector import Detection, Detections, boxes_of
-from linbench.data.json_file import load, read
 from linbench.metrics.coco import coco_evaluation
 from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
@@ -76,7 +79,8 @@ PLAN = Plan(
 @dataclass(frozen=True)
 class Ready:
     """image: Of the model.  boxes: Of its input, ``m 4``.  asked: The detections.
-    truths: Index of the class, and mask, of each object.  faults: Detections whose box is no prompt.
+    truths: The annotated objects with their masks, crowds too.
+    faults: Detections whose box is no prompt, and annotations whose masks cannot be decoded; both are left out.
     """
 
     id: str
@@ -84,15 +88,16 @@ class Ready:
     image: Tensor
     boxes: Tensor
     asked: Sequence[Detection]
-    truths: Sequence[tuple[int, NDArray[np.bool_]]]
-    faults: Sequence[Mapping[str, str]] = ()
+    truths: Sequence[tuple[Instance, NDArray[np.bool_]]]
+    faults: Sequence[Mapping[str, str]]
 
 
 def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSample, Ready]:
     """The evaluation of a cell; raises ValueError where the model cannot be had."""
     dataset: Dataset[InstanceSample] = opened("coco", choices)
     detections = _detections(_file(choices, dataset))
-    classes = {number: place for place, number in enumerate(dataset.facts["category_ids"])}
+    ids = dataset.facts["category_ids"]
+    classes = {str(number): place for place, number in enumerate(ids)}
     way = protocols.protocol(cell.key["protocol"], cell.key["backbone"], cell.key["height"])
     weights = weights_of(cell, choices)
     sam: Any = models.of("sam", cell.key, weights, device, {})
@@ -100,27 +105,28 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
     def prepare(sample: InstanceSample) -> Ready:
         picture = sample.picture()
         size = (picture.shape[0], picture.shape[1])
-        truths = [(one.category, one.mask()) for one in sample.instances() if not one.crowd]
-        known = [one for one in detections.of(int(sample.id)) if one.category in classes]
-        reasons = [box_fault(corners(one.box), *size) for one in known]
-        asked = [one for one, reason in zip(known, reasons, strict=True) if not reason]
-        faults = [
-            {"id": sample.id, "file": str(detections.file), "reason": f"detection {one.place}: its box {reason}"}
-            for one, reason in zip(known, (text.removeprefix("it ") for text in reasons), strict=True)
-            if reason
-        ]
-        boxes = torch.tensor([corners(one.box) for one in asked], dtype=torch.float32).reshape(-1, 4)
-        return Ready(sample.id, size, way.image(picture), way.boxes(boxes, size), asked, truths, faults)
+        truths, faults = _truths(sample)
+        asked, boxes, box_faults = _prompts(detections, sample.id, size, classes)
+        return Ready(
+            sample.id, size, way.image(picture), way.boxes(boxes, size), asked, truths, [*faults, *box_faults]
+        )
 
     def score(ready: Ready) -> Row:
         masks = list(_masks(ready))
         found = [
-            {"category_id": one.category, "score": one.score, "segmentation": rle.encode(mask)}
+            {"category_id": ids[classes[str(one.category)]], "score": one.score, "segmentation": rle.encode(mask)}
             for one, mask in zip(ready.asked, masks, strict=True)
         ]
-        of = [classes[one.category] for one in ready.asked]
-        objects = [_object(category, truth, of, masks, found) for category, truth in ready.truths]
-        return {"detections": found, "objects": objects, "faults": ready.faults, **_means(objects)}
+        of = [classes[str(one.category)] for one in ready.asked]
+        objects = [_object(one.category, truth, of, masks, found) for one, truth in ready.truths if not one.crowd]
+        return {
+            "size": list(ready.size),
+            "annotations": [_annotation(one, ids[one.category], truth) for one, truth in ready.truths],
+            "detections": found,
+            "objects": objects,
+            **_means(objects),
+            **({"faults": list(ready.faults)} if ready.faults else {}),
+        }
 
     def _masks(ready: Ready) -> Any:
         if not len(ready.boxes):
@@ -135,8 +141,44 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
 
     faults = [*faults_of(dataset, cell.key["images"]), *_detection_faults(detections, dataset, cell, classes)]
     facts = {"checkpoint": weights.facts(cell.key["backbone"])}
-    summed = partial(summary, Path(dataset.facts["annotations"]))
+    summed = partial(summary, ids, int if dataset.facts["image_ids"] == "numbers" else str)
     return Task(dataset, prepare, score, summed, "iou", faults, facts)
+
+
+def _truths(
+    sample: InstanceSample,
+) -> tuple[list[tuple[Instance, NDArray[np.bool_]]], list[dict[str, str]]]:
+    """The objects of an image with their masks, and a fault for each whose mask cannot be decoded."""
+    truths, faults = [], []
+    for one in sample.instances():
+        try:
+            truths.append((one, one.mask()))
+        except BadSample as error:
+            faults.append({"id": sample.id, "file": sample.file, "reason": str(error)})
+    return truths, faults
+
+
+def _prompts(
+    detections: Detections, image: str, size: tuple[int, int], classes: Mapping[str, int]
+) -> tuple[list[Detection], Tensor, list[dict[str, str]]]:
+    """Return an image's detections that are prompts, their boxes ``m 4`` in px of it, and a fault for each other."""
+    chosen, faults = [], []
+    for detection in detections.of(image):
+        if str(detection.category) not in classes:
+            continue  # named before the evaluation begins
+        if reason := box_fault(corners(detection.box), *size):
+            text = f"detection {detection.place}: its box {reason.removeprefix('it ')}"
+            faults.append({"id": image, "file": str(detections.file), "reason": text})
+        else:
+            chosen.append(detection)
+    boxes = torch.tensor([corners(detection.box) for detection in chosen], dtype=torch.float32).reshape(-1, 4)
+    return chosen, boxes, faults
+
+
+def _annotation(one: Instance, category: int | str, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """An object as COCO writes it, with its mask as run lengths."""
+    flags = {"iscrowd": int(one.crowd), "ignore": int(one.ignored)}
+    return {"category_id": category, "area": one.area, **flags, "segmentation": rle.encode(mask)}
 
 
 def _object(
@@ -145,45 +187,81 @@ def _object(
     of: Sequence[int],
     masks: Sequence[NDArray[np.bool_]],
     found: Sequence[Mapping[str, Any]],
-) -> dict[str, float]:
-    """A true object beside the detection of its class whose mask fits it best, or beside none."""
+) -> dict[str, float | None]:
+    """A true object beside the detection of its class whose mask fits it best, or beside none.
+
+    Traits that an object without a pixel lacks are None, since a row holds no NaN.
+    """
     mine = [place for place, one in enumerate(of) if one == category]
     best = np.zeros_like(truth)
     if mine:
         regions = [found[place]["segmentation"] for place in mine]
         overlaps = runs.iou([rle.encode(truth)], regions, [0] * len(mine))[0]
         best = masks[mine[int(overlaps.argmax())]]
-    return compared(best, truth)
+    return {name: None if math.isnan(value) else value for name, value in compared(best, truth).items()}
 
 
-def _means(objects: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+def _means(objects: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Of the objects of an image; None where it has none."""
     return {name: float(np.mean([one[name] for one in objects])) if objects else None for name in SCORES}
 
 
-def summary(annotations: Path, rows: Sequence[Row], seed: int) -> Summary:
-    """COCO's twelve numbers of masks and of boundaries, the objects of each image, and slices of all objects."""
-    evaluated = {int(row["id"]) for row in rows}
-    truth = _only(annotations, evaluated)
-    detections = [{"image_id": int(row["id"]), **one} for row in rows for one in row["detections"]]
+def summary(
+    category_ids: Sequence[int | str], image_id: Callable[[str], int | str], rows: Sequence[Row], seed: int
+) -> Summary:
+    """COCO's twelve numbers of masks and of boundaries, the objects of each image, and slices of all objects.
+
+    category_ids: Of the data set.
+    image_id: Makes an image's id, by which images are ordered, of a row's.
+    """
+    ids = [image_id(row["id"]) for row in rows]
+    truth = {
+        "images": [
+            {"id": image, "height": row["size"][0], "width": row["size"][1]}
+            for image, row in zip(ids, rows, strict=True)
+        ],
+        "annotations": _of_all(ids, rows, "annotations"),
+        "categories": [{"id": number} for number in category_ids],
+    }
+    detections = _of_all(ids, rows, "detections")
     metrics: dict[str, Mapping[str, Any]] = {}
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in ("id", *SCORES)}
     for iou, prefix in (("segm", ""), ("boundary", "b")):
         evaluation = coco_evaluation(truth, detections, iou)  # type: ignore[arg-type]
+        for bad in evaluation.bad:  # the data set lets none through
+            raise ValueError(f"{bad.kind} of image {bad.image}: {bad.reason}")
         intervals = evaluation.intervals(seed)
         for name, value in evaluation.metrics().items():
             if not np.isnan(value):
                 metrics[_named(name, prefix)] = _metric(value, *intervals[name], len(rows))
         of_images = evaluation.by_image()
         places = {image: place for place, image in enumerate(of_images.pop("id"))}
-        order = [places[int(row["id"])] for row in rows]
+        order = [places[image] for image in ids]
         for name, values in of_images.items():
             if name != "objects" or not prefix:
                 columns[prefix + name] = [values[place] for place in order]
+    return Summary(metrics, columns, _slices(rows, seed), undefined="" if metrics else _no_object(rows))
+
+
+def _of_all(ids: Sequence[int | str], rows: Sequence[Row], name: str) -> list[dict[str, Any]]:
+    """The annotations or detections of all images in one list, as COCO's files have them."""
+    return [{"image_id": image, **one} for image, row in zip(ids, rows, strict=True) for one in row[name]]
+
+
+def _slices(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     objects = [one for row in rows for one in row["objects"]]
-    by_name = {name: [one[name] for one in objects] for name in (*SCORES, *Traits._fields)}
-    faults = [{"id": str(bad.image), "file": str(annotations), "reason": bad.reason} for bad in evaluation.bad]
-    return Summary(metrics, columns, slices(by_name, seed) if objects else {}, faults)
+    columns = {
+        name: [math.nan if one[name] is None else one[name] for one in objects] for name in (*SCORES, *Traits._fields)
+    }
+    return slices(columns, seed) if objects else {}
+
+
+def _no_object(rows: Sequence[Row]) -> str:
+    """Why there is no AP."""
+    found = [one for row in rows for one in row["annotations"]]
+    crowds = sum(one["iscrowd"] for one in found)
+    other = f" and {len(found) - crowds} that COCO ignores" if len(found) > crowds else ""
+    return f"AP is undefined: no object counts in the {len(rows)} images, which have {crowds} crowds{other}"
 
 
 def _named(name: str, prefix: str) -> str:
@@ -193,16 +271,6 @@ def _named(name: str, prefix: str) -> str:
 
 def _metric(value: float, low: float, high: float, images: int) -> dict[str, Any]:
     return {"value": 100 * value, "unit": "%", "low": 100 * low, "high": 100 * high, "n": images}
-
-
-def _only(file: Path, images: set[int]) -> dict[str, Any]:
-    """The content of an annotation file, of these images alone."""
-    content = load(read(file), str(file))
-    return {
-        "images": [one for one in content["images"] if one["id"] in images],
-        "annotations": [one for one in content["annotations"] if one["image_id"] in images],
-        "categories": content["categories"],
-    }
 
 
 def _file(choices: Choices, dataset: Dataset[Any]) -> Path:
@@ -226,24 +294,24 @@ def _detections(file: Path) -> Detections:
 
 
 def _detection_faults(
-    detections: Detections, dataset: Dataset[Any], cell: Cell, classes: Mapping[int, int]
+    detections: Detections, dataset: Dataset[Any], cell: Cell, classes: Mapping[str, int]
 ) -> list[dict[str, str]]:
     """Entries of the detector's file that cannot be used, of the images that are measured and of unknown ones."""
-    known = {int(dataset[number].id) for number in range(len(dataset))}
-    mine = {int(dataset[number].id) for number in range(cell.key["images"])}
+    known = {dataset[number].id for number in range(len(dataset))}
+    mine = {dataset[number].id: number for number in range(cell.key["images"])}
     whole = len(mine) == len(known)
     said = str(detections.file)
     found = [
         {"id": fault.id, "file": fault.file, "reason": fault.reason}
         for fault in detections.faults
-        if whole or fault.id in {str(number) for number in mine}
+        if whole or fault.id in mine
     ]
-    for image in sorted(set(detections.images.tolist()) - known) if whole else ():
+    for image in sorted(set(detections.images) - known) if whole else ():
         reason = f"{len(detections.of(image))} detections of image_id {image}, which {dataset.name} does not have"
-        found.append({"id": str(image), "file": said, "reason": reason})
-    for image in sorted(mine):
+        found.append({"id": image, "file": said, "reason": reason})
+    for image in mine:
         for one in detections.of(image):
-            if one.category not in classes:
-                reason = f"detection {one.place}: category_id {one.category} is none of {dataset.name}'s"
-                found.append({"id": str(image), "file": said, "reason": reason})
+            if str(one.category) not in classes:
+                reason = f"detection {one.place}: category_id {one.category!r} is none of {dataset.name}'s"
+                found.append({"id": image, "file": said, "reason": reason})
     return found

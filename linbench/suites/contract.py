@@ -36,7 +36,8 @@ class Choices:
     ops, cases, directions: Of the suite over kernels; empty for what it takes by default.
     data: The folder of all data sets, or ``shapes``; None for the default.  boxes: A file of a detector's boxes.
     protocol: How images reach the model, by name; None for the suite's own.  images: The first so many; None for all.
-    checkpoints: FILE or NAME=FILE each.  random, seed: Whether weights are random instead, and their seed.
+    checkpoints: FILE or NAME=FILE each.  weights: ``model`` or ``ema`` of those that hold both; None as their source.
+    random, seed: Whether weights are random instead, and their seed.
     """
 
     backbones: tuple[str, ...]
@@ -59,6 +60,7 @@ class Choices:
     protocol: str | None = None
     images: int | None = None
     checkpoints: tuple[str, ...] = ()
+    weights: str | None = None
     random: bool = False
     seed: int = 0
 

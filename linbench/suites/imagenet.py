@@ -79,11 +79,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[ClassSample
     """The evaluation of a cell; raises ValueError where the model cannot be had or has other classes."""
     dataset: Dataset[ClassSample] = opened("imagenet", choices)
     weights = weights_of(cell, choices)
-    classes = int(weights.options.get("num_classes", 1000 if weights.file and not weights.about else 0))
-    own = len(dataset.classes)
-    if classes and classes != own:
-        raise ValueError(f"{weights.file}: it tells {classes} classes apart, {dataset.name} has {own}")
-    model = models.of("classifier", cell.key, weights, device, {"num_classes": own})
+    model = models.of("classifier", cell.key, weights, device, {"num_classes": len(dataset.classes)})
 
     def prepare(sample: ClassSample) -> Ready:
         return Ready(sample.id, centre(sample.picture(), cell.key["height"]), sample.label)

@@ -18,7 +18,7 @@ KERNELS = frozenset(("op", "case", "direction", "dtype", "device", "impl", "thre
 ACCURACY = frozenset(
     (
         *("backbone", "res", "dtype", "device", "impl", "attention", "option", "threads"),
-        *("data", "protocol", "images", "checkpoint", "random", "max-bad", "eval-batch"),
+        *("data", "protocol", "images", "checkpoint", "weights", "random", "max-bad", "eval-batch"),
     )
 )
 SEGMENTERS = ACCURACY | {"fusion"}

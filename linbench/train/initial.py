@@ -19,14 +19,15 @@ from linbench.train.gradient_checkpointing import backbone_of
 ENCODER = "encoder."
 
 
-def load_initial(model: nn.Module, name: str, task: str, path: Path) -> list[str]:
+def load_initial(model: nn.Module, name: str, task: str, path: Path, branch: str = "model") -> list[str]:
     """Fill the model from the checkpoint at ``path``; return the parts that were filled.
 
     name: Of the model's backbone.
     task: As the model's checkpoint says it.
+    branch: ``model`` or ``ema``, of an official file that holds both.
     Raises BadCheckpoint and Misfit, a ValueError, for what cannot be read, or is another backbone's.
     """
-    about, entries = checkpoint.read(path)
+    about, entries = checkpoint.read(path, branch)
     if about is None:
         return _load_official(model, entries, path)
     if about.model != name:
@@ -54,7 +55,7 @@ def _load_official(model: nn.Module, entries: Mapping[str, Tensor], path: Path) 
     backbone = backbone_of(model)
     try:
         load_official(backbone, entries)
-    except (Misfit, TypeError) as error:
+    except Misfit as error:
         raise Misfit(f"{path}: {error}; {checkpoint.resemblance(entries)}") from error
     return ["backbone"]
 

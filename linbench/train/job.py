@@ -26,6 +26,7 @@ FIXED = {
     "seed": "--seed",
     "data": "--data: the data's checksums",
     "init": "--init: its SHA-256",
+    "init_weights": "--weights",
     "teacher": "--teacher: its SHA-256",
 }
 
@@ -45,6 +46,7 @@ class Job:
     options: The model's own, as ``fusion``.
     data: As ``--data`` says it.
     init: A checkpoint whose weights it begins with, or None.
+    init_weights: ``model`` or ``ema``, where it holds both; None for ``model``, as the sources' fine-tuning takes.
     teacher: A teacher's checkpoint, or None; read where the task has a teacher.
     teacher_cache: Folder of its embeddings, or None to compute them each time.
     out: Folder of everything that is written.
@@ -59,6 +61,7 @@ class Job:
     init: Path | None = None
     teacher: Path | None = None
     teacher_cache: Path | None = None
+    init_weights: str | None = None
 
     @property
     def name(self) -> str:
@@ -94,6 +97,7 @@ def identity(job: Job, checksums: Mapping[str, str], teacher: str | None) -> dic
         "seed": job.seed,
         "data": dict(checksums),
         "init": sha256(job.init) if job.init else None,
+        "init_weights": job.init_weights if job.init_weights == "ema" else None,
         "lineage": lineage(job.init) if job.init else [],
         "teacher": teacher,
         "code_hash": source_hash(job),

@@ -62,7 +62,9 @@ def stages(first: Job, recipes: Sequence[Recipe]) -> list[Job]:
     jobs: list[Job] = []
     for number, chosen in enumerate(recipes, 1):
         init = jobs[-1].model if jobs else first.init
-        jobs.append(replace(first, recipe=chosen, out=first.out / f"{number}-{chosen.name}", init=init))
+        which = None if jobs else first.init_weights
+        out = first.out / f"{number}-{chosen.name}"
+        jobs.append(replace(first, recipe=chosen, out=out, init=init, init_weights=which))
     return jobs
 
 

@@ -59,7 +59,7 @@ def plan(job: Job, how: How, accelerator: Accelerator) -> Plan:
     feed = Feed(its_task, examples, job.seed, share)
     cut = share.cut(feed.keys(0), recipe.image_size**2)
     with ExitStack() as stack:
-        bare = replace(job, init=None, teacher_cache=None)
+        bare = replace(job, init=None, init_weights=None, teacher_cache=None)
         taught = stack.enter_context(teaching(bare, its_task, examples.checksums, accelerator))
         state, _ = build_state(bare, how, its_task, max(steps, TIMED), feed.steps_per_epoch, accelerator)
         start = time.perf_counter()

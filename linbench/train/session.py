@@ -163,8 +163,10 @@ def build_state(
     notes: list[str] = []
     parts: list[str] = []
     if job.init:
-        parts = load_initial(model, job.backbone, its_task.checkpoint, job.init)
-        notes.append(f"begins with the {' and '.join(parts)} of {job.init}")
+        branch = checkpoint.branch_of(job.init, job.init_weights, "model")
+        parts = load_initial(model, job.backbone, its_task.checkpoint, job.init, branch or "model")
+        which = f" (its weights {branch})" if branch else ""
+        notes.append(f"begins with the {' and '.join(parts)} of {job.init}{which}")
     if job.teacher and its_task.checkpoint == SEGMENTER and "decoder" not in parts:
         keep_sam(cast(Sam, model), job.teacher)
         notes.append(f"keeps the prompt encoder and the decoder of {job.teacher}")

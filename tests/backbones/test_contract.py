@@ -285,6 +285,12 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded(weights, change
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
-def test_a_model_without_an_official_layout_is_refused():
-    with pytest.raises(TypeError, match=r"no official key layout is known for Named; there is one for .*ViT"):
-        load_official(Named(), {})
+def test_the_own_names_of_a_model_without_a_key_table_are_its_layout():
+    given = Named()
+    head = {"head.weight": torch.rand(5, 3), "head.bias": torch.rand(5)}
+    model, bare = Classifier(Named(), num_classes=5), Named()
+    load_official(model, {**given.state_dict(), **head})
+    load_official(bare, {**given.state_dict(), **head})
+    for filled in (model.backbone, bare):
+        assert torch.equal(filled.ours.weight, given.ours.weight)
+    assert torch.equal(model.head.bias, head["head.bias"])

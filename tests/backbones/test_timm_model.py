@@ -8,8 +8,10 @@ import pytest
 import timm
 import torch
 
-from linbench.backbones import build_backbone
+from linbench.backbones import build_backbone, load_official
 from linbench.backbones.conformance import conform
+from linbench.backbones.contract import Misfit
+from linbench.models import build_classifier
 from linbench.registry import UnknownName
 from tests.goldens import image
 
@@ -118,3 +120,48 @@ def test_a_timm_that_cannot_be_imported_is_explained(monkeypatch):
 def test_timm_is_imported_with_the_first_model_only():
     code = "import sys, linbench.backbones; sys.exit('timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["resnet18", "regnetx_002", "repvgg_a0"])
+def test_timms_own_weights_give_timms_own_logits(name):
+    torch.manual_seed(0)
+    whole = timm.create_model(name, num_classes=7).eval()
+    model = build_classifier(f"timm/{name}", image_size=64, num_classes=7).eval()
+    load_official(model, whole.state_dict())
+    x = image(3, (2, 3, 64, 64))
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), whole(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "convnext_atto", "mobilenetv3_small_050"])
+def test_timms_own_weights_fill_a_backbone(name):
+    torch.manual_seed(0)
+    size = {"img_size": 64} if name.startswith("vit") else {}
+    whole = timm.create_model(name, **size).eval()
+    model = build_backbone(f"timm/{name}", image_size=64).eval()
+    load_official(model, whole.state_dict())
+    x = image(4, (1, 3, 64, 64))
+    with torch.no_grad():
+        expected = whole.forward_intermediates(x, intermediates_only=True, norm=False)[-1]
+        torch.testing.assert_close(model(x)[-1], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "behind"),
+    [
+        ("vit_tiny_patch16_224", "head.norm.weight"),
+        ("convnext_atto", "head.head.norm.weight"),
+        ("mobilenetv3_small_050", "head.conv_head.weight"),
+    ],
+)
+def test_a_classifier_that_timm_computes_otherwise_is_refused(name, behind):
+    size = {"img_size": 64} if name.startswith("vit") else {}
+    whole = timm.create_model(name, num_classes=7, **size)
+    with pytest.raises(Misfit, match=f"left over: .*{behind}"):
+        load_official(build_classifier(f"timm/{name}", image_size=64, num_classes=7), whole.state_dict())
+
+
+def test_an_entry_that_timm_does_not_know_is_left_over():
+    whole = timm.create_model("resnet18").state_dict() | {"layer9.weight": torch.zeros(1)}
+    with pytest.raises(Misfit, match=r"1 left over: layer9.weight"):
+        load_official(build_backbone("timm/resnet18", image_size=64), whole)

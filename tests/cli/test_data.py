@@ -1,13 +1,14 @@
 """``linbench data``: what is found, what is bad, and how much there is."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from linbench.cli import app
-from tests.data.sets import annotation, coco_table, cut, folder, photo, saved, square, write_coco
+from tests.data.sets import H, W, annotation, coco_table, cut, dump, folder, photo, saved, square, write_coco
 
 
 @pytest.fixture(autouse=True)
@@ -81,15 +82,29 @@ def test_check_of_a_whole_set_ends_with_code_0_and_its_checksum(tmp_path):
 
 def test_a_bad_annotation_is_named_once_though_it_is_met_twice(tmp_path):
     table = coco_table()
-    table["annotations"] += [annotation(7, 11, bbox=[1, 2, 3]), annotation(8, 99)]
+    table["annotations"] += [annotation(7, 11, area=-1), annotation(8, 99)]
     file = write_coco(tmp_path, table)
     result = call("check", "coco", "--data", tmp_path, "--split", "val")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[:2] == [
-        f"{file}: annotation 7, of picture 11: bbox [1, 2, 3] is not four numbers",
+        f"{file}: annotation 7, of picture 11: area -1 is no area",
         f"{file}: annotation 8 is of an unknown picture, image_id 99",
     ]
     assert len(result.stdout.splitlines()) == 3
+
+
+def test_check_names_an_object_without_a_pixel_and_a_bad_picture_in_one_line_each(tmp_path):
+    table = coco_table()
+    table["annotations"].append(annotation(7, 11, np.zeros((H, W), bool), bbox=[]))
+    file = write_coco(tmp_path, table)
+    table["images"][0]["file_name"] = "/etc/passwd"
+    dump(file, table)
+    result = call("check", "coco", "--data", tmp_path, "--split", "val")
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (1, 4)
+    assert lines[0].startswith(f"{file}: picture 10: the file name '/etc/passwd' leads out of")
+    assert lines[1].endswith("000000000011.jpg: the mask of its object 7 has no pixel")
+    assert re.match("note: annotations that count without .*: 1; .*bbox \\[\\] is not four numbers", lines[2])
 
 
 def test_stats_are_the_columns_of_the_papers_table_and_the_quantiles_of_sizes(tmp_path):

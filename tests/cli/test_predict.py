@@ -434,7 +434,7 @@ def test_the_refusal_without_weights_says_where_they_come_from(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"rubbish", "it is damaged"), (None, "there is no such file")],
+    [(b"rubbish", "it is text that begins with"), (None, "there is no such file")],
 )
 def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, content, said):
     path = tmp_path / "weights.safetensors"

@@ -131,35 +131,43 @@ ENTRIES = {
         {"segmentation": {"size": [W, H], "counts": [H * W]}},
         r"a mask of size \[16, 12\] \(h, w\) for a picture of \[12, 16\]",
     ),
-    "a NaN box": ({"bbox": [1, float("nan"), 2, 2]}, r"bbox \[1, nan, 2, 2\] is not finite"),
-    "an infinite box": ({"bbox": [1, 1, float("inf"), 2]}, "is not finite"),
-    "a huge box": ({"bbox": [10**400, 1, 2, 2]}, "is not finite"),
-    "a box of three": ({"bbox": [1, 2, 3]}, r"bbox \[1, 2, 3\] is not four numbers"),
-    "a reversed box": ({"bbox": [1, 2, -3, 4]}, r"is reversed"),
     "a negative area": ({"area": -1}, "area -1 is no area"),
+    "an area of text": ({"area": "16"}, "area '16' is no area"),
+    "a NaN area": ({"area": float("nan")}, "area nan is no area"),
+    "an endless area": ({"area": 10**400}, "area 1000"),
+    "a crowd in text": ({"iscrowd": "0"}, "iscrowd '0' is neither 0 nor 1"),
+    "a crowd in words": ({"iscrowd": "false"}, "iscrowd 'false' is neither 0 nor 1"),
+    "half a crowd": ({"iscrowd": 0.5}, "iscrowd 0.5 is neither 0 nor 1"),
+    "an ignored one in text": ({"ignore": "0"}, "ignore '0' is neither 0 nor 1"),
+    "a mask whose size is text": (
+        {"segmentation": {"size": [str(H), str(W)], "counts": [H * W]}},
+        r"a mask of size \['12', '16'\] \(h, w\)",
+    ),
+    "a class in text": ({"category_id": "18"}, "category_id '18' is none of the file's `categories`"),
+    "a fraction of a class": ({"category_id": 18.5}, "category_id 18.5 is none of the file's `categories`"),
     "a wrong class": ({"category_id": 19}, "category_id 19 is none of the file's `categories`"),
-    "no class": ({"category_id": None}, "category_id -1 is none of the file's `categories`"),
+    "no class": ({"category_id": None}, "category_id None is none of the file's `categories`"),
     "a second of its id": ({"id": 100}, "a second annotation of the id 100"),
 }
 
 
 @pytest.mark.parametrize("damage", ENTRIES)
-def test_a_bad_annotation_is_a_fault_of_its_picture_alone(tmp_path, damage):
+def test_a_bad_annotation_is_left_out_and_named_and_all_others_stay(tmp_path, damage):
     change, said = ENTRIES[damage]
     table = coco_table()
-    table["annotations"][1] |= change
+    table["annotations"].insert(1, annotation(99, 11))
+    table["annotations"][2] |= change
     file = write_coco(tmp_path, table)
     found = opened(tmp_path)
     number = change.get("id", 101)
     (fault,) = found.faults
     assert (fault.id, fault.file) == ("11", str(file))
     assert re.search(rf"^annotation {number}, of picture 11: .*{said}", fault.reason), fault.reason
-    assert the_one_bad(found) == f"{file}: {fault.reason}"
-    assert found[1].picture().shape == (H, W, 3)
+    assert good_and_bad(found, whole) == (["10", "11", "12"], [])
+    assert [one.id for one in found[1].instances()] == ["99"]
 
 
 MASKS = {
-    "an empty mask": (EMPTY, "the mask has no pixel"),
     "runs too short": ({"size": [H, W], "counts": [3, 4]}, "run lengths of 7 px for a mask of 16 x 12 px"),
     "runs too long": ({"size": [H, W], "counts": [3, 4000]}, "run lengths of 4,003 px"),
     "negative runs": ({"size": [H, W], "counts": [-3, 195]}, "`counts` is neither text nor"),
@@ -183,13 +191,154 @@ def test_what_only_decoding_shows_is_said_when_the_mask_is_asked_for(tmp_path, d
     assert said in line
 
 
+UNUSUAL = {
+    "a box of nothing": ({"bbox": []}, r"bbox \[\] is not four numbers"),
+    "a box of three": ({"bbox": [1, 2, 3]}, r"bbox \[1, 2, 3\] is not four numbers"),
+    "a NaN box": ({"bbox": [1, float("nan"), 2, 2]}, r"bbox \[1, nan, 2, 2\] is not finite"),
+    "an infinite box": ({"bbox": [1, 1, float("inf"), 2]}, "is not finite"),
+    "a huge box": ({"bbox": [10**400, 1, 2, 2]}, "is not finite"),
+    "a reversed box": ({"bbox": [1, 2, -3, 4]}, "is reversed"),
+    "a box of text": ({"bbox": ["1", "2", "3", "4"]}, "is not four numbers"),
+}
+
+
+@pytest.mark.parametrize("damage", UNUSUAL)
+def test_a_box_that_is_none_is_noted_and_its_object_counts(tmp_path, damage):
+    change, said = UNUSUAL[damage]
+    table = coco_table()
+    table["annotations"][1] |= change
+    write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    (one,) = found[1].instances()
+    assert (one.box, one.mask().sum(), found.faults) == (None, 16, ())
+    (note,) = found.facts["notes"]
+    assert re.search(
+        rf"^annotations that count without .*: 1; the first: annotation 101, of picture 11: .*{said}", note
+    ), note
+
+
+@pytest.mark.parametrize("short", [[5, 5, 9, 9], [5, 5], []])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_part_below_three_points_beside_a_polygon_has_no_pixel_and_costs_nothing(tmp_path, short, place):
+    table = coco_table()
+    parts = [POLYGON]
+    parts.insert(place, short)
+    table["annotations"][1]["segmentation"] = parts
+    write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    np.testing.assert_array_equal(found[1].instances()[0].mask(), square())
+    assert found.faults == ()
+    assert f"a part of its polygons with {len(short) // 2} points, which has no pixel" in found.facts["notes"][0]
+
+
+@pytest.mark.parametrize("segmentation", [EMPTY, [[5.1, 5.1, 5.3, 5.1, 5.3, 5.3, 5.1, 5.3]]])
+def test_an_object_below_a_pixel_keeps_its_place_with_an_empty_mask(tmp_path, segmentation):
+    table = coco_table()
+    table["annotations"].append(annotation(7, 11, segmentation=segmentation, area=0.04))
+    write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    assert [(one.mask().sum(), one.area) for one in found[1].instances()] == [(16, 16.0), (0, 0.04)]
+    assert found.faults == ()
+
+
+@pytest.mark.parametrize("of", ["img{}".format, str, float], ids=["words", "digits", "floats"])
+def test_ids_are_read_as_pycocotools_reads_them(tmp_path, of):
+    table = coco_table()
+    for one in (*table["images"], *table["categories"], *table["annotations"]):
+        for name in ("id", "image_id", "category_id"):
+            if name in one:
+                one[name] = of(one[name])
+    file = write_coco(tmp_path, table)
+    found, theirs = opened(tmp_path), COCO(str(file))
+    assert found.faults == ()
+    assert [len(sample.instances()) for sample in found] == [1, 1, 1]
+    assert found.facts["category_ids"] == list(theirs.cats)
+    assert [sample.id for sample in found] == [str(of(n)).removesuffix(".0") for n in (10, 11, 12)]
+    (instance,) = found[1].instances()
+    assert (found.classes[instance.category], found.facts["image_ids"]) == (
+        "dog",
+        "numbers" if of is float else "text",
+    )
+    assert len(found.facts["notes"]) == (of is float)
+
+
+def test_ids_that_differ_by_kind_alone_are_no_two_samples(tmp_path):
+    table = coco_table(2)
+    table["images"].append(table["images"][0] | {"id": "10"})
+    table["categories"].append({"id": "18"})
+    write_coco(tmp_path, table)
+    picture, category = opened(tmp_path).faults
+    assert re.match("a second picture of the id 10, at byte", picture.reason)
+    assert category.reason == "a category whose id is '18', which is no id or another's"
+
+
+@pytest.mark.parametrize("value", [None, True, [1], {}, 1.5, float("nan"), "", "a\nb", "\ud800", 2**70, "x" * 300])
+def test_what_is_no_id_is_named_in_one_line_and_all_else_is_read(tmp_path, value):
+    table = coco_table()
+    table["images"].append(table["images"][0] | {"id": value})
+    table["annotations"] += [annotation(7, value), annotation(8, 10, category_id=value), annotation(value, 12)]
+    table["categories"].append({"id": value})
+    write_coco(tmp_path, table)
+    found = opened(tmp_path)
+    assert len(found.faults) == 4
+    assert all(len(fault.reason.splitlines()) == 1 and fault.reason.isprintable() for fault in found.faults)
+    assert [len(sample.instances()) for sample in found] == [1, 1, 2]
+
+
+def test_a_file_without_categories_is_one_fault_and_so_is_a_bad_picture_with_annotations(tmp_path):
+    table = coco_table()
+    del table["categories"]
+    write_coco(tmp_path, table)
+    (fault,) = opened(tmp_path).faults
+    assert fault.reason == "it lists no `categories`, so none of its 3 annotations counts"
+    table = coco_table()
+    table["images"][1]["height"] = str(H)
+    table["annotations"] += [annotation(8, 11), annotation(9, 11, category_id=5)]
+    write_coco(tmp_path, table)
+    (fault,) = opened(tmp_path).faults
+    assert fault.reason == f"picture 11: its height and width are '{H}' and {W}"
+
+
+def test_names_as_windows_writes_them_are_read_and_noted_once(tmp_path):
+    table = coco_table()
+    file = write_coco(tmp_path, table)
+    for image in table["images"][:2]:
+        image["file_name"] = ".\\" + image["file_name"]
+    dump(file, table)
+    found = opened(tmp_path)
+    assert good_and_bad(found, whole) == (["10", "11", "12"], [])
+    assert found.facts["notes"] == [
+        "file names with backslashes, read with /: 2; the first: " + repr(".\\000000000010.jpg")
+    ]
+    table["images"][0]["file_name"] = "..\\..\\x.jpg"
+    dump(file, table)
+    assert "leads out of" in the_one_bad(opened(tmp_path))
+
+
+def test_names_of_any_length_take_no_more_memory_than_the_file(tmp_path):
+    table = coco_table(2)
+    table["images"] += [{"id": n, "file_name": "x" * (50_000 if n == 100 else 1)} for n in range(100, 2000)]
+    file = write_coco(tmp_path, coco_table(2))
+    dump(file, table)
+    index = coco_index.read_index(file, tmp_path, lambda *_: "", classes=True)
+    assert index.names.nbytes < file.stat().st_size
+
+
+def test_a_checksum_is_had_of_files_whose_names_lead_elsewhere(tmp_path):
+    table = coco_table()
+    file = write_coco(tmp_path, table)
+    table["images"][1]["file_name"] = "/etc/passwd"
+    dump(file, table)
+    assert len(opened(tmp_path).checksum) == 64
+
+
 def test_an_annotation_of_an_unknown_picture_is_a_fault_and_every_picture_is_read(tmp_path):
     table = coco_table()
     table["annotations"] += [annotation(7, 99), annotation(8, "11"), {"id": 9}]
     write_coco(tmp_path, table)
     found = opened(tmp_path)
     assert [fault.reason for fault in found.faults] == [
-        f"annotation {n} is of an unknown picture, image_id {of}" for n, of in ((7, 99), (8, 11), (9, None))
+        f"annotation {n} is of an unknown picture, image_id {of}" for n, of in ((7, 99), (8, "'11'"), (9, None))
     ]
     assert len(good_and_bad(found, whole)[0]) == 3
 
@@ -234,16 +383,30 @@ def test_missing_and_cut_pictures_are_bad_alone(tmp_path):
 
 def test_pictures_without_a_number_and_second_ones_are_left_out_and_named(tmp_path):
     table = coco_table()
-    table["images"] += [table["images"][0], {"id": "x"}, 3]
+    table["images"] += [table["images"][0], {"id": [1]}, 3]
     write_coco(tmp_path, coco_table())
     dump(tmp_path / "coco/annotations/instances_val2017.json", table)
     found = opened(tmp_path)
     assert [fault.reason.split(", at byte")[0] for fault in found.faults] == [
         "a second picture of the id 10",
-        "a picture without a number as `id`",
-        "a picture without a number as `id`",
+        "a picture whose id is neither a whole number nor text: [1]",
+        "a picture whose id is neither a whole number nor text: None",
     ]
     assert len(good_and_bad(found, whole)[0]) == 3
+
+
+def test_a_byte_order_mark_is_skipped_and_the_bytes_of_annotations_are_still_found(tmp_path):
+    file = write_coco(tmp_path)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert good_and_bad(opened(tmp_path), whole) == (["10", "11", "12"], [])
+
+
+def test_another_file_of_the_same_layout_in_its_place_is_noticed(tmp_path):
+    file = write_coco(tmp_path)
+    found = opened(tmp_path)
+    file.write_text(file.read_text().replace('"image_id": 10', '"image_id": 12'))
+    with pytest.raises(BadSample, match="it has changed since it was opened: another entry stands at byte"):
+        found[0].instances()
 
 
 @given(keep=st.floats(0, 0.999))
@@ -277,6 +440,8 @@ def test_the_byte_named_is_where_the_damage_is(tmp_path):
         ('{"images": [1]} x', "more follows the end"),
         ('{"images": [' + "1" * 5000 + "]}", "digits"),
         ('{"images": ' + "[" * 100_000, "nested too deeply"),
+        ('{"images": [1], "images": [2]}', "a second 'images' in one object"),
+        ('{"images": [1], 3: [2]}', "a name is no text"),
         ("3", "no object and no list"),
         ("", "at byte 0 of 0"),
     ],

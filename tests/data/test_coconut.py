@@ -67,6 +67,12 @@ def test_pictures_lie_in_either_folder_of_coco_or_beside_the_masks(tmp_path):
     assert good_and_bad(opened(tmp_path), whole) == (["1", "2", "3"], [])
 
 
+def test_ids_with_a_decimal_point_are_the_same_segments_and_classes(tmp_path):
+    written(tmp_path, _set(id=float(THING), category_id=18.0))
+    assert [one.id for one in opened(tmp_path)[1].instances()] == [str(THING), str(CROWD)]
+    assert good_and_bad(opened(tmp_path), whole) == (["1", "2", "3"], [])
+
+
 def test_the_validation_set_is_the_relabelled_one(tmp_path):
     folder(tmp_path / "coconut/relabeled_coco_val")
     (tmp_path / "coconut/relabeled_coco_val.json").write_text(written(tmp_path).read_text())
@@ -84,6 +90,7 @@ DAMAGE = {
     "an id of text": (_set(id="x"), "a segment whose `id` is no number from 1 to 16,777,215"),
     "the same id twice": (_set(id=CROWD), "two segments of one id"),
     "a NaN box": (_set(bbox=[0, 0, float("nan"), 1]), r"bbox \[0, 0, nan, 1\] is not finite"),
+    "a crowd in text": (_set(iscrowd="0"), "iscrowd '0' is neither 0 nor 1"),
     "a wrong class": (_set(category_id=19), "category_id 19 of segment 70000 is none of its `categories`"),
     "a segment without pixels": (_set(id=77), r"000000000002\.png: segment 77 has no pixel"),
     "no annotation": (lambda entry: entry.update(image_id=9), "it has no panoptic annotations, not one"),

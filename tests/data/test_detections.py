@@ -40,6 +40,16 @@ def test_an_id_of_text_is_the_name_without_its_ending(tmp_path):
     assert boxes(read_detections(written(tmp_path, [entry(image_id="cat")])), "x/cat.jpg") == [(1.0, 2.0, 4.0, 6.0)]
 
 
+def test_an_id_with_a_decimal_point_is_the_whole_number_that_it_is(tmp_path):
+    found = read_detections(written(tmp_path, [entry(image_id=42.0, id=7.0, score=float("nan"))]))
+    (asked,) = found.of(Path("000000000042.jpg"))
+    assert asked.facts == {"image_id": 42, "id": 7}
+
+
+def test_a_file_name_with_backslashes_is_that_of_its_picture(tmp_path):
+    assert boxes(read_detections(written(tmp_path, [entry(file_name="val\\a.png")])), "val/a.png")
+
+
 def test_annotations_find_their_picture_by_the_table_and_have_the_names_of_their_categories(tmp_path):
     content = {
         "images": [{"id": 7, "file_name": "cat.jpg"}],

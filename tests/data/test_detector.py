@@ -30,6 +30,12 @@ def test_the_order_is_kept_however_many_there_are_and_however_they_are_mixed(tmp
     assert [one.score for one in found.of(1)] == list(range(1, 300, 3))
 
 
+def test_an_image_is_found_by_the_text_of_its_id_however_it_is_written(tmp_path):
+    found = boxes_of(dump(tmp_path / "boxes.json", [entry(1), entry(1.0), entry("1", id=None), entry("img1")]))
+    assert ([one.place for one in found.of("1")], found.of(1)) == ([0, 1, 2], found.of("1"))
+    assert ([one.place for one in found.of("img1")], found.faults) == ([3], ())
+
+
 def test_an_empty_list_has_no_boxes(tmp_path):
     found = boxes_of(dump(tmp_path / "boxes.json", []))
     assert (len(found), found.of(1), found.faults) == (0, [], ())
@@ -43,9 +49,11 @@ def test_an_empty_list_has_no_boxes(tmp_path):
         ({"bbox": [1, 2, -3, 4]}, r"is reversed"),
         ({"bbox": None}, "no bbox"),
         ({"score": float("nan")}, "score nan is no finite number"),
-        ({"score": "high"}, "score high is no finite number"),
-        ({"image_id": "1"}, "image_id 1 is no number"),
-        ({"category_id": None}, "category_id None is no number"),
+        ({"score": True}, "score True is no finite number"),
+        ({"score": "high"}, "score 'high' is no finite number"),
+        ({"image_id": [1]}, r"image_id \[1\] is neither a whole number nor text"),
+        ({"image_id": 1.5}, "image_id 1.5 is neither a whole number nor text"),
+        ({"category_id": None}, "category_id None is neither a whole number nor text"),
         ({"id": 7}, "a second detection of this id"),
     ],
 )

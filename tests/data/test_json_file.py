@@ -1,5 +1,6 @@
 """JSON that is read by entries says the same as JSON read at once, and both name the byte where they stop."""
 
+import gzip
 import json
 
 import pytest
@@ -53,3 +54,18 @@ def test_a_file_that_is_too_large_or_missing_is_refused_before_it_is_read(tmp_pa
         list(entries(file, most_bytes=5))
     with pytest.raises(ValueError, match=r"b\.json: it cannot be read: No such file"):
         list(entries(tmp_path / "b.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"[]", mtime=0), "it is compressed by gzip; decompress it"),
+        (b"PK\x03\x04 and so on", "it is a zip; unpack it"),
+        ("[]".encode("utf-16"), "it is UTF-16 text; store it as UTF-8"),
+    ],
+)
+def test_json_in_another_coat_is_refused_with_what_it_is(tmp_path, content, said):
+    file = tmp_path / "a.json"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{file}: {said}"):
+        list(entries(file))

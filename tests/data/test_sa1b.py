@@ -90,11 +90,9 @@ DAMAGE = {
         lambda where: dump(where / "sa_2.json", table(2) | {"annotations": [3]}),
         r"sa_2\.json: entry 0: it is no object",
     ),
-    "an empty mask": (
-        lambda where: dump(
-            where / "sa_2.json", table(2) | {"annotations": [annotation(1, 0, np.zeros((H, W), bool))]}
-        ),
-        r"sa_2\.json: entry 0: the mask has no pixel",
+    "a crowd in text": (
+        lambda where: dump(where / "sa_2.json", table(2) | {"annotations": [annotation(1, 0, iscrowd="0")]}),
+        r"sa_2\.json: entry 0: iscrowd '0' is neither 0 nor 1",
     ),
     "a cut picture": (lambda where: cut(where / "sa_2.jpg"), r"sa_2\.jpg: cannot be read as a picture"),
 }

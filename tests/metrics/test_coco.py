@@ -259,6 +259,10 @@ def test_of_detections_with_one_id_the_first_counts():
         ({"segmentation": [[1.0, 1.0, 9.0, 9.0]]}, "a polygon has 2 points"),
         ({"area": math.nan}, "its area is nan"),
         ({"id": 2}, "its id 2 stands in the list before"),
+        ({"iscrowd": "0"}, "its iscrowd is '0'; 0 or 1 is needed"),
+        ({"iscrowd": 0.5}, "its iscrowd is '0.5'"),
+        ({"ignore": "false"}, "its ignore is 'false'"),
+        ({"category_id": [1]}, "category_id [1] is none"),
     ],
 )
 def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
@@ -290,6 +294,22 @@ def test_an_image_that_cannot_be_used_is_named(image, said):
     found = coco_evaluation(table, [])
     assert found.images == [1] and said in found.bad[0].reason
     assert all(math.isnan(value) for value in found.metrics().values())
+
+
+@pytest.mark.parametrize("of", [float, str, "img{}".format], ids=["floats", "digits", "words"])
+def test_ids_of_any_kind_that_pycocotools_reads_give_its_numbers(of):
+    annotations, detections, _ = copy.deepcopy(synthetic())
+    for one in annotations["images"]:
+        one["id"] = of(one["id"])
+    for one in (*annotations["annotations"], *detections):
+        one["image_id"] = of(one["image_id"])
+    found = coco_evaluation(annotations, detections, area="box")
+    assert numbers(found) == pytest.approx(official(annotations, detections, "segm"), abs=1e-12)
+
+
+def test_categories_whose_ids_are_none_are_left_out():
+    table = {"images": [], "annotations": [], "categories": [{"id": [1]}, {"id": None}, {"id": "a"}, {"id": 2}]}
+    assert coco_evaluation(table, []).categories == [2, "a"]
 
 
 def test_a_match_with_an_object_of_id_0_is_a_match():

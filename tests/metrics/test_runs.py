@@ -77,3 +77,12 @@ def test_any_text_is_a_mask_of_that_size_or_refused(text):
 def test_what_is_wrong_with_a_segmentation_is_said(segmentation, said):
     with pytest.raises(ValueError, match=said):
         runs(segmentation, 6, 8)
+
+
+@given(st.lists(st.floats(-16, 16), min_size=1, max_size=2).map(lambda xs: [*xs, *xs]))
+def test_a_part_below_three_points_beside_a_polygon_adds_no_pixel_as_in_pycocotools(short):
+    polygon = [1.0, 1.0, 5.0, 1.0, 5.0, 4.0]
+    alone = runs([polygon], 6, 8)
+    assert runs([polygon, short], 6, 8) == runs([short, polygon], 6, 8) == alone
+    theirs = coco.merge(coco.frPyObjects([polygon, short], 6, 8))
+    np.testing.assert_array_equal(coco.decode(theirs), coco.decode(alone))

@@ -148,3 +148,19 @@ def test_logits_and_scores_that_are_not_finite_are_no_answer(model, multimask, o
     found = Segmenter(sam, LongestSide(96), {})
     with pytest.raises(NotFinite, match=f"the {output} of this image are not finite"):
         list(found.predict(PICTURE, Prompts(boxes=BOXES), multimask=multimask))
+
+
+def test_the_weights_that_were_chosen_of_a_file_that_holds_both_are_named(tmp_path):
+    torch.manual_seed(0)
+    state = build_sam("vit-t", image_size=64).state_dict()
+    both = {"model": state, "model_ema": {name: value + 1 for name, value in state.items()}}
+    torch.save(both, tmp_path / "both.pth")
+    for weights, added in (("model", 0), ("ema", 1)):
+        segmenter = load_segmenter("vit-t", tmp_path / "both.pth", image_size=64, weights=weights)
+        assert segmenter.facts["branch"] == weights
+        for name, value in segmenter.sam.state_dict().items():
+            assert torch.equal(value, state[name] + added)
+    torch.save(state, tmp_path / "plain.pth")
+    assert "branch" not in load_segmenter("vit-t", tmp_path / "plain.pth", image_size=64).facts
+    with pytest.raises(ValueError, match=r"plain.pth: it has no weights ema; it holds one set of weights"):
+        load_segmenter("vit-t", tmp_path / "plain.pth", image_size=64, weights="ema")

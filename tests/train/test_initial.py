@@ -14,10 +14,13 @@ from linbench.recipes import recipe
 from linbench.recipes.changes import override
 from linbench.recipes.contract import task
 from linbench.train.initial import load_initial
-from linbench.train.job import Job
+from linbench.train.job import Job, identity
+from linbench.train.pipeline import stages
 from linbench.train.processes import accelerator
 from linbench.train.session import How, build_state
 from tests.goldens import filled, golden
+
+BOTH = (("model", 1.0), ("model_ema", 2.0))
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +137,32 @@ def test_a_segmenter_keeps_the_teachers_prompt_encoder_and_decoder_until_a_stage
     state, notes = build_state(replace(first, init=trained), How(), its_task, 1, 1, made)
     assert not state.model.state_dict()["decoder.mask_tokens"].any()
     assert len(notes) == 1 and "decoder" in notes[0] and "begins with" in notes[0]
+
+
+def test_a_run_begins_with_the_weights_that_were_chosen_of_a_file_that_holds_both(tmp_path):
+    given = build_backbone("vit-t", image_size=32)
+    states = {name: {k: torch.full_like(x, value) for k, x in _official_deit(given).items()} for name, value in BOTH}
+    torch.save(states, tmp_path / "both.pth")
+    chosen = override(recipe["imagenet"].build(), "image_size=32", "epochs=none", "steps=1")
+    its_task = task[chosen.task].build(chosen)
+    made = accelerator(torch.device("cpu"), "fp32")
+    first = Job("vit-t", chosen, tmp_path / "run", init=tmp_path / "both.pth")
+    for weights, value in ((None, 1), ("model", 1), ("ema", 2)):
+        job = replace(first, init_weights=weights)
+        state, notes = build_state(job, How(), its_task, 1, 1, made)
+        assert (state.model.state_dict()["backbone.class_token"] == value).all()
+        assert notes == [f"begins with the backbone of {first.init} (its weights {'ema' if value == 2 else 'model'})"]
+    same, other = identity(first, {}, None), identity(replace(first, init_weights="ema"), {}, None)
+    assert {name for name in same if same[name] != other[name]} == {"init_weights"}
+    (_, second) = stages(replace(first, init_weights="ema"), [chosen, chosen])
+    assert second.init_weights is None  # its initial weights are the first stage's
+
+
+def test_wrapped_and_integer_weights_are_seen_through_and_refused_here_too(tmp_path):
+    entries = _official_deit(build_backbone("vit-t", image_size=32))
+    torch.save({"state_dict": {f"module.{k}": x for k, x in entries.items()}}, tmp_path / "a.pth")
+    model = build_classifier("vit-t", image_size=32, num_classes=7)
+    assert load_initial(model, "vit-t", "classifier", tmp_path / "a.pth") == ["backbone"]
+    torch.save({k: (x * 50).to(torch.int8) for k, x in entries.items()}, tmp_path / "b.pth")
+    with pytest.raises(Misfit, match=r"150 of another dtype: blocks.0.attn.proj.bias torch.int8 for torch.float32"):
+        load_initial(model, "vit-t", "classifier", tmp_path / "b.pth")

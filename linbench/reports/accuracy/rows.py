@@ -87,7 +87,9 @@ def _weights(key: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:
     digest = str(key.get("checkpoint", ""))
     if digest.startswith("random"):
         return f"random (seed {digest.removeprefix('random-')})"
-    origin = ", ".join(filter(None, [digest[:8], str(checkpoint.get("recipe") or "")]))
+    origin = ", ".join(
+        filter(None, [digest[:8], *(str(checkpoint.get(name) or "") for name in ("weights", "recipe"))])
+    )
     return f"{checkpoint.get('file') or 'a file'} ({origin})"
 
 

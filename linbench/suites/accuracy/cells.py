@@ -81,7 +81,7 @@ def cells(plan: Plan, choices: Choices) -> list[Cell]:
     for name in names:
         entry = backbone[backbone_of(name) if plan.task == "sam" else name]
         random = choices.seed if choices.random else None
-        weights = given_weights.choose(given, name, plan.task, len(names) == 1, random)
+        weights = given_weights.choose(given, name, plan.task, len(names) == 1, random, choices.weights)
         options = _options(name, entry.options, weights, choices)
         for height, width in choices.resolutions or (own_size(weights.about, (plan.side, plan.side)),):
             _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), (height, width))
@@ -127,7 +127,9 @@ def weights_of(cell: Cell, choices: Choices) -> Weights:
     if choices.random:
         return Weights(seed=choices.seed)
     given = given_weights.parsed(choices.checkpoints)
-    return next(one.weights for one in given if one.weights.key == cell.key["checkpoint"])
+    name, key = cell.key["backbone"], cell.key["checkpoint"]
+    same = (one.weights for one in given if key.startswith(one.weights.sha256))
+    return given_weights.of_branch(next(same), name, choices.weights)
 
 
 def opened(name: str, choices: Choices) -> Dataset[Any]:

@@ -191,11 +191,11 @@ def _failed(cell: Cell, failure: Failure) -> Record:
 def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int, started: str) -> Record:
     """The record of an evaluation whose every image has a row."""
     left_out = [fault for row in rows for fault in row.get("faults", ())]
-    told = {fault["id"]: fault["reason"] for fault in left_out}  # a sample with a fault tells it itself
+    told = {fault["reason"] for fault in left_out}  # a bad sample gives the fault that opening the set has found
     scored = [row for row in rows if row.get("scored")]
     summary = task.summary(scored, SEED) if scored else Summary({}, {})
-    before = [fault for fault in task.faults if fault["reason"] not in told.get(fault["id"], "")]
-    skipped = [*before, *left_out, *summary.faults]
+    before = [fault for fault in task.faults if f"{fault['file']}: {fault['reason']}" not in told]
+    skipped = [*before, *left_out]
     status, reason = Status.OK, ""
     if len(skipped) > max_bad or not scored:
         status = Status.FAILED
@@ -205,6 +205,8 @@ def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int,
             if skipped
             else "the data set has no image"
         )
+    elif not summary.metrics:
+        status, reason = Status.FAILED, summary.undefined
     found = {
         "seed": SEED,
         "started": started,

@@ -40,5 +40,5 @@ def of(task: str, key: Key, weights: Weights, device: torch.device, head: Mappin
         torch.manual_seed(weights.seed)
         model = BUILD[task](key["backbone"], image_size=size, impl=key["impl"], **options)
     if weights.file:
-        checkpoints.load(model, weights.file)
+        checkpoints.load(model, weights.file, weights.branch or "model")
     return model.to(device, DTYPES[key["dtype"]]).eval()

@@ -21,13 +21,13 @@ class Summary:
     metrics: Name to value, unit, ends of the 95 % interval, and n.
     scores: Columns of equal length, by image, in the order of the data set.
     slices: By kind of object and class of it, metrics of the objects in it.
-    faults: What could not be summed up, as a Task's.
+    undefined: Why there is no metric, where there is none.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
     scores: Mapping[str, Sequence[Any]]
     slices: Mapping[str, Any] = field(default_factory=dict)
-    faults: Sequence[Mapping[str, str]] = ()
+    undefined: str = ""
 
 
 @dataclass(frozen=True)

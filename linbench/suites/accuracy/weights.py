@@ -2,12 +2,13 @@
 
 --checkpoint FILE                   one of ours, which says its model; or one backbone's, of whatever origin
 --checkpoint rwkv-sam-s=FILE        repeatable; a file that does not say its model needs the name
+--weights ema                       of a file that holds the trained weights and their moving average
 --random                            for smoke tests; records are stamped with it
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,21 @@ class Weights:
 
     file: Where they are from; None where they are random.  sha256: Of the file.
     about: What the file says of itself; None where linbench did not write it.
+    branch: ``model`` or ``ema``, where the file holds both; empty elsewhere.
     seed: Of random ones.
     """
 
     file: Path | None = None
     sha256: str = ""
     about: About | None = None
+    branch: str = ""
     seed: int = 0
 
     @property
     def key(self) -> str:
-        """What stands for them in a cell's key."""
-        return self.sha256 if self.file else f"random-{self.seed}"
+        """What stands for them in a cell's key: the file's hash, and behind it that the average is taken."""
+        average = "-ema" if self.branch == "ema" else ""
+        return f"{self.sha256}{average}" if self.file else f"random-{self.seed}"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -63,6 +67,7 @@ class Weights:
             **(self.about.training if self.about else {}),
             "file": self.file.name,
             "sha256": self.sha256,
+            **({"weights": self.branch} if self.branch else {}),
             "model": self.about.model if self.about else model,
             "recipe_hash": self.about.recipe if self.about else "",
             "image_size": list(self.about.image_size) if self.about else None,
@@ -102,15 +107,27 @@ def models(given: Sequence[Given]) -> list[str]:
     return list(dict.fromkeys(one.model for one in given if one.model))
 
 
-def choose(given: Sequence[Given], model: str, task: str, alone: bool, random: int | None) -> Weights:
+def of_branch(weights: Weights, model: str, wanted: str | None) -> Weights:
+    """The weights of a file's branch for the model; raises ValueError where it does not hold what is wanted."""
+    if weights.file is None:
+        return weights
+    return replace(weights, branch=_branch(weights.file, wanted, checkpoints.default_branch(model)))
+
+
+def choose(
+    given: Sequence[Given], model: str, task: str, alone: bool, random: int | None, branch: str | None = None
+) -> Weights:
     """The weights of one model for one task; raises ValueError that says what is missing or too much.
 
     alone: Whether there is one model only, so that a file without a name is its.
     random: The seed of random weights, where they were asked for.
+    branch: ``model`` or ``ema``; None for the one that the model's source evaluates.
     """
     if random is not None:
         if given:
             raise ValueError("--random beside --checkpoint: give one of them")
+        if branch:
+            raise ValueError("--weights beside --random: it chooses between the weights of a --checkpoint")
         return Weights(seed=random)
     mine = [one.weights for one in given if one.model == model or (not one.model and alone)]
     fitting = [one for one in mine if one.about is None or one.about.task == task]
@@ -118,13 +135,18 @@ def choose(given: Sequence[Given], model: str, task: str, alone: bool, random: i
         files = ", ".join(str(one.file) for one in fitting)
         raise ValueError(f"--checkpoint: {model} has {len(fitting)} for the task {task}: {files}; give one of them")
     if fitting:
-        return fitting[0]
+        return of_branch(fitting[0], model, branch)
     if mine:
         raise ValueError(f"--checkpoint {mine[0].file}: it is {mine[0].about}; here the task {task} is measured")
     unnamed = next((one.weights.file for one in given if not one.model), None)
     if unnamed:
         raise ValueError(f"--checkpoint {unnamed}: it does not say its model; write {model}={unnamed}")
     raise ValueError(f"--checkpoint is missing for {model}: {MISSING}")
+
+
+@cache
+def _branch(file: Path, wanted: str | None, default: str) -> str:
+    return checkpoints.branch_of(file, wanted, default)
 
 
 @cache

@@ -195,9 +195,9 @@ def test_an_official_state_of_another_model_is_refused_by_name_and_nothing_is_lo
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_an_encoder_without_an_official_layout_is_refused():
+def test_an_encoder_of_timms_has_timms_names_inside_a_segmenter():
     model = build_sam("timm/resnet18", image_size=64)
-    with pytest.raises(TypeError, match="no official key layout is known for TimmModel"):
+    with pytest.raises(ValueError, match=r"encoder.backbone.features.conv1.weight \(1,\) for \(64, 3, 7, 7\)"):
         linbench.load_official(model, {"backbone.conv1.weight": torch.zeros(1)})
 
 
