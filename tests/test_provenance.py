@@ -124,7 +124,7 @@ def behind() -> dict[str, Behind]:
     return found
 
 
-TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward order_statistics"
+TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward metrics.intervals"
 BI_WKV = (
     "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.reference kernels.operators "
     "kernels.threads kernels.simd"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linbench.cli.answers import Job, Result, answer
-from linbench.cli.outputs import identities, names
+from linbench.cli.outputs import file_identities, output_names
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 from linbench.cli.run import BRANCHES, FUSIONS
@@ -92,7 +92,7 @@ def predict(
     explain_threads(threads)
     if note := _size_note(segmenter):
         typer.echo(f"linbench: {note}", err=True)
-    inputs = identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
+    inputs = file_identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
     job = Job(segmenter, out, inputs, multimask, prompt_chunk)
     results = _all(job, images, asked)
     if as_json:
@@ -167,7 +167,7 @@ def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[Asked]]") -> li
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         with progress("pictures", len(images)) as advance:
-            for image, name, prompts in zip(images, names(images), asked, strict=True):
+            for image, name, prompts in zip(images, output_names(images), asked, strict=True):
                 start = time.perf_counter()
                 result = answer(job, image, name, prompts)
                 for text in (*result["errors"], *result["notes"]):

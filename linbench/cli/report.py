@@ -100,9 +100,9 @@ def report(
 
 def sound(store: Store) -> tuple[list[Record], list[Fault]]:
     """Return the records that rows can be made of, and path and reason of all others."""
-    from linbench.reports.statistics.soundness import fault
+    from linbench.reports.validation import record_fault
 
-    checked = [(path, record, fault(record)) for path, record in store.items()]
+    checked = [(path, record, record_fault(record)) for path, record in store.items()]
     gc.freeze()  # thousands of records are a million values, which no collection needs to visit again
     faults = [(str(path), reason) for path, _, reason in checked if reason]
     unread = [(str(path), reason) for path, reason in store.faults]

@@ -28,7 +28,7 @@ from linbench.metrics.average_precision import Ranking, ranking, twelve
 from linbench.metrics.boundary import RATIO
 from linbench.metrics.coco_entries import Area, BadEntry, Entries, Iou, entries
 from linbench.metrics.coco_matching import Matcher
-from linbench.metrics.intervals import basic, drawn
+from linbench.metrics.intervals import basic_interval, resample_counts
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ class CocoEvaluation:
         The matches of an image do not depend on other images, so that only the sums over images are taken anew.
         resamples: At val2017's size 200 take a quarter of a minute.
         """
-        draws = drawn(len(self.images), resamples, seed)
+        draws = resample_counts(len(self.images), resamples, seed)
         found = [self.metrics_of(counts) for counts in draws]
-        return {name: basic(value, np.array([one[name] for one in found])) for name, value in self.metrics().items()}
+        return {
+            name: basic_interval(value, np.array([one[name] for one in found]))
+            for name, value in self.metrics().items()
+        }
 
     def by_image(self) -> dict[str, list[Any]]:
         """Columns by image: id, objects that count, of these found at IoU 0.5 and 0.75, wrong detections at 0.5."""

@@ -8,7 +8,7 @@ from pycocotools import mask as coco
 from pycocotools.cocoeval import COCOeval
 
 from linbench.metrics.average_precision import Matches
-from linbench.metrics.boundary import Patch, reach, rim
+from linbench.metrics.boundary import Patch, boundary_width, inner_boundary
 from linbench.metrics.coco_entries import Candidate, Iou, Target
 from linbench.metrics.runs import Runs
 
@@ -69,7 +69,7 @@ class Matcher:
         candidates: Sequence[Candidate],
         size: tuple[int, int],
     ) -> NDArray[np.float64]:
-        d = reach(*size, self.ratio)
+        d = boundary_width(*size, self.ratio)
         crowds = np.array([t.crowd for t in targets])
         pairs = np.argwhere((found >= self._official.params.iouThrs[0]) & ~crowds)
         ours = {row: _boundary(candidates[row].region, d) for row in {int(pair[0]) for pair in pairs}}
@@ -83,7 +83,7 @@ def _boundary(runs: Runs, d: int) -> Patch:
     """The boundary of a mask within the mask's box. pycocotools keeps columns together, so axes are w, h here."""
     left, top, width, height = (int(n) for n in coco.toBbox(runs))
     whole = coco.decode(runs).T
-    return Patch(left, top, rim(whole[left : left + width, top : top + height].astype(np.bool_), d))
+    return Patch(left, top, inner_boundary(whole[left : left + width, top : top + height].astype(np.bool_), d))
 
 
 def _patch_iou(a: Patch, b: Patch) -> float:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
 from linbench.reports.latency.best_settings import describe_search
-from linbench.reports.statistics.latency_summary import summarise
+from linbench.reports.statistics.latency_summary import summarize
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
@@ -168,7 +168,7 @@ def times(samples: list[list[float]]) -> dict[str, Any]:
     """
     if not samples:
         return {**dict.fromkeys(SUMMARY, math.nan), "interval": "none", "n": 0, "rounds": 0}
-    summary = summarise(samples)
+    summary = summarize(samples)
     return {name: getattr(summary, name.removesuffix("_ms")) for name in SUMMARY}
 
 
