@@ -2,8 +2,8 @@
 
 numba caches a function's machine code by the time stamp of the function's file, and would use it even after a change
 in a file that this one imports. Here the name of the folder is a hash of all kernel sources. It is in the user's
-cache, so that the installed package may be read-only; where the cache cannot be written either, each process compiles into a
-temporary folder, which its records show as ``kernel_compile_s``.
+cache, so that the installed package may be read-only; where the cache cannot be written either, each process compiles
+into a temporary folder, which its records show as ``kernel_compile_s``.
 """
 
 import atexit
