@@ -1,4 +1,4 @@
-"""A recommendation as sentences, tables and plain values."""
+"""A recommendation as text, tables and plain values."""
 
 import math
 from typing import Any
@@ -23,8 +23,8 @@ OF_LATENCIES = ("device", "preset", "part", "dtype", "threads", "prompts")
 OF_SCORES = ("dataset", "split", "protocol", "images", "box_source", "device")
 
 
-def sentences(answer: Recommendation) -> list[str]:
-    """Return the best, the runner-up with its loss, and whether the loss is more than noise."""
+def describe(answer: Recommendation) -> list[str]:
+    """Return lines of text: the best, the runner-up with its loss, and whether the loss is more than noise."""
     request = answer.request
     if answer.best is None:
         return [f"Nothing fits {_describe_request(request)}."]
@@ -185,7 +185,7 @@ def as_json(answer: Recommendation) -> dict[str, Any]:
     """Return the whole answer as plain values; a missing number is None."""
     return {
         "metric": answer.request.metric,
-        "answer": sentences(answer),
+        "answer": describe(answer),
         "best": _plain(answer.best) if answer.best else None,
         "others": [_plain_rival(rival) for rival in answer.rivals],
         "excluded": [
