@@ -84,7 +84,7 @@ def _print(answer: "Recommendation", as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(recommend_table.as_json(answer), indent=1))
         return
-    for line in recommend_table.sentences(answer):
+    for line in recommend_table.describe(answer):
         echo(line)
     typer.echo()
     for table in recommend_table.tables(answer):

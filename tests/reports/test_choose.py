@@ -8,7 +8,7 @@ from linbench.records import Record, Status
 from linbench.reports.decide.comparable_cells import comparable_cells
 from linbench.reports.decide.conditions import AmbiguousRequest
 from linbench.reports.decide.recommend import Request, recommend
-from linbench.reports.decide.recommend_table import as_json, left_out, sentences, tables
+from linbench.reports.decide.recommend_table import as_json, describe, left_out, tables
 from tests.reports.accuracy_cases import score
 from tests.reports.cases import record
 
@@ -42,7 +42,7 @@ def test_the_best_under_the_budget_is_named_with_the_runner_up_and_what_it_loses
         ("rwkv-sam-t", "AMBIGUOUS"),
         ("vim-t", "WORSE"),
     ]
-    message = " ".join(sentences(result))
+    message = " ".join(describe(result))
     assert "Best dis_miou at 2048² within 25 ms: vmamba-t, 84.00 % (" in message
     assert "Runner-up: rwkv-sam-t, 83.90 %" in message and "it loses by 0.10 points" in message
     assert "within the uncertainty" in message
@@ -52,14 +52,14 @@ def test_the_best_under_the_budget_is_named_with_the_runner_up_and_what_it_loses
 
 def test_a_difference_beyond_the_noise_is_said_to_be_more_than_the_uncertainty():
     result = answer(REQUEST, *(entry for entry in BEST if entry.key["backbone"] != "rwkv-sam-t"))
-    assert "more than the uncertainty" in sentences(result)[1]
+    assert "more than the uncertainty" in describe(result)[1]
 
 
 def test_every_limit_excludes_and_says_by_how_much():
     result = answer(replace(REQUEST, latency_ms=None, memory_gb=0.9, params_m=5.0), *BEST)
     assert result.best is None
     assert reasons(result)["vim-t"] == "too much: memory 0.944 GB; too much: parameters 5.96 M"
-    assert sentences(result) == ["Nothing fits dis_miou at 2048² within 0.9 GB and 5 M parameters."]
+    assert describe(result) == ["Nothing fits dis_miou at 2048² within 0.9 GB and 5 M parameters."]
     assert tables(result) == []
 
 
@@ -101,7 +101,7 @@ def test_smoke_random_and_embedded_results_do_not_count_unless_the_embedded_set_
     }
     embedded = answer(replace(REQUEST, latency_ms=None, dataset="shapes"), *made)
     assert embedded.best is not None and embedded.best.label == "vit-t"
-    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in sentences(embedded)[0]
+    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in describe(embedded)[0]
 
 
 def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for_it():
@@ -154,7 +154,7 @@ def test_scores_may_be_of_another_device_than_the_latencies_if_all_are():
 def test_latency_alone_is_an_objective_and_its_runner_up_takes_longer():
     result = answer(Request("latency_ms", [(2048, 2048)]), *BEST)
     assert result.best is not None and result.best.label == "rwkv-sam-t"
-    assert "it takes 2.5 times as long (" in sentences(result)[1]
+    assert "it takes 2.5 times as long (" in describe(result)[1]
     assert result.rivals[0].pair.verdict == "SLOWER"
 
 
@@ -166,14 +166,14 @@ def test_without_scores_of_images_the_intervals_are_compared_and_it_is_said():
     ]
     result = answer(Request("coco_map"), *made)
     assert [(entry.pair.difference, entry.is_apart) for entry in result.rivals] == [(None, False), (None, True)]
-    assert "no paired test" in sentences(result)[1] and "overlap, so no difference is shown" in sentences(result)[1]
+    assert "no paired test" in describe(result)[1] and "overlap, so no difference is shown" in describe(result)[1]
 
 
 def test_a_latency_whose_interval_reaches_beyond_the_budget_is_said_to():
     noisy = record("vim-t", 2048, 24.0, noise=0.1)
     (chosen,) = (entry.high for entry in [comparable_cells([noisy])[0][0].times] if entry)
     result = answer(replace(REQUEST, latency_ms=comparable_cells([noisy])[0][0].estimate + 0.01), noisy, BEST[3])
-    assert f"the 95 % interval reaches {chosen:.4g} ms" in " ".join(sentences(result))
+    assert f"the 95 % interval reaches {chosen:.4g} ms" in " ".join(describe(result))
 
 
 def test_a_condition_that_no_record_has_is_refused_with_the_nearest():

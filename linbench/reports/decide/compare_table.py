@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from linbench.reports.decide.comparable_cells import BACKBONES, LABELS, ComparableCell, identity
-from linbench.reports.decide.compare import CellPair, Comparison
+from linbench.reports.decide.compare import CellPair, Comparison, Margins
 from linbench.reports.latency.rows import significant
 from linbench.reports.render.table import MISSING, Table
 from linbench.reports.statistics.verdicts import Verdict, ranks
@@ -38,38 +38,40 @@ def _times(comparison: Comparison) -> list[Table]:
     pairs, tested = comparison.times, _tested(comparison.times)
     if not pairs:
         return []
-    test = (
-        f"Welch's test on the logarithms of the rounds' medians, corrected by Holm over {tested} "
-        f"pair{'s' * (tested != 1)}; TIE: shown to be within ±{100 * comparison.margins.times:g} %; AMBIGUOUS: "
-        "neither is shown, more rounds would tell."
-    )
     notes = [
         "ratio: the second time over the first, with its 95 % interval (of this pair alone); below 1 the second is "
         "faster. ms: median over the rounds.",
-        *([test] if comparison.is_ranked and tested else []),
+        *([f"verdict: {describe_test(True, tested, comparison.margins)}"] if comparison.is_ranked and tested else []),
         *([] if comparison.is_ranked else [_devices(comparison)]),
         *_measured_apart(comparison),
     ]
-    return [_table(comparison, "Times", pairs, "ratio", _ms, _ratio, notes)]
+    return [_table(comparison, "Times", pairs, "ratio", _ms, notes)]
 
 
 def _scores(comparison: Comparison) -> list[Table]:
     pairs, tested = comparison.scores, _tested(comparison.scores)
     if not pairs:
         return []
-    test = (
-        f"Paired bootstrap over the images that both have, corrected by Holm over {tested} "
-        f"pair{'s' * (tested != 1)}; TIE: shown to be within ±{comparison.margins.scores:g} points; AMBIGUOUS: "
-        "neither is shown, more images would tell."
-    )
     notes = ["difference: the second minus the first, in points, with its 95 % interval (of this pair alone)."]
     if comparison.is_ranked and tested:
-        notes.append(test)
+        notes.append(f"verdict: {describe_test(False, tested, comparison.margins)}")
     if changed := sum(pair.first.key.get("checkpoint") != pair.second.key.get("checkpoint") for pair in pairs):
         notes.append(f"The checkpoints differ in {changed} of {len(pairs)} pairs.")
     if any(pair.reason == "no mean of images" for pair in pairs):
         notes.append("no mean of images: a number such as COCO's AP is no mean over images, so it is not tested.")
-    return [_table(comparison, "Scores", pairs, "difference", _percent, _points, notes)]
+    return [_table(comparison, "Scores", pairs, "difference", _percent, notes)]
+
+
+def describe_test(is_timed: bool, tested: int, margins: Margins) -> str:
+    """Return the test behind the verdicts on ``tested`` pairs of times or scores, and what the verdicts mean."""
+    test, margin, samples = "paired bootstrap over the images that both have", f"{margins.scores:g} points", "images"
+    if is_timed:
+        test, margin = "Welch's test on the logarithms of the rounds' medians", f"{100 * margins.times:g} %"
+        samples = "rounds"
+    return (
+        f"{test}, corrected by Holm over {tested} pair{'s' * (tested != 1)}; TIE: shown to be within ±{margin}; "
+        f"AMBIGUOUS: neither is shown, more {samples} would tell."
+    )
 
 
 def _table(
@@ -78,7 +80,6 @@ def _table(
     pairs: Sequence[CellPair],
     measure: str,
     format_cell: Callable[[ComparableCell], str],
-    format_difference: Callable[[CellPair], tuple[str, str]],
     notes: Sequence[str],
 ) -> Table:
     names, shared = _distinguishing([cell for pair in pairs for cell in (pair.first, pair.second)], comparison)
@@ -128,19 +129,17 @@ def _percent(cell: ComparableCell) -> str:
     return cell.status if math.isnan(cell.value) else f"{cell.value:.2f} %"
 
 
-def _ratio(pair: CellPair) -> tuple[str, str]:
-    if pair.difference is None:
-        has_both = pair.first.times and pair.second.times
-        return (f"{pair.second.estimate / pair.first.estimate:.3f}" if has_both else MISSING), MISSING
-    value, low, high = (math.exp(x) for x in (pair.difference.value, pair.difference.low, pair.difference.high))
-    return f"{value:.3f}", f"{low:.3f}–{high:.3f}"
-
-
-def _points(pair: CellPair) -> tuple[str, str]:
-    if pair.difference is None:
-        value = pair.second.value - pair.first.value
-        return (MISSING if math.isnan(value) else f"{value:+.2f}"), MISSING
-    return f"{pair.difference.value:+.2f}", f"{pair.difference.low:+.2f} to {pair.difference.high:+.2f}"
+def format_difference(pair: CellPair) -> tuple[str, str]:
+    """Return the ratio of two times, or the difference of two scores in points; and its interval."""
+    difference, (first, second) = pair.difference, (pair.first.estimate, pair.second.estimate)
+    if pair.first.is_timed:
+        if difference is None:
+            return (f"{second / first:.3f}" if pair.first.times and pair.second.times else MISSING), MISSING
+        value, low, high = (math.exp(x) for x in (difference.value, difference.low, difference.high))
+        return f"{value:.3f}", f"{low:.3f}–{high:.3f}"
+    if difference is None:
+        return (MISSING if math.isnan(second - first) else f"{second - first:+.2f}"), MISSING
+    return f"{difference.value:+.2f}", f"{difference.low:+.2f} to {difference.high:+.2f}"
 
 
 def _tested(pairs: Iterable[CellPair]) -> int:

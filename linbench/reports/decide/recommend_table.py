@@ -1,9 +1,10 @@
-"""A recommendation as sentences, tables and plain values."""
+"""A recommendation as text, tables and plain values."""
 
 import math
 from typing import Any
 
 from linbench.reports.decide.comparable_cells import format_size
+from linbench.reports.decide.compare_table import describe_test, format_difference
 from linbench.reports.decide.recommend import (
     LATENCY,
     MARGINS,
@@ -23,8 +24,8 @@ OF_LATENCIES = ("device", "preset", "part", "dtype", "threads", "prompts")
 OF_SCORES = ("dataset", "split", "protocol", "images", "box_source", "device")
 
 
-def sentences(answer: Recommendation) -> list[str]:
-    """Return the best, the runner-up with its loss, and whether the loss is more than noise."""
+def describe(answer: Recommendation) -> list[str]:
+    """Return lines of text: the best, the runner-up with its loss, and whether the loss is more than noise."""
     request = answer.request
     if answer.best is None:
         return [f"Nothing fits {_describe_request(request)}."]
@@ -144,14 +145,10 @@ def _line(contender: Contender, comparison: tuple[str, str]) -> tuple[str, ...]:
 
 
 def _verdict(rival: Rival) -> tuple[str, str]:
-    difference = rival.pair.difference
-    if difference is None:
+    if rival.pair.difference is None:
         return MISSING, "intervals apart" if rival.is_apart else "intervals overlap"
-    value, low, high = difference.value, difference.low, difference.high
-    verdict = str(rival.pair.verdict)
-    if rival.contender.cell.is_timed:
-        return f"× {math.exp(value):.3f} ({math.exp(low):.3f}–{math.exp(high):.3f})", verdict
-    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})", verdict
+    value, interval = format_difference(rival.pair)
+    return f"{'× ' * rival.contender.cell.is_timed}{value} ({interval})", str(rival.pair.verdict)
 
 
 def _conditions(answer: Recommendation) -> list[str]:
@@ -169,23 +166,15 @@ def _conditions(answer: Recommendation) -> list[str]:
 
 def _method(answer: Recommendation) -> list[str]:
     tested = sum(rival.pair.difference is not None for rival in answer.rivals)
-    if not tested:
-        return []
-    if answer.request.metric == LATENCY:
-        test, margin = "Welch's test on the logarithms of the rounds' medians", f"{100 * MARGINS.times:g} %"
-    else:
-        test, margin = "paired bootstrap over the images", f"{MARGINS.scores:g} points"
-    return [
-        f"vs. the best: the difference with its 95 % interval; verdict by {test}, corrected by Holm over "
-        f"{tested} pair{'s' * (tested != 1)}; TIE: shown to be within ±{margin}; AMBIGUOUS: neither is shown."
-    ]
+    test = describe_test(answer.request.metric == LATENCY, tested, MARGINS)
+    return [f"vs. the best: the difference with its 95 % interval; verdict: {test}"] if tested else []
 
 
 def as_json(answer: Recommendation) -> dict[str, Any]:
     """Return the whole answer as plain values; a missing number is None."""
     return {
         "metric": answer.request.metric,
-        "answer": sentences(answer),
+        "answer": describe(answer),
         "best": _plain(answer.best) if answer.best else None,
         "others": [_plain_rival(rival) for rival in answer.rivals],
         "excluded": [
