@@ -125,7 +125,7 @@ def behind() -> dict[str, Behind]:
 TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward order_statistics"
 BI_WKV = "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.verify kernels.threads kernels.simd"
 SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
-SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.picture {BI_WKV}"
+SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.image {BI_WKV}"
 #: A few that must be behind a number, and what must not, beside what is behind none.
 MUST = {
     "latency backbone none": f"{TIMED} {BI_WKV} suites.latency suites.complexity suites.gate backbones.contract",

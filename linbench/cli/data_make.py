@@ -33,7 +33,7 @@ def make(
     Read it back with --data OUT. The same arguments give the same pictures and masks on every machine.
     """
     choice("NAME", name, ("shapes",))
-    from linbench.data.shapes import LAYOUTS, write
+    from linbench.data.shapes import LAYOUTS, write_dataset
 
     choice("--as", layout, tuple(LAYOUTS))
     choice("--split", split, ("train", "val"))
@@ -49,7 +49,7 @@ def make(
                 advance(f"shapes as {layout}, {split}", done % line or line)
 
         try:
-            write(layout, split, images, sides, seed, out, count)
+            write_dataset(layout, split, images, sides, seed, out, count)
         except OSError as error:
             refuse(f"--out {out}: it cannot be written: {error.strerror or error}")
     h, w = sides

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.data.contract import IGNORED, BadDataset, BadSample, Fault, SemanticSample, dataset
-from linbench.data.home import home
+from linbench.data.image import check_size, stored_image, stored_values
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.listing import bad, content_of, exists, lines_of, names_in, sizes_of
-from linbench.data.opened import Opened
-from linbench.data.picture import picture, same_size, stored
 
 LAYOUT = """\
 ADEChallengeData2016/
@@ -38,12 +37,12 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 @dataset(
     "ade20k", title="ADE20K", homes=("ADEChallengeData2016",), splits=tuple(FOLDERS), needs=_needs, layout=LAYOUT
 )
-def ade20k(root: Path, split: str) -> Opened[SemanticSample]:
+def ade20k(root: Path, split: str) -> IndexedDataset[SemanticSample]:
     """ADE20K; the stored 0 becomes IGNORED, and 1 to 150 become 0 to 149.
 
     Raises BadDataset for a set of labels that begin at 0; it is told from ``LOOKED_AT`` label maps, or not at all.
     """
-    base = home("ade20k", root, split)
+    base = dataset_dir("ade20k", root, split)
     images, labels = _needs(base, split)
     source = (images, labels, names_in(images))
     labelled = {Path(name).stem for name in source[2]}
@@ -51,7 +50,7 @@ def ade20k(root: Path, split: str) -> Opened[SemanticSample]:
     named = _names(base / "objectInfo150.txt")
     if not named or str(CLASSES) in named:
         _refuse_reduced(source)
-    return Opened(
+    return IndexedDataset(
         "ADE20K",
         split,
         classes=tuple(named.get(number) or number for number in map(str, range(1, CLASSES + 1))),
@@ -70,16 +69,16 @@ def _sample(source: Source, number: int) -> SemanticSample:
     images, labels, names = source
     image = images / names[number]
     file = labels / f"{image.stem}.png"
-    return SemanticSample(image.stem, str(image), partial(picture, image), partial(_labels, image, file))
+    return SemanticSample(image.stem, str(image), partial(stored_image, image), partial(_labels, image, file))
 
 
 def _labels(image: Path, file: Path) -> NDArray[np.uint8]:
-    values = stored(file)
+    values = stored_values(file)
     if values.ndim != 2:
         raise bad(file, f"labels have one channel, this has {values.shape[2]}: it is no file of the SceneParsing set")
     if values.dtype.kind not in "bui":
         raise bad(file, f"labels are whole numbers, these are {values.dtype}")
-    same_size(file, values.shape, image)
+    check_size(file, values.shape, image)
     if values.max() > CLASSES:
         why = "; 255 is stored beside labels that begin at 0: restore the published ones" * bool(values.max() == 255)
         raise bad(file, f"a label {values.max()}; allowed are 0, which counts nowhere, and 1 to {CLASSES}{why}")
@@ -97,7 +96,7 @@ def _refuse_reduced(source: Source) -> None:
     zeros = 0
     for place in range(LOOKED_AT):
         try:
-            values = stored(labels / f"{Path(names[place * len(names) // LOOKED_AT]).stem}.png")
+            values = stored_values(labels / f"{Path(names[place * len(names) // LOOKED_AT]).stem}.png")
         except BadSample:  # it is named where the sample is read
             continue
         if (values == CLASSES).any():

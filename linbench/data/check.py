@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from linbench.data.contract import BadSample, ClassSample, Dataset, Fault, InstanceSample, Sample, SemanticSample
+from linbench.data.image import image_size
 from linbench.data.listing import bad
-from linbench.data.picture import size_of
 from linbench.system.affinity import unbind
 
 CHUNK = 16  # samples that a process takes at a time
@@ -18,7 +18,7 @@ WAITING = 4  # chunks for each process
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SampleReport:
     """What one sample gave.
 
     size: Height and width in px; None where they could not be had.
@@ -31,17 +31,17 @@ class Seen:
     masks: int
 
 
-Look = Callable[[Dataset[Any], int], Seen]
+Inspect = Callable[[Dataset[Any], int], SampleReport]
 
 
-def checked(dataset: Dataset[Any], number: int) -> Seen:
+def check_sample(dataset: Dataset[Any], number: int) -> SampleReport:
     """Read a sample whole: its picture and each of its masks."""
     sample = dataset[number]
     faults: list[Fault] = []
     size = None
     masks = 0
     try:
-        height, width = sample.picture().shape[:2]
+        height, width = sample.image().shape[:2]
         size = (height, width)
     except BadSample as error:
         faults.append(_fault(sample, error))
@@ -62,22 +62,22 @@ def checked(dataset: Dataset[Any], number: int) -> Seen:
                 faults.append(_fault(sample, error))
     except BadSample as error:
         faults.append(_fault(sample, error))
-    return Seen(number, tuple(faults), size, masks)
+    return SampleReport(number, tuple(faults), size, masks)
 
 
-def measured(dataset: Dataset[Any], number: int) -> Seen:
+def measure_sample(dataset: Dataset[Any], number: int) -> SampleReport:
     """Read of a sample what tells its size and how many masks it has; nothing is decoded where that is enough."""
     sample = dataset[number]
     masks = 0 if isinstance(sample, ClassSample) else 1
     try:
         if isinstance(sample, InstanceSample):
             masks = len(sample.instances())
-        return Seen(number, (), _size(sample), masks)
+        return SampleReport(number, (), _size(sample), masks)
     except BadSample as error:
-        return Seen(number, (_fault(sample, error),), None, masks)
+        return SampleReport(number, (_fault(sample, error),), None, masks)
 
 
-def look_at_all(dataset: Dataset[Any], look: Look, workers: int) -> Iterator[list[Seen]]:
+def inspect_samples(dataset: Dataset[Any], look: Inspect, workers: int) -> Iterator[list[SampleReport]]:
     """What ``look``, one of the two above, finds in every sample, in chunks in the data set's order.
 
     workers: Processes; 1 is this one.
@@ -88,7 +88,7 @@ def look_at_all(dataset: Dataset[Any], look: Look, workers: int) -> Iterator[lis
             yield [_quietly(look, dataset, number) for number in chunk]
         return
     with ProcessPoolExecutor(min(workers, len(chunks)), initializer=_take, initargs=(dataset, look)) as pool:
-        waiting: deque[Future[list[Seen]]] = deque()
+        waiting: deque[Future[list[SampleReport]]] = deque()
         try:
             for chunk in chunks:
                 waiting.append(pool.submit(_taken, chunk))
@@ -100,20 +100,20 @@ def look_at_all(dataset: Dataset[Any], look: Look, workers: int) -> Iterator[lis
             pool.shutdown(cancel_futures=True)
 
 
-_given: list[tuple[Dataset[Any], Look]] = []  # of a worker process
+_given: list[tuple[Dataset[Any], Inspect]] = []  # of a worker process
 
 
-def _take(dataset: Dataset[Any], look: Look) -> None:
+def _take(dataset: Dataset[Any], look: Inspect) -> None:
     unbind()
     _given.append((dataset, look))
 
 
-def _taken(chunk: range) -> list[Seen]:
+def _taken(chunk: range) -> list[SampleReport]:
     dataset, look = _given[0]
     return [_quietly(look, dataset, number) for number in chunk]
 
 
-def _quietly(look: Look, dataset: Dataset[Any], number: int) -> Seen:
+def _quietly(look: Inspect, dataset: Dataset[Any], number: int) -> SampleReport:
     with warnings.catch_warnings(action="ignore"):  # of files that are read all the same
         return look(dataset, number)
 
@@ -123,8 +123,8 @@ def _size(sample: Sample) -> tuple[int, int]:
     if stated is not None:
         return stated
     if (path := Path(sample.file)).is_file():
-        return size_of(path)
-    height, width = sample.picture().shape[:2]  # in a tar
+        return image_size(path)
+    height, width = sample.image().shape[:2]  # in a tar
     return height, width
 
 

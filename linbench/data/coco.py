@@ -4,8 +4,7 @@ from pathlib import Path
 
 from linbench.data.coco_instances import coco_instances
 from linbench.data.contract import InstanceSample, dataset
-from linbench.data.home import home
-from linbench.data.opened import Opened
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 
 LAYOUT = """\
 coco/
@@ -19,7 +18,7 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("coco", title="COCO 2017", homes=("coco",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
-def coco(root: Path, split: str) -> Opened[InstanceSample]:
+def coco(root: Path, split: str) -> IndexedDataset[InstanceSample]:
     """COCO's instances; classes are in the order of the file, whose own ids are the fact ``category_ids``."""
-    annotations, images = _needs(home("coco", root, split), split)
+    annotations, images = _needs(dataset_dir("coco", root, split), split)
     return coco_instances(f"COCO {split}2017", split, annotations, images)

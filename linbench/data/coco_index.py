@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from linbench.data.coco_entry import UNPRINTED, identifier, whole
 from linbench.data.contract import BadDataset, BadSample, Fault
-from linbench.data.image import MOST_PIXELS
+from linbench.data.image import MOST_PIXELS, stored_image
 from linbench.data.json_file import Entry, entries
 from linbench.data.listing import inside
-from linbench.data.picture import picture
 
 #: Why an annotation of an image of a size (h, w) is left out; empty where it counts.
 Check = Callable[[Mapping[str, Any], tuple[int, int]], str]
@@ -72,12 +71,12 @@ class Index:
         h, w = self.sizes[place]
         return int(h), int(w)
 
-    def picture(self, place: int, folders: tuple[Path, ...]) -> NDArray[np.uint8]:
+    def image(self, place: int, folders: tuple[Path, ...]) -> NDArray[np.uint8]:
         """An image, from the first of the folders that has it; raises BadSample."""
         if reason := self.reasons.get(place):
             raise BadSample(reason)
         tried = [inside(folder, self.name(place)) for folder in folders]
-        return picture(next((path for path in tried if path.is_file()), tried[0]), self.size(place))
+        return stored_image(next((path for path in tried if path.is_file()), tried[0]), self.size(place))
 
     def annotations(self, place: int) -> list[dict[str, Any]]:
         """The annotations of an image that count, read from the file; raises BadSample where the image is bad."""

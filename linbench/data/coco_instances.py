@@ -9,20 +9,20 @@ from typing import Any
 from linbench.data import coco_entry
 from linbench.data.coco_index import Index, read_index
 from linbench.data.contract import Instance, InstanceSample
+from linbench.data.indexed_dataset import IndexedDataset
 from linbench.data.listing import content_of, sizes_of
-from linbench.data.opened import Opened
 
 
 def coco_instances(
     name: str, split: str, annotations: Path, images: Path, *, classes: bool = True
-) -> Opened[InstanceSample]:
+) -> IndexedDataset[InstanceSample]:
     """The set of a COCO file; a sample's id is its picture's.
 
     classes: Whether the file's categories are told apart; False takes every instance as one of class 0.
     """
     index = read_index(annotations, images, coco_entry.fault, classes=classes, remark=coco_entry.remark)
     numbers = list(index.categories) if classes else []
-    return Opened(
+    return IndexedDataset(
         name,
         split,
         classes=tuple(str(index.categories[number].get("name", number)) for number in numbers),
@@ -50,7 +50,7 @@ class _Source:
         return InstanceSample(
             str(self.index.ids[number]),
             str(self.images / self.index.name(number)),
-            partial(self.index.picture, number, (self.images,)),
+            partial(self.index.image, number, (self.images,)),
             partial(self.instances, number),
             self.index.size(number),
         )

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from linbench.data import coco_entry
 from linbench.data.coco_index import Index, read_index
 from linbench.data.contract import BadSample, Instance, InstanceSample, dataset
-from linbench.data.home import home
+from linbench.data.image import stored_values
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.listing import bad, content_of, inside, sizes_of
-from linbench.data.opened import Opened
-from linbench.data.picture import stored
 
 LAYOUT = """\
 coconut/
@@ -32,16 +31,16 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("coconut", title="COCONut-B", homes=("coconut",), splits=tuple(FILES), needs=_needs, layout=LAYOUT)
-def coconut(root: Path, split: str) -> Opened[InstanceSample]:
+def coconut(root: Path, split: str) -> IndexedDataset[InstanceSample]:
     """COCONut-B for training, COCO's validation set made anew (relabeled-COCO-val) for validation."""
-    base = home("coconut", root, split)
+    base = dataset_dir("coconut", root, split)
     file, masks = _needs(base, split)
     folders = tuple(where / name for where in (base, base.parent / "coco") for name in PICTURES[split])
     index = read_index(file, folders[0], _fault, classes=False)
     numbers = [number for number, one in index.categories.items() if one.get("isthing", 1)]
     stuff = frozenset(index.categories) - frozenset(numbers)
     source = _Source(index, folders, masks, {number: n for n, number in enumerate(numbers)}, stuff)
-    return Opened(
+    return IndexedDataset(
         "COCONut-B" if split == "train" else "relabeled COCO val",
         split,
         classes=tuple(str(index.categories[number].get("name", number)) for number in numbers),
@@ -81,7 +80,7 @@ class _Source:
         return InstanceSample(
             str(self.index.ids[number]),
             str(self.folders[0] / self.index.name(number)),
-            partial(self.index.picture, number, self.folders),
+            partial(self.index.image, number, self.folders),
             partial(self.instances, number),
             self.index.size(number),
         )
@@ -137,7 +136,7 @@ class _Segments:
 
     @cached_property
     def numbers(self) -> NDArray[np.int32]:
-        values = stored(self.file)
+        values = stored_values(self.file)
         if values.ndim != 3 or values.shape[2] < 3:
             raise bad(self.file, "a panoptic mask has three channels, red + 256 green + 65536 blue")
         if values.shape[:2] != self.size:

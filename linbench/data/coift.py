@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from linbench.data.contract import InstanceSample, dataset
-from linbench.data.home import home
-from linbench.data.opened import Opened
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.single_object import single_object
 
 LAYOUT = """\
@@ -18,7 +17,7 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("coift", title="COIFT", homes=("thin_object_detection",), splits=("val",), needs=_needs, layout=LAYOUT)
-def coift(root: Path, split: str) -> Opened[InstanceSample]:
+def coift(root: Path, split: str) -> IndexedDataset[InstanceSample]:
     """COIFT, for validation only."""
-    images, masks = _needs(home("coift", root, split), split)
+    images, masks = _needs(dataset_dir("coift", root, split), split)
     return single_object("COIFT", split, images, masks)

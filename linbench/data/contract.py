@@ -2,7 +2,7 @@
 
     for i in range(len(dataset)):
         sample = dataset[i]
-        picture = sample.picture()          # h w 3, uint8
+        image = sample.image()            # h w 3, uint8
 
 A reader knows one published layout and lives in one file; what it yields is one of the three kinds below, so that
 recipes and suites do not know where a sample is from. Ids are unique within a set and the same on every machine.
@@ -53,12 +53,12 @@ class Sample:
 
     id: Unique within the set, the same on every machine.
     file: Where it is from, for messages.
-    picture: Reads it, ``h w 3``, 0 to 255; raises BadSample.
+    image: Reads it, ``h w 3``, 0 to 255; raises BadSample.
     """
 
     id: str
     file: str
-    picture: Callable[[], NDArray[np.uint8]]
+    image: Callable[[], NDArray[np.uint8]]
 
     def __post_init__(self) -> None:
         _make_plain(self, "id", "file")

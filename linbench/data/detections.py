@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from linbench.data.asked import Asked
 from linbench.data.coco_entry import identifier, score_fault
 from linbench.data.json_file import load, read
+from linbench.data.prompts import PromptSpec
 
 LARGEST_BYTES = 2**28
 #: Pictures that are named by their COCO number: 000000000042.jpg, COCO_val2014_000000000042.jpg.
@@ -32,10 +32,10 @@ class Detections:
     """
 
     file: Path
-    named: Mapping[str, Mapping[str, list[Asked]]]
-    numbered: Mapping[str, list[Asked]]
+    named: Mapping[str, Mapping[str, list[PromptSpec]]]
+    numbered: Mapping[str, list[PromptSpec]]
 
-    def of(self, picture: Path) -> list[Asked]:
+    def of(self, picture: Path) -> list[PromptSpec]:
         """The boxes of a picture, none where the file has none; raises ValueError where its name fits two entries."""
         fitting = self.named.get(picture.name, {})
         if len(fitting) > 1:  # the folders decide
@@ -65,8 +65,8 @@ def _detections(file: Path, content: Any) -> Detections:
         raise ValueError("it holds no COCO detections: a list of objects, or an object with `annotations`")
     names = {_key(image.get("id")): image.get("file_name") for image in _objects(table, "images")}
     categories = {_key(one.get("id")): str(one.get("name", "")) for one in _objects(table, "categories")}
-    named: dict[str, dict[str, list[Asked]]] = {}
-    numbered: dict[str, list[Asked]] = {}
+    named: dict[str, dict[str, list[PromptSpec]]] = {}
+    numbered: dict[str, list[PromptSpec]] = {}
     for place, entry in enumerate(entries):
         number = _key(entry.get("image_id"))
         name = entry.get("file_name", names.get(number))
@@ -81,14 +81,14 @@ def _detections(file: Path, content: Any) -> Detections:
     return Detections(file, named, numbered)
 
 
-def _asked(file: Path, place: int, entry: Mapping[str, Any], categories: Mapping[str, str]) -> Asked:
+def _asked(file: Path, place: int, entry: Mapping[str, Any], categories: Mapping[str, str]) -> PromptSpec:
     bbox = entry.get("bbox")
     said = f"entry {place} of {file}, bbox {str(bbox)[:80]} (x, y, w, h)"
     ids = {name: identifier(entry.get(name)) for name in ("image_id", "category_id", "id")}
     facts: dict[str, Any] = {name: number for name, number in ids.items() if number is not None}
     if not score_fault(entry.get("score")):
         facts["detection_score"] = entry["score"]
-    return Asked(said, _corners(bbox), name=categories.get(_key(entry.get("category_id")), ""), facts=facts)
+    return PromptSpec(said, _corners(bbox), name=categories.get(_key(entry.get("category_id")), ""), facts=facts)
 
 
 def _corners(bbox: Any) -> list[Any]:

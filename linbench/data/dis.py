@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from linbench.data.contract import InstanceSample, dataset
-from linbench.data.home import home
-from linbench.data.opened import Opened
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.single_object import single_object
 
 LAYOUT = """\
@@ -20,7 +19,7 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("dis", title="DIS5K", homes=("DIS5K",), splits=tuple(NAMES), needs=_needs, layout=LAYOUT)
-def dis(root: Path, split: str) -> Opened[InstanceSample]:
+def dis(root: Path, split: str) -> IndexedDataset[InstanceSample]:
     """DIS5K: training set DIS-TR and validation set DIS-VD."""
-    images, masks = _needs(home("dis", root, split), split)
+    images, masks = _needs(dataset_dir("dis", root, split), split)
     return single_object(NAMES[split], split, images, masks)

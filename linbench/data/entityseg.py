@@ -4,8 +4,7 @@ from pathlib import Path
 
 from linbench.data.coco_instances import coco_instances
 from linbench.data.contract import InstanceSample, dataset
-from linbench.data.home import home
-from linbench.data.opened import Opened
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 
 LAYOUT = """\
 entityseg/
@@ -30,8 +29,8 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("entityseg", title="EntitySeg", homes=("entityseg",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
-def entityseg(root: Path, split: str) -> Opened[InstanceSample]:
+def entityseg(root: Path, split: str) -> IndexedDataset[InstanceSample]:
     """EntitySeg, every instance of class 0; the larger pictures where both are there."""
-    file, images = _needs(home("entityseg", root, split), split)
+    file, images = _needs(dataset_dir("entityseg", root, split), split)
     name = f"EntitySeg{'-LR' if images.name == 'images_lr' else ''} {split}"
     return coco_instances(name, split, file, images, classes=False)

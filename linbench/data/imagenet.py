@@ -18,10 +18,9 @@ from linbench.data.class_order import (
     named_classes,
 )
 from linbench.data.contract import BadDataset, ClassSample, Fault, dataset
-from linbench.data.home import home
+from linbench.data.image import stored_image
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.listing import PICTURES, content_of, exists, folders_in, lines_of, names_in, sizes_of
-from linbench.data.opened import Opened
-from linbench.data.picture import picture
 
 LAYOUT = """\
 imagenet/
@@ -39,12 +38,12 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("imagenet", title="ImageNet-1k", homes=("imagenet",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
-def imagenet(root: Path, split: str) -> Opened[ClassSample]:
+def imagenet(root: Path, split: str) -> IndexedDataset[ClassSample]:
     """ImageNet; classes are those of a list, or else the folders of ``train``, or else those of the split.
 
     Raises BadDataset where the order of the labels is not certain; see ``class_order``.
     """
-    folder = home("imagenet", root, split) / split
+    folder = dataset_dir("imagenet", root, split) / split
     base, table = folder.parent, folder.parent / f"{split}.txt"
     below = folders_in(folder)
     if not below and not exists(table):
@@ -57,7 +56,7 @@ def imagenet(root: Path, split: str) -> Opened[ClassSample]:
         pictures, classes, faults = _by_list(folder, table, classes)
     if below != list(classes):
         pictures = replace(pictures, order=classes)
-    return Opened(
+    return IndexedDataset(
         "ImageNet-1k",
         split,
         classes,
@@ -102,7 +101,7 @@ class _Pictures:
         return ClassSample(
             path.relative_to(self.folder).with_suffix("").as_posix(),
             str(path),
-            partial(picture, path),
+            partial(stored_image, path),
             int(self.labels[number]),
         )
 

@@ -21,8 +21,7 @@ from linbench.data import (  # noqa: F401 (each registers its set)
     sa1b,
 )
 from linbench.data.contract import BadDataset, Dataset, dataset
-from linbench.data.home import home
-from linbench.data.opened import Opened
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.registry import Entry
 
 VARIABLE = "LINBENCH_DATA"
@@ -33,12 +32,12 @@ SIZE = 512
 Size = int | tuple[int, int]
 
 
-def asked(data: str | None) -> str:
+def resolve_data(data: str | None) -> str:
     """What ``--data`` means where it is not given: the folder of LINBENCH_DATA, or else the embedded set."""
     return data or os.environ.get(VARIABLE) or EMBEDDED
 
 
-def found(root: str | None) -> list[dict[str, Any]]:
+def list_splits(root: str | None) -> list[dict[str, Any]]:
     """Each set and split: whether it is below ``root``, where, or what is missing, and the layout expected.
 
     Nothing is read. Where ``root`` is None nothing is found. Raises BadDataset where it is no folder.
@@ -52,7 +51,7 @@ def _row(entry: Entry, split: str, folder: Path | None) -> dict[str, Any]:
     if folder is None:
         return facts | {"found": False, "said": ""}
     try:
-        return facts | {"found": True, "said": str(home(entry.name, folder, split))}
+        return facts | {"found": True, "said": str(dataset_dir(entry.name, folder, split))}
     except BadDataset as error:
         missing = str(error).partition("; ")[0].partition(": ")[2]
         return facts | {"found": False, "said": missing}
@@ -74,7 +73,7 @@ def open_dataset(
     Raises BadDataset, and UnknownName.
     """
     build = dataset[name].build
-    where = asked(data)
+    where = resolve_data(data)
     if where == EMBEDDED:
         return _embedded(name, split, images, size)
     return build(_folder(where), split)
@@ -90,12 +89,12 @@ def _folder(root: str) -> Path:
 
 
 def _embedded(name: str, split: str, images: int | None, size: Size | None) -> Dataset[Any]:
-    from linbench.data.shapes import prepared
+    from linbench.data.shapes import prepare_dataset
 
     entry = dataset[name]
     splits = entry.facts["splits"]
     if split not in splits:
         raise BadDataset(f"{EMBEDDED} as {name} has the split {' and '.join(splits)}, not {split!r}")
-    root = prepared(name, split, images=images or IMAGES[split], size=size or SIZE)
-    found: Opened[Any] = entry.build(root, split)
+    root = prepare_dataset(name, split, images=images or IMAGES[split], size=size or SIZE)
+    found: IndexedDataset[Any] = entry.build(root, split)
     return replace(found, name=EMBEDDED, facts={**found.facts, "embedded": True})

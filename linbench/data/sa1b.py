@@ -9,11 +9,10 @@ from typing import Any
 
 from linbench.data import coco_entry
 from linbench.data.contract import BadDataset, BadSample, Fault, Instance, InstanceSample, dataset
-from linbench.data.home import home
+from linbench.data.image import image_size, stored_image
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.json_file import load
 from linbench.data.listing import bad, exists, folders_in, names_in, size_in_bytes
-from linbench.data.opened import Opened
-from linbench.data.picture import picture, size_of
 from linbench.data.shards import Piece, members
 
 LAYOUT = """\
@@ -38,9 +37,9 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("sa1b", title="SA-1B", homes=("sa1b",), splits=("train",), needs=_needs, layout=LAYOUT)
-def sa1b(root: Path, split: str) -> Opened[InstanceSample]:
+def sa1b(root: Path, split: str) -> IndexedDataset[InstanceSample]:
     """SA-1B, or what there is of it; a sample's id is the name of its picture without its ending."""
-    folder = home("sa1b", root, split)
+    folder = dataset_dir("sa1b", root, split)
     faults: list[Fault] = []
     pieces = list(_pieces(folder, faults))
     annotations = {_stem(piece): piece for piece in pieces if _suffix(piece) == ".json"}
@@ -56,7 +55,7 @@ def sa1b(root: Path, split: str) -> Opened[InstanceSample]:
         why = f": {faults[0].file}: {faults[0].reason}" if faults else ""
         raise BadDataset(f"{folder}: no pictures (.jpg) in it, in its folders or its tars{why}")
     found = list(pairs.values())
-    return Opened(
+    return IndexedDataset(
         "SA-1B", split, (), {}, partial(_sample, found), len(found), partial(_content, folder, found), tuple(faults)
     )
 
@@ -92,7 +91,7 @@ def _sample(pairs: list[_Pair], number: int) -> InstanceSample:
 
 
 def _picture(piece: Piece) -> Any:
-    return picture(str(piece), content=piece.read(MOST_PICTURE))
+    return stored_image(str(piece), content=piece.read(MOST_PICTURE))
 
 
 def _instances(pair: _Pair) -> tuple[Instance, ...]:
@@ -109,7 +108,7 @@ def _instances(pair: _Pair) -> tuple[Instance, ...]:
     h, w = image.get("height"), image.get("width")
     if type(h) is not int or type(w) is not int or min(h, w) < 1:
         raise bad(str(pair.json), f"its picture's height and width are {str(h)[:20]} and {str(w)[:20]}")
-    if (h, w) != (size := size_of(str(pair.image), pair.image.read(MOST_PICTURE))):
+    if (h, w) != (size := image_size(str(pair.image), pair.image.read(MOST_PICTURE))):
         raise bad(str(pair.json), f"masks of {w} x {h} px for a picture of {size[1]} x {size[0]} px")
     return tuple(_instance(entry, (h, w), f"{pair.json}: entry {place}") for place, entry in enumerate(entries))
 

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from linbench.data.contract import Fault, Instance, InstanceSample
 from linbench.data.ground_truth import THRESHOLD, read_grey
+from linbench.data.image import check_size, stored_image
+from linbench.data.indexed_dataset import IndexedDataset
 from linbench.data.listing import bad, exists, names_in, sizes_of
-from linbench.data.opened import Opened
-from linbench.data.picture import picture, same_size
 
 MASKS = (".png", ".bmp", ".gif")
 
 
 def single_object(
     name: str, split: str, images: Path, masks: Path, facts: Mapping[str, Any] | None = None
-) -> Opened[InstanceSample]:
+) -> IndexedDataset[InstanceSample]:
     """The set of the pictures in one folder and the masks in another; a sample's id is the name without its ending.
 
     A picture without a mask is a sample that cannot be used; a mask without a picture, and a second picture of a
@@ -37,14 +37,14 @@ def single_object(
             faults.append(Fault(stem, str(masks / file), f"a mask without a picture in {images}"))
         of.setdefault(stem, file)
     pairs = [(images / file, masks / of.get(stem, f"{stem}.png")) for stem, file in found.items()]
-    return Opened(
+    return IndexedDataset(
         name, split, (), facts or {}, partial(_sample, pairs), len(pairs), partial(_content, pairs), tuple(faults)
     )
 
 
 def _sample(pairs: list[tuple[Path, Path]], number: int) -> InstanceSample:
     image, mask = pairs[number]
-    return InstanceSample(image.stem, str(image), partial(picture, image), partial(_instances, image, mask))
+    return InstanceSample(image.stem, str(image), partial(stored_image, image), partial(_instances, image, mask))
 
 
 def _instances(image: Path, mask: Path) -> tuple[Instance, ...]:
@@ -59,7 +59,7 @@ def _mask(image: Path, file: Path) -> NDArray[np.bool_]:
 
 def _grey(image: Path, file: Path) -> NDArray[np.uint8]:
     found = read_grey(file)
-    same_size(file, found.shape, image)
+    check_size(file, found.shape, image)
     if not (found > THRESHOLD).any():
         raise bad(file, "the mask has no pixel")
     return found

@@ -25,9 +25,9 @@ from pycocotools import mask as runs
 from torch import Tensor
 
 from linbench.data import rle
-from linbench.data.boxes import box_fault, corners
 from linbench.data.contract import BadSample, Dataset, Instance, InstanceSample
 from linbench.data.detector import Detection, Detections, boxes_of
+from linbench.data.prompts import box_fault, corners
 from linbench.metrics.coco import coco_evaluation
 from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
@@ -103,7 +103,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
     sam: Any = models.of("sam", cell.key, weights, device, {})
 
     def prepare(sample: InstanceSample) -> Ready:
-        picture = sample.picture()
+        picture = sample.image()
         size = (picture.shape[0], picture.shape[1])
         truths, faults = _truths(sample)
         asked, boxes, box_faults = _prompts(detections, sample.id, size, classes)

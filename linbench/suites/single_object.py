@@ -84,7 +84,7 @@ def task(plan: Plan, cell: Cell, choices: Choices, device: torch.device) -> Task
     sam: Any = models.of("sam", cell.key, weights, device, {})
 
     def prepare(sample: InstanceSample) -> Ready:
-        picture = sample.picture()
+        picture = sample.image()
         found = sample.instances()
         if len(found) != 1:
             raise BadSample(f"{sample.file}: it has {len(found)} objects; here a picture has one")

@@ -97,7 +97,7 @@ def good_and_bad(dataset, use) -> tuple[list[str], list[str]]:
 
 def whole(sample) -> None:
     """Read a picture and each of its masks."""
-    sample.picture()
+    sample.image()
     for instance in sample.instances():
         instance.mask()
 

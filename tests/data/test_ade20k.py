@@ -32,7 +32,7 @@ def opened(root):
 
 
 def whole(sample):
-    sample.picture(), sample.labels()
+    sample.image(), sample.labels()
 
 
 def test_the_150_classes_begin_at_0_and_what_is_no_class_is_ignored(tmp_path):

@@ -41,7 +41,7 @@ def test_pictures_and_annotations_are_those_of_the_file(tmp_path):
     assert (found.name, len(found), found.classes) == ("COCO val2017", 3, ("person", "dog"))
     assert (found.facts["annotations"], found.facts["category_ids"]) == (str(file), [1, 18])
     sample = found[1]
-    assert (sample.id, sample.size, sample.picture().shape) == ("11", (H, W), (H, W, 3))
+    assert (sample.id, sample.size, sample.image().shape) == ("11", (H, W), (H, W, 3))
     (instance,) = sample.instances()
     assert (instance.box, instance.category, instance.area, instance.id) == ((3.0, 2.0, 7.0, 6.0), 1, 16.0, "101")
     np.testing.assert_array_equal(instance.mask(), square())
@@ -55,7 +55,7 @@ def test_a_picture_is_read_as_its_pixels_lie_since_that_is_how_it_was_annotated(
     exif[0x0112] = 6
     path = tmp_path / "coco/val2017/000000000011.jpg"
     Image.open(path).save(path, exif=exif)
-    assert opened(tmp_path)[1].picture().shape == (H, W, 3)
+    assert opened(tmp_path)[1].image().shape == (H, W, 3)
 
 
 def test_annotations_keep_their_order_and_their_picture_wherever_they_stand_in_the_file(tmp_path):
@@ -507,7 +507,7 @@ def test_the_real_coco_pictures_and_masks_are_those_of_pycocotools():
         assert sample.id == str(entry["image_id"])
         assert found.facts["category_ids"][one.category] == entry["category_id"]
         np.testing.assert_array_equal(one.mask(), theirs.annToMask(entry).astype(bool))
-    assert all(sample.picture().shape[:2] == sample.size for sample in found)
+    assert all(sample.image().shape[:2] == sample.size for sample in found)
 
 
 @pytest.mark.data

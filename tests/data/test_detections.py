@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from linbench.data import detections
-from linbench.data.asked import checked
 from linbench.data.detections import read_detections
+from linbench.data.prompts import validate_prompt
 from tests.realdata import realdata
 
 
@@ -18,7 +18,7 @@ def written(tmp_path, content):
 
 
 def boxes(found, name):
-    return [checked(asked, 100, 100).box for asked in found.of(Path(name))]
+    return [validate_prompt(asked, 100, 100).box for asked in found.of(Path(name))]
 
 
 def entry(bbox=(1, 2, 3, 4), **more):
@@ -95,9 +95,9 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
 def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_path, bbox, fault):
     path = written(tmp_path, [entry(image_id=1), {"image_id": 1, "bbox": bbox}])
     first, second = read_detections(path).of(Path("1.jpg"))
-    assert checked(first, 100, 100).box == (1.0, 2.0, 4.0, 6.0)
+    assert validate_prompt(first, 100, 100).box == (1.0, 2.0, 4.0, 6.0)
     with pytest.raises(ValueError, match=rf"^entry 1 of .*boxes\.json, bbox .*{fault}"):
-        checked(second, 100, 100)
+        validate_prompt(second, 100, 100)
 
 
 @pytest.mark.parametrize(
@@ -144,5 +144,5 @@ def test_every_real_annotation_of_coco_finds_its_picture_and_fits_it():
     fitting = 0
     for picture in pictures:
         height, width = read_image(picture).shape[:2]
-        fitting += len([checked(asked, height, width) for asked in found.of(picture)])
+        fitting += len([validate_prompt(asked, height, width) for asked in found.of(picture)])
     assert (len(pictures), fitting) == (47, 524)

@@ -34,7 +34,7 @@ def test_a_label_is_the_place_of_the_folder_among_all_sorted(tmp_path):
         ("n01443537/n01443537_0", 1),
         ("n01443537/n01443537_1", 1),
     ]
-    assert found[0].picture().shape == (12, 16, 3)
+    assert found[0].image().shape == (12, 16, 3)
 
 
 def test_validation_has_the_labels_of_training_also_where_classes_are_absent(tmp_path):
@@ -94,13 +94,13 @@ def test_a_folder_that_training_has_not_is_a_fault_and_the_others_are_read(tmp_p
     assert [(fault.id, fault.reason) for fault in found.faults] == [
         ("lost+found", f"a class that {tmp_path / 'imagenet/train'} has not")
     ]
-    assert len(good_and_bad(found, lambda sample: sample.picture())[0]) == 3
+    assert len(good_and_bad(found, lambda sample: sample.image())[0]) == 3
 
 
 def test_a_cut_picture_is_bad_alone(tmp_path):
     written(tmp_path)
     path = cut(tmp_path / "imagenet/train/n01443537/n01443537_0.JPEG")
-    said = the_one_bad(opened(tmp_path, "train"), lambda sample: sample.picture())
+    said = the_one_bad(opened(tmp_path, "train"), lambda sample: sample.image())
     assert said.startswith(f"{path}: cannot be read as a picture: ")
 
 

@@ -55,7 +55,7 @@ def test_folders_and_tars_give_the_same_samples(tmp_path, write):
     first, second = by_id["sa_2"].instances()
     np.testing.assert_array_equal(first.mask(), square())
     assert (second.mask().sum(), second.area, second.id) == (4, 4.0, "2")
-    assert by_id["sa_2"].picture().shape == (H, W, 3)
+    assert by_id["sa_2"].image().shape == (H, W, 3)
     assert good_and_bad(found, whole)[1] == []
 
 
@@ -150,7 +150,7 @@ def test_names_in_a_tar_lead_nowhere(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     found = opened(tmp_path)
     assert [sample.id for sample in found] == ["sa_1", "sa_7", "sa_8"]
-    assert good_and_bad(found, lambda sample: sample.picture())[1] == []
+    assert good_and_bad(found, lambda sample: sample.image())[1] == []
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -174,7 +174,7 @@ def test_pictures_and_json_files_above_their_bounds_are_not_read(tmp_path, monke
     (line,) = good_and_bad(opened(tmp_path), lambda sample: sample.instances())[1]
     assert re.search(r"sa_1\.json: it has [\d,]+ bytes; at most 10 are read", line)
     monkeypatch.setattr(sa1b, "MOST_PICTURE", 10)
-    (line,) = good_and_bad(opened(tmp_path), lambda sample: sample.picture())[1]
+    (line,) = good_and_bad(opened(tmp_path), lambda sample: sample.image())[1]
     assert "at most 10 are read" in line
 
 

@@ -45,7 +45,7 @@ def test_each_published_layout_is_read(tmp_path, which):
     found = open_dataset(*which, str(write(tmp_path, images, masks)))
     assert (found.name, found.split, len(found), found.faults) == (name, which[1], 3, ())
     sample = found[1]
-    assert (sample.id, sample.picture().shape) == ("1#a bag", (12, 16, 3))
+    assert (sample.id, sample.image().shape) == ("1#a bag", (12, 16, 3))
     (instance,) = sample.instances()
     np.testing.assert_array_equal(instance.mask(), square(top=1))
     assert (instance.box, instance.area, instance.crowd) == (None, None, False)
@@ -75,7 +75,7 @@ def test_nothing_is_read_before_it_is_asked_for(dis):
     found = opened(root)
     assert [found[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
     with pytest.raises(BadSample):
-        found[0].picture()
+        found[0].image()
 
 
 DAMAGE = {
@@ -186,4 +186,4 @@ def test_every_real_frame_of_davis_has_its_mask():
     assert (len(found), found.faults) == (40, ())
     sizes = {sample.instances()[0].mask().shape for sample in found}
     assert sizes == {(480, 854)}
-    assert found[0].picture().shape == (480, 854, 3)
+    assert found[0].image().shape == (480, 854, 3)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from linbench.data import rle
 from linbench.data.shapes.backgrounds import STUFF
 from linbench.data.shapes.layouts import Layout, save
-from linbench.data.shapes.render import LEAST_AREA, Rendered
+from linbench.data.shapes.render import LEAST_AREA, RenderedScene
 from linbench.data.shapes.rng import Rng
 from linbench.data.shapes.scene import CLASSES, THINGS
 
@@ -49,7 +49,7 @@ def _measures(mask: NDArray[np.bool_]) -> Entry:
     return {"bbox": box, "area": int(np.count_nonzero(mask))}
 
 
-def _masks(found: Rendered, stuff: bool) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+def _masks(found: RenderedScene, stuff: bool) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Class, an index of CLASSES, and mask of each object, and of what lies behind them where that is wanted."""
     for one in found.objects:
         yield one.category, found.mask(one)
@@ -59,7 +59,7 @@ def _masks(found: Rendered, stuff: bool) -> Iterator[tuple[int, NDArray[np.bool_
             yield len(THINGS) + number, mask
 
 
-def _image(found: Rendered, number: int, name: str) -> Entry:
+def _image(found: RenderedScene, number: int, name: str) -> Entry:
     h, w = found.ids.shape
     return {"id": number, "file_name": name, "height": h, "width": w, "license": 1}
 
@@ -84,12 +84,12 @@ def _dump_coco(entries: Sequence[tuple[Entry, list[Entry]]], categories: list[En
 
 
 def _coco(
-    folder: str, stuff: bool, found: Rendered, number: int, split: str, root: Path
+    folder: str, stuff: bool, found: RenderedScene, number: int, split: str, root: Path
 ) -> tuple[Entry, list[Entry]]:
     """Write a picture to where its ``file_name`` is below ``folder``."""
     base, _, inner = folder.format(split).partition("//")
     name = f"{inner}/{number:012d}.jpg".lstrip("/")
-    save(found.picture, root / base / name)
+    save(found.image, root / base / name)
     annotations = [
         {"image_id": number, "category_id": category_id(category), "iscrowd": 0}
         | {"segmentation": rle.encode(mask), **_measures(mask)}
@@ -127,9 +127,9 @@ def _detections(image: Entry, annotations: list[Entry]) -> Iterator[Entry]:
         yield found(x, y, w, h, category_id(rng.between(0, len(THINGS) - 1)), rng.between(50, 450))
 
 
-def _coconut(found: Rendered, number: int, split: str, root: Path) -> tuple[Entry, list[Entry]]:
+def _coconut(found: RenderedScene, number: int, split: str, root: Path) -> tuple[Entry, list[Entry]]:
     base, name = root / "coconut", f"{number:012d}"
-    save(found.picture, base / f"{split}2017" / f"{name}.jpg")
+    save(found.image, base / f"{split}2017" / f"{name}.jpg")
     colours = np.zeros((*found.ids.shape, 3), np.uint8)
     segments = []
     for place, (category, mask) in enumerate(_masks(found, stuff=True), start=1):
@@ -152,7 +152,7 @@ def _entityseg_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, r
     _dump_coco(entries, _categories(CLASSES), root / "entityseg" / "annotations" / f"entityseg_{split}.json")
 
 
-def _sa1b(found: Rendered, number: int, root: Path) -> tuple[str, Entry]:
+def _sa1b(found: RenderedScene, number: int, root: Path) -> tuple[str, Entry]:
     """A picture's shard, and the JSON beside it."""
     h, w = found.ids.shape
     masks = []
@@ -166,10 +166,10 @@ def _sa1b(found: Rendered, number: int, root: Path) -> tuple[str, Entry]:
     return f"sa_{(number - 1) // SHARD:06d}", {"image": image, "annotations": masks}
 
 
-def _sa1b_folders(found: Rendered, number: int, _: str, root: Path) -> None:
+def _sa1b_folders(found: RenderedScene, number: int, _: str, root: Path) -> None:
     shard, table = _sa1b(found, number, root)
     folder = root / "sa1b" / shard
-    save(found.picture, folder / f"sa_{number}.jpg")
+    save(found.image, folder / f"sa_{number}.jpg")
     _dump(table, folder / f"sa_{number}.json")
 
 

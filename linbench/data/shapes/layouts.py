@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from linbench.data.shapes.render import Rendered
+from linbench.data.shapes.render import RenderedScene
 from linbench.data.shapes.scene import CLASSES, THINGS
 
 JPEG_QUALITY = 95
@@ -31,7 +31,7 @@ class Layout:
 
     task: str
     shown_by: Mapping[str, str]
-    write: Callable[[Rendered, int, str, Path], Any]
+    write: Callable[[RenderedScene, int, str, Path], Any]
     close: Callable[[Sequence[Any], str, Path], None]
 
 
@@ -46,10 +46,10 @@ def wnid(label: int) -> str:
     return f"n99{label:06d}"
 
 
-def _imagenet(found: Rendered, number: int, split: str, root: Path) -> None:
+def _imagenet(found: RenderedScene, number: int, split: str, root: Path) -> None:
     folder = wnid(found.label)
     name = f"{folder}_{number}" if split == "train" else f"ILSVRC2012_val_{number:08d}"
-    save(found.picture, root / "imagenet" / split / folder / f"{name}.JPEG")
+    save(found.image, root / "imagenet" / split / folder / f"{name}.JPEG")
 
 
 def _imagenet_classes(_: Sequence[Any], split: str, root: Path) -> None:
@@ -59,9 +59,9 @@ def _imagenet_classes(_: Sequence[Any], split: str, root: Path) -> None:
     (root / "imagenet" / "LOC_synset_mapping.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def _ade20k(found: Rendered, number: int, split: str, root: Path) -> None:
+def _ade20k(found: RenderedScene, number: int, split: str, root: Path) -> None:
     base, folder = root / "ADEChallengeData2016", {"train": "training", "val": "validation"}[split]
-    save(found.picture, base / "images" / folder / f"ADE_{split}_{number:08d}.jpg")
+    save(found.image, base / "images" / folder / f"ADE_{split}_{number:08d}.jpg")
     save(found.semantic + np.uint8(1), base / "annotations" / folder / f"ADE_{split}_{number:08d}.png")
 
 
@@ -71,13 +71,13 @@ def _ade20k_classes(_: Sequence[Any], __: str, root: Path) -> None:
     path.write_text("Idx\tRatio\tTrain\tVal\tStuff\tName\n" + "".join(lines), encoding="utf-8")
 
 
-def _single(images: str, masks: str) -> Callable[[Rendered, int, str, Path], None]:
+def _single(images: str, masks: str) -> Callable[[RenderedScene, int, str, Path], None]:
     """Pictures in one folder, masks 0 and 255 of the same names in another; ``{}`` stands for the DIS5K part."""
 
-    def write(found: Rendered, number: int, split: str, root: Path) -> None:
+    def write(found: RenderedScene, number: int, split: str, root: Path) -> None:
         part = {"train": "DIS-TR", "val": "DIS-VD"}[split]
         name = f"{number:05d}_{THINGS[found.label]}"
-        save(found.picture, root / images.format(part) / f"{name}.jpg")
+        save(found.image, root / images.format(part) / f"{name}.jpg")
         save((found.ids > 0) * np.uint8(255), root / masks.format(part) / f"{name}.png")
 
     return write

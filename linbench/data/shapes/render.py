@@ -18,7 +18,7 @@ LEAST, LARGEST = 8, 8192  # px of a side; beyond it products would leave 64 bits
 
 
 @dataclass(frozen=True)
-class Object:
+class VisibleObject:
     """What is to be seen of an object: its number in ``ids``, its class, an index of THINGS, and its area, px."""
 
     number: int
@@ -27,23 +27,23 @@ class Object:
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedScene:
     """A picture and what is in it.
 
-    picture: ``h w 3``, 0 to 255.
+    image: ``h w 3``, 0 to 255.
     ids: ``h w``, the number of the object in front, 0 where there is none.
     stuff: ``h w``, the class of what lies behind, an index of STUFF.
     objects: From back to front; none with less than LEAST_AREA px to be seen.
     label: The class of the picture as a whole, an index of THINGS.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     ids: NDArray[np.uint16]
     stuff: NDArray[np.uint8]
-    objects: tuple[Object, ...]
+    objects: tuple[VisibleObject, ...]
     label: int
 
-    def mask(self, one: Object) -> NDArray[np.bool_]:
+    def mask(self, one: VisibleObject) -> NDArray[np.bool_]:
         """What is to be seen of an object, ``h w``."""
         return self.ids == one.number
 
@@ -64,7 +64,7 @@ def sides(size: int | tuple[int, int]) -> tuple[int, int]:
     return h, w
 
 
-def rendered(scene: Scene, size: int | tuple[int, int]) -> Rendered:
+def render_scene(scene: Scene, size: int | tuple[int, int]) -> RenderedScene:
     """The scene at a size, px: the side of a square, or height and width.
 
     At two sizes of one shape the scene is the same. In a wider frame its objects stand farther apart, and are not
@@ -83,7 +83,7 @@ def rendered(scene: Scene, size: int | tuple[int, int]) -> Rendered:
         shadow = np.array(_shadow(scene, thing, h, w), dtype=np.int64)
         draw(picture, ids, number, lines, rows, origin, light, shadow, table)
     finish(picture, np.array(scene.sun, dtype=np.int64), scene.noise, scene.seed, table)
-    return Rendered(picture, ids, stuff, _objects(scene, ids), scene.label)
+    return RenderedScene(picture, ids, stuff, _objects(scene, ids), scene.label)
 
 
 def _lay(scene: Scene, picture: NDArray[np.uint8], stuff: NDArray[np.uint8]) -> None:
@@ -158,14 +158,14 @@ def _shadow(scene: Scene, thing: Thing, h: int, w: int) -> tuple[int, ...]:
     return (120, soft, 0, -scene.light[0] * away >> 8, -scene.light[1] * away >> 8, 0, 0)
 
 
-def _objects(scene: Scene, ids: NDArray[np.uint16]) -> tuple[Object, ...]:
+def _objects(scene: Scene, ids: NDArray[np.uint16]) -> tuple[VisibleObject, ...]:
     """Those that are to be seen; the others are taken out of ``ids``."""
     named = [thing for thing in scene.things if thing.name]
     areas = np.bincount(ids.ravel(), minlength=len(named) + 1)
     kept = []
     for number, thing in enumerate(named, start=1):
         if areas[number] >= LEAST_AREA:
-            kept.append(Object(number, THINGS.index(thing.name), int(areas[number])))
+            kept.append(VisibleObject(number, THINGS.index(thing.name), int(areas[number])))
         elif areas[number]:
             ids[ids == number] = 0
     return tuple(kept)

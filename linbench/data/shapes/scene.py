@@ -100,7 +100,7 @@ class Scene:
     seed: int
 
 
-def scene(seed: int, index: int, task: str = "objects", split: str = "train") -> Scene:
+def make_scene(seed: int, index: int, task: str = "objects", split: str = "train") -> Scene:
     """Scene ``index`` of a stream that the other arguments name: no two streams have a scene in common.
 
     task: ``classes``: one object rules the picture; ``objects``: many; ``dis``, ``coift``, ``hrsod``: one object,

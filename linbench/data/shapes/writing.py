@@ -13,8 +13,8 @@ from pathlib import Path
 from linbench.data.contract import BadDataset
 from linbench.data.shapes.coco_layouts import COCO_KIN
 from linbench.data.shapes.layouts import FOLDERS, Layout
-from linbench.data.shapes.render import rendered, sides
-from linbench.data.shapes.scene import VERSION, scene
+from linbench.data.shapes.render import render_scene, sides
+from linbench.data.shapes.scene import VERSION, make_scene
 from linbench.system.affinity import unbind
 from linbench.system.threads import cores
 
@@ -36,7 +36,7 @@ def layout_of(name: str, split: str) -> Layout:
     return layout
 
 
-def write(
+def write_dataset(
     name: str, split: str, images: int, size: Size, seed: int, out: Path, advance: Callable[[int], None] | None = None
 ) -> Path:
     """Write a split below ``out``, which may hold other sets, and other splits of this one, and return ``out``.
@@ -63,7 +63,7 @@ def _write(
     layout: Layout, split: str, images: int, size: Size, seed: int, root: Path, advance: Callable[[int], None]
 ) -> None:
     def one(number: int) -> object:
-        found = rendered(scene(seed, number - 1, layout.task, split), size)
+        found = render_scene(make_scene(seed, number - 1, layout.task, split), size)
         return layout.write(found, number, split, root)
 
     entries = []
@@ -91,7 +91,7 @@ def _move(part: Path, out: Path, last: Path) -> None:
             path.replace(target)
 
 
-def prepared(layout: str, split: str, images: int, size: Size, seed: int = 0) -> Path:
+def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int = 0) -> Path:
     """The root of the embedded set in a layout, from the user's cache, where it is written first if need be.
 
     size: Side of the square pictures, or height and width, px.
@@ -111,7 +111,7 @@ def prepared(layout: str, split: str, images: int, size: Size, seed: int = 0) ->
         with _alone(cache / f".{name}.lock"):
             if not root.is_dir():
                 shutil.rmtree(part, ignore_errors=True)  # a killed writer's
-                write(layout, split, images, size, seed, part, _telling(layout, split, images))
+                write_dataset(layout, split, images, size, seed, part, _telling(layout, split, images))
                 part.replace(root)
     except OSError as error:
         said = error.strerror or str(error)

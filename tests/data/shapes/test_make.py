@@ -26,7 +26,7 @@ def test_a_set_is_made_as_asked_and_can_be_read(run, tmp_path):
     said = json.loads(done.stdout)
     assert (said["height"], said["width"], said["images"], said["seed"]) == (40, 56, 3, 0)
     found = dataset["dis"].build(tmp_path, "train")
-    assert [found[n].picture().shape for n in range(3)] == [(40, 56, 3)] * 3
+    assert [found[n].image().shape for n in range(3)] == [(40, 56, 3)] * 3
     assert "[3/3] shapes as dis, train" in done.stderr
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from linbench.data.shapes import CLASSES, TASKS, THINGS, pixels, render, rendered, scene
+from linbench.data.shapes import CLASSES, TASKS, THINGS, make_scene, pixels, render, render_scene
 from linbench.data.shapes.backgrounds import TOP, Ground, Region
 from linbench.data.shapes.manmade_objects import gear
 from linbench.data.shapes.materials import plain
@@ -29,7 +29,7 @@ GOLDEN = {
 
 
 def digest(found):
-    parts = (found.picture, found.ids, found.stuff)
+    parts = (found.image, found.ids, found.stuff)
     assert [part.dtype.str for part in parts] == ["|u1", "<u2", "|u1"]
     return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()[:16]
 
@@ -37,7 +37,7 @@ def digest(found):
 @pytest.mark.parametrize("key", GOLDEN, ids=str)
 def test_pictures_and_masks_are_those_of_every_other_platform(key):
     task, split, seed, index, size = key
-    assert digest(rendered(scene(seed, index, task, split), size)) == GOLDEN[key]
+    assert digest(render_scene(make_scene(seed, index, task, split), size)) == GOLDEN[key]
 
 
 @pytest.mark.parametrize("key", [key for key in GOLDEN if key[4] in (64, 96, 128)], ids=str)
@@ -48,7 +48,7 @@ def test_the_compiler_changes_nothing_and_no_product_leaves_64_bits(key, monkeyp
             if hasattr(value, "py_func"):
                 monkeypatch.setattr(module, name, value.py_func)
     task, split, seed, index, size = key
-    assert digest(render.rendered(scene(seed, index, task, split), size)) == GOLDEN[key]
+    assert digest(render.render_scene(make_scene(seed, index, task, split), size)) == GOLDEN[key]
 
 
 def grey():
@@ -61,7 +61,7 @@ def thing(*parts, x=TOP // 2, y=TOP // 2, size=TOP // 4, name="gear"):
 
 
 def drawn(*things, size=64):
-    return rendered(Scene(grey(), things, (0, -256), (0, 0, 0), 0, 0, 0), size)
+    return render_scene(Scene(grey(), things, (0, -256), (0, 0, 0), 0, 0, 0), size)
 
 
 def paint():
@@ -122,7 +122,7 @@ def test_no_stroke_breaks_however_small_the_picture():
 def test_a_scene_is_the_same_at_two_sizes(task):
     """Each pixel of the small masks against the four of the large ones: they may differ at edges only."""
     for index in range(3):
-        large, small = (rendered(scene(5, index, task), size) for size in (512, 256))
+        large, small = (render_scene(make_scene(5, index, task), size) for size in (512, 256))
         halves = large.ids.reshape(256, 2, 256, 2)
         agree = (halves == small.ids[:, None, :, None]).any(axis=(1, 3))
         assert agree.mean() > 0.995
@@ -132,20 +132,20 @@ def test_a_scene_is_the_same_at_two_sizes(task):
             covered = (halves == one.number).sum(axis=(1, 3)) >= 2
             both, either = (f(covered, small.ids == one.number).sum() for f in (np.logical_and, np.logical_or))
             assert both / either > (0.6 if task == "dis" else 0.55)
-        colours = large.picture.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
-        assert np.abs(colours - small.picture).mean() < 8
+        colours = large.image.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
+        assert np.abs(colours - small.image).mean() < 8
 
 
 def test_a_wider_frame_moves_objects_apart_and_does_not_stretch_them():
     disc = stroke(paint(), bar((0, 0), (0, 0), ONE))
     scene = Scene(grey(), (thing(disc, x=TOP // 4),), (0, -256), (0, 0, 0), 0, 0, 0)
-    square, wide = rendered(scene, 64), rendered(scene, (64, 128))
+    square, wide = render_scene(scene, 64), render_scene(scene, (64, 128))
     assert np.array_equal(square.ids[:, :32], wide.ids[:, 16:48])
 
 
 def test_splits_tasks_seeds_and_indices_have_no_scene_in_common():
     found = [
-        repr(scene(seed, index, task, split).sun) + repr(scene(seed, index, task, split).seed)
+        repr(make_scene(seed, index, task, split).sun) + repr(make_scene(seed, index, task, split).seed)
         for seed in range(2)
         for index in range(8)
         for task in TASKS
@@ -155,12 +155,12 @@ def test_splits_tasks_seeds_and_indices_have_no_scene_in_common():
 
 
 def test_a_scene_is_drawn_again_as_it_was():
-    first, again = (rendered(scene(3, 4, "objects"), 64) for _ in range(2))
+    first, again = (render_scene(make_scene(3, 4, "objects"), 64) for _ in range(2))
     assert digest(first) == digest(again)
 
 
 def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
-    found = rendered(scene(0, 3, "objects"), (96, 160))
+    found = render_scene(make_scene(0, 3, "objects"), (96, 160))
     assert len(found.objects) > 3
     assert sum(one.area for one in found.objects) == np.count_nonzero(found.ids)
     for one in found.objects:
@@ -175,7 +175,7 @@ def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
 def test_the_object_that_names_a_picture_is_in_it_and_every_class_has_its_turn():
     labels = []
     for index in range(len(THINGS)):
-        found = rendered(scene(1, index, "classes"), 128)
+        found = render_scene(make_scene(1, index, "classes"), 128)
         labels.append(found.label)
         largest = max((one for one in found.objects), key=lambda one: one.number)
         assert largest.category == found.label
@@ -190,7 +190,7 @@ def thinness(mask):
 
 
 def test_objects_of_dis_are_thin_and_a_ball_is_not():
-    shares = [thinness(rendered(scene(0, index, "dis"), 512).ids > 0) for index in range(12)]
+    shares = [thinness(render_scene(make_scene(0, index, "dis"), 512).ids > 0) for index in range(12)]
     assert np.median(shares) > 0.08
     assert max(shares) > 0.5  # wires, of 2 px
     ball = thing(stroke(paint(), bar((0, 0), (0, 0), ONE)))
@@ -201,9 +201,9 @@ def test_a_shadow_darkens_the_ground_and_no_mask():
     disc = thing(stroke(paint(), bar((0, 0), (0, 0), ONE)))
     bright = Scene(grey(), (disc,), (180, -160), (0, 0, 0), 0, 0, 0)
     shaded = replace(bright, ground=replace(grey(), shadows=True))
-    without, with_shadow = rendered(bright, 128), rendered(shaded, 128)
+    without, with_shadow = render_scene(bright, 128), render_scene(shaded, 128)
     assert np.array_equal(without.ids, with_shadow.ids)
-    darker = without.picture.astype(int) - with_shadow.picture
+    darker = without.image.astype(int) - with_shadow.image
     assert darker[without.ids == 0].max() > 30
     assert darker.min() >= 0
     edge_free = (without.ids > 0) & (np.roll(without.ids, 2, 0) > 0) & (np.roll(without.ids, -2, 0) > 0)
@@ -213,9 +213,9 @@ def test_a_shadow_darkens_the_ground_and_no_mask():
 @pytest.mark.parametrize("size", [7, 9000, (64, 4)])
 def test_a_size_that_cannot_be_drawn_is_refused(size):
     with pytest.raises(ValueError, match=r"each side is 8 to 8,192 px"):
-        rendered(scene(0, 0), size)
+        render_scene(make_scene(0, 0), size)
 
 
 def test_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match="allowed are classes, objects, dis, coift, hrsod"):
-        scene(0, 0, "panoptic")
+        make_scene(0, 0, "panoptic")
