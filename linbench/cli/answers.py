@@ -144,7 +144,7 @@ def _predictions(
 
     Raises NotFinite.
     """
-    from linbench.data.rle import encode
+    from linbench.coco.rle import encode
 
     answers = job.segmenter.predict(
         picture, _prompts(list(asked.values())), multimask=job.multimask, prompt_chunk=job.prompt_chunk
@@ -187,7 +187,7 @@ def _prompts(asked: "Sequence[PromptSpec]") -> "Prompts":
 def _drawn(
     job: Job, image: Path, picture: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]
 ) -> "Image.Image":
-    from linbench.data.rle import decode
+    from linbench.coco.rle import decode
     from linbench.reports.render.overlay import Mark, overlay
 
     marks = (

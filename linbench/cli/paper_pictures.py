@@ -82,7 +82,7 @@ def _where(image: str, pictures: Path | None) -> Path:
 
 def _answer(document: dict[str, Any] | None, asked: dict[str, Any], size: tuple[int, ...]) -> "Answer":
     """A model's mask for one prompt, the same in words of px; without one where it was not asked that."""
-    from linbench.data.rle import decode
+    from linbench.coco.rle import decode
     from linbench.reports.paper.pictures import Answer
 
     for one in (document or {}).get("predictions", ()):

@@ -107,13 +107,13 @@ def _asked(
     images: Sequence[Path], boxes: Path | None, box: Sequence[str], point: Sequence[str]
 ) -> "list[list[PromptSpec]]":
     """The prompts of each picture, unchecked."""
-    from linbench.data.detections import read_detections
+    from linbench.data.prompt_file import read_prompt_file
     from linbench.data.prompts import parse_prompts
 
     if boxes is None:
         return [parse_prompts(box, point)] * len(images)
-    detections = read_detections(boxes)
-    found = [detections.of(image) for image in images]
+    detections = read_prompt_file(boxes)
+    found = [detections.for_image(image) for image in images]
     if not any(found):
         raise ValueError(f"--boxes {boxes}: it has no boxes of {' or '.join(map(str, images[:3]))}; names must agree")
     return found

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
-from linbench.data.listing import bad, one_line, open_file
+from linbench.data.listing import bad
+from linbench.system.untrusted import MOST_PIXELS, one_line, open_file
 
-#: Largest image that is read, in px: 400 MB as RGB. A small file can claim any size.
-MOST_PIXELS = 2**27
 #: Raster formats. Others that Pillow knows would start programs (EPS) or hold no image of their own (GRIB).
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-NOT_AN_IMAGE = f"not a picture in a format that is read: {', '.join(FORMATS)}"
+NOT_AN_IMAGE = f"not an image in a format that is read: {', '.join(FORMATS)}"
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,7 +53,7 @@ def read_image(
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: {NOT_AN_IMAGE}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as a picture: {one_line(error)}") from error
+        raise ValueError(f"{path}: cannot be read as an image: {one_line(error)}") from error
     for warning in noticed:
         if not issubclass(warning.category, Image.DecompressionBombWarning):  # the bound here is ``most_pixels``
             warnings.warn(f"{path}: {warning.message}", stacklevel=2)
@@ -108,7 +107,7 @@ def image_size(path: Path | str, content: bytes | None = None) -> tuple[int, int
     except UnidentifiedImageError as error:
         raise bad(path, NOT_AN_IMAGE) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise bad(path, f"cannot be read as a picture: {one_line(error)}") from error
+        raise bad(path, f"cannot be read as an image: {one_line(error)}") from error
 
 
 def check_size(mask: Path, size: tuple[int, ...], image: Path) -> None:

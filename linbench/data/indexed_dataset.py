@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from linbench.data.contract import BadDataset, Fault, Sample, dataset
-from linbench.data.listing import checksum, exists
+from linbench.data.contract import BadDataset, Sample, dataset
+from linbench.data.listing import checksum
+from linbench.system.untrusted import Fault, exists
 
 S = TypeVar("S", bound=Sample)
 

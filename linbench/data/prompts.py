@@ -80,7 +80,7 @@ def _point(prompt: PromptSpec, point: Sequence[Any], height: int, width: int) ->
         if label not in (0, 1):
             fault = "a label is 1 for the foreground or 0 for the background"
         elif not (0 <= x <= width and 0 <= y <= height):
-            fault = "it lies outside the picture"
+            fault = "it lies outside the image"
     if fault:
         which = "" if len(prompt.points) == 1 else f"point {','.join(map(str, point))}: "
         raise ValueError(f"{prompt.source}: {which}{fault}; allowed are 0 <= x <= {width} and 0 <= y <= {height}")
@@ -98,12 +98,6 @@ def _number(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError("not finite")
     return number
-
-
-def corners(box: Box) -> Box:
-    """Return x0 y0 x1 y1 of COCO's x y w h."""
-    x, y, w, h = box
-    return x, y, x + w, y + h
 
 
 def box_fault(box: Box, height: int, width: int) -> str:

@@ -1,10 +1,11 @@
-"""Prompts as people write them: what fits a picture passes in numbers, all else is refused by name."""
+"""Prompts as people write them: what fits an image passes in numbers, all else is refused by name."""
 
 import math
 
 import pytest
 
-from linbench.data.prompts import PromptSpec, box_fault, corners, parse_prompts, validate_prompt
+from linbench.coco.entry import corners
+from linbench.data.prompts import PromptSpec, box_fault, parse_prompts, validate_prompt
 
 H, W = 480, 640
 RANGE = "allowed are x0 < x1 and y0 < y1 with a part in the image of 640 x 480 px"
@@ -85,8 +86,8 @@ def test_points_beside_several_boxes_are_refused():
 @pytest.mark.parametrize(
     ("point", "fault"),
     [
-        ("641,2", "it lies outside the picture"),
-        ("1,-2", "it lies outside the picture"),
+        ("641,2", "it lies outside the image"),
+        ("1,-2", "it lies outside the image"),
         ("1,2,3", "a label is 1 for the foreground or 0 for the background"),
         ("1,2,-1", "a label is 1 for the foreground or 0 for the background"),
         ("1", "a point is two finite numbers"),

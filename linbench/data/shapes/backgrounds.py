@@ -8,14 +8,14 @@ from linbench.data.shapes.parts import Colour, Weave, hsv
 from linbench.data.shapes.rng import Rng
 
 STUFF = ("sky", "mountain", "hedge", "grass", "sand", "water", "pavement", "planks", "wall", "bricks", "cloth")
-TOP = 1 << 16  # the height of the picture
+TOP = 1 << 16  # the height of the image
 
 
 @dataclass(frozen=True)
 class Region:
     """All below an edge, in one texture.
 
-    level: Of the edge, of TOP; negative for the whole picture.
+    level: Of the edge, of TOP; negative for the whole image.
     rough: Of the edge, of the short side in 2^16, with ``bumps`` per short side.
     colours: The texture's two, and that of the distance.
     deep: Whether it is seen in perspective, from the ground's far edge on.

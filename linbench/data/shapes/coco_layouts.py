@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.data import rle
+from linbench.coco import rle
 from linbench.data.shapes.backgrounds import STUFF
 from linbench.data.shapes.layouts import Layout, save
 from linbench.data.shapes.render import LEAST_AREA, RenderedScene
@@ -19,7 +19,7 @@ from linbench.data.shapes.rng import Rng
 from linbench.data.shapes.scene import CLASSES, THINGS
 
 Entry = dict[str, Any]
-SHARD = 64  # pictures of a tar or folder of SA-1B
+SHARD = 64  # images of a tar or folder of SA-1B
 STUFF_FROM = 100  # COCO's ids of stuff are above those of things
 
 
@@ -86,7 +86,7 @@ def _dump_coco(entries: Sequence[tuple[Entry, list[Entry]]], categories: list[En
 def _coco(
     folder: str, stuff: bool, found: RenderedScene, number: int, split: str, root: Path
 ) -> tuple[Entry, list[Entry]]:
-    """Write a picture to where its ``file_name`` is below ``folder``."""
+    """Write an image to where its ``file_name`` is below ``folder``."""
     base, _, inner = folder.format(split).partition("//")
     name = f"{inner}/{number:012d}.jpg".lstrip("/")
     save(found.image, root / base / name)
@@ -153,7 +153,7 @@ def _entityseg_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, r
 
 
 def _sa1b(found: RenderedScene, number: int, root: Path) -> tuple[str, Entry]:
-    """A picture's shard, and the JSON beside it."""
+    """An image's shard, and the JSON beside it."""
     h, w = found.ids.shape
     masks = []
     for place, (_, mask) in enumerate(_masks(found, stuff=True), start=1):
@@ -174,7 +174,7 @@ def _sa1b_folders(found: RenderedScene, number: int, _: str, root: Path) -> None
 
 
 def _nothing(*_: Any) -> None:
-    """SA-1B has no file that speaks of all pictures."""
+    """SA-1B has no file that speaks of all images."""
 
 
 def _pack(_: Sequence[Any], __: str, root: Path) -> None:

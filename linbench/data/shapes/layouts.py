@@ -1,6 +1,6 @@
 """The embedded set on disk, in the layouts that the real sets are published in: sets of files by folder.
 
-Each layout writes one picture at a time, and at the end what speaks of all of them. Those in COCO's format stand in
+Each layout writes one image at a time, and at the end what speaks of all of them. Those in COCO's format stand in
 ``coco_layouts.py``.
 """
 
@@ -25,8 +25,8 @@ class Layout:
 
     task: Whose scenes it shows.
     shown_by: By split, what shows below the root that it is there; the layout has no other split.
-    write: Writes the files of picture ``number``, from 1, of a split below a root; returns what ``close`` needs.
-    close: Writes the files that speak of all pictures, in the order of their numbers.
+    write: Writes the files of image ``number``, from 1, of a split below a root; returns what ``close`` needs.
+    close: Writes the files that speak of all images, in the order of their numbers.
     """
 
     task: str
@@ -36,7 +36,7 @@ class Layout:
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write a picture, or a mask of one channel, in the format that the name's ending says."""
+    """Write an image, or a mask of one channel, in the format that the name's ending says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, quality=JPEG_QUALITY, compress_level=4)
 
@@ -72,7 +72,7 @@ def _ade20k_classes(_: Sequence[Any], __: str, root: Path) -> None:
 
 
 def _single(images: str, masks: str) -> Callable[[RenderedScene, int, str, Path], None]:
-    """Pictures in one folder, masks 0 and 255 of the same names in another; ``{}`` stands for the DIS5K part."""
+    """Images in one folder, masks 0 and 255 of the same names in another; ``{}`` stands for the DIS5K part."""
 
     def write(found: RenderedScene, number: int, split: str, root: Path) -> None:
         part = {"train": "DIS-TR", "val": "DIS-VD"}[split]
@@ -84,7 +84,7 @@ def _single(images: str, masks: str) -> Callable[[RenderedScene, int, str, Path]
 
 
 def _nothing(*_: Any) -> None:
-    """These layouts have no file that speaks of all pictures."""
+    """These layouts have no file that speaks of all images."""
 
 
 FOLDERS = {

@@ -3,7 +3,7 @@
 Relied upon for equal pixels everywhere: 64-bit integer arithmetic, and IEEE 754's square root of a whole number,
 which is rounded correctly on every platform; its result is cut to a whole number. Nothing else is floating point,
 and plain Python without the compiler gives the same. A pixel belongs to a part where its middle does (depth >= 0);
-the edges in the picture are smoothed over one pixel around that.
+the edges in the image are smoothed over one pixel around that.
 
 All compiled functions stand in this file, because numba watches a function's own file only.
 """
@@ -95,7 +95,7 @@ def _woven(weave: int, u: int, v: int, seed: int, table: Any) -> int:
 
 @compiled()
 def spread(
-    picture: Any, stuff: Any, number: int, region: Any, horizon: int, tint: Any, cells: int, weave: int, table: Any
+    image: Any, stuff: Any, number: int, region: Any, horizon: int, tint: Any, cells: int, weave: int, table: Any
 ) -> None:
     """Cover all below an edge with a texture, in perspective where ``horizon`` is not negative.
 
@@ -132,7 +132,7 @@ def spread(
             for c in range(3):
                 value = (tint[0, c] * (256 - share) + tint[1, c] * share) >> 8
                 value = (value * (256 - haze) + tint[2, c] * haze) >> 8
-                picture[y, x, c] = (np.int64(picture[y, x, c]) * (256 - cover) + value * cover) >> 8
+                image[y, x, c] = (np.int64(image[y, x, c]) * (256 - cover) + value * cover) >> 8
             if cover >= 128:
                 stuff[y, x] = number
 
@@ -198,7 +198,7 @@ def _sign(lines: Any, y0: int, x0: int, depth: Any) -> None:
 
 @compiled()
 def draw(
-    picture: Any, ids: Any, number: int, lines: Any, parts: Any, origin: Any, light: Any, shadow: Any, table: Any
+    image: Any, ids: Any, number: int, lines: Any, parts: Any, origin: Any, light: Any, shadow: Any, table: Any
 ) -> None:
     """Draw an object's shadow and then its parts.
 
@@ -238,33 +238,33 @@ def draw(
                         share = min(depth[y, x] + soft, 2 * soft) * shadow[0] // (2 * soft)
                         dark[y + by - y0, x + bx - x0] = max(dark[y + by - y0, x + bx - x0], share)
     if shadow[0] > 0 and shadow[2] == 0:
-        _darken_wall(picture, dark, y0 + shadow[4], x0 + shadow[3])
+        _darken_wall(image, dark, y0 + shadow[4], x0 + shadow[3])
     elif shadow[0] > 0:
-        _darken_ground(picture, dark, y0, x0, shadow)
+        _darken_ground(image, dark, y0, x0, shadow)
     start = 0
     for i in range(len(parts)):
         by, bx, ey, ex = boxes[i]
         depth = depths[start : start + areas[i]].reshape((ey - by, ex - bx))
         lit = lights[start : start + areas[i]].reshape((ey - by, ex - bx))
         start += areas[i]
-        _paint(picture, ids, number, by, bx, depth, lit, parts[i], origin, light, table)
+        _paint(image, ids, number, by, bx, depth, lit, parts[i], origin, light, table)
 
 
 @compiled()
-def _darken_wall(picture: Any, dark: Any, y0: int, x0: int) -> None:
+def _darken_wall(image: Any, dark: Any, y0: int, x0: int) -> None:
     """A shadow of the same shape, moved."""
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     for y in range(max(0, -y0), min(dark.shape[0], h - y0)):
         for x in range(max(0, -x0), min(dark.shape[1], w - x0)):
             if dark[y, x] > 0:
                 for c in range(3):
-                    picture[y + y0, x + x0, c] = np.int64(picture[y + y0, x + x0, c]) * (256 - dark[y, x]) >> 8
+                    image[y + y0, x + x0, c] = np.int64(image[y + y0, x + x0, c]) * (256 - dark[y, x]) >> 8
 
 
 @compiled()
-def _darken_ground(picture: Any, dark: Any, y0: int, x0: int, shadow: Any) -> None:
+def _darken_ground(image: Any, dark: Any, y0: int, x0: int, shadow: Any) -> None:
     """A shadow that lies on the ground, sheared and shortened from the object's foot."""
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     side, rise, foot, edge = shadow[3], shadow[4], shadow[5], shadow[6]
     for y in range(max(0, edge), h):
         high = (y - foot) * 256 // rise  # px above the foot of what throws its shadow here
@@ -276,12 +276,12 @@ def _darken_ground(picture: Any, dark: Any, y0: int, x0: int, shadow: Any) -> No
             share = np.int64(dark[row, x - x0 - shift])
             if share > 0:
                 for c in range(3):
-                    picture[y, x, c] = np.int64(picture[y, x, c]) * (256 - share) >> 8
+                    image[y, x, c] = np.int64(image[y, x, c]) * (256 - share) >> 8
 
 
 @compiled()
 def _paint(
-    picture: Any, ids: Any, number: int, y0: int, x0: int, depth: Any, lit: Any, part: Any, origin: Any,
+    image: Any, ids: Any, number: int, y0: int, x0: int, depth: Any, lit: Any, part: Any, origin: Any,
     light: Any, table: Any,
 ) -> None:  # fmt: skip
     relief, bevel, weave, rate, c, s, seed, gloss = (
@@ -314,20 +314,18 @@ def _paint(
             for k in range(3):
                 value = (part[5 + k] * (256 - share) + part[8 + k] * share) >> 8
                 value = min(255, (value * (256 + (bright * 110 >> 8)) >> 8) + glance)
-                picture[y + y0, x + x0, k] = (
-                    np.int64(picture[y + y0, x + x0, k]) * (256 - cover) + value * cover
-                ) >> 8
+                image[y + y0, x + x0, k] = (np.int64(image[y + y0, x + x0, k]) * (256 - cover) + value * cover) >> 8
             if deep >= 0:
                 ids[y + y0, x + x0] = number
 
 
 @compiled()
-def finish(picture: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
+def finish(image: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
     """Uneven light and the sensor's noise.
 
     sun: Change of brightness over the width, over the height, and at the corners, of 256.
     """
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     for y in range(h):
         ny = (2 * y + 1 - h) * 256 // h
         for x in range(w):
@@ -340,4 +338,4 @@ def finish(picture: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
                     if c == 1
                     else np.int64(table[(row + 91 * c + 7) & 255, (x + 3 * y) & 255])
                 ) - 128
-                picture[y, x, c] = _clamped((np.int64(picture[y, x, c]) * gain + speck * noise) >> 8, 0, 255)
+                image[y, x, c] = _clamped((np.int64(image[y, x, c]) * gain + speck * noise) >> 8, 0, 255)

@@ -1,4 +1,4 @@
-"""Pictures of scenes, with exact masks, at any size."""
+"""Images of scenes, with exact masks, at any size."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,13 +28,13 @@ class VisibleObject:
 
 @dataclass(frozen=True)
 class RenderedScene:
-    """A picture and what is in it.
+    """An image and what is in it.
 
     image: ``h w 3``, 0 to 255.
     ids: ``h w``, the number of the object in front, 0 where there is none.
     stuff: ``h w``, the class of what lies behind, an index of STUFF.
     objects: From back to front; none with less than LEAST_AREA px to be seen.
-    label: The class of the picture as a whole, an index of THINGS.
+    label: The class of the image as a whole, an index of THINGS.
     """
 
     image: NDArray[np.uint8]
@@ -57,7 +57,7 @@ class RenderedScene:
 
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width of pictures of that size, px; raises ValueError where they cannot be drawn."""
+    """Height and width of images of that size, px; raises ValueError where they cannot be drawn."""
     h, w = (size, size) if isinstance(size, int) else size
     if not (min(h, w) >= LEAST and max(h, w) <= LARGEST):
         raise ValueError(f"size {h} x {w} px: each side is {LEAST} to {LARGEST:,} px")
@@ -68,25 +68,25 @@ def render_scene(scene: Scene, size: int | tuple[int, int]) -> RenderedScene:
     """The scene at a size, px: the side of a square, or height and width.
 
     At two sizes of one shape the scene is the same. In a wider frame its objects stand farther apart, and are not
-    stretched. No stroke is thinner than a pixel, so that a wire stays whole in a small picture.
+    stretched. No stroke is thinner than a pixel, so that a wire stays whole in a small image.
     """
     h, w = sides(size)
-    picture, stuff = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8)
+    image, stuff = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8)
     ids = np.zeros((h, w), np.uint16)
     table = grain()
-    _lay(scene, picture, stuff)
+    _lay(scene, image, stuff)
     light = np.array(scene.light, dtype=np.int64)
     number = 0
     for thing in scene.things:
         number += thing.name != ""  # clutter comes first and is no object: 0
         lines, rows, origin = _lines(thing, h, w)
         shadow = np.array(_shadow(scene, thing, h, w), dtype=np.int64)
-        draw(picture, ids, number, lines, rows, origin, light, shadow, table)
-    finish(picture, np.array(scene.sun, dtype=np.int64), scene.noise, scene.seed, table)
-    return RenderedScene(picture, ids, stuff, _objects(scene, ids), scene.label)
+        draw(image, ids, number, lines, rows, origin, light, shadow, table)
+    finish(image, np.array(scene.sun, dtype=np.int64), scene.noise, scene.seed, table)
+    return RenderedScene(image, ids, stuff, _objects(scene, ids), scene.label)
 
 
-def _lay(scene: Scene, picture: NDArray[np.uint8], stuff: NDArray[np.uint8]) -> None:
+def _lay(scene: Scene, image: NDArray[np.uint8], stuff: NDArray[np.uint8]) -> None:
     h, w = stuff.shape
     for region in scene.ground.regions:
         edge = (
@@ -96,7 +96,7 @@ def _lay(scene: Scene, picture: NDArray[np.uint8], stuff: NDArray[np.uint8]) -> 
         )
         horizon = edge[0] if region.deep else -1
         spread(
-            picture,
+            image,
             stuff,
             STUFF.index(region.stuff),
             np.array((*edge, region.seed), dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Scenes by number: what stands where, in shares of the picture, before there are any pixels."""
+"""Scenes by number: what stands where, in shares of the image, before there are any pixels."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from linbench.data.shapes.natural_objects import GROWN
 from linbench.data.shapes.parts import Part, Relief, blob, fill
 from linbench.data.shapes.rng import TURN, Rng
 
-VERSION = 1  # of the pictures: raised when any pixel changes
+VERSION = 1  # of the images: raised when any pixel changes
 
 _MAKERS = {maker.__name__: maker for maker in sorted((*MADE, *GROWN), key=lambda maker: maker.__name__)}
 #: Classes of objects, in order.
@@ -66,7 +66,7 @@ class Thing:
     """One object in its place.
 
     name: Its class, or "" for clutter, which is no object and belongs to what lies behind it.
-    x, y: Its middle, of the picture's width and height in 2^16.
+    x, y: Its middle, of the image's width and height in 2^16.
     size: Half its extent, of the short side in 2^16.
     angle: In steps of TURN.
     stands: Whether it stands on the ground: ``y`` is its foot then.
@@ -84,11 +84,11 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture that can be drawn at any size.
+    """An image that can be drawn at any size.
 
     things: From back to front.
     light: Towards it, x and y of 256; it comes from above.
-    label: The class that the picture as a whole is of, an index of THINGS.
+    label: The class that the image as a whole is of, an index of THINGS.
     """
 
     ground: Ground
@@ -103,7 +103,7 @@ class Scene:
 def make_scene(seed: int, index: int, task: str = "objects", split: str = "train") -> Scene:
     """Scene ``index`` of a stream that the other arguments name: no two streams have a scene in common.
 
-    task: ``classes``: one object rules the picture; ``objects``: many; ``dis``, ``coift``, ``hrsod``: one object,
+    task: ``classes``: one object rules the image; ``objects``: many; ``dis``, ``coift``, ``hrsod``: one object,
         which is intricate, has thin parts, or is of any class.
     """
     if task not in TASKS:
@@ -149,7 +149,7 @@ def _placed(rng: Rng, ground: Ground, name: str, small: int, large: int) -> Thin
 
 
 def _single(rng: Rng, ground: Ground, name: str) -> Thing:
-    """The one object of a picture, large and mostly whole."""
+    """The one object of an image, large and mostly whole."""
     size = rng.between(20000, 30500)
     x = TOP // 2 + rng.between(-1, 1) * rng.between(0, 31000 - size) + rng.between(-2000, 2000)
     y = TOP // 2 + rng.between(-3000, 3000)

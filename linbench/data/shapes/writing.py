@@ -19,7 +19,7 @@ from linbench.system.affinity import unbind
 from linbench.system.threads import cores
 
 LAYOUTS = FOLDERS | COCO_KIN
-FORMAT = 1  # of the files around the pictures: raised when a layout is written otherwise
+FORMAT = 1  # of the files around the images: raised when a layout is written otherwise
 PATIENCE_S = 3.0  # without a word
 WRITERS = 4
 
@@ -41,12 +41,12 @@ def write_dataset(
 ) -> Path:
     """Write a split below ``out``, which may hold other sets, and other splits of this one, and return ``out``.
 
-    advance: Is told how many pictures are done.
+    advance: Is told how many images are done.
     What is there of this split is not written over: ValueError. Nothing of a killed write looks like a set.
     """
     layout = layout_of(name, split)
     if images < 1:
-        raise ValueError(f"{images} pictures: at least 1")
+        raise ValueError(f"{images} images: at least 1")
     if (there := out / layout.shown_by[split]).exists():
         raise ValueError(f"{there} is there already; name another folder, or remove it")
     out.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _move(part: Path, out: Path, last: Path) -> None:
 def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int = 0) -> Path:
     """The root of the embedded set in a layout, from the user's cache, where it is written first if need be.
 
-    size: Side of the square pictures, or height and width, px.
+    size: Side of the square images, or height and width, px.
     Several processes may ask at once: one writes, and the others wait. A folder of the final name is whole.
     Raises ValueError for what cannot be drawn, and BadDataset where the cache cannot be written.
     """

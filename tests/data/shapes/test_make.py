@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from linbench.cli.data_make import make
-from linbench.data import dis  # noqa: F401 (registers the reader)
+from linbench.data import single_object  # noqa: F401 (registers the reader)
 from linbench.data.contract import dataset
 
 

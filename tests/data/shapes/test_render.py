@@ -1,4 +1,4 @@
-"""Scenes and their pictures: the same everywhere, with masks that are exact."""
+"""Scenes and their images: the same everywhere, with masks that are exact."""
 
 import hashlib
 from dataclasses import replace
@@ -14,7 +14,7 @@ from linbench.data.shapes.parts import Weave, bar, fill, ring, stroke
 from linbench.data.shapes.rng import ONE, Rng
 from linbench.data.shapes.scene import Scene, Thing
 
-#: By task, split, seed, index and size: of picture, map of objects and map of stuff.
+#: By task, split, seed, index and size: of image, map of objects and map of stuff.
 GOLDEN = {
     ("objects", "train", 0, 0, 64): "9235fb355854e693",
     ("objects", "val", 0, 3, (96, 160)): "ab48b9d94a9d21d5",
@@ -35,7 +35,7 @@ def digest(found):
 
 
 @pytest.mark.parametrize("key", GOLDEN, ids=str)
-def test_pictures_and_masks_are_those_of_every_other_platform(key):
+def test_images_and_masks_are_those_of_every_other_platform(key):
     task, split, seed, index, size = key
     assert digest(render_scene(make_scene(seed, index, task, split), size)) == GOLDEN[key]
 
@@ -109,7 +109,7 @@ def test_an_object_of_which_less_than_twelve_pixels_are_seen_is_none():
     assert not drawn(dot(1)).ids.any()
 
 
-def test_no_stroke_breaks_however_small_the_picture():
+def test_no_stroke_breaks_however_small_the_image():
     wire = thing(stroke(paint(), bar((-ONE, -ONE // 3), (ONE, ONE // 2), 1)))
     for size in (32, 61, 256):
         mask = drawn(wire, size=size).ids > 0
@@ -172,7 +172,7 @@ def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
     assert behind.max() < len(CLASSES)
 
 
-def test_the_object_that_names_a_picture_is_in_it_and_every_class_has_its_turn():
+def test_the_object_that_names_an_image_is_in_it_and_every_class_has_its_turn():
     labels = []
     for index in range(len(THINGS)):
         found = render_scene(make_scene(1, index, "classes"), 128)

@@ -36,7 +36,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def read(layout, split, tmp_path):
-    """What was drawn, and the samples that its reader finds, by the number of the picture."""
+    """What was drawn, and the samples that its reader finds, by the number of the image."""
     write_dataset(layout, split, IMAGES, SIZE, 0, tmp_path)
     found = dataset[layout.split("-")[0]].build(tmp_path, split)
     assert len(found) == IMAGES
@@ -44,8 +44,8 @@ def read(layout, split, tmp_path):
     drawn = [render_scene(make_scene(0, n, LAYOUTS[layout].task, split), SIZE) for n in range(IMAGES)]
     samples = [found[n] for n in range(IMAGES)]
     for sample in samples:
-        picture = sample.image()
-        assert picture.shape == (*SIZE, 3)
+        image = sample.image()
+        assert image.shape == (*SIZE, 3)
     return found, drawn, samples
 
 
@@ -53,9 +53,9 @@ def splits(*layouts):
     return [(layout, split) for layout in layouts for split in LAYOUTS[layout].shown_by]
 
 
-def like(picture, drawn):
-    """Whether a picture is another after JPEG: close on the mean, which two scenes are not."""
-    return np.abs(picture.astype(int) - drawn.image).mean() < 12
+def like(image, drawn):
+    """Whether an image is another after JPEG: close on the mean, which two scenes are not."""
+    return np.abs(image.astype(int) - drawn.image).mean() < 12
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("dis", "coift", "hrsod"))
@@ -68,9 +68,9 @@ def test_sets_of_single_objects_are_read_back_exactly(tmp_path, layout, split):
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("imagenet"))
-def test_classes_of_pictures_are_read_back_with_every_class_in_its_place(tmp_path, layout, split):
+def test_classes_of_images_are_read_back_with_every_class_in_its_place(tmp_path, layout, split):
     found, drawn, samples = read(layout, split, tmp_path)
-    assert len(found.classes) == len(THINGS)  # though not all have a picture
+    assert len(found.classes) == len(THINGS)  # though not all have an image
     by_label = {one.label: one for one in drawn}
     assert sorted(by_label) == sorted(sample.label for sample in samples)
     assert all(like(sample.image(), by_label[sample.label]) for sample in samples)
@@ -108,15 +108,15 @@ def test_objects_are_read_back_with_mask_box_class_and_area(tmp_path, layout, sp
 @pytest.mark.parametrize(("layout", "split"), splits("entityseg", "sa1b", "sa1b-tar"))
 def test_sets_of_entities_cover_each_pixel_once(tmp_path, layout, split):
     _, drawn, samples = read(layout, split, tmp_path)
-    by_picture = {int(sample.id.removeprefix("sa_")): sample for sample in samples}
+    by_image = {int(sample.id.removeprefix("sa_")): sample for sample in samples}
     for number, one in enumerate(drawn, start=1):
-        masks = [instance.mask() for instance in by_picture[number].instances()]
+        masks = [instance.mask() for instance in by_image[number].instances()]
         for thing, mask in zip(one.objects, masks, strict=False):
             assert np.array_equal(mask, one.mask(thing))
         count = np.sum(masks, axis=0)
         assert count.max() == 1
         assert (count == 0).sum() < 12 * 11  # stuff of which next to nothing is to be seen
-        assert like(by_picture[number].image(), one)
+        assert like(by_image[number].image(), one)
 
 
 def test_boxes_of_the_made_up_detector_are_good_and_not_perfect(tmp_path, capsys):
@@ -147,7 +147,7 @@ def test_what_cannot_be_written_is_refused_before_a_file_is_made(tmp_path, cache
     for arguments, sentence in (
         (("voc", "val", 1, 32), "allowed are imagenet, ade20k"),
         (("coift", "train", 1, 32), "the layout coift has val only"),
-        (("dis", "val", 0, 32), "0 pictures: at least 1"),
+        (("dis", "val", 0, 32), "0 images: at least 1"),
         (("dis", "val", 1, 3), "each side is 8 to 8,192 px"),
     ):
         with pytest.raises(ValueError, match=sentence):
