@@ -19,7 +19,7 @@ from linbench.registry import Registry
 from linbench.system.untrusted import Fault, plain
 
 #: All datasets by name. ``@dataset("dis")`` adds a factory ``(root, split) -> Dataset``.
-dataset = Registry("data set", group="linbench.datasets")
+dataset = Registry("dataset", group="linbench.datasets")
 
 IGNORED = 255  # a semantic label that counts nowhere
 

@@ -1,8 +1,8 @@
-"""The embedded data set: procedural scenes with exact masks at any size, written in the layouts of the real sets.
+"""The embedded dataset: procedural scenes with exact masks at any size, written in the layouts of real datasets.
 
-from linbench.data.shapes import render_scene, make_scene
-found = render_scene(make_scene(seed=0, index=7, task="objects"), 512)
-found.image, found.ids, found.semantic, found.objects, found.label
+from linbench.data.shapes import make_scene, render_scene
+rendered = render_scene(make_scene(seed=0, index=7, task="objects"), 512)
+rendered.image, rendered.ids, rendered.semantic, rendered.objects, rendered.label
 """
 
 from linbench.data.shapes.coco_layouts import detections_file

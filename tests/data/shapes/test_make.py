@@ -54,7 +54,7 @@ def test_a_set_that_is_there_is_not_written_over(run, tmp_path):
     assert run(*words).exit_code == 0
     again = run(*words)
     assert again.exit_code == 2
-    assert "is there already; name another folder, or remove it" in again.stderr
+    assert "exists already; name another folder, or remove it" in again.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):

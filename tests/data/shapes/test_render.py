@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from linbench.data.shapes import CLASSES, TASKS, THINGS, make_scene, pixels, render, render_scene
-from linbench.data.shapes.backgrounds import TOP, Ground, Region
+from linbench.data.shapes.backgrounds import TOP, Background, Region
 from linbench.data.shapes.manmade_objects import gear
 from linbench.data.shapes.materials import plain
-from linbench.data.shapes.parts import Weave, bar, fill, ring, stroke
+from linbench.data.shapes.parts import Texture, bar, fill, ring, stroke
 from linbench.data.shapes.rng import ONE, Rng
 from linbench.data.shapes.scene import Scene, Thing
 
@@ -52,8 +52,8 @@ def test_the_compiler_changes_nothing_and_no_product_leaves_64_bits(key, monkeyp
 
 
 def grey():
-    region = Region("wall", -1, ((120, 120, 120),) * 3, Weave.PLAIN, 4, 0)
-    return Ground((region,), -1, shadows=False)
+    region = Region("wall", -1, ((120, 120, 120),) * 3, Texture.PLAIN, 4, 0)
+    return Background((region,), -1, shadows=False)
 
 
 def thing(*parts, x=TOP // 2, y=TOP // 2, size=TOP // 4, name="gear"):
@@ -64,19 +64,19 @@ def drawn(*things, size=64):
     return render_scene(Scene(grey(), things, (0, -256), (0, 0, 0), 0, 0, 0), size)
 
 
-def paint():
+def material():
     return plain(Rng("paint"))
 
 
 def test_a_stroke_of_no_length_is_the_disc_of_all_pixels_whose_middle_is_in_it():
-    found = drawn(thing(stroke(paint(), bar((0, 0), (0, 0), ONE // 2))))
+    found = drawn(thing(stroke(material(), bar((0, 0), (0, 0), ONE // 2))))
     y, x = np.mgrid[:64, :64] * 256 + 128 - 32 * 256
     assert np.array_equal(found.ids > 0, x * x + y * y < (8 * 256 + 1) ** 2)
 
 
 def test_a_filled_outline_covers_the_pixels_whose_middle_is_inside_and_leaves_its_holes():
     square, hole = [(s * ONE, t * ONE) for s, t in ((-1, -1), (1, -1), (1, 1), (-1, 1))], ring(ONE // 2, sides=64)
-    found = drawn(thing(fill(paint(), square, hole)))
+    found = drawn(thing(fill(material(), square, hole)))
     y, x = np.mgrid[:64, :64] + 0.5 - 32
     expected = (np.maximum(abs(x), abs(y)) < 16) & (x * x + y * y > 64)
     unsure = abs(np.hypot(x, y) - 8) < 0.1  # the hole is a polygon
@@ -85,7 +85,7 @@ def test_a_filled_outline_covers_the_pixels_whose_middle_is_inside_and_leaves_it
 
 
 def test_what_is_in_front_hides_what_is_behind():
-    disc = stroke(paint(), bar((0, 0), (0, 0), ONE))
+    disc = stroke(material(), bar((0, 0), (0, 0), ONE))
     back, front = thing(disc, x=TOP * 3 // 8), thing(disc, x=TOP * 5 // 8)
     alone = [drawn(one).ids > 0 for one in (back, front)]
     both = drawn(back, front)
@@ -94,7 +94,7 @@ def test_what_is_in_front_hides_what_is_behind():
 
 
 def test_one_sees_through_the_hole_of_a_gear_what_lies_behind():
-    disc = thing(stroke(paint(), bar((0, 0), (0, 0), ONE // 10)), name="ball")
+    disc = thing(stroke(material(), bar((0, 0), (0, 0), ONE // 10)), name="ball")
     both = drawn(disc, thing(*gear(Rng(1))))
     assert [one.category for one in both.objects] == [THINGS.index("ball"), THINGS.index("gear")]
     assert np.array_equal(both.mask(both.objects[0]), drawn(disc).ids > 0)
@@ -102,7 +102,7 @@ def test_one_sees_through_the_hole_of_a_gear_what_lies_behind():
 
 def test_an_object_of_which_less_than_twelve_pixels_are_seen_is_none():
     def dot(pixels):
-        return thing(stroke(paint(), bar((0, 0), (0, 0), ONE * pixels // 16)))
+        return thing(stroke(material(), bar((0, 0), (0, 0), ONE * pixels // 16)))
 
     assert [one.area for one in drawn(dot(2)).objects] == [12]
     assert drawn(dot(1)).objects == ()
@@ -110,7 +110,7 @@ def test_an_object_of_which_less_than_twelve_pixels_are_seen_is_none():
 
 
 def test_no_stroke_breaks_however_small_the_image():
-    wire = thing(stroke(paint(), bar((-ONE, -ONE // 3), (ONE, ONE // 2), 1)))
+    wire = thing(stroke(material(), bar((-ONE, -ONE // 3), (ONE, ONE // 2), 1)))
     for size in (32, 61, 256):
         mask = drawn(wire, size=size).ids > 0
         columns = np.flatnonzero(mask.any(axis=0))
@@ -137,7 +137,7 @@ def test_a_scene_is_the_same_at_two_sizes(task):
 
 
 def test_a_wider_frame_moves_objects_apart_and_does_not_stretch_them():
-    disc = stroke(paint(), bar((0, 0), (0, 0), ONE))
+    disc = stroke(material(), bar((0, 0), (0, 0), ONE))
     scene = Scene(grey(), (thing(disc, x=TOP // 4),), (0, -256), (0, 0, 0), 0, 0, 0)
     square, wide = render_scene(scene, 64), render_scene(scene, (64, 128))
     assert np.array_equal(square.ids[:, :32], wide.ids[:, 16:48])
@@ -193,14 +193,14 @@ def test_objects_of_dis_are_thin_and_a_ball_is_not():
     shares = [thinness(render_scene(make_scene(0, index, "dis"), 512).ids > 0) for index in range(12)]
     assert np.median(shares) > 0.08
     assert max(shares) > 0.5  # wires, of 2 px
-    ball = thing(stroke(paint(), bar((0, 0), (0, 0), ONE)))
+    ball = thing(stroke(material(), bar((0, 0), (0, 0), ONE)))
     assert thinness(drawn(ball, size=512).ids > 0) < 0.03
 
 
 def test_a_shadow_darkens_the_ground_and_no_mask():
-    disc = thing(stroke(paint(), bar((0, 0), (0, 0), ONE)))
+    disc = thing(stroke(material(), bar((0, 0), (0, 0), ONE)))
     bright = Scene(grey(), (disc,), (180, -160), (0, 0, 0), 0, 0, 0)
-    shaded = replace(bright, ground=replace(grey(), shadows=True))
+    shaded = replace(bright, background=replace(grey(), shadows=True))
     without, with_shadow = render_scene(bright, 128), render_scene(shaded, 128)
     assert np.array_equal(without.ids, with_shadow.ids)
     darker = without.image.astype(int) - with_shadow.image

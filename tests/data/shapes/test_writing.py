@@ -138,7 +138,7 @@ def test_splits_are_written_beside_each_other_and_never_over(tmp_path):
     for split in ("train", "val"):
         write_dataset("ade20k", split, 2, 32, 0, tmp_path)
     assert len(dataset["ade20k"].build(tmp_path, "train")) == len(dataset["ade20k"].build(tmp_path, "val")) == 2
-    with pytest.raises(ValueError, match=r"images/validation is there already"):
+    with pytest.raises(ValueError, match=r"images/validation exists already"):
         write_dataset("ade20k", "val", 3, 32, 0, tmp_path)
     assert len(dataset["ade20k"].build(tmp_path, "val")) == 2
 
@@ -181,11 +181,11 @@ def test_the_cache_is_written_once_and_keyed_by_all_that_is_asked_for(cache):
 def test_a_long_writing_says_how_far_it_is_and_a_short_one_is_silent(cache, capsys, monkeypatch):
     prepare_dataset("dis", "val", 2, 32)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(writing, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(writing, "PROGRESS_S", 0.0)
     prepare_dataset("dis", "val", 2, 32, 1)
     said = capsys.readouterr().err.splitlines()
     assert [line.rpartition(",")[0] for line in said] == [
-        f"linbench: writing the embedded set as dis, val: {n} of 2" for n in (1, 2)
+        f"linbench: writing the embedded dataset as dis, val: {n} of 2" for n in (1, 2)
     ]
 
 
