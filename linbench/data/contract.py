@@ -116,35 +116,44 @@ S = TypeVar("S", bound=Sample, covariant=True)
 
 
 class Dataset(Protocol[S]):
-    """Samples by index.
-
-    name: Its name in tables: ``DIS-VD``, ``COCO val2017``, ``shapes``.
-    split: ``train`` or ``val``.
-    classes: Names by index; empty where there are none.
-    checksum: SHA-256, in hexadecimal, over what identifies the content (annotations, names and sizes of files).
-    facts: Whatever else a suite must know, as JSON values; a COCO dataset's annotation file is under
-        ``annotations``, and ``notes`` are lines on what was read although it is unusual.
-    faults: What is wrong with annotations, from when the dataset was opened; nothing of the samples' own files. An
-        annotation with a fault is left out; a sample whose own entry has one raises BadSample.
-    """
+    """Samples by index; a sample whose own annotation has a fault raises BadSample when it is read."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in tables: ``DIS-VD``, ``COCO val2017``, ``shapes``."""
+        ...
 
     @property
-    def split(self) -> str: ...
+    def split(self) -> str:
+        """``train`` or ``val``."""
+        ...
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by index; empty where there are none."""
+        ...
 
     @property
-    def facts(self) -> Mapping[str, Any]: ...
+    def facts(self) -> Mapping[str, Any]:
+        """Whatever else a suite must know, as JSON values.
+
+        A COCO dataset's annotation file is under ``annotations``; ``notes`` are lines on what was read although it is
+        unusual.
+        """
+        ...
 
     @property
-    def checksum(self) -> str: ...
+    def checksum(self) -> str:
+        """SHA-256, in hexadecimal, over what identifies the content: annotations, names and sizes of files."""
+        ...
 
     @property
-    def faults(self) -> Sequence[Fault]: ...
+    def faults(self) -> Sequence[Fault]:
+        """What is wrong with annotations, from when the dataset was opened; such an annotation is left out.
+
+        The samples' own files are not read for it.
+        """
+        ...
 
     def __len__(self) -> int: ...
 

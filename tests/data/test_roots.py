@@ -50,7 +50,7 @@ def test_coco_and_coconut_have_the_same_objects_of_the_embedded_set():
 
 
 def test_what_cannot_be_opened_is_refused_in_a_line_that_says_why(tmp_path):
-    with pytest.raises(UnknownName, match="unknown data set 'coc'"):
+    with pytest.raises(UnknownName, match="unknown dataset 'coc'"):
         open_dataset("coc", "val")
     with pytest.raises(BadDataset, match="none: no such folder; --data or LINBENCH_DATA names"):
         open_dataset("coco", "val", str(tmp_path / "none"))
