@@ -130,7 +130,7 @@ BI_WKV = (
     "kernels.threads kernels.simd"
 )
 SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
-SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.picture {BI_WKV}"
+SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.image {BI_WKV}"
 #: A few that must be behind a number, and what must not, beside what is behind none.
 MUST = {
     "latency backbone none": f"{TIMED} {BI_WKV} suites.latency suites.complexity suites.gate backbones.contract",
@@ -138,8 +138,8 @@ MUST = {
     "latency end-to-end mamba": f"{TIMED} {SAM} backbones.vmamba kernels.selective_scan.cpu kernels.cross_scan.cpu",
     "search": f"{TIMED} {BI_WKV} suites.search suites.trial suites.settings",
     "kernels": f"{TIMED} {BI_WKV} kernels.bi_wkv.cases kernels.bench_cases suites.yardsticks suites.kernel_check",
-    "dis": f"{SCORED} {SAM} suites.single_object metrics.boundary metrics.iou data.dis data.single_object",
-    "coco": f"{SCORED} {SAM} suites.coco metrics.coco metrics.runs data.coco data.coco_entry data.detector data.rle",
+    "dis": f"{SCORED} {SAM} suites.single_object metrics.boundary metrics.iou data.single_object",
+    "coco": f"{SCORED} {SAM} suites.coco metrics.coco coco.entry data.coco coco.index coco.detections coco.rle",
     "imagenet": f"{SCORED} suites.imagenet models.classifier metrics.classification data.imagenet",
     "ade20k": f"{SCORED} suites.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
 }
@@ -151,7 +151,7 @@ MUST_NOT = {
     "search": "models.sam.decoder",
     "kernels": "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.part",
     "dis": "backbones.vmamba models.classifier models.semantic data.coco metrics.coco suites.coco suites.latency",
-    "coco": "backbones.vmamba models.classifier data.dis suites.single_object suites.latency",
+    "coco": "backbones.vmamba models.classifier data.single_object suites.single_object suites.latency",
     "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.coco",
     "ade20k": "models.classifier models.sam.decoder metrics.coco data.imagenet",
 }

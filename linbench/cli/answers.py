@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from linbench.data.asked import Asked
+    from linbench.data.prompts import PromptSpec
     from linbench.models.sam import Prompts
     from linbench.models.segmenter import Segmenter
 
@@ -60,7 +60,7 @@ class Job:
         return bool(file_identities([file]) & self.inputs)
 
 
-def answer(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result:
+def answer(job: Job, image: Path, name: str, asked: "Sequence[PromptSpec]") -> Result:
     """Do one picture; return its JSON without run lengths, with ``overlay``, its file, and ``notes`` of warnings.
 
     name: What its files' names begin with.
@@ -72,7 +72,7 @@ def answer(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result
     return {**result, "notes": notes}
 
 
-def _answered(job: Job, image: Path, name: str, asked: "Sequence[Asked]") -> Result:
+def _answered(job: Job, image: Path, name: str, asked: "Sequence[PromptSpec]") -> Result:
     from linbench.data.image import read_image
     from linbench.models.finite import NotFinite
     from linbench.suites.memory import is_out_of_memory
@@ -123,28 +123,28 @@ def _undone(image: Path, errors: list[str]) -> Result:
 
 
 def _checked(
-    image: Path, asked: "Sequence[Asked]", picture: "NDArray[np.uint8]"
-) -> "tuple[dict[int, Asked], list[str]]":
+    image: Path, asked: "Sequence[PromptSpec]", picture: "NDArray[np.uint8]"
+) -> "tuple[dict[int, PromptSpec], list[str]]":
     """The prompts that fit the picture, by their number, and what is wrong with the others."""
-    from linbench.data.asked import checked
+    from linbench.data.prompts import validate_prompt
 
     good, errors = {}, []
     for number, prompt in enumerate(asked, start=1):
         try:
-            good[number] = checked(prompt, *picture.shape[:2])
+            good[number] = validate_prompt(prompt, *picture.shape[:2])
         except ValueError as error:
             errors.append(f"{image}: {error}")
     return good, errors
 
 
 def _predictions(
-    job: Job, picture: "NDArray[np.uint8]", asked: "Mapping[int, Asked]", files: Mapping[int, str]
+    job: Job, picture: "NDArray[np.uint8]", asked: "Mapping[int, PromptSpec]", files: Mapping[int, str]
 ) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Yield what the JSON says of each prompt, and its mask as PNG: nothing is written before all are answered.
 
     Raises NotFinite.
     """
-    from linbench.data.rle import encode
+    from linbench.coco.rle import encode
 
     answers = job.segmenter.predict(
         picture, _prompts(list(asked.values())), multimask=job.multimask, prompt_chunk=job.prompt_chunk
@@ -169,7 +169,7 @@ def _predictions(
         yield prediction, _png(_black_and_white(found.masks[best]))
 
 
-def _prompts(asked: "Sequence[Asked]") -> "Prompts":
+def _prompts(asked: "Sequence[PromptSpec]") -> "Prompts":
     """The model's prompts: all of them boxes, or a single one with points."""
     import torch
 
@@ -187,7 +187,7 @@ def _prompts(asked: "Sequence[Asked]") -> "Prompts":
 def _drawn(
     job: Job, image: Path, picture: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]
 ) -> "Image.Image":
-    from linbench.data.rle import decode
+    from linbench.coco.rle import decode
     from linbench.reports.render.overlay import Mark, overlay
 
     marks = (

@@ -34,7 +34,7 @@ def make(
     arguments give the same images and masks on every machine.
     """
     choice("NAME", name, ("shapes",))
-    from linbench.data.shapes import LAYOUTS, write
+    from linbench.data.shapes import LAYOUTS, write_dataset
 
     choice("--as", layout, tuple(LAYOUTS))
     choice("--split", split, ("train", "val"))
@@ -50,7 +50,7 @@ def make(
                 advance(f"shapes as {layout}, {split}", done % line or line)
 
         try:
-            write(layout, split, images, sides, seed, out, count)
+            write_dataset(layout, split, images, sides, seed, out, count)
         except OSError as error:
             refuse(f"--out {out}: it cannot be written: {error.strerror or error}")
     h, w = sides

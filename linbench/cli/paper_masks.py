@@ -117,7 +117,7 @@ def _model_mask(
     documents: Mapping[str, Mapping[str, Any]], name: str, prompt: Mapping[str, Any], size: tuple[int, ...]
 ) -> "ModelMask":
     """Return a model's mask for the same prompt, in px; without one where the model was not given the prompt."""
-    from linbench.data.rle import decode
+    from linbench.coco.rle import decode
     from linbench.reports.paper.masks import ModelMask
 
     model = next(iter(documents.values()))["model"]

@@ -15,7 +15,7 @@ from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, r
 from linbench.cli.run import BRANCHES, FUSIONS
 
 if TYPE_CHECKING:
-    from linbench.data.asked import Asked
+    from linbench.data.prompts import PromptSpec
     from linbench.models.segmenter import Segmenter
 
 LARGEST = 16384  # px; at that side the input alone has 3 GB
@@ -105,15 +105,15 @@ def predict(
 
 def _asked(
     images: Sequence[Path], boxes: Path | None, box: Sequence[str], point: Sequence[str]
-) -> "list[list[Asked]]":
+) -> "list[list[PromptSpec]]":
     """The prompts of each picture, unchecked."""
-    from linbench.data.asked import from_words
-    from linbench.data.detections import read_detections
+    from linbench.data.prompt_file import read_prompt_file
+    from linbench.data.prompts import parse_prompts
 
     if boxes is None:
-        return [from_words(box, point)] * len(images)
-    detections = read_detections(boxes)
-    found = [detections.of(image) for image in images]
+        return [parse_prompts(box, point)] * len(images)
+    detections = read_prompt_file(boxes)
+    found = [detections.for_image(image) for image in images]
     if not any(found):
         raise ValueError(f"--boxes {boxes}: it has no boxes of {' or '.join(map(str, images[:3]))}; names must agree")
     return found
@@ -159,7 +159,7 @@ def _size_note(segmenter: "Segmenter") -> str:
     return size_note(facts["weights"], facts["trained_at"], (side, side))
 
 
-def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[Asked]]") -> list[Result]:
+def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[PromptSpec]]") -> list[Result]:
     """What became of each picture; what fails is said at once, and the others are done."""
     from linbench.reports.render.table import plain
 

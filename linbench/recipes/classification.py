@@ -136,7 +136,7 @@ class ClassificationTask:
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: ClassSample, source: Source, seed: int) -> Batch:
-        picture = Image.fromarray(sample.picture())
+        picture = Image.fromarray(sample.image())
         if not sample.label < self.settings.classes:
             raise BadSample(f"{sample.file}: its class is {sample.label}, the recipe has {self.settings.classes}")
         with seeded(seed):
@@ -181,7 +181,7 @@ class ClassificationTask:
         right = 0
         for start in range(0, len(numbers), LOOK):
             samples = [held_out[number] for number in numbers[start : start + LOOK]]
-            x = torch.stack([self._look(Image.fromarray(sample.picture())) for sample in samples])
+            x = torch.stack([self._look(Image.fromarray(sample.image())) for sample in samples])
             labels = torch.tensor([sample.label for sample in samples])
             right += int((model(x.to(device)).argmax(1).cpu() == labels).sum())
         return {"images": len(numbers), "top1": 100 * right / len(numbers)}

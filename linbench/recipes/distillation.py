@@ -96,7 +96,7 @@ class DistillationTask:
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: Sample, source: Source, seed: int) -> Batch:
-        picture, side = sample.picture(), self.recipe.image_size
+        picture, side = sample.image(), self.recipe.image_size
         original = (picture.shape[0], picture.shape[1])
         view = draw_view(np.random.default_rng(seed), original, side, source.resize, source.flip)
         return {"image": padded(normalised(view.picture(picture)), side)}

@@ -132,7 +132,7 @@ class PromptableTask:
         A view without an instance is drawn again, VIEWS times in all; a picture that has none then is a bad sample.
         """
         rng = np.random.default_rng(seed)
-        picture, side = sample.picture(), self.recipe.image_size
+        picture, side = sample.image(), self.recipe.image_size
         original = (picture.shape[0], picture.shape[1])
         found = self._decoded(sample, original)
         for _ in range(VIEWS):

@@ -100,7 +100,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[SemanticSam
         answer = partial(_slid, answer, side)
 
     def prepare(sample: SemanticSample) -> Ready:
-        picture, truth = sample.picture(), sample.labels()
+        picture, truth = sample.image(), sample.labels()
         if truth.shape != picture.shape[:2]:
             raise BadSample(f"{sample.file}: its labels are of {truth.shape} px (h, w), it of {picture.shape[:2]}")
         if (truth == IGNORED).all():

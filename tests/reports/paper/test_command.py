@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from linbench.cli import app
 from linbench.cli.paper_models import recipe_hashes
-from linbench.data.rle import encode
+from linbench.coco.rle import encode
 from linbench.records import Store
 from tests.reports.cases import record
 from tests.reports.paper.cases import DEVICE, some

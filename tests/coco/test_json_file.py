@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linbench.data.json_file import entries, load
+from linbench.coco.json_file import entries, load
 from tests.data.sets import dump
 
 VALUES = st.recursive(

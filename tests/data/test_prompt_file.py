@@ -1,13 +1,13 @@
-"""Boxes of many pictures from a COCO file: matched by name or number, and whatever is wrong said in one line."""
+"""Boxes of many images from a COCO file: matched by name or number, and whatever is wrong said in one line."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from linbench.data import detections
-from linbench.data.asked import checked
-from linbench.data.detections import read_detections
+from linbench.data import prompt_file
+from linbench.data.prompt_file import read_prompt_file
+from linbench.data.prompts import validate_prompt
 from tests.realdata import realdata
 
 
@@ -18,7 +18,7 @@ def written(tmp_path, content):
 
 
 def boxes(found, name):
-    return [checked(asked, 100, 100).box for asked in found.of(Path(name))]
+    return [validate_prompt(asked, 100, 100).box for asked in found.for_image(Path(name))]
 
 
 def entry(bbox=(1, 2, 3, 4), **more):
@@ -26,53 +26,53 @@ def entry(bbox=(1, 2, 3, 4), **more):
 
 
 @pytest.mark.parametrize("name", ["42.jpg", "000000000042.jpg", "COCO_val2014_000000000042.jpg", "a/b/0042.png"])
-def test_detections_find_their_picture_by_its_coco_number(tmp_path, name):
-    found = read_detections(written(tmp_path, [entry(image_id=42), entry((5, 5, 1, 1), image_id=420)]))
+def test_detections_find_their_image_by_its_coco_number(tmp_path, name):
+    found = read_prompt_file(written(tmp_path, [entry(image_id=42), entry((5, 5, 1, 1), image_id=420)]))
     assert boxes(found, name) == [(1.0, 2.0, 4.0, 6.0)]
 
 
 @pytest.mark.parametrize("name", ["frame_42.jpg", "cat.jpg", "421.jpg"])
 def test_a_number_inside_another_name_is_not_a_coco_number(tmp_path, name):
-    assert read_detections(written(tmp_path, [entry(image_id=42)])).of(Path(name)) == []
+    assert read_prompt_file(written(tmp_path, [entry(image_id=42)])).for_image(Path(name)) == []
 
 
 def test_an_id_of_text_is_the_name_without_its_ending(tmp_path):
-    assert boxes(read_detections(written(tmp_path, [entry(image_id="cat")])), "x/cat.jpg") == [(1.0, 2.0, 4.0, 6.0)]
+    assert boxes(read_prompt_file(written(tmp_path, [entry(image_id="cat")])), "x/cat.jpg") == [(1.0, 2.0, 4.0, 6.0)]
 
 
 def test_an_id_with_a_decimal_point_is_the_whole_number_that_it_is(tmp_path):
-    found = read_detections(written(tmp_path, [entry(image_id=42.0, id=7.0, score=float("nan"))]))
-    (asked,) = found.of(Path("000000000042.jpg"))
+    found = read_prompt_file(written(tmp_path, [entry(image_id=42.0, id=7.0, score=float("nan"))]))
+    (asked,) = found.for_image(Path("000000000042.jpg"))
     assert asked.facts == {"image_id": 42, "id": 7}
 
 
-def test_a_file_name_with_backslashes_is_that_of_its_picture(tmp_path):
-    assert boxes(read_detections(written(tmp_path, [entry(file_name="val\\a.png")])), "val/a.png")
+def test_a_file_name_with_backslashes_is_that_of_its_image(tmp_path):
+    assert boxes(read_prompt_file(written(tmp_path, [entry(file_name="val\\a.png")])), "val/a.png")
 
 
-def test_annotations_find_their_picture_by_the_table_and_have_the_names_of_their_categories(tmp_path):
+def test_annotations_find_their_image_by_the_table_and_have_the_names_of_their_categories(tmp_path):
     content = {
         "images": [{"id": 7, "file_name": "cat.jpg"}],
         "annotations": [entry(image_id=7, category_id=3, id=5), entry((5, 5, 1, 1), image_id=7)],
         "categories": [{"id": 3, "name": "cat"}],
     }
-    first, second = read_detections(written(tmp_path, content)).of(Path("any/cat.jpg"))
+    first, second = read_prompt_file(written(tmp_path, content)).for_image(Path("any/cat.jpg"))
     assert (first.name, second.name) == ("cat", "")
     assert first.facts == {"image_id": 7, "category_id": 3, "id": 5}
 
 
 def test_a_detection_keeps_its_score_and_its_order(tmp_path):
     content = [entry(file_name="a.png", score=s) for s in (0.1, 0.9, 0.5)]
-    found = read_detections(written(tmp_path, content)).of(Path("a.png"))
+    found = read_prompt_file(written(tmp_path, content)).for_image(Path("a.png"))
     assert [asked.facts["detection_score"] for asked in found] == [0.1, 0.9, 0.5]
 
 
-def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
     content = [entry(file_name="train/1.jpg"), entry((5, 5, 1, 1), file_name="val/1.jpg")]
-    found = read_detections(written(tmp_path, content))
+    found = read_prompt_file(written(tmp_path, content))
     assert boxes(found, "/data/val/1.jpg") == [(5.0, 5.0, 6.0, 6.0)]
-    with pytest.raises(ValueError, match=r"^/data/test/1\.jpg: .* several pictures of this name"):
-        found.of(Path("/data/test/1.jpg"))
+    with pytest.raises(ValueError, match=r"^/data/test/1\.jpg: .* several images of this name"):
+        found.for_image(Path("/data/test/1.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
 )
 def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_path, bbox, fault):
     path = written(tmp_path, [entry(image_id=1), {"image_id": 1, "bbox": bbox}])
-    first, second = read_detections(path).of(Path("1.jpg"))
-    assert checked(first, 100, 100).box == (1.0, 2.0, 4.0, 6.0)
+    first, second = read_prompt_file(path).for_image(Path("1.jpg"))
+    assert validate_prompt(first, 100, 100).box == (1.0, 2.0, 4.0, 6.0)
     with pytest.raises(ValueError, match=rf"^entry 1 of .*boxes\.json, bbox .*{fault}"):
-        checked(second, 100, 100)
+        validate_prompt(second, 100, 100)
 
 
 @pytest.mark.parametrize(
@@ -110,39 +110,39 @@ def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_p
         ("[3]", "it holds no COCO detections"),
         ('{"images": []}', "it holds no COCO detections"),
         ('{"annotations": [], "images": 3}', "`images` is not a list of objects"),
-        ('[{"bbox": [1, 2, 3, 4]}]', "entry 0 names no picture"),
-        ('[{"bbox": [1, 2, 3, 4], "image_id": [1]}]', "entry 0 names no picture"),
+        ('[{"bbox": [1, 2, 3, 4]}]', "entry 0 names no image"),
+        ('[{"bbox": [1, 2, 3, 4], "image_id": [1]}]', "entry 0 names no image"),
         ("1" * 5000, "digits"),
     ],
 )
 def test_a_file_that_holds_no_boxes_is_refused_in_one_line_that_names_it(tmp_path, content, said):
     path = written(tmp_path, content)
     with pytest.raises(ValueError, match=f"^{path}: .*{said}") as caught:
-        read_detections(path)
+        read_prompt_file(path)
     assert "\n" not in str(caught.value)
 
 
 def test_bytes_that_are_no_text_a_missing_file_and_a_large_one_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "boxes.json"
     with pytest.raises(ValueError, match=r"boxes\.json: it cannot be read: No such file"):
-        read_detections(path)
+        read_prompt_file(path)
     path.write_bytes(b'["\xff\xfe\x80"]')
     with pytest.raises(ValueError, match=r"boxes\.json: it is not JSON"):
-        read_detections(path)
-    monkeypatch.setattr(detections, "LARGEST_BYTES", 5)
+        read_prompt_file(path)
+    monkeypatch.setattr(prompt_file, "LARGEST_BYTES", 5)
     with pytest.raises(ValueError, match="it has 7 bytes; at most 5 are read"):
-        read_detections(path)
+        read_prompt_file(path)
 
 
 @pytest.mark.data
-def test_every_real_annotation_of_coco_finds_its_picture_and_fits_it():
+def test_every_real_annotation_of_coco_finds_its_image_and_fits_it():
     from linbench.data.image import read_image
 
     folder = realdata("coco_train2017_free")
-    found = read_detections(folder / "instances.json")
-    pictures = sorted((folder / "images").iterdir())
+    found = read_prompt_file(folder / "instances.json")
+    images = sorted((folder / "images").iterdir())
     fitting = 0
-    for picture in pictures:
-        height, width = read_image(picture).shape[:2]
-        fitting += len([checked(asked, height, width) for asked in found.of(picture)])
-    assert (len(pictures), fitting) == (47, 524)
+    for image in images:
+        height, width = read_image(image).shape[:2]
+        fitting += len([validate_prompt(asked, height, width) for asked in found.for_image(image)])
+    assert (len(images), fitting) == (47, 524)

@@ -1,17 +1,18 @@
-"""Prompts as people write them: what fits a picture passes in numbers, all else is refused by name."""
+"""Prompts as people write them: what fits an image passes in numbers, all else is refused by name."""
 
 import math
 
 import pytest
 
-from linbench.data.asked import Asked, checked, from_words
+from linbench.coco.entry import corners
+from linbench.data.prompts import PromptSpec, box_fault, parse_prompts, validate_prompt
 
 H, W = 480, 640
 RANGE = "allowed are x0 < x1 and y0 < y1 with a part in the image of 640 x 480 px"
 
 
 def box(*values):
-    return Asked("box 1", list(values))
+    return PromptSpec("box 1", list(values))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def box(*values):
     ],
 )
 def test_a_box_with_a_part_in_the_image_becomes_four_numbers_and_is_not_clipped(given, found):
-    assert checked(box(*given), H, W).box == found
+    assert validate_prompt(box(*given), H, W).box == found
 
 
 @pytest.mark.parametrize(
@@ -54,36 +55,39 @@ def test_a_box_with_a_part_in_the_image_becomes_four_numbers_and_is_not_clipped(
 )
 def test_a_box_that_does_not_fit_is_refused_with_its_name_and_the_allowed_range(given, fault):
     with pytest.raises(ValueError, match=r"^box 1: ") as caught:
-        checked(box(*given), H, W)
+        validate_prompt(box(*given), H, W)
     assert str(caught.value) == f"box 1: {fault}; {RANGE}"
 
 
 def test_points_alone_are_one_prompt_and_are_foreground_unless_they_say_otherwise():
-    (found,) = from_words([], ["1,2", "3,4,0"])
-    assert checked(found, H, W).points == ((1.0, 2.0, 1), (3.0, 4.0, 0))
+    (found,) = parse_prompts([], ["1,2", "3,4,0"])
+    assert validate_prompt(found, H, W).points == ((1.0, 2.0, 1), (3.0, 4.0, 0))
     assert found.box is None
 
 
 def test_points_belong_to_the_one_box():
-    (found,) = from_words(["1,2,3,4"], ["2,3"])
-    fits = checked(found, H, W)
+    (found,) = parse_prompts(["1,2,3,4"], ["2,3"])
+    fits = validate_prompt(found, H, W)
     assert (fits.box, fits.points) == ((1.0, 2.0, 3.0, 4.0), ((2.0, 3.0, 1),))
 
 
 def test_boxes_without_points_are_a_prompt_each():
-    assert [asked.said for asked in from_words(["1,2,3,4", "5,6,7,8"], [])] == ["--box 1,2,3,4", "--box 5,6,7,8"]
+    assert [prompt.source for prompt in parse_prompts(["1,2,3,4", "5,6,7,8"], [])] == [
+        "--box 1,2,3,4",
+        "--box 5,6,7,8",
+    ]
 
 
 def test_points_beside_several_boxes_are_refused():
     with pytest.raises(ValueError, match="--point with 2 boxes: which box do the points refine"):
-        from_words(["1,2,3,4", "5,6,7,8"], ["1,2"])
+        parse_prompts(["1,2,3,4", "5,6,7,8"], ["1,2"])
 
 
 @pytest.mark.parametrize(
     ("point", "fault"),
     [
-        ("641,2", "it lies outside the picture"),
-        ("1,-2", "it lies outside the picture"),
+        ("641,2", "it lies outside the image"),
+        ("1,-2", "it lies outside the image"),
         ("1,2,3", "a label is 1 for the foreground or 0 for the background"),
         ("1,2,-1", "a label is 1 for the foreground or 0 for the background"),
         ("1", "a point is two finite numbers"),
@@ -93,9 +97,47 @@ def test_points_beside_several_boxes_are_refused():
 )
 def test_a_point_that_does_not_fit_is_refused_with_the_allowed_range(point, fault):
     with pytest.raises(ValueError, match=f"--point {point}: {fault}.*allowed are 0 <= x <= 640 and 0 <= y <= 480"):
-        checked(from_words([], [point])[0], H, W)
+        validate_prompt(parse_prompts([], [point])[0], H, W)
 
 
 def test_of_several_points_the_wrong_one_is_named():
     with pytest.raises(ValueError, match="--point 1,2 --point 9,999: point 9,999,1: it lies outside"):
-        checked(from_words([], ["1,2", "9,999"])[0], H, W)
+        validate_prompt(parse_prompts([], ["1,2", "9,999"])[0], H, W)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 640, 480),
+        (-0.3, -7.5, 640.4, 481.0),  # a detector's fractions beyond the border
+        (-600, -600, 1200, 1100),
+        (639.5, 479.5, 700, 500),
+        (-5, -5, 0.5, 0.5),
+    ],
+)
+def test_a_box_with_a_part_in_the_image_is_a_prompt(box):
+    assert box_fault(box, 480, 640) == ""
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((5, 5, 4, 9), "it is reversed"),
+        ((5, 5, 5, 9), "it is empty"),
+        ((-9, 0, 0, 9), "it lies outside the image"),
+        ((640, 0, 700, 9), "it lies outside the image"),
+        ((0, -9, 9, -1), "it lies outside the image"),
+        ((0, 480, 9, 490), "it lies outside the image"),
+        ((0, 0, 1281, 9), "it reaches far outside the image"),
+        ((-641, 0, 9, 9), "it reaches far outside the image"),
+        ((0, 0, 1e300, 9), "it reaches far outside the image"),
+        ((0, 0, math.inf, 9), "it is not finite"),
+        ((math.nan, 0, 5, 9), "it is not finite"),
+    ],
+)
+def test_every_other_box_has_a_reason(box, reason):
+    assert box_fault(box, 480, 640) == reason
+
+
+def test_cocos_width_and_height_become_the_far_corner():
+    assert corners((1.5, 2, 3, 4)) == (1.5, 2, 4.5, 6)
