@@ -54,7 +54,7 @@ def test_any_text_is_a_mask_of_that_size_or_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "said"),
+    ("segmentation", "message"),
     [
         (None, "no segmentation"),
         ([], "a segmentation without polygons"),
@@ -69,14 +69,15 @@ def test_any_text_is_a_mask_of_that_size_or_refused(text):
         ({"size": [6, 8], "counts": [40]}, "cover 40 px, the image has 48"),
         ({"size": [6, 8], "counts": [60, -12]}, "negative"),
         ({"size": [6, 8], "counts": [2.5]}, "not all whole numbers"),
+        ({"size": [6, 8], "counts": [10**400]}, "more than 32 bits"),
         ({"size": [6, 8], "counts": ""}, "characters that none have"),
         ({"size": [6, 8], "counts": "~~"}, "characters that none have"),
         ({"size": [6, 8], "counts": "P"}, "cut off"),
         ({"size": [6, 8], "counts": "oooooooo0"}, "more than 32 bits"),
     ],
 )
-def test_what_is_wrong_with_a_segmentation_is_said(segmentation, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_is_wrong_with_a_segmentation_is_said(segmentation, message):
+    with pytest.raises(ValueError, match=message):
         segmentation_rle(segmentation, (6, 8))
 
 

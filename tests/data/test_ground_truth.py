@@ -63,7 +63,7 @@ def test_one_value_everywhere_is_nothing_or_everything(value):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ((0, 38), "its highest value is 38"),  # a palette's red as grey: above 128 nothing is left
         ((0, 128), "its highest value is 128"),
@@ -76,11 +76,11 @@ def test_one_value_everywhere_is_nothing_or_everything(value):
         ((-1, 1), "found -1 to 1"),
     ],
 )
-def test_what_could_be_two_things_is_refused(values, said):
+def test_what_could_be_two_things_is_refused(values, message):
     bands = np.full((40, 40), values[0], np.int64)
     for i, value in enumerate(values[1:]):
         bands[5 + 6 * i : 11 + 6 * i, 3:30] = value
-    with pytest.raises(BadSample, match=f"a.png: .*{said}"):
+    with pytest.raises(BadSample, match=f"a.png: .*{message}"):
         binary(bands, "a.png")
 
 
