@@ -72,8 +72,8 @@ def test_one_value_everywhere_is_nothing_or_everything(value):
         ((1, 255), "it holds 1 and 255"),
         ((0, 128, 255), "areas of the grey values 128"),  # a trimap
         ((0, 60, 255), "areas of the grey values 60: labels of several objects"),
-        ((0, 70000), "found 0 to 70000"),
-        ((-1, 1), "found -1 to 1"),
+        ((0, 70000), "got 0 to 70000"),
+        ((-1, 1), "got -1 to 1"),
     ],
 )
 def test_what_could_be_two_things_is_refused(values, message):
@@ -91,7 +91,7 @@ def test_an_image_is_no_mask():
 
 
 def test_values_between_0_and_1_are_refused(disc):
-    with pytest.raises(BadSample, match="whole numbers; found float64"):
+    with pytest.raises(BadSample, match="whole numbers, got float64"):
         binary(disc * 0.7, "a.png")
 
 

@@ -323,8 +323,8 @@ def test_a_match_with_an_object_of_id_0_is_a_match():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"iou": "mask"}, "iou is one of segm, bbox, boundary; found 'mask'"),
-        ({"area": "masks"}, "area is one of mask, box"),
+        ({"iou": "mask"}, "iou must be one of segm, bbox, boundary, got 'mask'"),
+        ({"area": "masks"}, "area must be one of mask, box"),
         ({"max_dets": (1, 10, 50)}, "with 100 among them"),
         ({"max_dets": (100, 10, 1)}, "ascending"),
     ],
