@@ -287,6 +287,7 @@ def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
         ({"id": 1, "height": 4, "width": 4}, "its id stands in the list before"),
         ({"id": 2, "height": 4}, "its height and width are 4 and None"),
         (7, "its id is None"),
+        ({"id": 2, "height": 2**20, "width": 2**20}, "1048576 x 1048576 px; at most 134,217,728 px are evaluated"),
     ],
 )
 def test_an_image_that_cannot_be_used_is_named(image, said):
