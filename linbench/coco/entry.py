@@ -15,6 +15,7 @@ from linbench.coco.rle import Rle
 from linbench.system.untrusted import UNPRINTABLE
 
 LONGEST_ID = 200  # characters of an id that is text
+LONGEST_OUTLINE = 2**22  # px of all outlines of an object: pycocotools takes some 80 bytes for each
 
 
 def identifier(value: Any) -> int | str | None:
@@ -124,13 +125,23 @@ def segmentation_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
     if isinstance(segmentation, dict):
         return rle.compress(segmentation["counts"], h, w)
     parts = [polygon for polygon in segmentation if len(polygon) >= 6]
-    reach = 2 * max(size)  # pycocotools reserves memory by the size of a coordinate
-    for polygon in parts:
+    _check_outlines(parts, size)
+    return dict(pycoco.merge(pycoco.frPyObjects(parts, h, w)))
+
+
+def _check_outlines(polygons: list[list[float]], size: tuple[int, int]) -> None:
+    """Raise ValueError for outlines that pycocotools' C code does not survive, in numbers or in memory."""
+    h, w = size
+    length = 0.0
+    for polygon in polygons:
         if not all(map(is_number, polygon)):
             raise ValueError("a polygon has a number that is not finite")
-        if min(polygon) < -reach or max(polygon) > reach:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+        if np.abs(points).max() > 2 * max(size):
             raise ValueError(f"a polygon reaches far outside the image of {w} x {h} px")
-    return dict(pycoco.merge(pycoco.frPyObjects(parts, h, w)))
+        length += float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
+    if length > LONGEST_OUTLINE:
+        raise ValueError(f"its outlines are {length:,.0f} px long; at most {LONGEST_OUTLINE:,} px are read")
 
 
 def segmentation_mask(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:

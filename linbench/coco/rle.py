@@ -61,6 +61,8 @@ def run_lengths(counts: Any, pixels: int) -> NDArray[np.int64]:
         raise ValueError("run lengths whose `counts` are neither text nor a list of numbers of pixels")
     if lengths.size and lengths.min() < 0:
         raise ValueError("a run length is negative")
+    if lengths.size and lengths.max() >= 2**32:
+        raise ValueError("the run lengths hold a number of more than 32 bits")
     if lengths.sum() != pixels:
         raise ValueError(f"the run lengths cover {int(lengths.sum()):,} px, the image has {pixels:,}")
     return lengths
@@ -69,9 +71,10 @@ def run_lengths(counts: Any, pixels: int) -> NDArray[np.int64]:
 def _listed(counts: list[Any]) -> NDArray[np.int64]:
     if not all(type(n) is int for n in counts):
         raise ValueError("the run lengths are not all whole numbers")
-    if not all(abs(n) < 2**32 for n in counts):
-        raise ValueError("the run lengths hold a number of more than 32 bits")
-    return np.array(counts, np.int64)
+    try:
+        return np.array(counts, np.int64)
+    except OverflowError as error:
+        raise ValueError("the run lengths hold a number of more than 32 bits") from error
 
 
 def _expanded(counts: bytes) -> NDArray[np.int64]:

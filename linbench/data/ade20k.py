@@ -86,7 +86,11 @@ def _labels(image: Path, file: Path) -> NDArray[np.uint8]:
     if values.max() > CLASSES:
         hint = "; 255 is stored beside labels that begin at 0: restore the published ones" * bool(values.max() == 255)
         raise bad(file, f"a label {values.max()}; allowed are 0, which counts nowhere, and 1 to {CLASSES}{hint}")
-    return np.where(values == 0, IGNORED, values.astype(np.int32) - 1).astype(np.uint8)
+    labels = values.astype(np.uint8)  # in place: a large map takes little more than its file
+    is_ignored = labels == 0
+    labels -= 1
+    labels[is_ignored] = IGNORED
+    return labels
 
 
 def _refuse_reduced(source: _Source) -> None:

@@ -128,7 +128,7 @@ class _Source:
             paths = [folder / name for folder in self.folders]
             path = next((path for path in paths if path.is_file()), paths[0])
             yield from sizes_of(path.parent, [path])
-            yield from sizes_of(self.masks, [self.masks / Path(name).with_suffix(".png").name])
+            yield from sizes_of(self.masks, [self.masks / f"{Path(name).stem}.png"])
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,11 @@ class _Segments:
         if values.shape[:2] != self.size:
             (h, w), (height, width) = values.shape[:2], self.size
             raise bad(self.file, f"a mask of {w} x {h} px for an image of {width} x {height} px")
-        wide = values.astype(np.int32)
-        return wide[..., 0] + 256 * wide[..., 1] + 65536 * wide[..., 2]
+        numbers = values[..., 2].astype(np.int32)  # in place: a large map takes little more than its file
+        for channel in (1, 0):
+            numbers *= 256
+            numbers += values[..., channel]
+        return numbers
 
     def mask(self, number: int) -> NDArray[np.bool_]:
         mask = self.numbers == number

@@ -68,14 +68,14 @@ def grey(values: NDArray[Any], file: Path | str) -> Grey:
     if values.ndim == 3:
         values = _one_channel(values, file)
     if values.ndim != 2 or not values.size:
-        raise BadSample(f"{file}: a mask is h w or h w c; found {values.shape}")
+        raise BadSample(f"{file}: a mask is h w or h w c, got {values.shape}")
     if values.dtype == np.bool_:
         return _black_and_white(values)
     if values.dtype.kind not in "iu":
-        raise BadSample(f"{file}: a mask holds whole numbers; found {values.dtype}")
+        raise BadSample(f"{file}: a mask holds whole numbers, got {values.dtype}")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
-        raise BadSample(f"{file}: a mask holds 0/1, 0/255 or 0/65535; found {low} to {high}")
+        raise BadSample(f"{file}: a mask holds 0/1, 0/255 or 0/65535, got {low} to {high}")
     if high <= 1:
         return _black_and_white(values == 1)
     if high > 255:
@@ -128,7 +128,7 @@ def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:
             raise BadSample(f"{file}: its alpha channel varies: is that the mask? Store the mask alone, in 0/255")
         values = values[..., :-1]
     if values.shape[2] not in (1, 3):
-        raise BadSample(f"{file}: a mask has one channel, or colours in three; found {values.shape[2]}")
+        raise BadSample(f"{file}: a mask has one channel, or colours in three, got {values.shape[2]}")
     if (values == values[..., :1]).all():
         return values[..., 0]
     coloured = np.asarray(values.any(axis=2))

@@ -113,9 +113,9 @@ def coco_evaluation(
     """
     for name, value, allowed in (("iou", iou, get_args(Iou)), ("area", area, get_args(Area))):
         if value not in allowed:
-            raise ValueError(f"{name} is one of {', '.join(allowed)}; found {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     if max_dets[0] > max_dets[1] or max_dets[1] > max_dets[2] or 100 not in max_dets:
-        raise ValueError(f"max_dets is three ascending numbers with 100 among them, for `map`; found {max_dets}")
+        raise ValueError(f"max_dets must be three ascending numbers with 100 among them, for `map`, got {max_dets}")
     entries = read_entries(annotations, detections, iou, area)
     matcher = Matcher(iou, ratio, max_dets[-1])
     rankings = [_ranking(category, entries, matcher) for category in entries.categories]

@@ -9,6 +9,7 @@ from pycocotools import mask as pycoco
 
 from linbench.coco.entry import area_fault, box_fault, crowd_fault, identifier, score_fault, segmentation_rle
 from linbench.coco.rle import Rle
+from linbench.system.untrusted import MOST_PIXELS
 
 Iou = Literal["segm", "bbox", "boundary"]
 Area = Literal["mask", "box"]
@@ -113,6 +114,9 @@ def _sizes(images: Iterable[Any], bad: list[BadEntry]) -> Iterator[tuple[Id, tup
             bad.append(BadEntry("image", index, number, "its id stands in the list before"))
         elif type(height) is not int or type(width) is not int or min(height, width) < 1:
             bad.append(BadEntry("image", index, number, f"its height and width are {height!r} and {width!r}"))
+        elif height * width > MOST_PIXELS:
+            reason = f"it has {width} x {height} px; at most {MOST_PIXELS:,} px are evaluated"
+            bad.append(BadEntry("image", index, number, reason))
         else:
             seen.add(number)
             yield number, (height, width)

@@ -41,7 +41,7 @@ def test_an_empty_list_has_no_boxes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"bbox": [1, float("nan"), 3, 4]}, r"bbox \[1, nan, 3, 4\] is not finite"),
         ({"bbox": [1, 2, 3]}, r"is not four numbers"),
@@ -56,13 +56,13 @@ def test_an_empty_list_has_no_boxes(tmp_path):
         ({"id": 7}, "a second detection of this id"),
     ],
 )
-def test_a_bad_detection_is_left_out_and_named_by_its_place(tmp_path, change, said):
+def test_a_bad_detection_is_left_out_and_named_by_its_place(tmp_path, change, message):
     file = dump(tmp_path / "boxes.json", [entry(id=7), entry(1) | change, entry(2)])
     found = read_results(file)
     assert (len(found.of_image(1)), len(found.of_image(2))) == (1, 1)
     (fault,) = found.faults
     assert fault.file == str(file)
-    assert re.search(said, fault.reason), fault.reason
+    assert re.search(message, fault.reason), fault.reason
     place = file.read_text().index("{", 5)
     assert ("id" in change) or f"at byte {place:,}" in fault.reason
 

@@ -57,15 +57,15 @@ def test_a_file_that_is_too_large_or_missing_is_refused_before_it_is_read(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (gzip.compress(b"[]", mtime=0), "it is compressed by gzip; decompress it"),
         (b"PK\x03\x04 and so on", "it is a zip; unpack it"),
         ("[]".encode("utf-16"), "it is UTF-16 text; store it as UTF-8"),
     ],
 )
-def test_json_in_another_coat_is_refused_with_what_it_is(tmp_path, content, said):
+def test_json_in_another_coat_is_refused_with_what_it_is(tmp_path, content, message):
     file = tmp_path / "a.json"
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=f"^{file}: {said}"):
+    with pytest.raises(ValueError, match=f"^{file}: {message}"):
         list(entries(file))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as pycoco
 
-from linbench.coco.entry import segmentation_rle
+from linbench.coco.entry import segmentation_mask, segmentation_rle
 from linbench.coco.rle import run_lengths
 from tests.metrics.masks import masks
 
@@ -54,7 +54,7 @@ def test_any_text_is_a_mask_of_that_size_or_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "said"),
+    ("segmentation", "message"),
     [
         (None, "no segmentation"),
         ([], "a segmentation without polygons"),
@@ -69,14 +69,17 @@ def test_any_text_is_a_mask_of_that_size_or_refused(text):
         ({"size": [6, 8], "counts": [40]}, "cover 40 px, the image has 48"),
         ({"size": [6, 8], "counts": [60, -12]}, "negative"),
         ({"size": [6, 8], "counts": [2.5]}, "not all whole numbers"),
+        ({"size": [6, 8], "counts": [10**400]}, "more than 32 bits"),
+        ({"size": [6, 8], "counts": [2**32, 0, 2**63 - 1]}, "more than 32 bits"),
+        ({"size": [6, 8], "counts": "PPPPPP4"}, "more than 32 bits"),
         ({"size": [6, 8], "counts": ""}, "characters that none have"),
         ({"size": [6, 8], "counts": "~~"}, "characters that none have"),
         ({"size": [6, 8], "counts": "P"}, "cut off"),
         ({"size": [6, 8], "counts": "oooooooo0"}, "more than 32 bits"),
     ],
 )
-def test_what_is_wrong_with_a_segmentation_is_said(segmentation, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_is_wrong_with_a_segmentation_is_said(segmentation, message):
+    with pytest.raises(ValueError, match=message):
         segmentation_rle(segmentation, (6, 8))
 
 
@@ -87,3 +90,13 @@ def test_a_part_below_three_points_beside_a_polygon_adds_no_pixel_as_in_pycocoto
     assert segmentation_rle([polygon, short], (6, 8)) == segmentation_rle([short, polygon], (6, 8)) == alone
     theirs = pycoco.merge(pycoco.frPyObjects([polygon, short], 6, 8))
     np.testing.assert_array_equal(pycoco.decode(theirs), pycoco.decode(alone))
+
+
+def test_outlines_that_would_take_gigabytes_are_refused_before_they_are_drawn():
+    size = (1, 2**27)
+    line = [0, 0, size[1], 0, size[1], 1, 0, 1]
+    with pytest.raises(ValueError, match="its outlines are 268,435,458 px long; at most 4,194,304 px"):
+        segmentation_mask([line], size)
+    with pytest.raises(ValueError, match="its outlines are"):
+        segmentation_rle([[0, 0, 1000, 0, 1000, 1000, 0, 1000]] * 2000, (1000, 1000))
+    assert segmentation_mask([[0, 0, 1000, 0, 1000, 1000, 0, 1000]] * 50, (1000, 1000)).all()

@@ -75,11 +75,11 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_bad_label_map_is_said_in_a_line_and_the_others_are_read(tmp_path, damage):
-    change, said = DAMAGE[damage]
+    change, message = DAMAGE[damage]
     path = written(tmp_path) / NAMES[1] / "ADE_val_00000002.png"
     change(path)
     line = the_one_bad(opened(tmp_path), whole)
-    assert line.startswith(f"{path}: {said}"), line
+    assert line.startswith(f"{path}: {message}"), line
 
 
 def test_a_label_map_without_an_image_is_a_fault(tmp_path):

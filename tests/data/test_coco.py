@@ -119,7 +119,7 @@ def test_a_crowd_is_marked(tmp_path):
 
 
 EMPTY = {"size": [H, W], "counts": [H * W]}
-#: What is done to the annotation 101, of image 11, and what is said of it.
+#: What is done to the annotation 101, of image 11, and what is message of it.
 ENTRIES = {
     "a polygon with two points": ({"segmentation": [[1, 1, 5, 5]]}, "a polygon with 2 points"),
     "an odd polygon": ({"segmentation": [[1, 1, 5, 5, 2, 2, 3]]}, "a polygon of 7 numbers, which are no pairs"),
@@ -154,7 +154,7 @@ ENTRIES = {
 
 @pytest.mark.parametrize("damage", ENTRIES)
 def test_a_bad_annotation_is_left_out_and_named_and_all_others_stay(tmp_path, damage):
-    change, said = ENTRIES[damage]
+    change, message = ENTRIES[damage]
     table = coco_table()
     table["annotations"].insert(1, annotation(99, 11))
     table["annotations"][2] |= change
@@ -163,7 +163,7 @@ def test_a_bad_annotation_is_left_out_and_named_and_all_others_stay(tmp_path, da
     number = change.get("id", 101)
     (fault,) = found.faults
     assert (fault.id, fault.file) == ("11", str(file))
-    assert re.search(rf"^annotation {number}, of image 11: .*{said}", fault.reason), fault.reason
+    assert re.search(rf"^annotation {number}, of image 11: .*{message}", fault.reason), fault.reason
     assert good_and_bad(found, whole) == (["10", "11", "12"], [])
     assert [one.id for one in found[1].instances()] == ["99"]
 
@@ -182,7 +182,7 @@ MASKS = {
 
 @pytest.mark.parametrize("damage", MASKS)
 def test_what_only_decoding_shows_is_said_when_the_mask_is_asked_for(tmp_path, damage):
-    segmentation, said = MASKS[damage]
+    segmentation, message = MASKS[damage]
     table = coco_table()
     table["annotations"][1]["segmentation"] = segmentation
     file = write_coco(tmp_path, table)
@@ -190,7 +190,7 @@ def test_what_only_decoding_shows_is_said_when_the_mask_is_asked_for(tmp_path, d
     assert found.faults == ()
     line = the_one_bad(found)
     assert line.startswith(f"{file}: annotation 101, of image 11: ")
-    assert said in line
+    assert message in line
 
 
 UNUSUAL = {
@@ -206,7 +206,7 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("damage", UNUSUAL)
 def test_a_box_that_is_none_is_noted_and_its_object_counts(tmp_path, damage):
-    change, said = UNUSUAL[damage]
+    change, message = UNUSUAL[damage]
     table = coco_table()
     table["annotations"][1] |= change
     write_coco(tmp_path, table)
@@ -215,7 +215,7 @@ def test_a_box_that_is_none_is_noted_and_its_object_counts(tmp_path, damage):
     assert (one.box, one.mask().sum(), found.faults) == (None, 16, ())
     (note,) = found.facts["notes"]
     assert re.search(
-        rf"^annotations that count without .*: 1; the first: annotation 101, of image 11: .*{said}", note
+        rf"^annotations that count without .*: 1; the first: annotation 101, of image 11: .*{message}", note
     ), note
 
 
@@ -346,7 +346,7 @@ def test_an_annotation_of_an_unknown_image_is_a_fault_and_every_image_is_read(tm
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"height": None}, "its height and width are None and 16"),
         ({"height": 2**40}, f"its height and width are {2**40} and 16"),
@@ -356,13 +356,13 @@ def test_an_annotation_of_an_unknown_image_is_a_fault_and_every_image_is_read(tm
         ({"height": H + 1}, "16 x 12 px, but its annotation says 16 x 13 px"),
     ],
 )
-def test_a_bad_entry_of_an_image_makes_that_sample_bad(tmp_path, change, said):
+def test_a_bad_entry_of_an_image_makes_that_sample_bad(tmp_path, change, message):
     table = coco_table()
     table["images"][1] |= change
     write_coco(tmp_path, table)
     photo(tmp_path / "coco/val2017/000000000011.jpg")
     found = opened(tmp_path)
-    assert said in the_one_bad(found)
+    assert message in the_one_bad(found)
     assert found.faults
 
 
@@ -418,9 +418,9 @@ def test_an_annotation_file_cut_anywhere_is_refused_with_the_byte_it_ends_at(tmp
     size = len(cut(file, keep).read_bytes())
     with pytest.raises(BadDataset) as caught:
         opened(root)
-    said = re.fullmatch(rf"{file}: it is not JSON at byte ([\d,]+) of {size:,}.*", str(caught.value))
-    assert said, str(caught.value)
-    assert 0 <= int(said[1].replace(",", "")) <= size
+    message = re.fullmatch(rf"{file}: it is not JSON at byte ([\d,]+) of {size:,}.*", str(caught.value))
+    assert message, str(caught.value)
+    assert 0 <= int(message[1].replace(",", "")) <= size
 
 
 def test_the_byte_named_is_where_the_damage_is(tmp_path):
@@ -433,7 +433,7 @@ def test_the_byte_named_is_where_the_damage_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("[]", "it lists no `images`"),
         ('{"images": [], "annotations": []}', "it lists no `images`"),
@@ -448,9 +448,9 @@ def test_the_byte_named_is_where_the_damage_is(tmp_path):
         ("", "at byte 0 of 0"),
     ],
 )
-def test_a_file_that_is_no_annotation_file_is_refused_in_a_line(tmp_path, content, said):
+def test_a_file_that_is_no_annotation_file_is_refused_in_a_line(tmp_path, content, message):
     write_coco(tmp_path, content)
-    with pytest.raises(BadDataset, match=re.escape(said)) as caught:
+    with pytest.raises(BadDataset, match=re.escape(message)) as caught:
         opened(tmp_path)
     assert "\n" not in str(caught.value)
 

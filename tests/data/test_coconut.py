@@ -1,5 +1,6 @@
 """COCONut-B: instances are the things of a panoptic mask, and its images are COCO's, wherever those lie."""
 
+import json
 import re
 
 import numpy as np
@@ -99,14 +100,14 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_bad_annotation_is_said_in_a_line_and_the_other_images_are_read(tmp_path, damage):
-    change, said = DAMAGE[damage]
+    change, message = DAMAGE[damage]
     written(tmp_path, change)
     line = the_one_bad(opened(tmp_path))
-    assert re.search(said, line), line
+    assert re.search(message, line), line
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (cut, "cannot be read as a mask"),
         (lambda path: path.unlink(), "cannot be read as a mask: No such file"),
@@ -114,12 +115,21 @@ def test_a_bad_annotation_is_said_in_a_line_and_the_other_images_are_read(tmp_pa
         (lambda path: saved(square() * np.uint8(255), path), "a panoptic mask has three channels"),
     ],
 )
-def test_a_bad_panoptic_mask_is_said_in_a_line_and_the_others_are_read(tmp_path, change, said):
+def test_a_bad_panoptic_mask_is_said_in_a_line_and_the_others_are_read(tmp_path, change, message):
     written(tmp_path)
     path = tmp_path / "coconut/coconut_b/000000000002.png"
     change(path)
     line = the_one_bad(opened(tmp_path))
-    assert line.startswith(f"{path}: {said}"), line
+    assert line.startswith(f"{path}: {message}"), line
+
+
+@pytest.mark.parametrize("name", [".", "", "/", "a\n.jpg"])
+def test_an_image_without_a_usable_name_has_its_part_in_the_checksum(tmp_path, name):
+    file = written(tmp_path)
+    before, table = opened(tmp_path).checksum, json.loads(file.read_text())
+    table["images"][1]["file_name"] = name
+    dump(file, table)
+    assert opened(tmp_path).checksum != before
 
 
 def test_a_mask_file_is_decoded_once_for_all_of_its_instances(tmp_path):

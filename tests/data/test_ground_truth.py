@@ -63,7 +63,7 @@ def test_one_value_everywhere_is_nothing_or_everything(value):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ((0, 38), "its highest value is 38"),  # a palette's red as grey: above 128 nothing is left
         ((0, 128), "its highest value is 128"),
@@ -72,15 +72,15 @@ def test_one_value_everywhere_is_nothing_or_everything(value):
         ((1, 255), "it holds 1 and 255"),
         ((0, 128, 255), "areas of the grey values 128"),  # a trimap
         ((0, 60, 255), "areas of the grey values 60: labels of several objects"),
-        ((0, 70000), "found 0 to 70000"),
-        ((-1, 1), "found -1 to 1"),
+        ((0, 70000), "got 0 to 70000"),
+        ((-1, 1), "got -1 to 1"),
     ],
 )
-def test_what_could_be_two_things_is_refused(values, said):
+def test_what_could_be_two_things_is_refused(values, message):
     bands = np.full((40, 40), values[0], np.int64)
     for i, value in enumerate(values[1:]):
         bands[5 + 6 * i : 11 + 6 * i, 3:30] = value
-    with pytest.raises(BadSample, match=f"a.png: .*{said}"):
+    with pytest.raises(BadSample, match=f"a.png: .*{message}"):
         binary(bands, "a.png")
 
 
@@ -91,7 +91,7 @@ def test_an_image_is_no_mask():
 
 
 def test_values_between_0_and_1_are_refused(disc):
-    with pytest.raises(BadSample, match="whole numbers; found float64"):
+    with pytest.raises(BadSample, match="whole numbers, got float64"):
         binary(disc * 0.7, "a.png")
 
 

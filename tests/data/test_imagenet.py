@@ -100,8 +100,8 @@ def test_a_folder_that_training_has_not_is_a_fault_and_the_others_are_read(tmp_p
 def test_a_cut_image_is_bad_alone(tmp_path):
     written(tmp_path)
     path = cut(tmp_path / "imagenet/train/n01443537/n01443537_0.JPEG")
-    said = the_one_bad(opened(tmp_path, "train"), lambda sample: sample.image())
-    assert said.startswith(f"{path}: cannot be read as an image: ")
+    message = the_one_bad(opened(tmp_path, "train"), lambda sample: sample.image())
+    assert message.startswith(f"{path}: cannot be read as an image: ")
 
 
 def test_an_image_taken_away_or_added_changes_the_checksum(tmp_path):
@@ -139,11 +139,11 @@ UNCERTAIN = {
 @pytest.mark.parametrize("split", ["val", "train"])
 @pytest.mark.parametrize("why", UNCERTAIN)
 def test_folders_whose_order_is_not_certain_are_refused_until_a_list_states_it(tmp_path, why, split):
-    names, said = UNCERTAIN[why]
+    names, message = UNCERTAIN[why]
     numbered(tmp_path, names, split)
     with pytest.raises(BadDataset) as error:
         opened(tmp_path, split)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "; write classes.txt beside it, the name of a class in each line, in the order of labels" in str(
         error.value
     )

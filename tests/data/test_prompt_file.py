@@ -1,4 +1,4 @@
-"""Boxes of many images from a COCO file: matched by name or number, and whatever is wrong said in one line."""
+"""Boxes of many images from a COCO file: matched by name or number, and whatever is wrong message in one line."""
 
 import json
 from pathlib import Path
@@ -101,7 +101,7 @@ def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "it is not JSON"),
         ("{", "it is not JSON"),
@@ -115,9 +115,9 @@ def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_p
         ("1" * 5000, "digits"),
     ],
 )
-def test_a_file_that_holds_no_boxes_is_refused_in_one_line_that_names_it(tmp_path, content, said):
+def test_a_file_that_holds_no_boxes_is_refused_in_one_line_that_names_it(tmp_path, content, message):
     path = written(tmp_path, content)
-    with pytest.raises(ValueError, match=f"^{path}: .*{said}") as caught:
+    with pytest.raises(ValueError, match=f"^{path}: .*{message}") as caught:
         read_prompt_file(path)
     assert "\n" not in str(caught.value)
 

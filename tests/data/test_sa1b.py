@@ -100,10 +100,10 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_wrong_with_one_sample_is_said_in_a_line_and_the_others_are_read(tmp_path, damage):
-    change, said = DAMAGE[damage]
+    change, message = DAMAGE[damage]
     change(written(tmp_path))
     line = the_one_bad(opened(tmp_path))
-    assert re.search(said, line), line
+    assert re.search(message, line), line
 
 
 def test_annotations_without_an_image_and_an_image_that_is_there_twice_are_faults(tmp_path):

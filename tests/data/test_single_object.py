@@ -101,10 +101,10 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_wrong_with_one_sample_is_said_in_a_line_and_the_others_are_read(dis, damage):
     root, images, masks = dis
-    do, said = DAMAGE[damage]
+    do, message = DAMAGE[damage]
     do(images / "1#a bag.jpg", masks / "1#a bag.png")
     line = the_one_bad(opened(root))
-    assert re.search(said, line), line
+    assert re.search(message, line), line
 
 
 def _palette(mask):

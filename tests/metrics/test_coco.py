@@ -287,6 +287,7 @@ def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
         ({"id": 1, "height": 4, "width": 4}, "its id stands in the list before"),
         ({"id": 2, "height": 4}, "its height and width are 4 and None"),
         (7, "its id is None"),
+        ({"id": 2, "height": 2**20, "width": 2**20}, "1048576 x 1048576 px; at most 134,217,728 px are evaluated"),
     ],
 )
 def test_an_image_that_cannot_be_used_is_named(image, said):
@@ -323,8 +324,8 @@ def test_a_match_with_an_object_of_id_0_is_a_match():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"iou": "mask"}, "iou is one of segm, bbox, boundary; found 'mask'"),
-        ({"area": "masks"}, "area is one of mask, box"),
+        ({"iou": "mask"}, "iou must be one of segm, bbox, boundary, got 'mask'"),
+        ({"area": "masks"}, "area must be one of mask, box"),
         ({"max_dets": (1, 10, 50)}, "with 100 among them"),
         ({"max_dets": (100, 10, 1)}, "ascending"),
     ],

@@ -183,8 +183,8 @@ def test_a_long_writing_says_how_far_it_is_and_a_short_one_is_silent(cache, caps
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(writing, "PROGRESS_S", 0.0)
     prepare_dataset("dis", "val", 2, 32, 1)
-    said = capsys.readouterr().err.splitlines()
-    assert [line.rpartition(",")[0] for line in said] == [
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(",")[0] for line in lines] == [
         f"linbench: writing the embedded dataset as dis, val: {n} of 2" for n in (1, 2)
     ]
 
