@@ -10,36 +10,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
-from linbench.data.image import FORMATS, MOST_PIXELS
+from linbench.data.image import STRIP, opened_image, pixels
 
 THRESHOLD = 128  # of soft grey: above it is the object
 DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
 MOST_SOFT = 0.25  # of the pixels may be in between: the softest masks of hair have 0.1, photographs 0.8 and more
 MOST_FLAT = 0.5  # of these may equal their neighbours: areas of one grey are labels or "unknown", not blended edges
+LOOKED_UP = ("P", "CMYK", "YCbCr")  # modes whose values are no colours; a palette's are its colours
 FEW = 32  # pixels in between are too few to tell
+_EIGHT_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)  # of 16: 65535 becomes 255
 
 Mask = NDArray[np.bool_]
 
 
 def read_mask(path: Path | str) -> Mask:
     """The mask in a picture file, ``h w``; raises BadSample of one line that names the file."""
+    return binary(_values(path), path)
+
+
+def _values(path: Path | str) -> NDArray[Any]:
+    """What the file holds: grey, or colours, of which a palette's are looked up. Pillow's image ends here."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BadSample(
-                    f"{path}: {image.width} x {image.height} px are more than the {MOST_PIXELS:,} allowed"
-                )
-            values = _values(image)
-    except BadSample:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadSample(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadSample(f"{path}: cannot be read as a mask: {str(error) or type(error).__name__}") from error
-    return binary(values, path)
+        with opened_image(path, "a mask") as image:
+            return pixels(image, "RGB" if image.mode in LOOKED_UP else None)
+    except ValueError as error:
+        raise BadSample(str(error)) from error
 
 
 def binary(values: NDArray[Any], file: Path | str) -> Mask:
@@ -62,14 +59,15 @@ def binary(values: NDArray[Any], file: Path | str) -> Mask:
     if high <= 1:
         return values == 1
     if high > 255:
-        values = (values.astype(np.int64) + 128) // 257  # 65535 becomes 255
+        values = _EIGHT_BITS[values]
         high = int(values.max())
     return _from_grey(values, high, file)
 
 
 def _from_grey(values: NDArray[Any], high: int, file: Path | str) -> Mask:
-    counts = np.bincount(values.ravel(), minlength=256)
-    found = np.flatnonzero(counts)
+    step = max(1, STRIP // values.shape[1])  # rows: bincount makes 64-bit numbers of all that it counts
+    strips = (values[top : top + step] for top in range(0, values.shape[0], step))
+    found = np.flatnonzero(sum(np.bincount(strip.ravel(), minlength=256) for strip in strips))
     if high < BRIGHT:
         raise BadSample(
             f"{file}: a mask reaches 1 or 255; its highest value is {high} ({_some(found)}): if these are labels of "
@@ -104,22 +102,18 @@ def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:
         values = values[..., :-1]
     if values.shape[2] not in (1, 3):
         raise BadSample(f"{file}: a mask has one channel, or colours in three; found {values.shape[2]}")
-    if (values == values[..., :1]).all():
-        return values[..., 0]
-    coloured = np.asarray(values.any(axis=2))
-    colour = values[coloured][0]
-    if not (values[coloured] == colour).all():
+    channels = [values[..., place] for place in range(values.shape[2])]  # one at a time: the inner loop is long
+    if all(np.array_equal(channels[0], other) for other in channels[1:]):
+        return np.ascontiguousarray(channels[0])
+    coloured = channels[0] != 0
+    for channel in channels[1:]:
+        coloured |= channel != 0
+    first = np.unravel_index(int(coloured.argmax()), coloured.shape)
+    if not all(((channel == channel[first]) | ~coloured).all() for channel in channels):
         raise BadSample(
             f"{file}: it has several colours: labels of several objects? A mask holds black and one other"
         )
     return coloured
-
-
-def _values(image: Image.Image) -> NDArray[Any]:
-    """What the file holds: grey, or colours, of which a palette's are looked up."""
-    if image.mode in ("P", "CMYK", "YCbCr"):
-        return np.asarray(image.convert("RGB"))
-    return np.asarray(image)
 
 
 def _some(values: NDArray[Any]) -> str:

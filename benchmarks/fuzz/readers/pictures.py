@@ -82,27 +82,31 @@ def _masks(scratch: Path) -> list[Files]:
 
 
 @cache
-def big_png(width: int, height: int, mode: int, depth: int = 8) -> bytes:
-    """A PNG of zeros: about a thousandth of its pixels' bytes."""
+def big_png(width: int, height: int, mode: int, depth: int = 8, *, white: bool = False) -> bytes:
+    """A PNG of zeros, or one whose upper half is of the largest value: about a thousandth of its pixels' bytes."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[mode]
-    row = bytes(1 + (width * channels * depth + 7) // 8)
+    length = (width * channels * depth + 7) // 8
+    black, full = bytes(1 + length), b"\0" + b"\xff" * length
     packer = zlib.compressobj(9)
-    data = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
+    rows = (full if white and 2 * row < height else black for row in range(height))
+    data = b"".join([*(packer.compress(row) for row in rows), packer.flush()])
     header = struct.pack(">IIBBBBB", width, height, depth, mode, 0, 0, 0)
     palette = [formats.chunk(b"PLTE", bytes(3) + b"\x80\0\0")] if mode == 3 else []
     parts = [formats.chunk(b"IHDR", header), *palette, formats.chunk(b"IDAT", data), formats.chunk(b"IEND", b"")]
     return formats.PNG + b"".join(parts)
 
 
-def scans(width: int, height: int, times: int) -> bytes:
+def scans(width: int, height: int, times: int, channels: int = 1) -> bytes:
     """A progressive JPEG of few bytes whose many scans each pass over every block of its claimed size."""
-    table = bytes(range(1, 65))
-    head = b"\xff\xd8" + b"\xff\xdb" + struct.pack(">HB", 67, 0) + table
-    frame = b"\xff\xc2" + struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\x01\x11\x00"
+    numbers = range(1, channels + 1)
+    head = b"\xff\xd8" + b"\xff\xdb" + struct.pack(">HB", 67, 0) + bytes(range(1, 65))
+    of_frame = b"".join(bytes([number, 0x11, 0]) for number in numbers)
+    frame = b"\xff\xc2" + struct.pack(">HBHHB", 8 + len(of_frame), 8, height, width, channels) + of_frame
     huffman = b"\xff\xc4" + struct.pack(">HB", 19 + 1, 0) + bytes([1] + [0] * 15) + b"\x00"
     huffman += b"\xff\xc4" + struct.pack(">HB", 19 + 1, 0x10) + bytes([1] + [0] * 15) + b"\xe0"
-    first = b"\xff\xda" + struct.pack(">HB", 8, 1) + b"\x01\x00" + b"\x00\x00\x00" + b"\x00" * 8
-    later = b"\xff\xda" + struct.pack(">HB", 8, 1) + b"\x01\x00" + b"\x01\x3f\x00" + b"\x00" * 2
+    of_scan = b"".join(bytes([number, 0]) for number in numbers)
+    first = b"\xff\xda" + struct.pack(">HB", 6 + len(of_scan), channels) + of_scan + b"\x00\x00\x00" + bytes(8)
+    later = b"\xff\xda" + struct.pack(">HB", 8, 1) + b"\x01\x00" + b"\x01\x3f\x00" + bytes(2)
     return head + frame + huffman + first + later * times + b"\xff\xd9"
 
 
@@ -116,7 +120,15 @@ def _made() -> tuple[Files, ...]:
     pngs = [big_png(*wide, mode, depth) for mode, depth in ((2, 8), (0, 1), (0, 8), (3, 8))]
     pngs += [big_png(9000, 9000, 6), big_png(9000, 9000, 0, 16), big_png(8000, 8000, 2, 16), big_png(2**27, 1, 0)]
     pngs += [big_png(30_000, 30_000, 0, 1)]
-    jpegs = [scans(*wide, 0), scans(*wide, 60), scans(4000, 4000, 400), scans(65_500, 2000, 10)]
+    pngs += [big_png(*wide, 0, 8, white=True), big_png(*wide, 0, 16, white=True), big_png(*wide, 2, white=True)]
+    jpegs = [
+        scans(*wide, 0),
+        scans(*wide, 60),
+        scans(*wide, 90, 3),
+        scans(4000, 4000, 20_000),
+        scans(65_500, 2000, 10),
+    ]
+    jpegs += [scans(8900, 8900, 20, 3), scans(8900, 8900, 99, 3)]
     found: list[Files] = [{"picture.png": one} for one in pngs] + [{"picture.jpg": one} for one in jpegs]
     for kind, ending, options in (
         ("JPEG", "jpg", {"quality": 10}),
@@ -125,6 +137,7 @@ def _made() -> tuple[Files, ...]:
         ("TIFF", "tif", {"compression": "group4"}),
         ("GIF", "gif", {}),
         ("WEBP", "webp", {"lossless": True, "method": 0}),
+        ("JPEG2000", "jp2", {}),
     ):
         found.append({f"picture.{ending}": _black(kind, options)})
     return tuple(one for one in found if all(isinstance(body, bytes) and len(body) < 2**20 for body in one.values()))
@@ -133,9 +146,10 @@ def _made() -> tuple[Files, ...]:
 def _black(kind: str, options: dict[str, Any]) -> bytes:
     from PIL import Image
 
-    mode = "1" if options.get("compression") == "group4" else "L"
+    mode = "1" if options.get("compression") == "group4" else "RGB" if kind in ("WEBP", "JPEG2000") else "L"
+    size = {"WEBP": (8000, 6000), "JPEG2000": (7000, 7000)}.get(kind, (11585, 11585))
     stream = io.BytesIO()
-    Image.new(mode, (11585, 11585) if kind != "WEBP" else (11585, 5000)).save(stream, format=kind, **options)
+    Image.new(mode, size).save(stream, format=kind, **options)
     return stream.getvalue()
 
 
@@ -155,12 +169,17 @@ def _read_picture(folder: Path) -> int:
 
 
 def _read_stored(folder: Path) -> int:
-    from linbench.data.picture import picture, size_of, stored
+    from linbench.data.picture import size_of, stored
 
     found = quiet(lambda: stored(_only(folder)))
     assert size_of(_only(folder)) == found.shape[:2]
-    del found
-    quiet(lambda: picture(_only(folder)))
+    return 0
+
+
+def _read_sample(folder: Path) -> int:
+    from linbench.data.picture import picture
+
+    assert quiet(lambda: picture(_only(folder))).shape[2] == 3
     return 0
 
 
@@ -185,6 +204,7 @@ def _bad_sample() -> tuple[type[BaseException], ...]:
 
 READERS = (
     Reader("image", _pictures, _read_picture, _value_error, share=14, hostile=_bombs, every=25),
-    Reader("image-stored", _pictures, _read_stored, _bad_sample, share=8, hostile=_bombs, every=25),
+    Reader("image-stored", _pictures, _read_stored, _bad_sample, share=6, hostile=_bombs, every=25),
+    Reader("image-sample", _pictures, _read_sample, _bad_sample, share=4, hostile=_bombs, every=25),
     Reader("mask", _masks, _read_mask, _bad_sample, share=10, hostile=_bombs, every=25),
 )
