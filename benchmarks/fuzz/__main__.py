@@ -105,7 +105,8 @@ def report(failed: Sequence[Result]) -> None:
     for (reader, outcome, place), several in sorted(findings.items()):
         first = min(several, key=lambda one: len(one.made))
         print(f"## {reader}: {outcome}: {place}: {len(several)} inputs, as --reader {reader} --only {first.number}")
-        print(f"   {first.made}\n   {first.detail.strip()[-1500:]}\n")
+        shown = first.detail[:1500] if outcome is Outcome.HANG else first.detail.strip()[-1500:]
+        print(f"   {first.made}\n   {shown}\n")
 
 
 def table(found: Sequence[Result]) -> str:

@@ -168,11 +168,10 @@ def of_bytes(rng: Random, content: bytes) -> Changed:
 def of_json(rng: Random, content: bytes) -> Changed:
     """Damage to the values of a JSON file; to its bytes where it is none any more."""
     try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
+        found, said = of_value(rng, json.loads(content))
+        return written(rng, found, said)
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply for Python
         return of_bytes(rng, content)
-    found, said = of_value(rng, found)
-    return written(rng, found, said)
 
 
 def of_value(rng: Random, found: Any) -> tuple[Any, str]:

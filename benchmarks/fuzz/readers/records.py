@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from benchmarks.fuzz import formats
 from benchmarks.fuzz.contract import Files, Reader
 from benchmarks.fuzz.guard import unclear
 from benchmarks.fuzz.readers.annotations import files
+
+NAMED = "left out: "  # how commands begin the line of a fault
 
 
 class Refused(ValueError):
@@ -27,18 +30,38 @@ def command(*words: str) -> int:
     from linbench.cli import app
 
     done = CliRunner().invoke(app, list(words), catch_exceptions=False)
-    said = done.stderr.strip()
-    if any(ord(sign) < 32 and sign not in "\n\t" for sign in done.stdout + done.stderr):
-        raise Unsaid(f"control characters: {done.stdout + done.stderr!r:.2000}")
-    if done.exit_code == 0:
+    return _judged(done.exit_code, done.stdout, done.stderr)
+
+
+def refusing(call: Callable[[], int]) -> int:
+    """What a function gives where commands turn its errors into refusals; raises Refused likewise."""
+    from contextlib import redirect_stderr
+
+    import typer
+
+    from linbench.cli.refusal import refusing as turned
+
+    said = StringIO()
+    try:
+        with redirect_stderr(said), turned():
+            return call()
+    except typer.Exit as ended:
+        return _judged(ended.exit_code, "", said.getvalue())
+
+
+def _judged(code: int, printed: str, said: str) -> int:
+    if any(ord(sign) < 32 and sign not in "\n\t" for sign in printed + said):
+        raise Unsaid(f"control characters: {printed + said!r:.2000}")
+    lines = said.splitlines()
+    if code == 0:
         return 0
-    if not said:
-        raise Unsaid(f"exit code {done.exit_code} without a word: {done.stdout!r:.1000}")
-    if done.exit_code == 1:
-        return len(said.splitlines())
-    if said.startswith("Usage:"):  # typer's own refusal of an option, in a box or in lines
-        said = " ".join(said.splitlines()[-1:])
-    raise Refused(said)
+    if code == 1 and (said.strip() or printed.strip()):
+        return max(len(lines), 1)
+    if not said.strip():
+        raise Unsaid(f"exit code {code} without a word: {printed!r:.1000}")
+    if said.startswith("Usage:"):  # typer's own refusal of an option, below how the command is used
+        raise Refused(lines[-1])
+    raise Refused("\n".join(line for line in lines if not line.startswith(NAMED)))
 
 
 def refused(call: Callable[[], int]) -> int:
