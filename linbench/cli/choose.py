@@ -44,7 +44,7 @@ def choose(
     from linbench.reports.choice_table import as_json as plain
     from linbench.reports.choice_table import left_out, sentences, tables
     from linbench.reports.compared_cells import cells
-    from linbench.reports.table import plain as harmless
+    from linbench.reports.plain_text import plain as harmless
     from linbench.reports.table import to_terminal
 
     asked = pairs("--condition", condition or [], "threads=8")

@@ -222,6 +222,6 @@ def _text(found: "Comparison", made: "Sequence[Table]", ending: str) -> str:
 
 
 def _say(text: str) -> None:
-    from linbench.reports.table import plain
+    from linbench.reports.plain_text import plain
 
     typer.echo(plain(text), err=True)

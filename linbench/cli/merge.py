@@ -109,6 +109,6 @@ def _plain(done: "Merged") -> dict[str, Any]:
 
 
 def _harmless(text: str) -> str:
-    from linbench.reports.table import plain
+    from linbench.reports.plain_text import plain
 
     return plain(text)

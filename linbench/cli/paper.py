@@ -242,7 +242,7 @@ def _print(made: Sequence[Made], as_json: bool) -> None:
 
 
 def _harmless(text: str) -> str:
-    from linbench.reports.table import plain
+    from linbench.reports.plain_text import plain
 
     return plain(text)
 

@@ -13,11 +13,14 @@ from typing import Any, NoReturn
 import typer
 
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
+from linbench.reports.plain_text import clip, plain
+
+LONGEST = 2000  # characters of a refusal
 
 
 def refuse(sentence: str) -> NoReturn:
-    """Say what is wrong and what is allowed; end with exit code 2."""
-    typer.echo(f"linbench: {sentence}", err=True)
+    """Say what is wrong and what is allowed, in one line whatever a file's name or text holds; exit with code 2."""
+    typer.echo(f"linbench: {clip(plain(sentence), LONGEST)}", err=True)
     raise typer.Exit(2)
 
 
@@ -55,7 +58,7 @@ def pairs(flag: str, texts: Sequence[str], example: str) -> dict[str, Any]:
             refuse(f"{flag} {text}: write NAME=VALUE, as {example}")
         try:
             found[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # thousands of digits, or of brackets, are no JSON either
             found[name] = value
     return found
 

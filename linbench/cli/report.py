@@ -151,7 +151,8 @@ def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequen
 
 
 def _harmless(text: str) -> str:
-    from linbench.reports.table import LONGEST_TEXT, clip, plain
+    from linbench.reports.plain_text import clip, plain
+    from linbench.reports.table import LONGEST_TEXT
 
     return clip(plain(text), LONGEST_TEXT)
 

@@ -1,17 +1,13 @@
 """Pictures and masks of samples with their pixels as stored: annotations were made on pixels that nobody turned."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
-from linbench.data.image import FORMATS, MOST_PIXELS, read_image
-from linbench.data.listing import bad, one_line, open_file
-
-NO_PICTURE = f"not a picture in a format that is read: {', '.join(FORMATS)}"
+from linbench.data.image import opened_image, pixels, read_image
+from linbench.data.listing import bad
 
 
 def picture(path: Path | str, size: tuple[int, int] | None = None, content: bytes | None = None) -> NDArray[np.uint8]:
@@ -34,14 +30,10 @@ def stored(path: Path) -> NDArray[np.uint8]:
     Of a palette picture the numbers are given, not the colours; bits become 0 and 1.
     """
     try:
-        with open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} px are more than the {MOST_PIXELS:,} px allowed")
-            return np.array(image)
-    except UnidentifiedImageError as error:
-        raise bad(path, NO_PICTURE) from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise bad(path, f"cannot be read as a mask: {one_line(error)}") from error
+        with opened_image(path, "a mask") as image:
+            return pixels(image)
+    except ValueError as error:
+        raise BadSample(str(error)) from error
 
 
 def size_of(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
@@ -50,15 +42,10 @@ def size_of(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
     content: The file's bytes, where they are at hand.
     """
     try:
-        with (
-            open_file(path) if content is None else BytesIO(content) as stream,
-            Image.open(stream, formats=FORMATS) as image,
-        ):
+        with opened_image(path, content=content) as image:
             return image.height, image.width
-    except UnidentifiedImageError as error:
-        raise bad(path, NO_PICTURE) from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise bad(path, f"cannot be read as a picture: {one_line(error)}") from error
+    except ValueError as error:
+        raise BadSample(str(error)) from error
 
 
 def same_size(mask: Path, found: tuple[int, ...], image: Path) -> None:

@@ -16,10 +16,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from linbench.atomic import replacing
 from linbench.reports.crossover import Crossover, crossover
 from linbench.reports.latency_table import ONE_PROCESS, exponent_text, timed, title
+from linbench.reports.plain_text import clip, plain
 from linbench.reports.rows import comparisons
 from linbench.reports.scaling import exponent
 from linbench.reports.statistics import FEWEST_ROUNDS
-from linbench.reports.table import clip, plain
 
 # Okabe and Ito's colours without the yellow, which is too pale for a line on white
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

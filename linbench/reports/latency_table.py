@@ -8,10 +8,11 @@ import pandas as pd
 
 from linbench.reports import choices
 from linbench.reports.crossover import Crossover, crossover, reference_of
+from linbench.reports.plain_text import clip
 from linbench.reports.rows import conditions, significant
 from linbench.reports.scaling import CURVES, Exponent, exponent
 from linbench.reports.statistics import FEWEST_ROUNDS
-from linbench.reports.table import MISSING, Table, clip
+from linbench.reports.table import MISSING, Table
 
 Row = Mapping[str, Any]
 

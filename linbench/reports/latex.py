@@ -8,7 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from linbench.reports.table import Table, blocks, plain
+from linbench.reports.plain_text import plain
+from linbench.reports.table import Table, blocks
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

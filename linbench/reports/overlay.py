@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from linbench.reports.palette import INK, PAPER, WARNING, Colour, colour
-from linbench.reports.table import clip, plain
+from linbench.reports.plain_text import clip, plain
 from linbench.reports.tags import Rectangle, font, place, wrapped
 
 #: Bounds of the long side of the picture as it is drawn, and the least short side of it, px.

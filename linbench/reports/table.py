@@ -8,12 +8,13 @@ import csv
 import io
 import re
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from tabulate import tabulate
+
+from linbench.reports.plain_text import clip, plain
 
 MISSING = "–"
 LONGEST_CELL = 40  # characters shown in a terminal
@@ -64,20 +65,6 @@ def frame_to_csv(frame: pd.DataFrame) -> str:
     """Every column of a data frame as CSV; a missing number is an empty cell."""
     body = frame.astype(object).where(frame.notna(), "")
     return _csv([tuple(frame.columns), *body.itertuples(index=False, name=None)])
-
-
-def plain(text: str) -> str:
-    """One line of ``text``: white space becomes blanks, each other control or formatting character ``�``."""
-    if text.isascii() and text.isprintable():  # most are; letter by letter is slow
-        return " ".join(text.split())
-    return "".join(
-        " " if c.isspace() else "�" if unicodedata.category(c).startswith("C") else c for c in " ".join(text.split())
-    )
-
-
-def clip(text: str, longest: int) -> str:
-    """At most ``longest`` characters of ``text``, the last one an ellipsis where some are left out."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _markdown(text: str) -> str:
