@@ -96,31 +96,36 @@ def _bombs(scratch: Path) -> list[Files]:
 
 
 def _score_coco(folder: Path) -> int:
-    """Evaluate the true masks as if a model had given them: the annotation file is read once more for that."""
+    """Evaluate the true masks as if a model had given them: the same rows and summary as the suite's."""
     from linbench.data import rle
     from linbench.data.contract import BadSample
     from linbench.data.roots import open_dataset
-    from linbench.suites.accuracy.objects import compared
-    from linbench.suites.coco import summary
+    from linbench.suites import coco
 
     dataset = open_dataset("coco", "val", str(folder))
     ids = dataset.facts["category_ids"]
-    rows = []
-    bad = 0
+    rows, bad = [], 0
     for number in range(len(dataset)):
         sample = dataset[number]
         try:
-            masks = [(ids[one.category], one.mask()) for one in sample.instances() if not one.crowd]
+            size = sample.picture().shape[:2]
+            truths, faults = coco._truths(sample)
         except BadSample:
             bad += 1
             continue
-        found = [{"category_id": of, "score": 0.5, "segmentation": rle.encode(mask)} for of, mask in masks]
-        objects = [compared(mask, mask) for _, mask in masks]
-        rows.append(
-            {"id": sample.id, "number": number, "detections": found, "objects": objects, "iou": 1.0, "biou": 1.0}
-        )
-    done = quiet(lambda: summary(Path(dataset.facts["annotations"]), rows, 0)) if rows else None
-    return bad + (len(done.faults) if done else 0)
+        bad += len(faults)
+        detections = [
+            {"category_id": ids[truth.category], "score": 0.5, "segmentation": rle.encode(mask)}
+            for truth, mask in truths
+        ]
+        objects = [coco.compared(mask, mask) for truth, mask in truths if not truth.crowd]
+        row = {"id": sample.id, "number": number, "size": list(size), "detections": detections, "objects": objects}
+        row["annotations"] = [coco._annotation(truth, ids[truth.category], mask) for truth, mask in truths]
+        rows.append({**row, **coco._means(objects)})
+    if rows:
+        image_id = int if dataset.facts["image_ids"] == "numbers" else str
+        quiet(lambda: coco.summary(ids, image_id, rows, 0))
+    return bad
 
 
 def _coconut(scratch: Path) -> list[Files]:
@@ -217,7 +222,7 @@ def _imagenet(scratch: Path) -> list[Files]:
 
     jpg = photo(scratch / "one.jpg").read_bytes()
     folders = {f"imagenet/val/{wnid}/{wnid}_{n}.JPEG": jpg for wnid in ("n01440764", "n01443537") for n in (1, 2)}
-    numbered = {f"imagenet/val/{n}/a.JPEG": jpg for n in (0, 1, 2, 10)}
+    numbered = {f"imagenet/val/{n}/a.JPEG": jpg for n in (0, 1, 2, 3)}
     names = [f"ILSVRC2012_val_{n:08d}.JPEG" for n in (1, 2, 3)]
     listed = {f"imagenet/val/{name}": jpg for name in names}
     by_wnid = "".join(
@@ -330,7 +335,7 @@ def _read_detector(folder: Path) -> int:
     from linbench.data.detector import boxes_of
 
     found = boxes_of(folder / "boxes.json")
-    for image in {*found.images.tolist(), 42, 139, -1}:
+    for image in {*found.images, 42, 139, -1}:
         for one in found.of(image):
             assert len(one.box) == 4
     assert len(found.checksum) == 64

@@ -93,8 +93,17 @@ def _run(scratch: Path) -> list[Files]:
 
 
 def _wanted(recipe: Any) -> dict[str, Any]:
-    named = {"backbone": "vim-t", "options": {}, "recipe_hash": "9f", "seed": 0, "data": {"dis": "0"}, "init": None}
-    return {**named, "recipe": recipe, "lineage": [], "teacher": None, "code_hash": "c", "linbench": "1"}
+    named = {
+        "backbone": "vim-t",
+        "options": {},
+        "recipe_hash": "9f",
+        "seed": 0,
+        "data": {"dis": "0"},
+        "init": None,
+        "init_weights": None,
+    }
+    origin = {"init": None, "init_weights": None, "lineage": [], "teacher": None}
+    return {**named, **origin, "recipe": recipe, "code_hash": "c", "linbench": "1"}
 
 
 def _read_run(folder: Path) -> int:
