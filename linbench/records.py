@@ -9,6 +9,7 @@ with different devices merge by copying folders, any others by ``merging``. No t
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from typing import Any
 from linbench.atomic import replacing
 
 SCHEMA_VERSION = 1
+MOST_DIGITS = 300  # of a whole number
+DEEPEST = 60  # levels of a record's JSON; those of linbench have 8
 DEPTH = 3  # folders between the root and a record
 LARGEST_BYTES = 32 * 2**20  # a record holds raw samples, never more than this; a larger file is refused unread
 
@@ -73,9 +76,11 @@ class Record:
     def from_json(cls, text: str) -> "Record":
         """Parse a record; raises BadRecord with one sentence on anything else."""
         try:
-            found = json.loads(text, parse_constant=_refused)
-        except (ValueError, RecursionError) as error:
-            raise BadRecord(f"it is not JSON: {error}") from error
+            found = json.loads(text, parse_constant=_refused, parse_float=_finite, parse_int=_short)
+        except RecursionError as error:
+            raise BadRecord("its JSON is nested too deeply") from error
+        except ValueError as error:
+            raise error if isinstance(error, BadRecord) else BadRecord(f"it is not JSON: {error}") from error
         if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
             version = found.get("schema_version") if isinstance(found, dict) else None
             raise BadRecord(f"its schema_version is {version!r}, this linbench reads {SCHEMA_VERSION}")
@@ -98,6 +103,8 @@ class Record:
             raise BadRecord(f"its status {found['status']!r} is none of {', '.join(Status)}")
         if not all(isinstance(part, dict) for part in (*found["rounds"], *found["metrics"].values())):
             raise BadRecord("a round or a metric in it is not an object")
+        _refuse_depth(found)
+        _refuse_surrogates(found, text)
         names = {name: found[name] for name in shape}
         return cls(**{**names, "status": Status(found["status"]), "rounds": tuple(found["rounds"])})
 
@@ -134,7 +141,7 @@ class Store:
         """The record of ``key``, or None where there is none that can be read."""
         try:
             found = read(self.path(key))
-        except (FileNotFoundError, BadRecord):
+        except (OSError, BadRecord):
             return None
         return found if key_hash(found.key) == key_hash(key) else None
 
@@ -202,6 +209,39 @@ class Store:
 
 def _refused(constant: str) -> None:
     raise BadRecord(f"it holds {constant}, which is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # 1e999 is JSON, but could not be written again
+        raise BadRecord(f"it holds {text[:20]}, a number that is not finite")
+    return number
+
+
+def _short(text: str) -> int:
+    if len(text) > MOST_DIGITS:  # no float holds it
+        raise BadRecord(f"it holds a number of {len(text):,} digits")
+    return int(text)
+
+
+def _refuse_depth(found: dict[str, Any]) -> None:
+    """Refuse what is nested so deeply that copying it would exhaust Python's stack."""
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        parts = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise BadRecord(f"its JSON is nested more than {DEEPEST} deep")
+
+
+def _refuse_surrogates(value: Any, text: str) -> None:
+    """Refuse halves of characters, which JSON's escapes can hold and no file in UTF-8."""
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadRecord(f"it holds half of a character, {error.object[error.start]!a}") from error
 
 
 def read(path: Path) -> Record:

@@ -66,7 +66,16 @@ VALUES: tuple[Any, ...] = (
         "..",
         "%s%n",
     ),
-    *("A" * 300, "A" * 70_000, "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "=1+1", "{0.__class__}"),
+    *(
+        "A" * 300,
+        "A" * 70_000,
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "=1+1",
+        "{0.__class__}",
+        "a$b$c",
+        "$\\frac{",
+    ),
     *([], {}, [[]], [None], {"": ""}, [1, 2, 3], [0, 0, 0, 0], ["a"], {"a": 1}, [[1, 2], [3, 4]], {"value": 1}),
     *(Raw("[" * DEEP + "]" * DEEP), Raw('{"a":' * DEEP + "1" + "}" * DEEP), Raw("[" * 900 + "]" * 900)),
     *(

@@ -138,8 +138,8 @@ def _work(pipe: Connection, sources: Mapping[str, Source], seed: int, folder: Pa
     import faulthandler
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
     trace = (folder / "hang").open("w")
+    faulthandler.enable(trace)
     faulthandler.register(signal.SIGUSR1, trace)
     os.environ["XDG_CACHE_HOME"] = str(folder / "case" / "cache")
     sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123

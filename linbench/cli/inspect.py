@@ -123,8 +123,11 @@ def _best(name: str, results: Path) -> list[str]:
     """What the searches under ``results`` chose for the backbone, one line each."""
     from linbench.records import Store
     from linbench.reports.choices import best_of
+    from linbench.reports.plain_text import plain
+    from linbench.reports.soundness import fault
 
-    return [best_of(r) for r in Store(results) if r.key.get("suite") == "search" and r.key.get("backbone") == name]
+    found = (r for r in Store(results) if r.key.get("suite") == "search" and r.key.get("backbone") == name)
+    return [plain(best_of(record)) for record in found if not fault(record)]
 
 
 def _print(facts: dict[str, Any]) -> None:

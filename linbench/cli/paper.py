@@ -148,7 +148,7 @@ def _statistics(text: str) -> tuple[str, dict[str, int]]:
         rows = json.loads(Path(file).read_text(encoding="utf-8"))
         (found,) = (row for row in rows if row["split"] == "train")
         counts = {what: int(found[what]) for what in ("images", "masks")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"--sets {text}: it is not what `linbench data stats {name} --split train --json` prints ({error})"
         ) from error

@@ -24,6 +24,9 @@ def read_rows(folders: Sequence[Path], pictures: Path | None, most: int) -> "tup
 
     faults: list[str] = []
     documents = [_documents(folder, faults) for folder in folders]
+    for folder, found in zip(folders, documents, strict=True):
+        if not found:
+            raise ValueError(f"--predictions {folder}: none of its files can be read: {'; '.join(faults[-1:])}")
     rows: list[Row] = []
     for name, first in documents[0].items():
         if len(rows) >= most:
@@ -37,8 +40,10 @@ def read_rows(folders: Sequence[Path], pictures: Path | None, most: int) -> "tup
             faults.append(f"{first['image']}: its size is no longer that of the predictions; it is another picture")
             continue
         for asked in first["predictions"][: most - len(rows)]:
-            answers = tuple(_answer(document.get(name), asked, picture.shape[:2]) for document in documents)
-            answers = tuple(_named(answer, document) for answer, document in zip(answers, documents, strict=True))
+            answers = tuple(
+                _named(_answer(folder / f"{name}{ENDING}", document.get(name), asked, faults), document)
+                for folder, document in zip(folders, documents, strict=True)
+            )
             points = tuple((float(x), float(y), int(label)) for x, y, label in asked.get("points") or ())
             x0, y0, x1, y1 = map(float, asked.get("box") or [0.0] * 4)
             box = (x0, y0, x1, y1) if asked.get("box") else None
@@ -65,30 +70,54 @@ def _documents(folder: Path, faults: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _checked(document: Any) -> dict[str, Any]:
-    """A document that has what a figure needs; raises ValueError."""
+    """A document that has what a figure needs, its masks not decoded yet; raises ValueError."""
     kinds = {"image": str, "height": int, "width": int, "model": dict, "predictions": list}
     for name, kind in kinds.items():
         if not isinstance(document, dict) or not isinstance(document.get(name), kind):
             raise ValueError(f"it is no file of linbench predict: its {name!r} is no {kind.__name__}")
+    size = [document["height"], document["width"]]
     for one in document["predictions"]:
-        if not isinstance(one, dict) or not {"prompt", "segmentation"} <= one.keys():
+        runs = one.get("segmentation") if isinstance(one, dict) else None
+        if not isinstance(runs, dict) or "prompt" not in one:
             raise ValueError("a prediction in it has no prompt or no segmentation")
+        said, points = f"prompt {one['prompt']!s:.20}", one.get("points") or []
+        if runs.get("size") != size:
+            raise ValueError(f"{said}: a mask of size {runs.get('size')!s:.40} (h, w), its picture has {size}")
+        if not _numbers(one.get("box") or [0] * 4, 4):
+            raise ValueError(f"{said}: its box is not four numbers")
+        if not isinstance(points, list) or not all(_numbers(point, 3) for point in points):
+            raise ValueError(f"{said}: its points are not x, y and label each")
     return document
+
+
+def _numbers(value: Any, count: int) -> bool:
+    """Whether a value of JSON is a list of so many numbers that a picture can have."""
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(type(x) in (int, float) and abs(x) < 1e6 for x in value)
+    )
 
 
 def _where(image: str, pictures: Path | None) -> Path:
     return pictures / Path(image).name if pictures else Path(image)
 
 
-def _answer(document: dict[str, Any] | None, asked: dict[str, Any], size: tuple[int, ...]) -> "Answer":
-    """A model's mask for one prompt, the same in words of px; without one where it was not asked that."""
+def _answer(file: Path, document: dict[str, Any] | None, asked: dict[str, Any], faults: list[str]) -> "Answer":
+    """A model's mask for one prompt, the same in words of px; without one where it was not asked that.
+
+    file: Where it is from, for what is wrong with it.
+    """
     from linbench.data.rle import decode
     from linbench.reports.paper.pictures import Answer
 
     for one in (document or {}).get("predictions", ()):
         same = (one.get("box"), one.get("points")) == (asked.get("box"), asked.get("points"))
-        if same and tuple(one["segmentation"]["size"]) == size:
-            return Answer("", decode(one["segmentation"]))
+        if same and one["segmentation"]["size"] == asked["segmentation"]["size"]:
+            try:
+                return Answer("", decode(one["segmentation"]))
+            except ValueError as error:
+                faults.append(f"{file}: prompt {one['prompt']!s:.20}: {error}")
     return Answer("", None)
 
 

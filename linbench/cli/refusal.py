@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 import typer
 
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
-from linbench.reports.plain_text import clip, plain
+from linbench.reports.plain_text import plain, without_middle
 
 LONGEST = 2000  # characters of a refusal
 
 
 def refuse(sentence: str) -> NoReturn:
     """Say what is wrong and what is allowed, in one line whatever a file's name or text holds; exit with code 2."""
-    typer.echo(f"linbench: {clip(plain(sentence), LONGEST)}", err=True)
+    typer.echo(f"linbench: {without_middle(plain(sentence), LONGEST)}", err=True)
     raise typer.Exit(2)
 
 

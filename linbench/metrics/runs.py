@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+#: Length of all outlines of a segmentation, px: pycocotools takes about 100 bytes for each.
+LONGEST_OUTLINE = 2**22
 Runs = dict[str, Any]  # {"size": [h, w], "counts": bytes}, compressed
 
 
@@ -23,8 +25,8 @@ def runs(segmentation: Any, height: int, width: int) -> Runs:
     if not (isinstance(size, list | tuple) and [*size] == [height, width]):
         raise ValueError(f"the run lengths are of size {size}, the image has {[height, width]} (h, w)")
     if isinstance(counts, list):
-        if not all(type(n) is int for n in counts):
-            raise ValueError("the run lengths are not all whole numbers")
+        if not all(type(n) is int and n < 2**32 for n in counts):
+            raise ValueError("the run lengths are not all whole numbers of less than 2^32")
         _check(np.array(counts, dtype=np.float64), height * width)
         return dict(coco.frPyObjects({"size": [height, width], "counts": counts}, height, width))
     if not isinstance(counts, str | bytes):
@@ -74,6 +76,7 @@ def _of_polygons(polygons: Sequence[Any], height: int, width: int) -> Runs:
         raise ValueError("it has no polygon")
     far = 2 * max(height, width)
     longest = max(len(polygon) if isinstance(polygon, list) else 0 for polygon in polygons)
+    outline = 0.0
     for polygon in polygons:
         if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
             raise ValueError("a polygon is not a list of finite numbers")
@@ -83,8 +86,17 @@ def _of_polygons(polygons: Sequence[Any], height: int, width: int) -> Runs:
             raise ValueError(
                 f"a polygon reaches {max(map(abs, polygon)):g} px, the image has {[height, width]} (h, w)"
             )
+        outline += length(polygon)
+    if outline > LONGEST_OUTLINE:
+        raise ValueError(f"its outline of {outline:,.0f} px is longer than the {LONGEST_OUTLINE:,} px that are drawn")
     parts = [polygon for polygon in polygons if len(polygon) >= 6]
     return dict(coco.merge(coco.frPyObjects(parts, height, width)))
+
+
+def length(polygon: Sequence[float]) -> float:
+    """Length of a polygon's outline in px, a diagonal step as one: what pycocotools reserves memory by, and draws."""
+    points = np.asarray(polygon, np.float64).reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
 
 
 def is_number(value: Any) -> bool:

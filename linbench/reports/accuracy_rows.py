@@ -46,7 +46,8 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
 def _rows(record: Record, code_hashes: Mapping[str, str]) -> Iterable[dict[str, Any]]:
     key = record.key
-    whole = {name: key.get(name) for name in (*COLUMN, "backbone", "fusion", *TELLING) if name in key}
+    whole: dict[str, Any] = {**dict.fromkeys(COLUMN, ""), "box_source": "none", "fusion": "none"}
+    whole |= {name: key[name] for name in (*COLUMN, "backbone", *TELLING) if name in key}
     height, width = int(key.get("height", 0)), int(key.get("width", 0))
     present = code_hashes.get(measured(key))
     checkpoint: Any = record.environment.get("checkpoint") or {}

@@ -162,6 +162,8 @@ def _of_images(columns: Mapping[str, Any], metric: str, value: float) -> Mapping
 
 def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
     key_hash(key)  # raises ValueError where it holds a number that is none
+    if type(key.get("suite_version", 0)) is not int:
+        raise ValueError(f"its suite_version is {key['suite_version']!r:.40}, no whole number")
     checkpoint = record.environment.get("checkpoint")
     started = [str(entry.get("started", "")) for entry in record.rounds]
     return {

@@ -15,3 +15,9 @@ def plain(text: str) -> str:
 def clip(text: str, longest: int) -> str:
     """At most ``longest`` characters of ``text``, the last one an ellipsis where some are left out."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def without_middle(text: str, longest: int) -> str:
+    """At most ``longest`` characters of ``text``: the beginning and the end, an ellipsis between them."""
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]}"

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
-from linbench.reports.choices import sentence
+from linbench.reports.choices import check, sentence
 from linbench.reports.statistics import summarise
 
 SUITE = "latency"
@@ -93,6 +93,9 @@ def key_digest(record: Record) -> str:
         value = key.get(side)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**20:
             raise BadRecord(f"key: {side} of {key['backbone']:.80} is {value!r:.80}; it counts px")
+    if type(key.get("prompts", 0)) is not int or key.get("prompts", 0) < 0:
+        raise BadRecord(f"key: prompts of {key['backbone']:.80} is {key['prompts']!r:.80}; it counts boxes")
+    check(record.search)
     try:
         return key_hash(key)
     except ValueError as error:

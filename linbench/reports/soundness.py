@@ -1,7 +1,7 @@
 """Whether a row can be made of a record that could be read: somebody else may have written it."""
 
 from linbench.records import BadRecord, Record, key_hash
-from linbench.reports import accuracy_rows, kernel_rows, rows
+from linbench.reports import accuracy_rows, choices, kernel_rows, rows
 
 CHECKS = {
     rows.SUITE: rows.key_digest,
@@ -17,6 +17,7 @@ def fault(record: Record) -> str:
         if not isinstance(suite, str):
             raise BadRecord(f"key: a record needs a suite, found {suite!r:.80}")
         CHECKS.get(suite, _any)(record)
+        choices.check(record.search)
     except BadRecord as error:
         return str(error)
     return ""

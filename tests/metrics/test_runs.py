@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from linbench.metrics.runs import run_lengths, runs
+from linbench.metrics.runs import length, run_lengths, runs
 from tests.metrics.masks import masks
 
 
@@ -86,3 +86,16 @@ def test_a_part_below_three_points_beside_a_polygon_adds_no_pixel_as_in_pycocoto
     assert runs([polygon, short], 6, 8) == runs([short, polygon], 6, 8) == alone
     theirs = coco.merge(coco.frPyObjects([polygon, short], 6, 8))
     np.testing.assert_array_equal(coco.decode(theirs), coco.decode(alone))
+
+
+def test_an_outline_that_would_take_gigabytes_is_refused_before_it_is_drawn():
+    zigzag = [[0, 0] + [value for x in range(20_000) for value in (x % 2 * 600, x % 400)]]
+    with pytest.raises(ValueError, match=r"its outline of 1\d,\d{3},\d{3} px is longer than the 4,194,304 px"):
+        runs(zigzag, 480, 640)
+    assert length([0, 0, 10, 0, 10, 10, 0, 10]) == 40
+    assert length([0, 0, 3, 3, 0, 3]) == 9
+
+
+def test_a_run_length_that_no_number_of_the_file_format_holds_is_refused():
+    with pytest.raises(ValueError, match="whole numbers of less than"):
+        runs({"size": [2, 2], "counts": [10**400]}, 2, 2)

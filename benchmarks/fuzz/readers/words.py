@@ -1,6 +1,6 @@
 """Text on a command line: resolutions, prompts, percentages, settings, recipes' values, names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.fuzz.contract import Files, Reader
@@ -51,6 +51,20 @@ ODD = (
     ),
     *("\x1b[31m", "\x00", "\u202e", "é", "𝒳", "A" * 3000, "[" * 3000, '{"a":' * 3000, "[[1]]", '{"a": 1}', "\ud7ff"),
 )
+
+
+#: Ranges and lists that are long.
+RANGES = (
+    "1..65536:1",
+    "1..9999999999:1",
+    "0..512",
+    "1..99999999999999999999",
+    "512," * 500,
+    "1..2:0",
+    "65536..65537",
+)
+Read = Callable[[Path], int]
+Refusals = Callable[[], tuple[type[BaseException], ...]]
 
 
 def _given(*words: str) -> list[Files]:
@@ -168,10 +182,6 @@ def _checkpoint(folder: Path) -> int:
     return refusing(lambda: parsed([f"vit-t={folder}/{_text(folder)}"]) and 0)
 
 
-def _seeds(*words: str) -> dict[str, object]:
-    return {"seeds": lambda scratch: _given(*words), "hostile": lambda scratch: _odd(*words)}
-
-
 def _value_error() -> tuple[type[BaseException], ...]:
     return (ValueError,)
 
@@ -180,8 +190,18 @@ def _refusals() -> tuple[type[BaseException], ...]:
     return (Refused,)
 
 
-def _reader(name: str, words: Sequence[str], read: object, refusals: object = _refusals, share: int = 3) -> Reader:
-    return Reader(name, read=read, refusals=refusals, share=share, names_file=False, valid=None, **_seeds(*words))  # type: ignore[arg-type]
+def _reader(name: str, words: Sequence[str], read: Read, refusals: Refusals = _refusals, share: int = 3) -> Reader:
+    return Reader(
+        name,
+        lambda scratch: _given(*words),
+        read,
+        refusals,
+        share,
+        names_file=False,
+        hostile=lambda scratch: [*_odd(*words), *_given(*RANGES)],
+        every=2,
+        valid=None,
+    )
 
 
 READERS = (

@@ -182,3 +182,49 @@ def test_the_recipes_of_ours_are_known_by_their_hashes():
     found = recipes()
     assert {"imagenet", "sam-distill", "sam-joint", "ade20k"} <= found.keys()
     assert all(len(digest) == 64 for digest in found.values())
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, '[{"split": "train", "images": 1e999, "masks": 1}]', "[]", "[[]]", "{}"]
+)
+def test_statistics_that_are_none_are_refused_in_one_line(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_text(text)
+    result = call("--table", "2", "--sets", "dis=a.json")
+    assert result.exit_code == 2
+    assert "it is not what `linbench data stats dis" in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"box": "[1, 2]"}, "prompt 1: its box is not four numbers"),
+        ({"box": [1, 2, 3, 1e999]}, "prompt 1: its box is not four numbers"),
+        ({"points": [[1, 2]]}, "prompt 1: its points are not x, y and label each"),
+        ({"segmentation": {"size": [6, 8], "counts": "0"}}, "a mask of size [6, 8] (h, w), its picture has [60, 80]"),
+        ({"segmentation": [[1, 2]]}, "a prediction in it has no prompt or no segmentation"),
+        (
+            {"segmentation": {"size": [60, 80], "counts": "!"}},
+            "a.masks.json: prompt 1: `counts` is no run-length text",
+        ),
+    ],
+)
+def test_a_damaged_prediction_is_named_with_its_file_and_the_other_model_s_is_drawn(tmp_path, change, said):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (80, 60)).save(picture)
+    first, second = (predictions(tmp_path / name, picture, names=("a", "b")) for name in ("first", "second"))
+    damaged = json.loads((second / "a.masks.json").read_text())
+    damaged["predictions"][0] |= change
+    (second / "a.masks.json").write_text(json.dumps(damaged))
+    result = call("--figure", "4", "--predictions", first, "--predictions", second, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"left out: {second / 'a.masks.json'}: " in result.stderr and said in result.stderr
+    assert (tmp_path / "out" / "figure-4.png").exists()
+
+
+def test_a_folder_whose_predictions_are_all_damaged_is_refused(tmp_path):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    folder = predictions(tmp_path / "first", tmp_path / "a.png")
+    (folder / "a.masks.json").write_text("{")
+    result = call("--figure", "4", "--predictions", folder, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "none of its files can be read" in result.stderr
