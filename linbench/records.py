@@ -22,6 +22,8 @@ from typing import Any
 from linbench.atomic import replacing
 
 SCHEMA_VERSION = 1
+MOST_DIGITS = 300  # of a whole number
+DEEPEST = 60  # levels of a record's JSON; those of linbench have 8
 DEPTH = 3  # folders between the root and a record
 LARGEST_BYTES = 32 * 2**20  # far more than the raw samples of a record; a larger file is not read
 
@@ -75,9 +77,11 @@ class Record:
     def from_json(cls, text: str) -> "Record":
         """Parse a record; raise BadRecord with one sentence for anything else."""
         try:
-            content = json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise BadRecord(f"it is not JSON: {error}") from error
+            content = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
+        except RecursionError as error:
+            raise BadRecord("its JSON is nested too deeply") from error
+        except ValueError as error:
+            raise error if isinstance(error, BadRecord) else BadRecord(f"it is not JSON: {error}") from error
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version != SCHEMA_VERSION:
             raise BadRecord(f"its schema_version is {version!r}, this linbench reads {SCHEMA_VERSION}")
@@ -100,6 +104,8 @@ class Record:
             raise BadRecord(f"its status {content['status']!r} is none of {', '.join(Status)}")
         if not all(isinstance(part, dict) for part in (*content["rounds"], *content["metrics"].values())):
             raise BadRecord("a round or a metric in it is not an object")
+        _refuse_depth(content)
+        _refuse_surrogates(content, text)
         fields = {name: content[name] for name in types}
         return cls(**{**fields, "status": Status(content["status"]), "rounds": tuple(content["rounds"])})
 
@@ -145,7 +151,7 @@ class Store:
         """Return the record of ``key``, or None where there is no readable one."""
         try:
             record = read(self.path(key))
-        except (FileNotFoundError, BadRecord):
+        except (OSError, BadRecord):
             return None
         return record if key_hash(record.key) == key_hash(key) else None
 
@@ -212,6 +218,39 @@ class Store:
 
 def _refuse(constant: str) -> None:
     raise BadRecord(f"it holds {constant}, which is not valid JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # 1e999 is JSON, but could not be written again
+        raise BadRecord(f"it holds {text[:20]}, a number that is not finite")
+    return number
+
+
+def _short(text: str) -> int:
+    if len(text) > MOST_DIGITS:  # no float holds it
+        raise BadRecord(f"it holds a number of {len(text):,} digits")
+    return int(text)
+
+
+def _refuse_depth(found: dict[str, Any]) -> None:
+    """Refuse what is nested so deeply that copying it would exhaust Python's stack."""
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        parts = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise BadRecord(f"its JSON is nested more than {DEEPEST} deep")
+
+
+def _refuse_surrogates(value: Any, text: str) -> None:
+    """Refuse halves of characters, which JSON's escapes can hold and no file in UTF-8."""
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadRecord(f"it holds half of a character, {error.object[error.start]!a}") from error
 
 
 def read(path: Path) -> Record:

@@ -114,3 +114,36 @@ def test_what_is_no_finite_number_in_a_record_is_read_as_nan(value: Any) -> None
 def test_a_number_below_the_least_is_read_as_nan() -> None:
     assert (as_number(0, least=0), as_number(-2.5)) == (0.0, -2.5)
     assert math.isnan(as_number(-1, least=0))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("1e999", "it holds 1e999, a number that is not finite"),
+        ("9" * 400, "it holds a number of 400 digits"),
+        (r'"\ud800"', r"it holds half of a character, '\ud800'"),
+        ("[" * 100 + "]" * 100, "its JSON is nested more than 60 deep"),
+    ],
+)
+def test_what_could_not_be_written_or_copied_again_is_refused_on_reading(value: str, said: str) -> None:
+    text = record(extra=1).to_json()
+    with pytest.raises(BadRecord) as caught:
+        Record.from_json(text.replace('"extra": 1', f'"extra": {value}'))
+    assert str(caught.value) == said
+
+
+def test_a_character_in_two_escapes_and_a_long_number_are_read() -> None:
+    text = record(extra=1).to_json().replace('"extra": 1', rf'"extra": ["\ud83d\ude00", {"9" * 300}, 1e308]')
+    found = Record.from_json(text)
+    assert found.key["extra"] == ["😀", int("9" * 300), 1e308]
+    assert Record.from_json(found.to_json()) == found
+
+
+def test_what_cannot_be_read_in_a_records_place_is_no_record(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.path(KEY)
+    path.mkdir(parents=True)
+    assert store.get(KEY) is None
+    path.rmdir()
+    path.symlink_to(path.name)
+    assert store.get(KEY) is None

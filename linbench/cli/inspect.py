@@ -129,9 +129,12 @@ def _best(name: str, results: Path) -> list[str]:
     """Return a line for each search under ``results``: the settings that it chose for the backbone."""
     from linbench.records import Store
     from linbench.reports.latency.best_settings import describe_search_record
+    from linbench.reports.render.plain_text import plain
+    from linbench.reports.validation import record_fault
 
     searches = (record for record in Store(results) if record.key.get("suite") == "search")
-    return [describe_search_record(record) for record in searches if record.key.get("backbone") == name]
+    chosen = (record for record in searches if record.key.get("backbone") == name and not record_fault(record))
+    return [plain(describe_search_record(record)) for record in chosen]
 
 
 def _print(facts: dict[str, Any]) -> None:

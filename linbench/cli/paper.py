@@ -152,7 +152,7 @@ def _dataset_counts(text: str) -> tuple[str, Mapping[str, int]]:
         rows = json.loads(Path(file).read_text(encoding="utf-8"))
         (row,) = (row for row in rows if row["split"] == "train")
         counts = {quantity: int(row[quantity]) for quantity in ("images", "masks")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"--sets {text}: it is not what `linbench data stats {name} --split train --json` prints ({error})"
         ) from error
@@ -242,7 +242,7 @@ def _write_masks(number: str, rows: "Sequence[PromptRow]", folder: Path) -> list
 
 
 def _echo_faults(faults: Sequence[str]) -> None:
-    from linbench.reports.render.table import plain
+    from linbench.reports.render.plain_text import plain
 
     for fault in faults:
         typer.echo(f"left out: {plain(fault)}", err=True)

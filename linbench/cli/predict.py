@@ -161,7 +161,7 @@ def _size_note(segmenter: "Segmenter") -> str:
 
 def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[PromptSpec]]") -> list[Result]:
     """What became of each picture; what fails is said at once, and the others are done."""
-    from linbench.reports.render.table import plain
+    from linbench.reports.render.plain_text import plain
 
     results = []
     try:
@@ -193,7 +193,7 @@ def _told(result: Result) -> str:
 def _print(results: Sequence[Result]) -> None:
     from tabulate import tabulate
 
-    from linbench.reports.render.table import plain
+    from linbench.reports.render.plain_text import plain
 
     rows = []
     for result in results:

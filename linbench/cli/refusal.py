@@ -13,18 +13,19 @@ from typing import Any, NoReturn
 import typer
 
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
+from linbench.reports.render.plain_text import plain, without_middle
+
+LONGEST = 2000  # characters of a refusal
 
 
 def refuse(message: str) -> NoReturn:
-    """Print what is wrong and what is allowed; end with exit code 2."""
-    typer.echo(f"linbench: {message}", err=True)
+    """Print what is wrong and what is allowed, in one line whatever a file's name or text holds; exit with code 2."""
+    typer.echo(f"linbench: {without_middle(plain(message), LONGEST)}", err=True)
     raise typer.Exit(2)
 
 
 def echo(text: str, indent: str = "", err: bool = False) -> None:
     """Print text that comes from files, without control characters, as one line."""
-    from linbench.reports.render.table import plain
-
     typer.echo(indent + plain(text), err=err)
 
 
@@ -76,7 +77,7 @@ def pairs(flag: str, texts: Sequence[str], example: str) -> dict[str, Any]:
             refuse(f"{flag} {text}: write NAME=VALUE, such as {example}")
         try:
             result[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # thousands of digits, or of brackets, are no JSON either
             result[name] = value
     return result
 

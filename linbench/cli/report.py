@@ -163,7 +163,8 @@ def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequen
 
 
 def _one_line(text: str) -> str:
-    from linbench.reports.render.table import LONGEST_TEXT, clip, plain
+    from linbench.reports.render.plain_text import clip, plain
+    from linbench.reports.render.table import LONGEST_TEXT
 
     return clip(plain(text), LONGEST_TEXT)
 

@@ -1,6 +1,7 @@
 """Whether a row can be made of a record that could be read: somebody else may have written it."""
 
 from linbench.records import BadRecord, Record, key_hash
+from linbench.reports.latency.best_settings import check_search
 from linbench.reports.latency.rows import key_digest as latency_key
 
 LARGEST_SIDE = 2**20  # px
@@ -15,6 +16,7 @@ def record_fault(record: Record) -> str:
             raise BadRecord(f"key: a record needs a suite, got {suite!r:.80}")
         checks = {"latency": latency_key, "kernels": kernel_key, **dict.fromkeys(ACCURACY_SUITES, accuracy_key)}
         checks.get(suite, _hash)(record)
+        check_search(record.search)
     except BadRecord as error:
         return str(error)
     return ""

@@ -49,7 +49,8 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
 def _rows(record: Record, code_hashes: Mapping[str, str]) -> Iterable[dict[str, Any]]:
     key = record.key
-    parts = {name: key[name] for name in (*COLUMN, "backbone", "fusion", *DISTINGUISHING) if name in key}
+    parts: dict[str, Any] = {**dict.fromkeys(COLUMN, ""), "box_source": "none", "fusion": "none"}
+    parts |= {name: key[name] for name in (*COLUMN, "backbone", *DISTINGUISHING) if name in key}
     height, width = int(key.get("height", 0)), int(key.get("width", 0))
     present = code_hashes.get(measured(key))
     checkpoint: Any = record.environment.get("checkpoint") or {}

@@ -182,6 +182,8 @@ def _image_scores(columns: Mapping[str, Any], metric: str, value: float) -> Mapp
 
 def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
     key_hash(key)  # raises ValueError where the key holds NaN or infinity
+    if type(key.get("suite_version", 0)) is not int:
+        raise ValueError(f"its suite_version is {key['suite_version']!r:.40}, not a whole number")
     checkpoint = record.environment.get("checkpoint")
     started = [str(entry.get("started", "")) for entry in record.rounds]
     return {

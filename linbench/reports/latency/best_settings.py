@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.records import Record
+from linbench.records import BadRecord, Record
 
 DESCRIPTIONS = {
     ("attention", "naive"): "naive attention",
@@ -22,6 +22,18 @@ DESCRIPTIONS = {
     ("cuda_graph", True): "CUDA graph",
     ("compile", True): "torch.compile",
 }
+
+
+def check_search(search: Mapping[str, Any]) -> None:
+    """Raise BadRecord where a record's ``search`` is not what the search writes; an empty one is allowed."""
+    kinds = {"candidates": list, "untried": list, "start": dict, "margin": int | float}
+    for name, kind in kinds.items():
+        if search and name in search and not isinstance(search[name], kind):
+            raise BadRecord(f"search: {name} is {search[name]!r:.60}")
+    if not isinstance(search.get("kept") or {}, dict):
+        raise BadRecord(f"search: kept is {search['kept']!r:.60}")
+    if not all(isinstance(candidate, dict) for candidate in search.get("candidates", ())):
+        raise BadRecord("search: a candidate is not an object")
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
@@ -49,7 +61,8 @@ def describe_search_record(record: Record) -> str:
     """Describe a record of the suite ``search`` in one line."""
     key = record.key
     part = " ".join(str(key[name]) for name in ("part", "fusion") if key.get(name, "none") != "none")
-    conditions = ", ".join(filter(None, (part, key["device"], f"{key['threads']} threads", key["dtype"])))
+    names = (str(key.get("device", "")), f"{key.get('threads', '?')} threads", str(key.get("dtype", "")))
+    conditions = ", ".join(filter(None, (part, *names)))
     return f"{conditions}: {describe_search(record.search)}"
 
 
@@ -64,7 +77,7 @@ def notes(rows: pd.DataFrame) -> list[str]:
         f"best: {label}: {' or '.join(dict.fromkeys(describe_search(search) for search in group['search']))}."
         for label, group in searched.groupby("label", sort=False)
     ]
-    margins = {search.get("margin") for search in searched["search"]}
+    margins = {search["margin"] for search in searched["search"] if "margin" in search}
     margin = f" by {100 * margins.pop():g} %" if len(margins) == 1 else ""
     return [
         *chosen,

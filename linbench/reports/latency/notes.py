@@ -6,7 +6,7 @@ import pandas as pd
 
 from linbench.reports.latency import best_settings
 from linbench.reports.latency.rows import conditions
-from linbench.reports.render.table import clip
+from linbench.reports.render.plain_text import clip
 from linbench.reports.statistics.crossover import Crossover, reference_of
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 from linbench.reports.statistics.scaling import Exponent

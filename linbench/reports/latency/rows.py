@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
-from linbench.reports.latency.best_settings import describe_search
+from linbench.reports.latency.best_settings import check_search, describe_search
 from linbench.reports.statistics.latency_summary import summarize
 
 SUITE = "latency"
@@ -100,6 +100,9 @@ def key_digest(record: Record) -> str:
         value = key.get(side)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**20:
             raise BadRecord(f"key: {side} of {key['backbone']:.80} is {value!r:.80}; it must be below 2^20")
+    if type(key.get("prompts", 0)) is not int or key.get("prompts", 0) < 0:
+        raise BadRecord(f"key: prompts of {key['backbone']:.80} is {key['prompts']!r:.80}; it must be at least 0")
+    check_search(record.search)
     try:
         return key_hash(key)
     except ValueError as error:

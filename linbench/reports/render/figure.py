@@ -19,7 +19,7 @@ from matplotlib.transforms import Affine2D
 
 from linbench.atomic import replacing
 from linbench.reports.render.palette import MARKERS, Look
-from linbench.reports.render.table import clip, plain
+from linbench.reports.render.plain_text import clip, plain
 
 DPI = 150
 GRID = "#dddddd"

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES
 
-from linbench.reports.render.table import Table, blocks, plain
+from linbench.reports.render.plain_text import plain
+from linbench.reports.render.table import Table, blocks
 
 SIGNS = {
     "~": r"$\sim$",  # the text symbol is an accent, high above the line

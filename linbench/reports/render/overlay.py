@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from linbench.reports.render.palette import INK, PAPER, WARNING, Colour, mask_colour
-from linbench.reports.render.table import clip, plain
+from linbench.reports.render.plain_text import clip, plain
 from linbench.reports.render.tags import Rectangle, font, place_tag, wrapped
 
 #: Largest and smallest long side of the image as drawn, and its smallest short side, px.

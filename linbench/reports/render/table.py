@@ -8,7 +8,6 @@ import csv
 import io
 import re
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from linbench.atomic import replacing
+from linbench.reports.render.plain_text import clip, plain
 
 MISSING = "–"
 LONGEST_CELL = 40  # characters, in a terminal
@@ -83,20 +83,6 @@ def write_texts(texts: Mapping[Path, str]) -> list[Path]:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     return list(texts)
-
-
-def plain(text: str) -> str:
-    """Return ``text`` on one line: white space becomes blanks, each other control or formatting character ``�``."""
-    if text.isascii() and text.isprintable():  # true of most; character by character is slow
-        return " ".join(text.split())
-    return "".join(
-        " " if c.isspace() else "�" if unicodedata.category(c).startswith("C") else c for c in " ".join(text.split())
-    )
-
-
-def clip(text: str, longest: int) -> str:
-    """Return at most ``longest`` characters of ``text``, the last one an ellipsis where some are left out."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _markdown(text: str) -> str:

@@ -214,3 +214,14 @@ def test_a_second_model_without_a_readable_file_is_refused_with_the_reason(tmp_p
     result = call("--figure", "4", "--predictions", first, "--predictions", second, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert f"--predictions {second}: none of its files can be read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, '[{"split": "train", "images": 1e999, "masks": 1}]', "[]", "[[]]", "{}"]
+)
+def test_statistics_that_are_none_are_refused_in_one_line(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_text(text)
+    result = call("--table", "2", "--sets", "dis=a.json")
+    assert result.exit_code == 2
+    assert "it is not what `linbench data stats dis" in result.stderr and result.stderr.count("\n") == 1
