@@ -23,9 +23,9 @@ from linbench.kernels.bench_cases import timed
 from linbench.records import Record, Status, Store
 from linbench.reports.kernels import rows as kernel_rows
 from linbench.reports.latency import rows as latency_rows
-from linbench.suites.forward import DTYPES
-from linbench.suites.kernel_check import check
-from linbench.suites.kernels import DIRECTIONS, TOY
+from linbench.suites.kernels.check import check
+from linbench.suites.kernels.measure import DIRECTIONS, TOY
+from linbench.suites.latency.forward import DTYPES
 
 PARTS = ("correctness", "kernels", "latency", "targets")
 LATENCY = ("--backbone", "vit-s,vim-s,vmamba-s,vrwkv-s,rwkv-sam-s", "--res", "512..4096")

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from linbench.backbones import backbone, build_backbone
-from linbench.suites.settings import Preset, settings
+from linbench.suites.latency.settings import Preset, settings
 
 THREADS = 2
 TURNS = 7

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from linbench.environment import cpu_name
-from linbench.suites.settings import Preset, Settings, settings
+from linbench.suites.latency.settings import Preset, Settings, settings
 
 
 def medians(contenders: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:

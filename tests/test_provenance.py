@@ -14,10 +14,14 @@ from linbench import provenance
 from linbench.backbones import backbone as backbones
 from linbench.kernels.cost import modules as op_modules
 from linbench.provenance import code_hash, measuring
-from linbench.suites import Choices, ade20k, coco, imagenet, kernels, latency_cells, search
+from linbench.suites import Choices
+from linbench.suites.accuracy import ade20k, coco, imagenet
 from linbench.suites.accuracy import cells as accuracy
-from linbench.suites.contract import Suite
-from linbench.suites.contract import suite as suites
+from linbench.suites.kernels import measure as kernels
+from linbench.suites.latency import cells as latency_cells
+from linbench.suites.latency import search
+from linbench.suites.runner.suite import Suite
+from linbench.suites.runner.suite import suite as suites
 
 PACKAGE = Path(provenance.__file__).parent
 
@@ -122,35 +126,53 @@ def behind() -> dict[str, Behind]:
     return found
 
 
-TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward order_statistics"
+TIMED = (
+    "suites.runner.rounds suites.runner.child suites.runner.sampling suites.runner.cpu_usage "
+    "suites.latency.settings suites.latency.forward order_statistics"
+)
 BI_WKV = "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.verify kernels.threads kernels.simd"
 SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
-SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.picture {BI_WKV}"
+SCORED = f"suites.accuracy.evaluation suites.runner.ranks models.checkpoint metrics.intervals data.picture {BI_WKV}"
 #: A few that must be behind a number, and what must not, beside what is behind none.
 MUST = {
-    "latency backbone none": f"{TIMED} {BI_WKV} suites.latency suites.complexity suites.gate backbones.contract",
-    "latency decoder conv": f"{TIMED} {SAM} models.sam.fusion suites.complexity",
+    "latency backbone none": (
+        f"{TIMED} {BI_WKV} suites.latency.measure "
+        "suites.latency.complexity suites.runner.correctness backbones.contract"
+    ),
+    "latency decoder conv": f"{TIMED} {SAM} models.sam.fusion suites.latency.complexity",
     "latency end-to-end mamba": f"{TIMED} {SAM} backbones.vmamba kernels.selective_scan.cpu kernels.cross_scan.cpu",
-    "search": f"{TIMED} {BI_WKV} suites.search suites.trial suites.settings",
-    "kernels": f"{TIMED} {BI_WKV} kernels.bi_wkv.timed kernels.bi_wkv.cost suites.yardsticks suites.kernel_check",
-    "dis": f"{SCORED} {SAM} suites.single_object metrics.boundary metrics.iou data.dis data.single_object",
-    "coco": f"{SCORED} {SAM} suites.coco metrics.coco metrics.runs data.coco data.coco_entry data.detector data.rle",
-    "imagenet": f"{SCORED} suites.imagenet models.classifier metrics.classification data.imagenet",
-    "ade20k": f"{SCORED} suites.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
+    "search": f"{TIMED} {BI_WKV} suites.latency.search suites.latency.trial suites.latency.settings",
+    "kernels": (
+        f"{TIMED} {BI_WKV} kernels.bi_wkv.timed kernels.bi_wkv.cost suites.kernels.baselines suites.kernels.check"
+    ),
+    "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.boundary metrics.iou data.dis data.single_object",
+    "coco": (
+        f"{SCORED} {SAM} suites.accuracy.coco metrics.coco "
+        "metrics.runs data.coco data.coco_entry data.detector data.rle"
+    ),
+    "imagenet": f"{SCORED} suites.accuracy.imagenet models.classifier metrics.classification data.imagenet",
+    "ade20k": f"{SCORED} suites.accuracy.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
 }
 MUST_NOT = {
-    "latency backbone none": "models.sam.decoder models.checkpoint suites.search suites.trial suites.coco data.coco",
+    "latency backbone none": (
+        "models.sam.decoder models.checkpoint suites.latency.search "
+        "suites.latency.trial suites.accuracy.coco data.coco"
+    ),
     "latency decoder conv": "backbones.vmamba kernels.selective_scan.cpu models.classifier",
     "latency end-to-end mamba": "backbones.vim models.semantic",
     "search": "models.sam.decoder",
-    "kernels": "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.part",
-    "dis": "backbones.vmamba models.classifier models.semantic data.coco metrics.coco suites.coco suites.latency",
-    "coco": "backbones.vmamba models.classifier data.dis suites.single_object suites.latency",
-    "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.coco",
+    "kernels": "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.latency.part",
+    "dis": (
+        "backbones.vmamba models.classifier models.semantic "
+        "data.coco metrics.coco suites.accuracy.coco suites.latency.measure"
+    ),
+    "coco": "backbones.vmamba models.classifier data.dis suites.accuracy.single_object suites.latency.measure",
+    "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.accuracy.coco",
     "ade20k": "models.classifier models.sam.decoder metrics.coco data.imagenet",
 }
 NEVER = (
-    "records registry environment merging atomic provenance suites.contract backbones.vim kernels backbones suites"
+    "records registry environment merging atomic provenance backbones.vim kernels backbones suites suites.runner "
+    "suites.runner.suite suites.latency suites.kernels suites.accuracy"
 )
 
 

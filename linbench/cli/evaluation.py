@@ -13,9 +13,9 @@ from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
     from linbench.suites.accuracy.evaluation import Step
-    from linbench.suites.accuracy.ranks import Ranks
     from linbench.suites.accuracy.session import Job
-    from linbench.suites.contract import Cell, Choices, Suite
+    from linbench.suites.runner.ranks import Ranks
+    from linbench.suites.runner.suite import Cell, Choices, Suite
 
 EVERY_SECONDS = 10.0  # between two lines of progress
 SHOWN = 2  # metrics in a cell's line
@@ -32,7 +32,7 @@ def chosen(choices: "Choices", suite: "Suite", by_hand: Sequence[str]) -> "Choic
 
 def refuse_shared(built: "Mapping[str, Suite]") -> None:
     """Refuse torchrun for what is measured one process at a time."""
-    from linbench.suites.accuracy.ranks import launched
+    from linbench.suites.runner.ranks import launched
 
     alone = [name for name, one in built.items() if one.task is None]
     if launched() and alone:

@@ -59,8 +59,8 @@ def show(
 
     from linbench.backbones import backbone, build_backbone
     from linbench.models.sam import HQ
-    from linbench.suites.complexity import complexity
-    from linbench.suites.resolutions import resolutions
+    from linbench.suites.latency.complexity import complexity
+    from linbench.suites.runner.resolutions import resolutions
 
     load_plugins(plugin or [], backbone)
     with refusing():

@@ -134,7 +134,7 @@ def _segmenter(
 
     from linbench.backbones import backbone as backbones
     from linbench.models.segmenter import load_segmenter
-    from linbench.suites.device import find_device
+    from linbench.suites.runner.device import find_device
     from linbench.system.threads import thread_count
 
     load_plugins(plugin or [], backbones)

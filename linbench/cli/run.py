@@ -17,8 +17,8 @@ from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
     from linbench.suites import Cell
-    from linbench.suites.contract import Key
-    from linbench.suites.rounds import Pace
+    from linbench.suites.runner.rounds import Pace
+    from linbench.suites.runner.suite import Key
 
 SMALL = "vit-t,vim-t,vmamba-t,vrwkv-t,rwkv-sam-t"
 REDO = ("stale", "failed", "all")
@@ -110,9 +110,9 @@ def run(
     """
     from linbench.suites import Choices
     from linbench.suites import suite as suites
-    from linbench.suites.options import refuse_unused
-    from linbench.suites.resolutions import resolutions
-    from linbench.suites.rounds import Pace
+    from linbench.suites.runner.options import refuse_unused
+    from linbench.suites.runner.resolutions import resolutions
+    from linbench.suites.runner.rounds import Pace
 
     if redo is not None:
         choice("--redo", redo, REDO)
@@ -174,8 +174,8 @@ def run(
     if dry_run:
         _print_plan(known([cell for _, cell in planned], store, redo), store, pace, redo, as_json)
         return
-    from linbench.suites.accuracy.ranks import joined
     from linbench.suites.accuracy.session import Job
+    from linbench.suites.runner.ranks import joined
 
     with joined() as ranks, _writing(store) if ranks.first else nullcontext():
         cells = settle([cell for _, cell in planned], store, pace, search_seconds, plugins, redo)
@@ -217,7 +217,7 @@ def _print_plan(cells: "Sequence[Cell]", store: Store, pace: "Pace", redo: str |
         return
     from tabulate import tabulate
 
-    from linbench.suites.search import pending
+    from linbench.suites.latency.search import pending
 
     shown = list(dict.fromkeys(part for cell in cells for part in (*_named_by(cell), *_CONDITIONS)))
     table = [[_part(row, name) for name in (*shown, "rounds_to_measure", "because")] for row in rows]
@@ -249,7 +249,7 @@ def _writing(store: Store) -> Iterator[None]:
 def _measure(
     suite: str, cells: "Sequence[Cell]", store: Store, pace: "Pace", plugins: Sequence[Path], redo: str | None
 ) -> None:
-    from linbench.suites.rounds import merged, sweep
+    from linbench.suites.runner.rounds import merged, sweep
 
     records: dict[int, Record | None] = {}
     done: dict[int, int] = {}

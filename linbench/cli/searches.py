@@ -10,8 +10,8 @@ from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
     from linbench.suites import Cell
-    from linbench.suites.rounds import Pace
-    from linbench.suites.search import Search
+    from linbench.suites.latency.search import Search
+    from linbench.suites.runner.rounds import Pace
 
 
 def settle(
@@ -19,7 +19,7 @@ def settle(
 ) -> "list[Cell]":
     """The cells under what their searches found; a search that has no fresh record in ``store`` is made first."""
     from linbench.reports.latency.best_settings import sentence
-    from linbench.suites.search import make, pending
+    from linbench.suites.latency.search import make, pending
 
     for search in pending(cells):
         if _found(search, store, redo) is None:
@@ -32,7 +32,7 @@ def settle(
 
 def known(cells: "Sequence[Cell]", store: Store, redo: str | None = None) -> "list[Cell]":
     """The cells, those whose search has a fresh record in ``store`` under what it found."""
-    from linbench.suites.search import settled
+    from linbench.suites.latency.search import settled
 
     found = []
     for cell in cells:
@@ -43,7 +43,7 @@ def known(cells: "Sequence[Cell]", store: Store, redo: str | None = None) -> "li
 
 def _found(search: "Search", store: Store, redo: str | None) -> Record | None:
     """The record of a search that stands: by the present code, and not asked for again."""
-    from linbench.suites.search import stored
+    from linbench.suites.latency.search import stored
 
     record = stored(search, store)
     if record is None or redo == "all" or (redo == "failed" and record.status is not Status.OK):

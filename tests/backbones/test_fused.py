@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.backbones import backbone, build_backbone
 from linbench.kernels.impl import Impl, Unsupported
-from linbench.suites.gate import gate
+from linbench.suites.runner.correctness import gate
 
 #: One of each family, and each kind of block: with and without a norm in front, with key norms, with early blocks.
 NAMES = ["rwkv-sam-t", "rwkv-sam-s-1-1", "vim-t", "vrwkv-s", "vrwkv-t"]

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import flop_registry
 from linbench.kernels import verification
 from linbench.kernels.bench_cases import timed
 from linbench.kernels.cost import byte_formula, bytes_moved, held, modules
-from linbench.suites.kernel_check import Calls
+from linbench.suites.kernels.check import Calls
 
 OURS = sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("linbench::"))
 

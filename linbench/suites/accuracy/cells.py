@@ -17,10 +17,10 @@ from linbench.models.sam import backbone_of, fuses
 from linbench.provenance import code_hash
 from linbench.suites.accuracy import weights as given_weights
 from linbench.suites.accuracy.weights import Given, Weights
-from linbench.suites.contract import Cell, Choices
-from linbench.suites.device import find_device
-from linbench.suites.forward import DTYPES
-from linbench.suites.resolutions import Size
+from linbench.suites.latency.forward import DTYPES
+from linbench.suites.runner.device import find_device
+from linbench.suites.runner.resolutions import Size
+from linbench.suites.runner.suite import Cell, Choices
 from linbench.system.threads import thread_count
 
 SPLIT = "val"

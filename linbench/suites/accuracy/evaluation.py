@@ -26,11 +26,11 @@ from linbench.kernels.threads import set_threads
 from linbench.models.checkpoint import BadCheckpoint
 from linbench.models.finite import NotFinite
 from linbench.records import Record, Status
-from linbench.suites.accuracy.journal import Journal, Row
-from linbench.suites.accuracy.ranks import Ranks
 from linbench.suites.accuracy.task import Summary, Task
-from linbench.suites.contract import Cell
-from linbench.suites.memory import is_out_of_memory
+from linbench.suites.runner.journal import Journal, Row
+from linbench.suites.runner.memory import is_out_of_memory
+from linbench.suites.runner.ranks import Ranks
+from linbench.suites.runner.suite import Cell
 from linbench.system.affinity import unbind
 
 MOST_THREADS = 8

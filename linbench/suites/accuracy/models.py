@@ -14,8 +14,8 @@ from linbench.models import build_classifier, build_sam
 from linbench.models import checkpoint as checkpoints
 from linbench.models.semantic import build_semantic
 from linbench.suites.accuracy.weights import Weights
-from linbench.suites.contract import Key
-from linbench.suites.device import DTYPES
+from linbench.suites.runner.device import DTYPES
+from linbench.suites.runner.suite import Key
 
 BUILD: dict[str, Callable[..., nn.Module]] = {
     "sam": build_sam,

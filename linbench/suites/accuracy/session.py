@@ -9,11 +9,11 @@ import torch
 
 from linbench.records import key_hash
 from linbench.suites.accuracy.evaluation import Step, evaluate
-from linbench.suites.accuracy.journal import Journal
-from linbench.suites.accuracy.ranks import Ranks
 from linbench.suites.accuracy.task import Task
-from linbench.suites.contract import Cell, Choices, Suite
-from linbench.suites.device import find_device
+from linbench.suites.runner.device import find_device
+from linbench.suites.runner.journal import Journal
+from linbench.suites.runner.ranks import Ranks
+from linbench.suites.runner.suite import Cell, Choices, Suite
 
 
 @dataclass(frozen=True)

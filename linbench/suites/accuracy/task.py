@@ -8,7 +8,7 @@ import numpy as np
 
 from linbench.data.contract import Dataset, Sample
 from linbench.metrics.intervals import bootstrap_mean
-from linbench.suites.accuracy.journal import Row
+from linbench.suites.runner.journal import Row
 
 S = TypeVar("S", bound=Sample)
 P = TypeVar("P")

@@ -13,7 +13,7 @@ from torch.nn import functional
 from linbench.data.image import read_image
 from linbench.models.semantic import build_semantic
 from linbench.registry import load_plugin
-from linbench.suites.ade20k import SLIDE, _padded, _slid, best, edges, resized, windows
+from linbench.suites.accuracy.ade20k import SLIDE, _padded, _slid, best, edges, resized, windows
 from tests.suites.accuracy.made import TOY, H, W, ade20k, mask, only, run
 
 

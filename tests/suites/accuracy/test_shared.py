@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linbench.suites.accuracy.ranks import Ranks
+from linbench.suites.runner.ranks import Ranks
 from tests.suites.accuracy.made import TOY, call, coco, dis, only, records, run, without_times, write_coco
 
 IMAGES = 7  # that neither 2 nor 3 divides

@@ -157,7 +157,7 @@ def test_the_centre_crop_is_torchvisions_to_the_last_bit(size: tuple[int, int]) 
     transforms = pytest.importorskip("torchvision.transforms")
     from PIL import Image
 
-    from linbench.suites.imagenet import centre
+    from linbench.suites.accuracy.imagenet import centre
 
     picture = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     steps = transforms.Compose(
