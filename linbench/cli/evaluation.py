@@ -56,19 +56,19 @@ def evaluate(
     from linbench.suites.accuracy.session import journal_of, steps
 
     asked = [lacking(cell, store.get(cell.key), 1, redo) for cell in cells]
-    wanted = ranks.gathered([missing > 0 for missing, _ in asked])[0]
-    if ranks.first:
+    wanted = ranks.all_gather([missing > 0 for missing, _ in asked])[0]
+    if ranks.is_first:
         _say_kept(cells, [why for _, why in asked], named)
     for cell, todo in zip(cells, wanted, strict=True):
         path = store.path(cell.key)
         if not todo:
-            if ranks.first:  # of a process that was killed between the record and its journals
+            if ranks.is_first:  # of a process that was killed between the record and its journals
                 journal_of(cell, path).clear()
             continue
-        if ranks.first and (note := _size_note(cell, choices)):
+        if ranks.is_first and (note := _size_note(cell, choices)):
             typer.echo(f"linbench: {note}", err=True)
         record = _shown(steps(suite, cell, choices, path, ranks, job), store, ranks, named(cell))
-        if record and ranks.first:
+        if record and ranks.is_first:
             typer.echo(f"{named(cell)}: {told(record)}", err=True)
 
 
@@ -92,13 +92,13 @@ def _say_kept(cells: "Sequence[Cell]", reasons: Sequence[str], named: "Callable[
 
 def _shown(steps: "Iterator[Step]", store: Store, ranks: "Ranks", name: str) -> Record | None:
     """Take the steps of one cell, showing how far they are; the record is written before the journals go."""
-    if not ranks.first:
+    if not ranks.is_first:
         for _ in steps:
             pass
         return None
     record = None
     first = next(steps)
-    of = "images" if ranks.of == 1 else f"images of the first of {ranks.of} processes"
+    of = "images" if ranks.world_size == 1 else f"images of the first of {ranks.world_size} processes"
     with progress(of, first.total) as advance:
         done, last = 0, time.monotonic()
         for step in steps:

@@ -17,7 +17,7 @@ from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
     from linbench.suites import Cell
-    from linbench.suites.runner.rounds import Pace
+    from linbench.suites.runner.rounds import SamplingConfig
     from linbench.suites.runner.suite import Key
 
 SMALL = "vit-t,vim-t,vmamba-t,vrwkv-t,rwkv-sam-t"
@@ -112,7 +112,7 @@ def run(
     from linbench.suites import suite as suites
     from linbench.suites.runner.options import refuse_unused
     from linbench.suites.runner.resolutions import resolutions
-    from linbench.suites.runner.rounds import Pace
+    from linbench.suites.runner.rounds import SamplingConfig
 
     if redo is not None:
         choice("--redo", redo, REDO)
@@ -170,14 +170,14 @@ def run(
         planned = [(name, cell) for name in split(suite) for cell in built[name].cells(of_suite[name])]
     explain_threads(threads)
     store = Store(results)
-    pace = Pace(rounds=rounds, cell_seconds=cell_seconds, timeout_s=timeout, seed=seed)
+    pace = SamplingConfig(rounds=rounds, cell_seconds=cell_seconds, timeout_s=timeout, seed=seed)
     if dry_run:
         _print_plan(known([cell for _, cell in planned], store, redo), store, pace, redo, as_json)
         return
     from linbench.suites.accuracy.session import Job
     from linbench.suites.runner.ranks import joined
 
-    with joined() as ranks, _writing(store) if ranks.first else nullcontext():
+    with joined() as ranks, _writing(store) if ranks.is_first else nullcontext():
         cells = settle([cell for _, cell in planned], store, pace, search_seconds, plugins, redo)
         planned = list(zip((name for name, _ in planned), cells, strict=True))
         for name, one in built.items():
@@ -186,7 +186,7 @@ def run(
                 _measure(name, mine, store, pace, plugins, redo)
             else:
                 evaluate(one, mine, of_suite[name], store, ranks, Job(max_bad, eval_batch), redo, _name)
-    if not ranks.first:
+    if not ranks.is_first:
         return
     from linbench.cli.report import print_tables, write_files
 
@@ -204,7 +204,9 @@ def _given_by_hand(context: typer.Context) -> list[str]:
     return [name.rstrip("_").replace("_", "-") for name in given]
 
 
-def _print_plan(cells: "Sequence[Cell]", store: Store, pace: "Pace", redo: str | None, as_json: bool) -> None:
+def _print_plan(
+    cells: "Sequence[Cell]", store: Store, pace: "SamplingConfig", redo: str | None, as_json: bool
+) -> None:
     rows = []
     for cell in cells:
         record = None if cell.pending else store.get(cell.key)
@@ -247,7 +249,12 @@ def _writing(store: Store) -> Iterator[None]:
 
 
 def _measure(
-    suite: str, cells: "Sequence[Cell]", store: Store, pace: "Pace", plugins: Sequence[Path], redo: str | None
+    suite: str,
+    cells: "Sequence[Cell]",
+    store: Store,
+    pace: "SamplingConfig",
+    plugins: Sequence[Path],
+    redo: str | None,
 ) -> None:
     from linbench.suites.runner.rounds import merged, sweep
 

@@ -11,11 +11,16 @@ from linbench.records import Record, Status, Store
 if TYPE_CHECKING:
     from linbench.suites import Cell
     from linbench.suites.latency.search import Search
-    from linbench.suites.runner.rounds import Pace
+    from linbench.suites.runner.rounds import SamplingConfig
 
 
 def settle(
-    cells: "Sequence[Cell]", store: Store, pace: "Pace", seconds: float, plugins: Sequence[Path], redo: str | None
+    cells: "Sequence[Cell]",
+    store: Store,
+    pace: "SamplingConfig",
+    seconds: float,
+    plugins: Sequence[Path],
+    redo: str | None,
 ) -> "list[Cell]":
     """The cells under what their searches found; a search that has no fresh record in ``store`` is made first."""
     from linbench.reports.latency.best_settings import sentence

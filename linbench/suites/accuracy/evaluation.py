@@ -76,17 +76,17 @@ def evaluate(
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     task, failure = _built(build, cell.key["threads"])
-    before = ranks.gathered((journal.rows(), failure))
+    before = ranks.all_gather((journal.rows(), failure))
     known = {number: row for rows, _ in before for number, row in rows.items()}
     mine: list[Row] = []
     todo: list[int] = []
     running = _Mean(task.running if task else "", known.values())
     if task and not any(failed for _, failed in before):
-        todo = [number for number in ranks.share(cell.key["images"]) if number not in known]
+        todo = [number for number in ranks.shard(cell.key["images"]) if number not in known]
     yield Step(0, len(todo), running.said())
     if task and todo:
         try:
-            with journal.appending(ranks.mine) as append:
+            with journal.appending(ranks.rank) as append:
                 for row in _rows(task, todo, ahead):
                     append(row)
                     mine.append(row)
@@ -94,9 +94,9 @@ def evaluate(
                     yield Step(len(mine), len(todo), running.said())
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it becomes the outcome
             failure = _failure(error)
-    gathered = ranks.gathered((mine, failure))
+    gathered = ranks.all_gather((mine, failure))
     failures = [failed for _, failed in gathered if failed]
-    if not ranks.first:
+    if not ranks.is_first:
         record = None
     elif task is None or failures:
         record = _failed(cell, failures[0])
@@ -104,7 +104,7 @@ def evaluate(
         rows = {row["number"]: row for rows, _ in gathered for row in rows} | known
         record = _record(cell, task, [rows[number] for number in sorted(rows)], max_bad, started)
     yield Step(len(mine), len(todo), running.said(), record)
-    ranks.gathered(None)  # no journal goes before the record is there
+    ranks.all_gather(None)  # no journal goes before the record is there
     if not failures:  # after a failure `--redo failed` goes on from them
         journal.clear()
 

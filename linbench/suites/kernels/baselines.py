@@ -26,7 +26,7 @@ SHARE = 4  # a yardstick takes its turn while it has taken no more than 1/SHARE 
 
 
 @dataclass
-class Yardstick:
+class Baseline:
     """A call to time, and what it does: ``flops`` and ``bytes``, 0 where they do not matter.
 
     make: Prepares the call; only a yardstick that will be timed is made.
@@ -49,9 +49,9 @@ class Yardstick:
         return {"samples_ms": since or [ms for _, ms in self.taken], "flops": self.flops, "bytes": self.bytes}
 
 
-def yardsticks(
+def baselines(
     batch: int, tokens: int, width: int, moved: int, dtype: torch.dtype, device: torch.device, direction: str
-) -> dict[str, Yardstick]:
+) -> dict[str, Baseline]:
     """Every yardstick by name. moved: Bytes that the op has to move."""
     heads = max(1, width // HEAD)
     rows, side = batch * tokens, MATMUL[device.type]
@@ -74,21 +74,21 @@ def yardsticks(
     products = (2, 5) if backward else (1, 2)  # matrix products of a linear layer, and of attention
     return {
         "copy": _copy(moved, device),
-        "linear": Yardstick(linear, products[0] * 2 * rows * width * width),
-        "sdpa": Yardstick(sdpa, products[1] * 2 * batch * heads * tokens**2 * HEAD),
+        "linear": Baseline(linear, products[0] * 2 * rows * width * width),
+        "sdpa": Baseline(sdpa, products[1] * 2 * batch * heads * tokens**2 * HEAD),
         "stream": _copy(STREAM[device.type], device),
-        "matmul": Yardstick(matmul, 2 * side**3),
+        "matmul": Baseline(matmul, 2 * side**3),
     }
 
 
-def _copy(moved: int, device: torch.device) -> Yardstick:
+def _copy(moved: int, device: torch.device) -> Baseline:
     count = max(1, moved // 8)  # float32: half of the bytes
 
     def make() -> Callable[[], object]:
         source, target = torch.rand(count, device=device), torch.ones(count, device=device)
         return lambda: target.copy_(source)
 
-    return Yardstick(make, bytes=8 * count)
+    return Baseline(make, bytes=8 * count)
 
 
 def _call(function: Callable[..., Tensor], inputs: list[Tensor], backward: bool) -> Callable[[], object]:
@@ -122,10 +122,10 @@ class Clock:
         return first.elapsed_time(last)
 
 
-class Turns:
+class InterleavedTimer:
     """One turn runs the op and, beside it, each yardstick that has not used up its share of the time."""
 
-    def __init__(self, op: Callable[[], object], beside: Mapping[str, Yardstick], clock: Clock) -> None:
+    def __init__(self, op: Callable[[], object], beside: Mapping[str, Baseline], clock: Clock) -> None:
         self.op, self.beside, self.clock = op, beside, clock
         self.number = 0
         self.start = time.perf_counter()
@@ -142,7 +142,9 @@ class Turns:
         return self.clock(self.op)
 
 
-def within(beside: dict[str, Yardstick], clock: Clock, seconds: float) -> tuple[dict[str, Yardstick], dict[str, str]]:
+def affordable(
+    beside: dict[str, Baseline], clock: Clock, seconds: float
+) -> tuple[dict[str, Baseline], dict[str, str]]:
     """Call each yardstick once, to warm it; those whose work alone would take over a quarter of ``seconds`` go.
 
     Returns those that stay, and by name why another went: its FLOPs at the matrix rate just measured.

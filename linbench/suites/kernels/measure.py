@@ -22,13 +22,13 @@ from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.threads import engine
 from linbench.provenance import code_hash
 from linbench.records import Status
-from linbench.suites.kernels.baselines import Clock, Turns, Yardstick, within, yardsticks
+from linbench.suites.kernels.baselines import Baseline, Clock, InterleavedTimer, affordable, baselines
 from linbench.suites.kernels.check import check
 from linbench.suites.kernels.work import work
 from linbench.suites.latency.forward import DTYPES, pin, wait
 from linbench.suites.latency.settings import Preset, settings
 from linbench.suites.runner import gpu, rounds
-from linbench.suites.runner.cpu_usage import shares
+from linbench.suites.runner.cpu_usage import cpu_usage
 from linbench.suites.runner.device import find_device
 from linbench.suites.runner.options import KERNELS
 from linbench.suites.runner.sampling import sample
@@ -167,11 +167,11 @@ def _samples(
     """Raw samples of the op and of each yardstick, and what of the processor this and others used."""
     device, dtype, direction = torch.device(key["device_type"]), DTYPES[key["dtype"]], key["direction"]
     clock = Clock(device)
-    every = yardsticks(case.batch, case.tokens, case.width, metrics["bytes"]["value"], dtype, device, direction)
-    beside, left = within(every, clock, seconds)
+    every = baselines(case.batch, case.tokens, case.width, metrics["bytes"]["value"], dtype, device, direction)
+    beside, left = affordable(every, clock, seconds)
     before = _state_under_load(beside["matmul"], device)
-    with shares(key["threads"]) as taken, torch.inference_mode(direction == "forward"):
-        samples = sample(Turns(op, beside, clock), seconds)
+    with cpu_usage(key["threads"]) as taken, torch.inference_mode(direction == "forward"):
+        samples = sample(InterleavedTimer(op, beside, clock), seconds)
         start = time.perf_counter_ns()
         op()
         wait(device)
@@ -182,7 +182,7 @@ def _samples(
     return asdict(samples) | {"yardsticks": found, "left_out": left, "wall_ms": wall_ms} | states | taken
 
 
-def _state_under_load(matmul: Yardstick, device: torch.device) -> dict[str, Any]:
+def _state_under_load(matmul: Baseline, device: torch.device) -> dict[str, Any]:
     """What NVML says of a GPU at work, which an idle one would not; nothing for a CPU."""
     if device.type != "cuda":
         return {}

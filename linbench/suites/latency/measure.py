@@ -26,8 +26,8 @@ from linbench.suites.latency.dtype_error import dtype_error
 from linbench.suites.latency.forward import Forward, build, eager, pin, prepared, timer, wait
 from linbench.suites.latency.trial import trial
 from linbench.suites.runner import gpu
-from linbench.suites.runner.correctness import gate
-from linbench.suites.runner.cpu_usage import shares
+from linbench.suites.runner.correctness import check_kernels
+from linbench.suites.runner.cpu_usage import cpu_usage
 from linbench.suites.runner.energy import counter, energy
 from linbench.suites.runner.memory import peak, resident_bytes
 from linbench.suites.runner.sampling import sample
@@ -65,7 +65,7 @@ def measure(key: Key, seconds: float, seed: int) -> Outcome:
     }
     try:
         found |= _first_forward(eager(key, partial(model, *given)), device)
-        verdict = gate(partial(model, *given))
+        verdict = check_kernels(partial(model, *given))
     except (NotImplementedError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, _first_line(error), metrics=metrics, environment=environment())
     found |= {"kernel_errors": verdict.errors, "kernel_calls": verdict.calls, "kernel_checked": verdict.checked}
@@ -108,7 +108,7 @@ def _samples(run: Forward, device: torch.device, seconds: float, threads: int) -
     cuda = device.type == "cuda"
     with torch.inference_mode():
         before = _state_under_load(forward_ms, run, device) if cuda else {}
-        with peak(device) as memory, shares(threads) as taken:
+        with peak(device) as memory, cpu_usage(threads) as taken:
             samples = sample(forward_ms, seconds)
         found = asdict(samples) | {"peak_memory": memory} | taken
         if cuda:

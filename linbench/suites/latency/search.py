@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from linbench.records import Record, Status, Store
 from linbench.suites.latency.settings import Preset, Settings, keeps, rounds_products, settings
 from linbench.suites.runner.resolutions import Size
-from linbench.suites.runner.rounds import Pace, run
+from linbench.suites.runner.rounds import SamplingConfig, run
 from linbench.suites.runner.sampling import median_interval
 from linbench.suites.runner.suite import Cell, Key, Outcome
 
@@ -112,7 +112,7 @@ def stored(search: Search, store: Store) -> Record | None:
     return record if record is not None and record.code_hash == search.code_hash else None
 
 
-def make(search: Search, pace: Pace, seconds: float, plugins: Sequence[Path] = ()) -> Record:
+def make(search: Search, pace: SamplingConfig, seconds: float, plugins: Sequence[Path] = ()) -> Record:
     """Search for at most ``seconds``, and the candidate that is then at work; in processes, none of them this."""
     life = replace(
         pace, cell_seconds=SAMPLE_SECONDS, timeout_s=min(pace.timeout_s, max(LEAST_LIFE, LONGEST * seconds))

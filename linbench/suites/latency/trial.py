@@ -21,7 +21,7 @@ from linbench.records import Status
 from linbench.suites.latency.forward import build, cast, distance, pin, prepared, timer
 from linbench.suites.latency.part import Maps, Part, choices_of
 from linbench.suites.latency.settings import Preset, settings
-from linbench.suites.runner.cpu_usage import shares
+from linbench.suites.runner.cpu_usage import cpu_usage
 from linbench.suites.runner.sampling import sample
 from linbench.suites.runner.suite import Key, Outcome
 
@@ -40,7 +40,7 @@ def trial(key: Key, seconds: float, seed: int) -> Outcome:
         model, given = build(key, device)
         run = prepared(key, model, given)
         with torch.inference_mode():
-            with shares(key["threads"]) as taken:
+            with cpu_usage(key["threads"]) as taken:
                 samples = sample(timer(run, device), seconds)
             maps = tuple(each.clone() for each in run())
     except (ValueError, NotImplementedError, Unsupported) as error:

@@ -32,7 +32,7 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
 
 
-class _Watch(TorchDispatchMode):
+class KernelChecker(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.verdict = Verdict()
@@ -65,9 +65,9 @@ class _Watch(TorchDispatchMode):
             self.verdict.wrong.append(f"{op}({shapes}) is off by {error:.1e} of max|y|, allowed {budget:.0e}")
 
 
-def gate(run: Callable[[], Iterable[torch.Tensor]]) -> Verdict:
+def check_kernels(run: Callable[[], Iterable[torch.Tensor]]) -> Verdict:
     """Run one forward and check the ops in it; an output that is not finite is wrong as well."""
-    with torch.inference_mode(), _Watch() as watch:
+    with torch.inference_mode(), KernelChecker() as watch:
         outputs = tuple(run())
     for i, output in enumerate(outputs):
         if not torch.isfinite(output).all():

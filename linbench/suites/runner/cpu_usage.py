@@ -11,8 +11,8 @@ _STAT = Path("/proc/stat")
 
 
 @contextmanager
-def shares(threads: int) -> Iterator[dict[str, Any]]:
-    """Yield a dict that holds, after the block, shares of processor time.
+def cpu_usage(threads: int) -> Iterator[dict[str, Any]]:
+    """Yield a dict that holds, after the block, cpu_usage of processor time.
 
     ``cpu_share``: What this process used of its ``threads`` cores; below 1 it waited or ran on fewer.
     ``others_share``: What other processes used of all the machine's cores; None where the system does not tell.

@@ -21,37 +21,37 @@ PATIENCE = timedelta(days=14)  # how long the fastest process waits for the slow
 class Ranks:
     """mine: The number of this process, from 0.  of: How many there are.  local: Its number on this machine."""
 
-    mine: int = 0
-    of: int = 1
-    local: int = 0
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this process prints and writes the records."""
-        return self.mine == 0
+        return self.rank == 0
 
-    def share(self, count: int) -> range:
+    def shard(self, count: int) -> range:
         """The numbers of this process's images: every image is one process's, none is padded or repeated."""
-        return range(self.mine, count, self.of)
+        return range(self.rank, count, self.world_size)
 
-    def gathered(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """The values of all processes, in all of them, in the order of their numbers."""
-        if self.of == 1:
+        if self.world_size == 1:
             return [value]
-        found: list[T | None] = [None] * self.of
+        found: list[T | None] = [None] * self.world_size
         torch.distributed.all_gather_object(found, value)
         return found  # type: ignore[return-value]
 
     def device(self, asked: torch.device) -> torch.device:
         """Of several processes each has a GPU of its own; raises ValueError where there are too few."""
-        if asked.type != "cuda" or self.of == 1:
+        if asked.type != "cuda" or self.world_size == 1:
             return asked
-        if self.local >= torch.cuda.device_count():
+        if self.local_rank >= torch.cuda.device_count():
             raise ValueError(
                 f"torchrun started more processes than there are GPUs here, {torch.cuda.device_count()}: lower "
                 "--nproc-per-node, or take --device cpu"
             )
-        return torch.device("cuda", self.local)
+        return torch.device("cuda", self.local_rank)
 
 
 def launched() -> bool:

@@ -25,7 +25,7 @@ LOG_TAIL = 4000  # characters of a failed round's output that its record keeps
 
 
 @dataclass(frozen=True)
-class Pace:
+class SamplingConfig:
     """rounds: Fresh processes per cell.  cell_seconds: Sampling budget of one round.
 
     timeout_s: Longest life of one process, its start included.  seed: Of the order and of each round's weights.
@@ -45,7 +45,7 @@ def order(cells: Sequence[Cell], round_number: int, seed: int) -> list[Cell]:
 
 
 def sweep(
-    suite: str, cells: Sequence[Cell], done: Mapping[int, int], pace: Pace, plugins: Sequence[Path] = ()
+    suite: str, cells: Sequence[Cell], done: Mapping[int, int], pace: SamplingConfig, plugins: Sequence[Path] = ()
 ) -> Iterator[tuple[Cell, Outcome]]:
     """Yield an outcome for each round that each cell still lacks, round by round over all cells.
 
@@ -77,7 +77,7 @@ def repeated(measure: Callable[[], Outcome]) -> Outcome:
 
 
 def run(
-    suite: str, cell: Cell, pace: Pace, seed: int, plugins: Sequence[Path] = (), call: str = "measure"
+    suite: str, cell: Cell, pace: SamplingConfig, seed: int, plugins: Sequence[Path] = (), call: str = "measure"
 ) -> Outcome:
     """Measure one round of one cell in a fresh process; never raises for what happens in there.
 

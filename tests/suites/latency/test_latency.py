@@ -20,9 +20,9 @@ from linbench.suites.latency.forward import build
 from linbench.suites.latency.measure import _covered, cells
 from linbench.suites.latency.settings import Preset, settings
 from linbench.suites.runner import gpu
-from linbench.suites.runner.rounds import Pace, merged, order, repeated, run, sweep
+from linbench.suites.runner.rounds import SamplingConfig, merged, order, repeated, run, sweep
 
-PACE = Pace(rounds=1, cell_seconds=0.2, timeout_s=60)
+SAMPLING = SamplingConfig(rounds=1, cell_seconds=0.2, timeout_s=60)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +36,7 @@ def plan(*backbones: str, **choices: Any) -> list[Cell]:
     return cells(replace(base, **choices))
 
 
-def measured(name: str, plugins: Path, pace: Pace = PACE, **choices: Any) -> Outcome:
+def measured(name: str, plugins: Path, pace: SamplingConfig = SAMPLING, **choices: Any) -> Outcome:
     (cell,) = plan(name, **choices)
     return run("latency", cell, pace, seed=0, plugins=[plugins / "toy.py", plugins / "accidents.py"])
 
@@ -127,13 +127,13 @@ def test_whatever_happens_to_a_cell_is_its_status(plugins: Path, name: str, stat
 
 
 def test_a_cell_that_hangs_is_ended_at_its_timeout(plugins: Path) -> None:
-    outcome = measured("hangs", plugins, replace(PACE, timeout_s=5))
+    outcome = measured("hangs", plugins, replace(SAMPLING, timeout_s=5))
     assert (outcome.status, outcome.reason) == (Status.TIMEOUT, "still running after --timeout 5 s")
 
 
 @pytest.mark.slow
 def test_a_compiled_forward_has_its_seconds_of_compilation_apart(plugins: Path) -> None:
-    outcome = measured("toy", plugins, replace(PACE, timeout_s=300), given={"compile": True})
+    outcome = measured("toy", plugins, replace(SAMPLING, timeout_s=300), given={"compile": True})
     assert outcome.status is Status.OK, outcome
     assert outcome.round["compile_s"] > outcome.round["first_forward_s"]
 
@@ -184,11 +184,11 @@ def test_with_too_little_memory_one_cell_is_oom_and_its_neighbour_is_ok(plugins:
     small, large = plan("vit-t", resolutions=((64, 64), (1024, 1024)), given={"attention": "naive"})
     code = (
         "import resource, sys, json\n"
-        "from linbench.suites.runner.rounds import Pace, run\n"
+        "from linbench.suites.runner.rounds import SamplingConfig, run\n"
         "from linbench.suites.runner.suite import Cell\n"
         "limit = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "for line in sys.stdin:\n"
-        "    outcome = run('latency', Cell(**json.loads(line)), Pace(cell_seconds=0.2, timeout_s=60), 0)\n"
+        "    outcome = run('latency', Cell(**json.loads(line)), SamplingConfig(cell_seconds=0.2, timeout_s=60), 0)\n"
         "    print(outcome.status, outcome.reason)\n"
     )
     asked = "\n".join(json.dumps(asdict(cell)) for cell in (small, large, small))
@@ -225,14 +225,14 @@ def test_a_sweep_measures_only_rounds_that_are_lacking(monkeypatch: pytest.Monke
     monkeypatch.setattr(
         "linbench.suites.runner.rounds.run", lambda *_: Outcome(Status.OK, round={"samples_ms": [1.0]})
     )
-    seen = [cell for cell, _ in sweep("latency", made, {0: 3, 1: 1}, Pace(rounds=3))]
+    seen = [cell for cell, _ in sweep("latency", made, {0: 3, 1: 1}, SamplingConfig(rounds=3))]
     assert [seen.count(cell) for cell in made] == [0, 2, 3]
 
 
 def test_a_cell_that_failed_gets_no_further_round(monkeypatch: pytest.MonkeyPatch) -> None:
     (cell,) = plan("toy")
     monkeypatch.setattr("linbench.suites.runner.rounds.run", lambda *_: Outcome(Status.OOM))
-    assert len(list(sweep("latency", [cell], {}, Pace(rounds=3)))) == 1
+    assert len(list(sweep("latency", [cell], {}, SamplingConfig(rounds=3)))) == 1
 
 
 def test_rounds_gather_in_one_record_and_the_last_status_stands() -> None:

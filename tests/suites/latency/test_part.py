@@ -26,8 +26,8 @@ from linbench.suites.latency.measure import measure
 from linbench.suites.latency.part import Decode, EndToEnd, Part, boxes
 from linbench.suites.latency.search import pending
 from linbench.suites.latency.trial import compared, trial
-from linbench.suites.runner import correctness as gate
-from linbench.suites.runner.rounds import Pace, run
+from linbench.suites.runner import correctness
+from linbench.suites.runner.rounds import SamplingConfig, run
 
 CPU = torch.device("cpu")
 ALL = tuple(Part)
@@ -182,9 +182,9 @@ def test_a_fusion_whose_kernels_are_off_has_no_latency(
 ) -> None:
     asked = key("timm/resnet18", "decoder", fusions=(fusion,))  # no op of ours in its backbone
     model, given = made(asked)
-    verdict = gate.gate(partial(model, *given))
+    verdict = correctness.check_kernels(partial(model, *given))
     assert ops <= verdict.errors.keys() and verdict.wrong == []
-    monkeypatch.setattr(gate, "verifier", lambda name: verifier(name) and (lambda args, out: 1e-3))
+    monkeypatch.setattr(correctness, "verifier", lambda name: verifier(name) and (lambda args, out: 1e-3))
     outcome = measure(asked, 0.05, 0)
     assert outcome.status is Status.WRONG and "is off by 1.0e-03 of max|y|" in outcome.reason
     assert "samples_ms" not in outcome.round
@@ -225,7 +225,7 @@ def eighths(image_size: tuple[int, int], impl: Impl) -> nn.Module:
 
 
 def test_a_part_is_measured_in_a_process_of_its_own_with_its_memory(plugins: Path) -> None:
-    pace = Pace(rounds=1, cell_seconds=0.2, timeout_s=60)
+    pace = SamplingConfig(rounds=1, cell_seconds=0.2, timeout_s=60)
     (cell,) = plan("toy", parts=("end-to-end",))
     outcome = run("latency", cell, pace, 0, [plugins / "toy.py"])
     assert outcome.status is Status.OK and len(outcome.round["samples_ms"]) >= 3, outcome

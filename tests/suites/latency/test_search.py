@@ -26,7 +26,7 @@ from linbench.suites.latency.search import (
     wins,
 )
 from linbench.suites.latency.settings import Preset, Settings, settings
-from linbench.suites.runner.rounds import Pace
+from linbench.suites.runner.rounds import SamplingConfig
 
 CPU = (
     ("attention", ("sdpa", "chunked")),
@@ -195,7 +195,7 @@ def test_a_search_by_other_code_is_made_again(tmp_path: Path) -> None:
 def test_a_real_search_tries_candidates_in_processes_and_keeps_one_that_is_right(plugins: Path) -> None:
     (search,) = pending(plan("toy"))
     search = replace(search, axes=(("memory_format", ("contiguous", "channels_last")),))
-    record = make(search, Pace(timeout_s=60), seconds=60, plugins=[plugins / "toy.py"])
+    record = make(search, SamplingConfig(timeout_s=60), seconds=60, plugins=[plugins / "toy.py"])
     assert record.status is Status.OK, record.reason
     assert [r["settings"]["memory_format"] for r in record.rounds] == ["contiguous", "channels_last"]
     assert [r["kept"] for r in record.rounds].count(True) == 1
