@@ -28,7 +28,10 @@ LEAVES = (
     "linbench.suites.runner.journal",
     # What a run is asked for: all that these decide stands in the key.
     *("linbench.suites.runner.suite", "linbench.suites.runner.options", "linbench.suites.runner.resolutions"),
-    *("linbench.suites.latency.cells", "linbench.suites.accuracy.cells"),
+    *("linbench.suites.runner.model_options", "linbench.suites.runner.resuming"),
+    *("linbench.suites.latency.options", "linbench.suites.latency.cells"),
+    *("linbench.suites.kernels.options", "linbench.suites.kernels.cells"),
+    *("linbench.suites.accuracy.options", "linbench.suites.accuracy.cells"),
     # The search for settings, which are in the key; its own records are hashed with it.
     *("linbench.suites.latency.search", "linbench.suites.latency.trial"),
 )

@@ -12,11 +12,13 @@ from linbench.cli.answers import Job, Result, answer
 from linbench.cli.outputs import identities, names
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
-from linbench.cli.run import BRANCHES, FUSIONS
 
 if TYPE_CHECKING:
     from linbench.data.asked import Asked
     from linbench.models.segmenter import Segmenter
+
+FUSIONS = ("conv", "mamba", "rwkv", "dcn")
+BRANCHES = ("model", "ema")
 
 LARGEST = 16384  # px; at that side the input alone has 3 GB
 MOST_SCORES = 6  # in a row of the table

@@ -1,18 +1,18 @@
-"""The suite ``coco``: mask AP and boundary AP on COCO's val2017, asked for by a detector's boxes.
+"""The suite ``coco``: mask AP and boundary AP on COCO's val2017, prompted by a detector's boxes.
 
-Every box of the detector's file is a prompt; class and score stay the detector's, and the mask is the segmenter's
-one mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). A detection's size is its mask's, as in mmdetection
-and RWKV-SAM. An image without a box counts with the objects that were missed.
+Every box of the detector's file is a prompt; class and score are the detector's, and the mask is the segmenter's
+only mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). A detection's size is its mask's, as in mmdetection
+and RWKV-SAM. An image without a box counts with its missed objects.
 
 The scores of single images, and the slices, are of objects: each true object but crowds with the detection of its
 class that fits it best. An object without a pixel is missed.
 
-The annotations that the data set validates and gives are what is evaluated: each image's row holds them as run
-lengths, and the summary is of the rows alone.
+The evaluated annotations are those that the dataset validates: each image's row holds them as run lengths, and the
+summary is of the rows alone.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -32,53 +32,58 @@ from linbench.metrics.coco import coco_evaluation
 from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
-from linbench.suites.accuracy import models, protocols
-from linbench.suites.accuracy.cells import Boxes, Plan, cells, opened, weights_of
-from linbench.suites.accuracy.objects import SCORES, compared, slices
+from linbench.suites.accuracy import protocols
+from linbench.suites.accuracy.cells import AccuracyPlan, BoxSource, opened_dataset, weights_of
+from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.models import build_model
+from linbench.suites.accuracy.objects import SCORES, score_mask, slices
+from linbench.suites.accuracy.options import DetectorOptions
+from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Summary, Task, faults_of
 from linbench.suites.runner.journal import Row
-from linbench.suites.runner.options import DETECTED
-from linbench.suites.runner.suite import Cell, Choices, Suite, suite
+from linbench.suites.runner.suite import Suite, suite
 
 VERSION = 1
-KEPT = 64  # prompts whose logits are kept at a time
-#: Names under which ViTDet-H's boxes are passed on, in the order in which they are taken; the embedded set's last.
-KNOWN = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
+AT_A_TIME = 64  # prompts whose logits are in memory at a time
+#: Names under which ViTDet-H's boxes are passed on, in the order in which they are tried; the embedded set's last.
+BOX_FILES = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
 
 
 @suite("coco", version=VERSION)
-def coco() -> Suite:
+def coco() -> Suite[DetectorOptions, AccuracyKey]:
     """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
-    return Suite(
-        partial(cells, PLAN),
-        task=task,
-        takes=DETECTED,
-        named_by=("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset"),
+    named_by = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
+    examples = (
+        "--suite coco --checkpoint rwkv-sam-s.safetensors",
+        "--suite coco --backbone vim-s,vit-s --checkpoint vim-s=a.safetensors --checkpoint vit-s=b.safetensors",
     )
+    return accuracy_suite(PLAN, DetectorOptions, build_task, named_by, examples)
 
 
-def _boxes(choices: Choices, dataset: Dataset[Any]) -> Boxes:
-    file = _file(choices, dataset)
-    return Boxes(file.name, _detections(file).checksum)
+def _box_source(options: DetectorOptions, dataset: Dataset[Any]) -> BoxSource:
+    file = _box_file(options, dataset)
+    return BoxSource(file.name, _detections(file).checksum)
 
 
-PLAN = Plan(
+PLAN = AccuracyPlan(
     suite="coco",
     version=VERSION,
     data="coco",
     task="sam",
     side=1024,
     multiple=16,
-    protocol=protocols.name_of,
+    protocol=protocols.protocol_name,
     protocol_versions=protocols.VERSIONS,
     entries=("linbench.suites.accuracy.coco", "linbench.data.coco"),
-    boxes=_boxes,
+    boxes=_box_source,
 )
 
 
 @dataclass(frozen=True)
-class Ready:
-    """image: Of the model.  boxes: Of its input, ``m 4``.  asked: The detections.
+class Prepared:
+    """A sample that is ready for the model.
+
+    image: Of the model.  boxes: Of its input, ``m 4``.  prompts: The detections of those boxes.
     truths: The annotated objects with their masks, crowds too.
     faults: Detections whose box is no prompt, and annotations whose masks cannot be decoded; both are left out.
     """
@@ -87,72 +92,89 @@ class Ready:
     size: tuple[int, int]
     image: Tensor
     boxes: Tensor
-    asked: Sequence[Detection]
+    prompts: Sequence[Detection]
     truths: Sequence[tuple[Instance, NDArray[np.bool_]]]
     faults: Sequence[Mapping[str, str]]
 
 
-def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSample, Ready]:
-    """The evaluation of a cell; raises ValueError where the model cannot be had."""
-    dataset: Dataset[InstanceSample] = opened("coco", choices)
-    detections = _detections(_file(choices, dataset))
+def build_task(key: AccuracyKey, options: DetectorOptions, device: torch.device) -> Task[InstanceSample, Prepared]:
+    """Build the evaluation of a key; raises ValueError where the model cannot be built."""
+    dataset: Dataset[InstanceSample] = opened_dataset("coco", options)
+    detections = _detections(_box_file(options, dataset))
     ids = dataset.facts["category_ids"]
-    classes = {str(number): place for place, number in enumerate(ids)}
-    way = protocols.protocol(cell.key["protocol"], cell.key["backbone"], cell.key["height"])
-    weights = weights_of(cell, choices)
-    sam: Any = models.of("sam", cell.key, weights, device, {})
+    classes = {str(number): index for index, number in enumerate(ids)}
+    protocol = protocols.protocol(key.protocol, key.model.backbone, key.model.size[0])
+    weights = weights_of(key, options)
+    sam: Any = build_model("sam", key.model, weights, device, {})
 
-    def prepare(sample: InstanceSample) -> Ready:
-        picture = sample.picture()
-        size = (picture.shape[0], picture.shape[1])
+    def prepare(sample: InstanceSample) -> Prepared:
+        image = sample.picture()
+        size = (image.shape[0], image.shape[1])
         truths, faults = _truths(sample)
-        asked, boxes, box_faults = _prompts(detections, sample.id, size, classes)
-        return Ready(
-            sample.id, size, way.image(picture), way.boxes(boxes, size), asked, truths, [*faults, *box_faults]
-        )
+        prompts, boxes, box_faults = _prompts(detections, sample.id, size, classes)
+        inputs = (protocol.image(image), protocol.boxes(boxes, size))
+        return Prepared(sample.id, size, *inputs, prompts, truths, [*faults, *box_faults])
 
-    def score(ready: Ready) -> Row:
-        masks = list(_masks(ready))
-        found = [
-            {"category_id": ids[classes[str(one.category)]], "score": one.score, "segmentation": rle.encode(mask)}
-            for one, mask in zip(ready.asked, masks, strict=True)
-        ]
-        of = [classes[str(one.category)] for one in ready.asked]
-        objects = [_object(one.category, truth, of, masks, found) for one, truth in ready.truths if not one.crowd]
-        return {
-            "size": list(ready.size),
-            "annotations": [_annotation(one, ids[one.category], truth) for one, truth in ready.truths],
-            "detections": found,
-            "objects": objects,
-            **_means(objects),
-            **({"faults": list(ready.faults)} if ready.faults else {}),
-        }
+    def score(prepared: Prepared) -> Row:
+        masks = list(_masks(sam, protocol, prepared, device))
+        return _row(prepared, masks, ids, classes)
 
-    def _masks(ready: Ready) -> Any:
-        if not len(ready.boxes):
-            return
-        with torch.inference_mode():
-            embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
-            for some in ready.boxes.split(KEPT):
-                logits, scores = sam.decode(embedding, Prompts(boxes=some.to(device)))
-                check_finite(ready.id, logits=logits, scores=scores)
-                for one in logits:
-                    yield way.masks(one[None].float(), ready.size)[0].cpu().numpy()
+    faults = [*faults_of(dataset, key.data.images), *_detection_faults(detections, dataset, key.data.images, classes)]
+    facts = {"checkpoint": weights.facts(key.model.backbone)}
+    summary = partial(summarize, ids, int if dataset.facts["image_ids"] == "numbers" else str)
+    return Task(dataset, prepare, score, summary, "iou", faults, facts)
 
-    faults = [*faults_of(dataset, cell.key["images"]), *_detection_faults(detections, dataset, cell, classes)]
-    facts = {"checkpoint": weights.facts(cell.key["backbone"])}
-    summed = partial(summary, ids, int if dataset.facts["image_ids"] == "numbers" else str)
-    return Task(dataset, prepare, score, summed, "iou", faults, facts)
+
+def _masks(
+    sam: Any, protocol: protocols.Protocol, prepared: Prepared, device: torch.device
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield the mask ``h w`` of each prompt, at the size of the image in its file."""
+    if not len(prepared.boxes):
+        return
+    with torch.inference_mode():
+        embedding = sam.encode(prepared.image.to(device, next(sam.parameters()).dtype))
+        for boxes in prepared.boxes.split(AT_A_TIME):
+            logits, scores = sam.decode(embedding, Prompts(boxes=boxes.to(device)))
+            check_finite(prepared.id, logits=logits, scores=scores)
+            for mask_logits in logits:
+                yield protocol.masks(mask_logits[None].float(), prepared.size)[0].cpu().numpy()
+
+
+def _row(
+    prepared: Prepared,
+    masks: Sequence[NDArray[np.bool_]],
+    ids: Sequence[int | str],
+    classes: Mapping[str, int],
+) -> Row:
+    """Return the journal's row of an image: its annotations, its detections with their masks, and its objects."""
+    categories = [classes[str(detection.category)] for detection in prepared.prompts]
+    detections = [
+        {"category_id": ids[category], "score": detection.score, "segmentation": rle.encode(mask)}
+        for detection, category, mask in zip(prepared.prompts, categories, masks, strict=True)
+    ]
+    objects = [
+        _object(instance.category, truth, categories, masks, detections)
+        for instance, truth in prepared.truths
+        if not instance.crowd
+    ]
+    return {
+        "size": list(prepared.size),
+        "annotations": [_annotation(instance, ids[instance.category], truth) for instance, truth in prepared.truths],
+        "detections": detections,
+        "objects": objects,
+        **_means(objects),
+        **({"faults": list(prepared.faults)} if prepared.faults else {}),
+    }
 
 
 def _truths(
     sample: InstanceSample,
 ) -> tuple[list[tuple[Instance, NDArray[np.bool_]]], list[dict[str, str]]]:
-    """The objects of an image with their masks, and a fault for each whose mask cannot be decoded."""
+    """Return the objects of an image with their masks, and a fault for each whose mask cannot be decoded."""
     truths, faults = [], []
-    for one in sample.instances():
+    for instance in sample.instances():
         try:
-            truths.append((one, one.mask()))
+            truths.append((instance, instance.mask()))
         except BadSample as error:
             faults.append({"id": sample.id, "file": sample.file, "reason": str(error)})
     return truths, faults
@@ -175,44 +197,44 @@ def _prompts(
     return chosen, boxes, faults
 
 
-def _annotation(one: Instance, category: int | str, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """An object as COCO writes it, with its mask as run lengths."""
-    flags = {"iscrowd": int(one.crowd), "ignore": int(one.ignored)}
-    return {"category_id": category, "area": one.area, **flags, "segmentation": rle.encode(mask)}
+def _annotation(instance: Instance, category: int | str, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return an object as COCO writes it, with its mask as run lengths."""
+    flags = {"iscrowd": int(instance.crowd), "ignore": int(instance.ignored)}
+    return {"category_id": category, "area": instance.area, **flags, "segmentation": rle.encode(mask)}
 
 
 def _object(
     category: int,
     truth: NDArray[np.bool_],
-    of: Sequence[int],
+    categories: Sequence[int],
     masks: Sequence[NDArray[np.bool_]],
-    found: Sequence[Mapping[str, Any]],
+    detections: Sequence[Mapping[str, Any]],
 ) -> dict[str, float | None]:
-    """A true object beside the detection of its class whose mask fits it best, or beside none.
+    """Score a true object with the detection of its class whose mask fits it best, or with none.
 
     Traits that an object without a pixel lacks are None, since a row holds no NaN.
     """
-    mine = [place for place, one in enumerate(of) if one == category]
+    indices = [index for index, other in enumerate(categories) if other == category]
     best = np.zeros_like(truth)
-    if mine:
-        regions = [found[place]["segmentation"] for place in mine]
-        overlaps = runs.iou([rle.encode(truth)], regions, [0] * len(mine))[0]
-        best = masks[mine[int(overlaps.argmax())]]
-    return {name: None if math.isnan(value) else value for name, value in compared(best, truth).items()}
+    if indices:
+        candidates = [detections[index]["segmentation"] for index in indices]
+        overlaps = runs.iou([rle.encode(truth)], candidates, [0] * len(indices))[0]
+        best = masks[indices[int(overlaps.argmax())]]
+    return {name: None if math.isnan(value) else value for name, value in score_mask(best, truth).items()}
 
 
 def _means(objects: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Of the objects of an image; None where it has none."""
-    return {name: float(np.mean([one[name] for one in objects])) if objects else None for name in SCORES}
+    """Return the mean scores of the objects of an image; None where it has none."""
+    return {name: float(np.mean([scores[name] for scores in objects])) if objects else None for name in SCORES}
 
 
-def summary(
+def summarize(
     category_ids: Sequence[int | str], image_id: Callable[[str], int | str], rows: Sequence[Row], seed: int
 ) -> Summary:
-    """COCO's twelve numbers of masks and of boundaries, the objects of each image, and slices of all objects.
+    """Return COCO's twelve numbers of masks and of boundaries, the objects of each image, and slices of all objects.
 
-    category_ids: Of the data set.
-    image_id: Makes an image's id, by which images are ordered, of a row's.
+    category_ids: Of the dataset.
+    image_id: Turns a row's id into the image's id, by which images are ordered.
     """
     ids = [image_id(row["id"]) for row in rows]
     truth = {
@@ -228,44 +250,45 @@ def summary(
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in ("id", *SCORES)}
     for iou, prefix in (("segm", ""), ("boundary", "b")):
         evaluation = coco_evaluation(truth, detections, iou)  # type: ignore[arg-type]
-        for bad in evaluation.bad:  # the data set lets none through
+        for bad in evaluation.bad:  # the dataset lets none through
             raise ValueError(f"{bad.kind} of image {bad.image}: {bad.reason}")
         intervals = evaluation.intervals(seed)
         for name, value in evaluation.metrics().items():
             if not np.isnan(value):
-                metrics[_named(name, prefix)] = _metric(value, *intervals[name], len(rows))
+                metrics[_metric_name(name, prefix)] = _metric(value, *intervals[name], len(rows))
         of_images = evaluation.by_image()
-        places = {image: place for place, image in enumerate(of_images.pop("id"))}
-        order = [places[image] for image in ids]
+        indices = {image: index for index, image in enumerate(of_images.pop("id"))}
+        order = [indices[image] for image in ids]
         for name, values in of_images.items():
             if name != "objects" or not prefix:
-                columns[prefix + name] = [values[place] for place in order]
+                columns[prefix + name] = [values[index] for index in order]
     return Summary(metrics, columns, _slices(rows, seed), undefined="" if metrics else _no_object(rows))
 
 
 def _of_all(ids: Sequence[int | str], rows: Sequence[Row], name: str) -> list[dict[str, Any]]:
-    """The annotations or detections of all images in one list, as COCO's files have them."""
-    return [{"image_id": image, **one} for image, row in zip(ids, rows, strict=True) for one in row[name]]
+    """Return the annotations or detections of all images in one list, as COCO's files have them."""
+    return [{"image_id": image, **entry} for image, row in zip(ids, rows, strict=True) for entry in row[name]]
 
 
 def _slices(rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    objects = [one for row in rows for one in row["objects"]]
+    objects = [entry for row in rows for entry in row["objects"]]
     columns = {
-        name: [math.nan if one[name] is None else one[name] for one in objects] for name in (*SCORES, *Traits._fields)
+        name: [math.nan if entry[name] is None else entry[name] for entry in objects]
+        for name in (*SCORES, *Traits._fields)
     }
     return slices(columns, seed) if objects else {}
 
 
 def _no_object(rows: Sequence[Row]) -> str:
-    """Why there is no AP."""
-    found = [one for row in rows for one in row["annotations"]]
-    crowds = sum(one["iscrowd"] for one in found)
-    other = f" and {len(found) - crowds} that COCO ignores" if len(found) > crowds else ""
+    """Say why there is no AP."""
+    annotations = [entry for row in rows for entry in row["annotations"]]
+    crowds = sum(entry["iscrowd"] for entry in annotations)
+    other = f" and {len(annotations) - crowds} that COCO ignores" if len(annotations) > crowds else ""
     return f"AP is undefined: no object counts in the {len(rows)} images, which have {crowds} crowds{other}"
 
 
-def _named(name: str, prefix: str) -> str:
-    """``map_s`` and ``ar100`` of masks; ``mbap_s`` and ``bar100`` of boundaries."""
+def _metric_name(name: str, prefix: str) -> str:
+    """Return ``map_s`` and ``ar100`` of masks; ``mbap_s`` and ``bar100`` of boundaries."""
     return name.replace("map", f"m{prefix}ap", 1) if name.startswith("map") else prefix + name
 
 
@@ -273,17 +296,17 @@ def _metric(value: float, low: float, high: float, images: int) -> dict[str, Any
     return {"value": 100 * value, "unit": "%", "low": 100 * low, "high": 100 * high, "n": images}
 
 
-def _file(choices: Choices, dataset: Dataset[Any]) -> Path:
-    """The detector's boxes: the file given, or the one that lies with the set; raises ValueError where none does."""
-    if choices.boxes:
-        return choices.boxes
+def _box_file(options: DetectorOptions, dataset: Dataset[Any]) -> Path:
+    """Return the file of --boxes, or the one that lies with the dataset; raises ValueError where none does."""
+    if options.boxes:
+        return options.boxes
     folder = Path(dataset.facts["annotations"]).parent.parent
-    tried = [folder / place / name for name in KNOWN for place in ("detections", "annotations", "")]
+    tried = [folder / below / name for name in BOX_FILES for below in ("detections", "annotations", "")]
     for file in tried:
         if file.is_file():
             return file
     raise ValueError(
-        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {KNOWN[0]} in {folder} or "
+        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {BOX_FILES[0]} in {folder} or "
         "its folder detections. ViTDet-H's (cascade mask R-CNN) are offered by TinySAM and EfficientViT-SAM"
     )
 
@@ -294,24 +317,29 @@ def _detections(file: Path) -> Detections:
 
 
 def _detection_faults(
-    detections: Detections, dataset: Dataset[Any], cell: Cell, classes: Mapping[str, int]
+    detections: Detections, dataset: Dataset[Any], images: int, classes: Mapping[str, int]
 ) -> list[dict[str, str]]:
-    """Entries of the detector's file that cannot be used, of the images that are measured and of unknown ones."""
-    known = {dataset[number].id for number in range(len(dataset))}
-    mine = {dataset[number].id: number for number in range(cell.key["images"])}
-    whole = len(mine) == len(known)
-    said = str(detections.file)
-    found = [
+    """Return a fault for each unusable entry of the detector's file, of the first ``images`` images.
+
+    Where these are all images, entries of images that the dataset does not have are faults too.
+    """
+    known = {dataset[index].id for index in range(len(dataset))}
+    measured = {dataset[index].id: index for index in range(images)}
+    is_whole = len(measured) == len(known)
+    file = str(detections.file)
+    faults = [
         {"id": fault.id, "file": fault.file, "reason": fault.reason}
         for fault in detections.faults
-        if whole or fault.id in mine
+        if is_whole or fault.id in measured
     ]
-    for image in sorted(set(detections.images) - known) if whole else ():
+    for image in sorted(set(detections.images) - known) if is_whole else ():
         reason = f"{len(detections.of(image))} detections of image_id {image}, which {dataset.name} does not have"
-        found.append({"id": image, "file": said, "reason": reason})
-    for image in mine:
-        for one in detections.of(image):
-            if str(one.category) not in classes:
-                reason = f"detection {one.place}: category_id {one.category!r} is none of {dataset.name}'s"
-                found.append({"id": image, "file": said, "reason": reason})
-    return found
+        faults.append({"id": image, "file": file, "reason": reason})
+    for image in measured:
+        for detection in detections.of(image):
+            if str(detection.category) not in classes:
+                reason = (
+                    f"detection {detection.place}: category_id {detection.category!r} is none of {dataset.name}'s"
+                )
+                faults.append({"id": image, "file": file, "reason": reason})
+    return faults

@@ -6,7 +6,6 @@ centre is cut out, as torchvision's, DeiT's and RWKV-SAM's evaluations do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,15 @@ from linbench.data.contract import ClassSample, Dataset
 from linbench.metrics.classification import ranks
 from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION, MEAN
-from linbench.suites.accuracy import models
-from linbench.suites.accuracy.cells import Plan, cells, opened, weights_of
+from linbench.suites.accuracy.cells import AccuracyPlan, opened_dataset, weights_of
+from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.models import build_model
+from linbench.suites.accuracy.options import AccuracyOptions
+from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.runner.journal import Row
-from linbench.suites.runner.options import ACCURACY
 from linbench.suites.runner.resolutions import Size
-from linbench.suites.runner.suite import Cell, Choices, Suite, suite
+from linbench.suites.runner.suite import Suite, suite
 
 VERSION = 1
 PROTOCOL = "centre-crop"
@@ -34,27 +35,24 @@ FIVE = 5
 
 
 @suite("imagenet", version=VERSION)
-def imagenet() -> Suite:
+def imagenet() -> Suite[AccuracyOptions, AccuracyKey]:
     """Top-1 and top-5 of a classifier on ImageNet-1k."""
-    return Suite(
-        partial(cells, PLAN),
-        task=task,
-        takes=ACCURACY,
-        named_by=("suite", "backbone", "size", "dtype", "protocol", "dataset"),
-    )
+    named_by = ("suite", "backbone", "size", "dtype", "protocol", "dataset")
+    return accuracy_suite(PLAN, AccuracyOptions, build_task, named_by, ("--suite imagenet --checkpoint vim-t.pth",))
 
 
-def _protocol(asked: str | None, model: str, size: Size) -> str:
-    if asked not in (None, PROTOCOL):
-        raise ValueError(f"--protocol {asked}: the suite imagenet has {PROTOCOL} only")
+def _protocol(requested: str | None, model: str, size: Size) -> str:
+    """Return the only protocol; raises ValueError for another one and for an input that is no square."""
+    if requested not in (None, PROTOCOL):
+        raise ValueError(f"--protocol {requested}: the suite imagenet has {PROTOCOL} only")
     if size[0] != size[1]:
         raise ValueError(
-            f"the input is {size[0]}x{size[1]} px, but a square is cut out of each picture; give its side as --res"
+            f"the input is {size[0]}x{size[1]} px, but a square is cut out of each image; give its side as --res"
         )
     return PROTOCOL
 
 
-PLAN = Plan(
+PLAN = AccuracyPlan(
     suite="imagenet",
     version=VERSION,
     data="imagenet",
@@ -67,57 +65,57 @@ PLAN = Plan(
 
 
 @dataclass(frozen=True)
-class Ready:
-    """image: ``1 3 s s``, normalised.  label: Index of its class."""
+class Prepared:
+    """A sample that is ready for the model: the image ``1 3 s s``, normalised, and the index of its class."""
 
     id: str
     image: Tensor
     label: int
 
 
-def task(cell: Cell, choices: Choices, device: torch.device) -> Task[ClassSample, Ready]:
-    """The evaluation of a cell; raises ValueError where the model cannot be had or has other classes."""
-    dataset: Dataset[ClassSample] = opened("imagenet", choices)
-    weights = weights_of(cell, choices)
-    model = models.of("classifier", cell.key, weights, device, {"num_classes": len(dataset.classes)})
+def build_task(key: AccuracyKey, options: AccuracyOptions, device: torch.device) -> Task[ClassSample, Prepared]:
+    """Build the evaluation of a key; raises ValueError where the model cannot be built or has other classes."""
+    dataset: Dataset[ClassSample] = opened_dataset("imagenet", options)
+    weights = weights_of(key, options)
+    model = build_model("classifier", key.model, weights, device, {"num_classes": len(dataset.classes)})
 
-    def prepare(sample: ClassSample) -> Ready:
-        return Ready(sample.id, centre(sample.picture(), cell.key["height"]), sample.label)
+    def prepare(sample: ClassSample) -> Prepared:
+        return Prepared(sample.id, centre_crop(sample.picture(), key.model.size[0]), sample.label)
 
-    def score(ready: Ready) -> Row:
+    def score(prepared: Prepared) -> Row:
         with torch.inference_mode():
-            logits = model(ready.image.to(device, next(model.parameters()).dtype))[0].float()
-        check_finite(ready.id, logits=logits)
+            logits = model(prepared.image.to(device, next(model.parameters()).dtype))[0].float()
+        check_finite(prepared.id, logits=logits)
         scores = logits.cpu().numpy()
-        place = int(ranks(scores[None], [ready.label])[0])
+        rank = int(ranks(scores[None], [prepared.label])[0])
         return {
-            "top1": float(place < 1),
-            "top5": float(place < FIVE),
-            "label": ready.label,
+            "top1": float(rank < 1),
+            "top5": float(rank < FIVE),
+            "label": prepared.label,
             "answer": int(scores.argmax()),
         }
 
-    facts = {"checkpoint": weights.facts(cell.key["backbone"])}
-    return Task(dataset, prepare, score, summary, "top1", faults_of(dataset, cell.key["images"]), facts)
+    facts = {"checkpoint": weights.facts(key.model.backbone)}
+    return Task(dataset, prepare, score, summarize, "top1", faults_of(dataset, key.data.images), facts)
 
 
-def centre(picture: NDArray[np.uint8], side: int) -> Tensor:
-    """The normalised centre ``1 3 s s`` of a picture ``h w 3``."""
-    height, width = picture.shape[:2]
+def centre_crop(image: NDArray[np.uint8], side: int) -> Tensor:
+    """Return the normalised centre ``1 3 s s`` of an image ``h w 3``."""
+    height, width = image.shape[:2]
     short = int(side / CROP)
     if height <= width:
         size = (max(side, int(short * width / height)), short)
     else:
         size = (short, max(side, int(short * height / width)))
-    resized = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     left, top = (round((n - side) / 2) for n in size)
     x = torch.from_numpy(np.array(resized.crop((left, top, left + side, top + side)))).permute(2, 0, 1)
     mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
     return ((x / 255 - mean) / deviation)[None]
 
 
-def summary(rows: Sequence[Row], seed: int) -> Summary:
-    """The share of images whose class is the first answer, and among the first five, and the answers themselves."""
+def summarize(rows: Sequence[Row], seed: int) -> Summary:
+    """Return the fraction of images whose class is the first answer, or among the first five, and the answers."""
     columns: dict[str, Any] = {
         name: [row[name] for row in rows] for name in ("id", "top1", "top5", "label", "answer")
     }

@@ -1,7 +1,7 @@
-"""The suites ``dis``, ``coift`` and ``hrsod``: one object in each picture, asked for by the box of its true mask.
+"""The suites ``dis``, ``coift`` and ``hrsod``: one object in each image, prompted by the box of its true mask.
 
-Each image gives one mask. Its IoU and the IoU of the two boundaries are taken at the size of the original mask, and
-their means over images are mIoU and mBIoU, as RWKV-SAM's evaluation does (arXiv 2406.19369, section 4): two empty
+Each image gives one mask. Its IoU and the IoU of the two boundaries are computed at the size of the original mask,
+and their means over images are mIoU and mBIoU, as RWKV-SAM's evaluation does (arXiv 2406.19369, section 4): two empty
 masks have an IoU of 0. HQ-SAM's calls that NaN.
 """
 
@@ -20,55 +20,67 @@ from linbench.data.ground_truth import THRESHOLD
 from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
-from linbench.suites.accuracy import models, protocols
-from linbench.suites.accuracy.cells import Boxes, Plan, cells, opened, weights_of
-from linbench.suites.accuracy.objects import SCORES, compared, slices
+from linbench.suites.accuracy import protocols
+from linbench.suites.accuracy.cells import AccuracyPlan, BoxSource, opened_dataset, weights_of
+from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.models import build_model
+from linbench.suites.accuracy.objects import SCORES, score_mask, slices
+from linbench.suites.accuracy.options import SegmenterOptions
+from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.runner.journal import Row
-from linbench.suites.runner.options import SEGMENTERS
-from linbench.suites.runner.suite import Cell, Choices, Suite, suite
+from linbench.suites.runner.suite import Suite, suite
 
 VERSION = 1
 NAMED_BY = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
+EXAMPLE = "--suite dis,coift,hrsod --checkpoint rwkv-sam-t.safetensors --data /data"
 
 
 @suite("dis", version=VERSION)
-def dis() -> Suite:
+def dis() -> Suite[SegmenterOptions, AccuracyKey]:
     """mIoU and mBIoU of DIS5K's validation set: finely cut objects."""
     return _suite("dis")
 
 
 @suite("coift", version=VERSION)
-def coift() -> Suite:
+def coift() -> Suite[SegmenterOptions, AccuracyKey]:
     """mIoU and mBIoU of COIFT: thin objects."""
     return _suite("coift")
 
 
 @suite("hrsod", version=VERSION)
-def hrsod() -> Suite:
+def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
     """mIoU and mBIoU of HRSOD: salient objects of high resolution."""
     return _suite("hrsod")
 
 
-def _suite(name: str) -> Suite:
-    plan = Plan(
+def plan_of(name: str) -> AccuracyPlan:
+    """Return the plan of one of the suites."""
+    return AccuracyPlan(
         suite=name,
         version=VERSION,
         data=name,
         task="sam",
         side=1024,
         multiple=16,
-        protocol=protocols.name_of,
+        protocol=protocols.protocol_name,
         protocol_versions=protocols.VERSIONS,
         entries=("linbench.suites.accuracy.single_object", f"linbench.data.{name}"),
-        boxes=lambda choices, dataset: Boxes("ground truth"),
+        boxes=lambda options, dataset: BoxSource("ground truth"),
     )
-    return Suite(partial(cells, plan), task=partial(task, plan), takes=SEGMENTERS, named_by=NAMED_BY)
+
+
+def _suite(name: str) -> Suite[SegmenterOptions, AccuracyKey]:
+    plan = plan_of(name)
+    return accuracy_suite(plan, SegmenterOptions, partial(build_task, plan), NAMED_BY, (EXAMPLE,))
 
 
 @dataclass(frozen=True)
-class Ready:
-    """image: Of the model.  box: Of its input.  truth: The mask, ``h w`` of the picture."""
+class Prepared:
+    """A sample that is ready for the model.
+
+    image: Of the model.  box: Of its input.  truth: The mask, ``h w`` of the image in its file.
+    """
 
     id: str
     image: Tensor
@@ -76,41 +88,48 @@ class Ready:
     truth: NDArray[np.bool_]
 
 
-def task(plan: Plan, cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSample, Ready]:
-    """The evaluation of a cell; raises ValueError where the model cannot be had."""
-    dataset: Dataset[InstanceSample] = opened(plan.data, choices)
-    way = protocols.protocol(cell.key["protocol"], cell.key["backbone"], cell.key["height"])
-    weights = weights_of(cell, choices)
-    sam: Any = models.of("sam", cell.key, weights, device, {})
+def build_task(
+    plan: AccuracyPlan, key: AccuracyKey, options: SegmenterOptions, device: torch.device
+) -> Task[InstanceSample, Prepared]:
+    """Build the evaluation of a key; raises ValueError where the model cannot be built."""
+    dataset: Dataset[InstanceSample] = opened_dataset(plan.data, options)
+    protocol = protocols.protocol(key.protocol, key.model.backbone, key.model.size[0])
+    weights = weights_of(key, options)
+    sam: Any = build_model("sam", key.model, weights, device, {})
 
-    def prepare(sample: InstanceSample) -> Ready:
-        picture = sample.picture()
-        found = sample.instances()
-        if len(found) != 1:
-            raise BadSample(f"{sample.file}: it has {len(found)} objects; here a picture has one")
-        grey = found[0].grey() if found[0].grey else found[0].mask().astype(np.uint8) * 255
-        truth = grey > THRESHOLD
-        if truth.shape != picture.shape[:2]:
-            raise BadSample(f"{sample.file}: its mask is of {truth.shape} px (h, w), the picture {picture.shape[:2]}")
+    def prepare(sample: InstanceSample) -> Prepared:
+        image, (grey, truth) = sample.picture(), _truth(sample)
+        if truth.shape != image.shape[:2]:
+            raise BadSample(f"{sample.file}: its mask is of {truth.shape} px (h, w), the image {image.shape[:2]}")
         if not truth.any():
             raise BadSample(f"{sample.file}: its mask has no pixel, so it has no box")
-        return Ready(sample.id, way.image(picture), way.box(grey), truth)
+        return Prepared(sample.id, protocol.image(image), protocol.box(grey), truth)
 
-    def score(ready: Ready) -> Row:
-        height, width = ready.truth.shape
+    def score(prepared: Prepared) -> Row:
+        height, width = prepared.truth.shape
         with torch.inference_mode():
-            embedding = sam.encode(ready.image.to(device, next(sam.parameters()).dtype))
-            logits, scores = sam.decode(embedding, Prompts(boxes=ready.box[None].to(device)))
-            check_finite(ready.id, logits=logits, scores=scores)
-            mask = way.masks(logits.float(), (height, width))[0].cpu().numpy()
-        return compared(mask, ready.truth)
+            embedding = sam.encode(prepared.image.to(device, next(sam.parameters()).dtype))
+            logits, scores = sam.decode(embedding, Prompts(boxes=prepared.box[None].to(device)))
+            check_finite(prepared.id, logits=logits, scores=scores)
+            mask = protocol.masks(logits.float(), (height, width))[0].cpu().numpy()
+        return score_mask(mask, prepared.truth)
 
-    facts = {"checkpoint": weights.facts(cell.key["backbone"])}
-    return Task(dataset, prepare, score, summary, "iou", faults_of(dataset, cell.key["images"]), facts)
+    facts = {"checkpoint": weights.facts(key.model.backbone)}
+    return Task(dataset, prepare, score, summarize, "iou", faults_of(dataset, key.data.images), facts)
 
 
-def summary(rows: Sequence[Row], seed: int) -> Summary:
-    """Means over images with their intervals, the scores of each image, and both by what the objects look like."""
+def _truth(sample: InstanceSample) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the grey values of the only object's label ``h w``, and its mask; raises BadSample."""
+    instances = sample.instances()
+    if len(instances) != 1:
+        raise BadSample(f"{sample.file}: it has {len(instances)} objects; here an image has one")
+    only = instances[0]
+    grey = only.grey() if only.grey else only.mask().astype(np.uint8) * 255
+    return grey, grey > THRESHOLD
+
+
+def summarize(rows: Sequence[Row], seed: int) -> Summary:
+    """Return means over images with their intervals, the scores of each image, and both by traits of the objects."""
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in ("id", *SCORES, *Traits._fields)}
     metrics = {f"m{name}": percent(columns[name], seed) for name in SCORES}
     return Summary(metrics, columns, slices(columns, seed))

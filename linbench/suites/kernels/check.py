@@ -1,8 +1,8 @@
-"""The correctness gate of the suite ``kernels``: an op at a shape, an implementation and a dtype, both directions.
+"""The correctness check of the suite ``kernels``: an op at a shape, an implementation and a dtype, both directions.
 
-Forward: ``fast`` is held against its equation on a sample in float64, as the gate of ``latency`` does it; another
-implementation against ``fast`` in every number, within twice the budget. Backward: the gradients against true ones
-in float64 (``Timed.gradients``).
+Forward: ``fast`` is compared with its equation on a sample in float64, as the check of ``latency`` does it; another
+implementation with ``fast`` in every number, within twice the budget. Backward: the gradients are compared with true
+ones in float64 (``Timed.gradients``).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ from linbench.kernels import verifier
 from linbench.kernels.bench_cases import Inputs, Timed, leaves, outputs
 from linbench.suites.runner.correctness import BUDGET
 
-#: Largest error of a gradient, as a share of its largest true value. In half dtypes 8 units in the last place:
+#: Largest error of a gradient, as a fraction of its largest true value. In half dtypes 8 units in the last place:
 #: y, kept in that dtype, enters every term, and terms cancel in sums over tokens.
 GRADIENT_BUDGET = {torch.float32: 1e-4, torch.bfloat16: 2.0**-5, torch.float16: 2.0**-8}
 
 
 class Calls(TorchDispatchMode):
-    """Keeps what our operators were called with and returned, while it is entered."""
+    """A record of the arguments and outputs of our operators while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -36,12 +36,12 @@ class Calls(TorchDispatchMode):
 
 
 def forward_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]:
-    """The largest error of the outputs as a share of the largest true value, and what is allowed."""
-    with torch.no_grad(), Calls() as seen:
+    """Return the largest error of the outputs, as a fraction of the largest true value, and the budget."""
+    with torch.no_grad(), Calls() as recorder:
         ys = outputs(case.function(**inputs, impl="fast"))
     budget = BUDGET[ys[0].dtype]
     worst = 0.0
-    for name, args, out in seen.calls:
+    for name, args, out in recorder.calls:
         verify: Callable[..., float] | None = verifier(name)
         if verify is None:
             raise LookupError(f"{name} has no verifier; register one in linbench/kernels/__init__.py")
@@ -50,21 +50,21 @@ def forward_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]
         return worst, budget
     with torch.no_grad():
         others = outputs(case.function(**inputs, impl=impl))
-    apart = max(_apart(y, other) for y, other in zip(ys, others, strict=True))
-    return max(worst, apart), 2 * budget
+    difference = max(_relative_error(y, other) for y, other in zip(ys, others, strict=True))
+    return max(worst, difference), 2 * budget
 
 
 def gradient_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]:
-    """The largest error of the inputs' gradients as a share of each one's largest true value, and what is allowed."""
-    given = leaves(inputs)
-    ys = outputs(case.function(**given, impl=impl))
+    """Return the largest error of the gradients, as a fraction of each one's largest true value, and the budget."""
+    arguments = leaves(inputs)
+    ys = outputs(case.function(**arguments, impl=impl))
     gys, truths = case.gradients(inputs, ys)
-    found = torch.autograd.grad(ys, [given[name] for name in truths], gys)
-    return max(map(_apart, truths.values(), found)), GRADIENT_BUDGET[ys[0].dtype]
+    gradients = torch.autograd.grad(ys, [arguments[name] for name in truths], gys)
+    return max(map(_relative_error, truths.values(), gradients)), GRADIENT_BUDGET[ys[0].dtype]
 
 
 def check(case: Timed, inputs: Inputs, impl: str, directions: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """The error of each direction, and a sentence for each that is wrong."""
+    """Return the error of each direction, and a sentence for each that is wrong."""
     measures = {"forward": forward_error, "backward": gradient_error}
     errors, wrong = {}, []
     for direction in directions:
@@ -75,10 +75,10 @@ def check(case: Timed, inputs: Inputs, impl: str, directions: Sequence[str]) -> 
     return errors, wrong
 
 
-def _apart(truth: Tensor, found: Tensor) -> float:
-    if truth.shape != found.shape:
+def _relative_error(truth: Tensor, value: Tensor) -> float:
+    if truth.shape != value.shape:
         return float("inf")
     if not truth.numel():
         return 0.0
-    error = (truth.double() - found.double()).abs().max() / truth.double().abs().max().clamp_min(1e-300)
+    error = (truth.double() - value.double()).abs().max() / truth.double().abs().max().clamp_min(1e-300)
     return float(error.nan_to_num(nan=float("inf")))

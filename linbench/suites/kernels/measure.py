@@ -1,193 +1,117 @@
 """The suite ``kernels``: each op at the models' shapes beside a copy, a linear layer and attention (rules 2-6, 8-13).
 
-A cell is an op, a case, an implementation, a dtype and a direction. It passes its check first (``kernel_check``).
-The op and its yardsticks are timed in turn in one process, so that the machine's moods fall on all; on a GPU the L2
-is flushed before each sample.
+A cell is an op, a case, an implementation, a dtype and a direction. It passes its check first (``check.py``). The op
+and its baselines are timed in turn in one process, so that the machine's moods fall on all; on a GPU the L2 is
+flushed before each sample.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from linbench.environment import cpu_name, environment
-from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs, source, timed
-from linbench.kernels.impl import Impl, Unsupported
-from linbench.kernels.threads import engine
-from linbench.provenance import code_hash
+from linbench.environment import environment
+from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs, timed
+from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.kernels.baselines import Baseline, Clock, InterleavedTimer, affordable, baselines
+from linbench.suites.kernels.cells import cells
 from linbench.suites.kernels.check import check
+from linbench.suites.kernels.key import VERSION, KernelKey
+from linbench.suites.kernels.options import Direction, KernelOptions
 from linbench.suites.kernels.work import work
-from linbench.suites.latency.forward import DTYPES, pin, wait
-from linbench.suites.latency.settings import Preset, settings
-from linbench.suites.runner import gpu, rounds
+from linbench.suites.runner import gpu
 from linbench.suites.runner.cpu_usage import cpu_usage
-from linbench.suites.runner.device import find_device
-from linbench.suites.runner.options import KERNELS
+from linbench.suites.runner.process import pin, start_conditions, wait, wall_ms
 from linbench.suites.runner.sampling import sample
-from linbench.suites.runner.suite import Cell, Choices, Key, Outcome, Suite, suite
-from linbench.system.threads import thread_count
+from linbench.suites.runner.suite import Outcome, Suite, suite
 
-VERSION = 1
-DIRECTIONS = ("forward", "backward")
 LOAD = 50  # products queued on a GPU while its state is read
-TOY = "toy"  # timed only where it is asked for
-#: Where it measures; a change in what they import makes records stale (``provenance``).
-ENTRIES = ("linbench.suites.kernels.measure", *rounds.ENTRIES)
-WITHOUT = ("linbench.suites.latency.part",)  # a model's part: no op needs one
-NAMED_BY = ("op", "case", "direction", "impl", "dtype")
 
 
 @suite("kernels", version=VERSION)
-def kernels() -> Suite:
+def kernels() -> Suite[KernelOptions, KernelKey]:
     """Each op, forward and backward, beside a copy, a linear layer, attention and the roofline."""
-    return Suite(cells=cells, measure=measure, takes=KERNELS, named_by=NAMED_BY)
+    return Suite(
+        options=KernelOptions,
+        key=KernelKey,
+        cells=cells,
+        measure=measure,
+        named_by=("op", "case", "direction", "impl", "dtype"),
+        examples=("--suite kernels", "--suite kernels --op bi_wkv,selective_scan --case '*1024'"),
+    )
 
 
-def cells(choices: Choices) -> list[Cell]:
-    """Every op × case × implementation × dtype × direction; raises ValueError that teaches."""
-    device = find_device(choices.device)
-    threads = thread_count(choices.threads)
-    made = []
-    for op, case_name, case in _chosen(choices):
-        modules = {"suite": ENTRIES, "op": source(op), "without": WITHOUT}
-        digest = code_hash(ENTRIES, source(op), WITHOUT)
-        for impl in _impls(choices, case):
-            for dtype in choices.dtypes:
-                best = settings(Preset.BEST, device.type, dtype)
-                variables = {"OMP_NUM_THREADS": str(threads)} | best.variables
-                for direction in choices.directions or DIRECTIONS:
-                    key = {
-                        "suite": "kernels",
-                        "suite_version": VERSION,
-                        "op": op,
-                        "case": case_name,
-                        "batch": case.batch,
-                        "tokens": case.tokens,
-                        "width": case.width,
-                        "direction": direction,
-                        "impl": str(impl),
-                        "dtype": dtype,
-                        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
-                        "device_type": device.type,
-                        "threads": threads,
-                        "matmul": best.matmul,
-                        "tf32": best.tf32,
-                        "allocator": best.allocator,
-                        "l2_flushed": device.type == "cuda",
-                    }
-                    made.append(Cell(key, digest, modules, variables))
-    return made
-
-
-def _chosen(choices: Choices) -> list[tuple[str, str, Timed]]:
-    """The ops and cases asked for; by default all but the toys. Patterns such as ``*1024`` choose cases."""
-    known = timed()
-    for op in choices.ops:
-        if op not in known:
-            raise ValueError(f"--op {op}: allowed are {', '.join(known)}")
-    found = [
-        (op, name, case)
-        for op in choices.ops or known
-        for name, case in known[op].items()
-        if any(fnmatchcase(name, pattern) for pattern in choices.cases) or (not choices.cases and name != TOY)
-    ]
-    if not found:
-        names = dict.fromkeys(name for op in choices.ops or known for name in known[op])
-        raise ValueError(f"--case {','.join(choices.cases)}: allowed are {', '.join(names)}, and patterns as '*1024'")
-    return found
-
-
-def _impls(choices: Choices, case: Timed) -> list[Impl]:
-    """The one asked for; else ``fast``, and ``vendor`` where its package is installed, working or not."""
-    if choices.given.get("impl"):
-        return [Impl(choices.given["impl"])]
-    return [Impl.FAST, Impl.VENDOR] if case.vendor() else [Impl.FAST]
-
-
-def measure(key: Key, seconds: float, seed: int) -> Outcome:
-    """One round of one cell: check, warm-up, turns of the op and its yardsticks. Runs in a fresh process."""
-    device, dtype = torch.device(key["device_type"]), DTYPES[key["dtype"]]
-    pin(key)
+def measure(key: KernelKey, seconds: float, seed: int) -> Outcome:
+    """Measure one round of one cell: check, warm-up, turns of the op and its baselines, in a fresh process."""
+    device = torch.device(key.machine.device_type)
+    pin(key.machine.threads, key.matmul, key.tf32)
     torch.manual_seed(seed)
-    case = timed()[key["op"]][key["case"]]
-    metrics = work(case, dtype, key["direction"])
-    inputs = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in case.inputs(dtype).items()}
-    found: dict[str, Any] = {
-        "seed": seed,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load_average": os.getloadavg()[0],
-        "kernel_threads": engine(),
-    }
+    case = timed()[key.case.op][key.case.name]
+    metrics = work(case, key.dtype.torch, key.direction)
+    inputs = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in case.inputs(key.dtype.torch).items()}
+    entries = start_conditions(seed)
     try:
-        op = _op(case, inputs, key)
-        found["first_call_s"] = _first_call(op, device)
-        errors, wrong = check(case, inputs, key["impl"], [key["direction"]])
+        call = _timed_call(case, inputs, key)
+        entries["first_call_s"] = _first_call(call, device)
+        errors, wrong = check(case, inputs, key.impl, [key.direction])
     except (NotImplementedError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, str(error).strip() or type(error).__name__, {}, metrics, environment())
-    found["kernel_errors"] = errors
+    entries["kernel_errors"] = errors
     if wrong:
-        return Outcome(Status.WRONG, "; ".join(wrong), found, metrics, environment())
-    if device.type == "cuda" and (pids := gpu.others(device)):
-        reason = f"{len(pids)} other processes compute on this GPU: {', '.join(map(str, pids))}"
+        return Outcome(Status.WRONG, "; ".join(wrong), entries, metrics, environment())
+    if reason := gpu.contention(device):
         return Outcome(Status.CONTENDED, reason, {}, metrics, environment())
-    found |= _samples(op, case, metrics, key, seconds)
-    return Outcome(Status.OK, "", found, metrics, environment())
+    entries |= _samples(call, key, metrics["bytes"]["value"], seconds)
+    return Outcome(Status.OK, "", entries, metrics, environment())
 
 
-def _op(case: Timed, inputs: Mapping[str, Any], key: Key) -> Callable[[], object]:
-    """The call that is timed: a forward without gradients, or the backward of one that has been run."""
-    if key["direction"] == "forward":
-        return lambda: case.function(**inputs, impl=key["impl"])
-    given = leaves(inputs)
-    ys = outputs(case.function(**given, impl=key["impl"]))
-    wanted = [x for x in given.values() if is_floating(x)]
+def _timed_call(case: Timed, inputs: Mapping[str, Any], key: KernelKey) -> Callable[[], object]:
+    """Return the call that is timed: a forward without gradients, or the backward of a forward that has run."""
+    if key.direction is Direction.FORWARD:
+        return lambda: case.function(**inputs, impl=key.impl)
+    arguments = leaves(inputs)
+    ys = outputs(case.function(**arguments, impl=key.impl))
+    wanted = [x for x in arguments.values() if is_floating(x)]
     gys = [torch.randn_like(y) for y in ys]
     return lambda: torch.autograd.grad(ys, wanted, gys, retain_graph=True)
 
 
-def _first_call(op: Callable[[], object], device: torch.device) -> float:
-    """Seconds of the first call, what is compiled then included."""
+def _first_call(call: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of the first call, compilation included."""
     start = time.perf_counter()
-    op()
+    call()
     wait(device)
     return time.perf_counter() - start
 
 
-def _samples(
-    op: Callable[[], object], case: Timed, metrics: Mapping[str, Mapping[str, Any]], key: Key, seconds: float
-) -> dict[str, Any]:
-    """Raw samples of the op and of each yardstick, and what of the processor this and others used."""
-    device, dtype, direction = torch.device(key["device_type"]), DTYPES[key["dtype"]], key["direction"]
+def _samples(call: Callable[[], object], key: KernelKey, moved: int, seconds: float) -> dict[str, Any]:
+    """Return raw samples of the op and of each baseline, and the use of the processor.
+
+    moved: Bytes that the op has to move.
+    """
+    device = torch.device(key.machine.device_type)
     clock = Clock(device)
-    every = baselines(case.batch, case.tokens, case.width, metrics["bytes"]["value"], dtype, device, direction)
-    beside, left = affordable(every, clock, seconds)
+    beside, left_out = affordable(baselines(key.case, moved, key.dtype.torch, device, key.direction), clock, seconds)
     before = _state_under_load(beside["matmul"], device)
-    with cpu_usage(key["threads"]) as taken, torch.inference_mode(direction == "forward"):
-        samples = sample(InterleavedTimer(op, beside, clock), seconds)
-        start = time.perf_counter_ns()
-        op()
-        wait(device)
-        wall_ms = (time.perf_counter_ns() - start) / 1e6  # rule 1: one reading of the clock, beside the events
-    found = {name: yardstick.found(samples.warmup) for name, yardstick in beside.items()}
+    with cpu_usage(key.machine.threads) as usage, torch.inference_mode(key.direction is Direction.FORWARD):
+        samples = sample(InterleavedTimer(call, beside, clock), seconds)
+        wall = wall_ms(call, device)
+    times = {name: baseline.to_json(samples.warmup) for name, baseline in beside.items()}
     after = _state_under_load(beside["matmul"], device)
     states = {"gpu": after, "gpu_before": before, "throttled": gpu.throttled(before, after)} if after else {}
-    return asdict(samples) | {"yardsticks": found, "left_out": left, "wall_ms": wall_ms} | states | taken
+    return asdict(samples) | {"yardsticks": times, "left_out": left_out, "wall_ms": wall} | states | usage
 
 
 def _state_under_load(matmul: Baseline, device: torch.device) -> dict[str, Any]:
-    """What NVML says of a GPU at work, which an idle one would not; nothing for a CPU."""
+    """Return NVML's state of a GPU at work, since an idle one would give its idle clocks; nothing for a CPU."""
     if device.type != "cuda":
         return {}
     for _ in range(LOAD):
         matmul.call()
-    found = gpu.state(device)
+    state = gpu.state(device)
     wait(device)
-    return found
+    return state

@@ -1,4 +1,4 @@
-"""What an op at a shape has to do, from its formulas and no data: FLOPs and bytes."""
+"""The work of an op at a shape, from its formulas and no data: FLOPs and bytes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,22 +13,22 @@ from linbench.suites.kernels.check import Calls
 
 
 def work(case: Timed, dtype: torch.dtype, direction: str) -> Mapping[str, Mapping[str, Any]]:
-    """FLOPs and minimal bytes of one direction; whichever implementation runs, those of our own operators.
+    """Return the FLOPs and minimal bytes of one direction: those of our own operators, whichever one runs.
 
     Raises LookupError that names an operator without a formula.
     """
-    given = {name: x.to("meta") if isinstance(x, Tensor) else x for name, x in case.inputs(dtype).items()}
+    arguments = {name: x.to("meta") if isinstance(x, Tensor) else x for name, x in case.inputs(dtype).items()}
     if direction == "forward":
-        with torch.no_grad(), Calls() as seen:
-            case.function(**given, impl="fast")
+        with torch.no_grad(), Calls() as recorder:
+            case.function(**arguments, impl="fast")
     else:
-        given = leaves(given)
-        ys = outputs(case.function(**given, impl="fast"))
-        wanted = [x for x in given.values() if is_floating(x)]
-        with Calls() as seen:
+        arguments = leaves(arguments)
+        ys = outputs(case.function(**arguments, impl="fast"))
+        wanted = [x for x in arguments.values() if is_floating(x)]
+        with Calls() as recorder:
             torch.autograd.grad(ys, wanted, [torch.empty_like(y) for y in ys])
     flops = moved = 0
-    for name, args, out in seen.calls:
+    for name, args, out in recorder.calls:
         packet = getattr(torch.ops.linbench, name.split("::")[1])
         if packet not in flop_registry:
             raise LookupError(f"{name} has no FLOP formula; register one in op.py of its package")

@@ -1,98 +1,109 @@
-"""The cells of the suite ``latency``: their keys, what stands behind each, and what is refused."""
+"""The cells of the suite ``latency``: their keys, the code behind each, and the options that are refused."""
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from linbench.backbones import backbone, build_backbone
-from linbench.environment import cpu_name
-from linbench.models.sam import HQ, backbone_of
+from linbench.models.sam import HQ, backbone_of, fuses
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
-from linbench.suites.latency.forward import DTYPES
-from linbench.suites.latency.part import STRIDE, Part, choices_of, fusions_of, options_of
-from linbench.suites.latency.settings import Preset, Settings, settings
+from linbench.suites.latency.key import LatencyKey, TimedModel
+from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.latency.part import STRIDE, Part, options_of, tunable_options
+from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner import rounds
-from linbench.suites.runner.device import find_device
-from linbench.suites.runner.suite import Cell, Choices, Key
-from linbench.system.threads import thread_count
+from linbench.suites.runner.device import Machine, find_machine
+from linbench.suites.runner.suite import Cell
 
-VERSION = 3
-#: Where it measures; a change in what they import makes records stale (``provenance``).
-ENTRIES = ("linbench.suites.latency.measure", *rounds.ENTRIES)
-#: A part other than the backbone has SAM's neck or decoder, and a fusion takes blocks of other backbones.
+#: Modules that measure; a change in what they import makes records stale (``provenance``).
+ENTRIES = ("linbench.suites.latency.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
+#: A part other than the backbone has SAM's neck or decoder, and a fusion uses blocks of other backbones.
 NECK = "linbench.backbones.sam_vit"
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
-MODES = {False: "latency", True: "latency and energy"}
-OWN_FLAGS = {"attention": "--attention", "impl": "--impl", "image_size": "--res", "fused": "--setting fused"}
+FLAGS = {"attention": "--attention", "impl": "--impl", "image_size": "--res", "fused": "--setting fused"}
 DECODING = "decoder or end-to-end"
 
 
-def cells(choices: Choices) -> list[Cell]:
-    """Every backbone × part × fusion × resolution × dtype × preset; raises UnknownName and ValueError that teach."""
-    device = find_device(choices.device)
-    made: dict[str, Cell] = {}
-    for name in choices.backbones:
-        for part in map(Part, choices.parts):
+def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
+    """Plan every backbone × part × fusion × size × dtype × preset; raises UnknownName and ValueError that teach."""
+    machine = find_machine(options)
+    planned: dict[str, Cell[LatencyKey]] = {}
+    for name in dict.fromkeys(options.backbones):
+        for part in dict.fromkeys(options.parts):
             entry = _entry(name, part)
-            _refuse_sizes(name, _multiple(entry, part), choices)
+            _refuse_sizes(name, _multiple(entry, part), options)
             if entry.name not in set(backbone):
                 _refuse_member(entry.name)
-            _refuse_options(name, options_of(name, part), choices)
-            for fusion in fusions_of(name, part, choices):
-                own = {"backbone": name, "part": str(part), "fusion": fusion}
-                for cell in _settled(own, entry, device, choices):
-                    made[str(cell.key)] = cell
-    _refuse_idle(choices, made.values())
-    return list(made.values())
+            _refuse_options(name, options_of(name, part), options)
+            prompts = options.prompts if part.decodes else 0
+            for fusion in _fusions(name, part, options):
+                model = TimedModel(name, part, fusion, prompts, dict(options.options))
+                for cell in _cells_of_model(model, entry, machine, options):
+                    planned[str(cell.key)] = cell
+    _refuse_idle(options, planned.values())
+    return list(planned.values())
 
 
 def _entry(name: str, part: Part) -> Entry:
-    """The backbone of the model of that name."""
+    """Return the backbone of the model of that name; raises ValueError for a segmenter that is timed as one."""
     if part is Part.BACKBONE and name in HQ:
         raise ValueError(f"{name} is a segmenter on {HQ[name]}: name that, or another --part than backbone")
     return backbone[backbone_of(name)]
 
 
 def _multiple(entry: Entry, part: Part) -> int:
-    """What must divide the sides of an image."""
-    own: int = entry.facts.get("multiple_of", 1)
-    return own if part is Part.BACKBONE else math.lcm(own, STRIDE)
+    """Return what must divide the sides of an image."""
+    multiple: int = entry.facts.get("multiple_of", 1)
+    return multiple if part is Part.BACKBONE else math.lcm(multiple, STRIDE)
 
 
-def _settled(own: Key, entry: Entry, device: torch.device, choices: Choices) -> Iterator[Cell]:
-    """The cells of one part of one model, under each preset, dtype and size."""
-    settled = choices_of(own["backbone"], Part(own["part"]))
-    modules = _modules(own, entry)
+def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
+    """Return the fusions of the options, or ``none`` alone where they make no difference to the part."""
+    if not part.decodes or name in HQ:
+        return ("none",)
+    try:
+        with torch.device("meta"):
+            strides = build_backbone(name, image_size=options.resolutions[0], **options.options).strides
+    except (ValueError, ImportError):
+        return ("none",)  # the outcome of the cell will say why it cannot be built
+    return tuple(map(str, options.fusions)) if fuses(strides) else ("none",)
+
+
+def _cells_of_model(
+    model: TimedModel, entry: Entry, machine: Machine, options: LatencyOptions
+) -> Iterator[Cell[LatencyKey]]:
+    """Yield the cells of one part of one model, under each preset, dtype and size."""
+    tunable = tunable_options(model.backbone, model.part)
+    modules = modules_behind(model, entry)
     behind, without = modules["backbone"], modules["without"]
     hashed = code_hash(ENTRIES, behind, without)
-    of_search = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
-    for preset in choices.presets:
-        for dtype in choices.dtypes:
-            chosen = settings(Preset(preset), device.type, dtype, settled, **choices.given)
-            first = _key(own, choices.resolutions[0], dtype, device, chosen, choices)
-            pending = None
+    search_hash = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
+    for preset in options.presets:
+        for dtype in options.dtypes:
+            chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given)
+            first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
+            required = None
             if chosen.preset is Preset.BEST:
-                pending = search.plan(first, choices.resolutions, settled, of_search, first["threads"])
-            for height, width in choices.resolutions:
-                key = {**first, "height": height, "width": width}
-                variables = {"OMP_NUM_THREADS": str(key["threads"])} | chosen.variables
-                yield Cell(key, hashed, modules, variables, pending)
+                required = search.plan(first, options.resolutions, tunable, search_hash, options.search_seconds)
+            variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
+            for size in options.resolutions:
+                yield Cell(replace(first, size=size), hashed, modules, variables, required)
 
 
-def _modules(own: Key, entry: Entry) -> dict[str, tuple[str, ...]]:
-    """What is behind the numbers of a part, as ``code_hash`` takes it."""
-    if own["part"] == Part.BACKBONE:
+def modules_behind(model: TimedModel, entry: Entry) -> dict[str, tuple[str, ...]]:
+    """Return the arguments of ``code_hash`` for the numbers of a part."""
+    if model.part is Part.BACKBONE:
         return {"suite": ENTRIES, "backbone": (entry.source,), "without": ("linbench.models",)}
-    mixer = (MIXERS[own["fusion"]],) if own["fusion"] in MIXERS else ()
+    mixer = (MIXERS[model.fusion],) if model.fusion in MIXERS else ()
     return {"suite": ENTRIES, "backbone": (entry.source, NECK, *mixer), "without": ()}
 
 
-def _refuse_sizes(name: str, multiple: int, choices: Choices) -> None:
-    for height, width in choices.resolutions:
+def _refuse_sizes(name: str, multiple: int, options: LatencyOptions) -> None:
+    for height, width in options.resolutions:
         if height % multiple or width % multiple:
             near = sorted({max(multiple, side // multiple * multiple) for side in (height, width)})
             near += [side + multiple for side in near]
@@ -102,61 +113,36 @@ def _refuse_sizes(name: str, multiple: int, choices: Choices) -> None:
             )
 
 
-def _refuse_options(name: str, options: tuple[str, ...], choices: Choices) -> None:
-    for option in choices.options:
-        if option in OWN_FLAGS:
-            raise ValueError(f"--option {option}: it has a flag of its own; write {OWN_FLAGS[option]}")
-        if option not in options:
-            raise ValueError(f"--option {option}: {name} has none of that name; it has {', '.join(options)}")
+def _refuse_options(name: str, allowed: tuple[str, ...], options: LatencyOptions) -> None:
+    for option in options.options:
+        if option in FLAGS:
+            raise ValueError(f"--option {option}: it has a flag of its own; write {FLAGS[option]}")
+        if option not in allowed:
+            raise ValueError(f"--option {option}: {name} has none of that name; it has {', '.join(allowed)}")
 
 
-def _refuse_idle(choices: Choices, made: Iterable[Cell]) -> None:
-    """Refuse prompts that nothing decodes, and fusions that nothing has."""
-    decoded = any(Part(part).decodes for part in choices.parts)
-    if choices.prompts != 1 and not decoded:
-        raise ValueError(f"--prompts {choices.prompts}: with --part {DECODING} only; nothing else decodes prompts")
-    if choices.fusions == ("conv",) or any(cell.key["fusion"] != "none" for cell in made):
+def _refuse_idle(options: LatencyOptions, planned: Iterable[Cell[LatencyKey]]) -> None:
+    """Refuse prompts that no part decodes, and fusions that no model has."""
+    is_decoded = any(part.decodes for part in options.parts)
+    if options.prompts != 1 and not is_decoded:
+        raise ValueError(f"--prompts {options.prompts}: with --part {DECODING} only; no other part decodes prompts")
+    if options.fusions == ("conv",) or any(cell.key.model.fusion != "none" for cell in planned):
         return
-    said = f"--fusion {','.join(choices.fusions)}: "
-    if not decoded:
-        raise ValueError(f"{said}with --part {DECODING} only; nothing else fuses maps")
+    flag = f"--fusion {','.join(options.fusions)}: "
+    if not is_decoded:
+        raise ValueError(f"{flag}with --part {DECODING} only; no other part fuses maps")
     raise ValueError(
-        f"{said}{', '.join(choices.backbones)} has nothing to fuse; RWKV-SAM's decoder needs a backbone with maps at "
+        f"{flag}{', '.join(options.backbones)} has nothing to fuse; RWKV-SAM's decoder needs a backbone with maps at "
         "strides 4 and 8, such as rwkv-sam-s or vmamba-t"
     )
 
 
 def _refuse_member(name: str) -> None:
-    """A family such as ``timm/*`` knows its members only when it builds one: try, on no data."""
+    """Build a member of a family such as ``timm/*`` on ``meta``: only that tells whether the family has it."""
     try:
         with torch.device("meta"):
             build_backbone(name, image_size=224)
     except ImportError as error:
         raise ValueError(f"{name} cannot be built here: {error}") from error
     except ValueError:
-        return  # this size does not fit it; a cell of its own will say what does
-
-
-def _key(
-    own: Key, size: tuple[int, int], dtype: str, device: torch.device, chosen: Settings, choices: Choices
-) -> dict[str, Any]:
-    if dtype not in DTYPES:
-        raise ValueError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
-    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    threads = thread_count(choices.threads)
-    return {
-        "suite": "latency",
-        "suite_version": VERSION,
-        **own,
-        "prompts": choices.prompts if Part(own["part"]).decodes else 0,
-        "options": dict(choices.options),
-        "height": size[0],
-        "width": size[1],
-        "batch": 1,
-        "dtype": dtype,
-        "device": device_name,
-        "device_type": device.type,
-        "mode": MODES[choices.energy],
-        "threads": threads,
-        **chosen.key,
-    }
+        return  # this size does not fit it; the outcome of a cell will say which do

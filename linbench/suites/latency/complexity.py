@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a model, with the share of operators that the count covers (MEASUREMENT.md, rule 13).
+"""Parameters and FLOPs of a model, and the fraction of operators counted (docs/measurement.md, rule 13).
 
 One multiply-add is two FLOPs. By convention (fvcore's and torch's) only contractions and our ops are counted;
 pointwise arithmetic, normalisation, reductions and data movement count zero. An operator that is neither
@@ -42,7 +42,7 @@ def _convolution_backward(
     gy: Tensor, x: Tensor, weight: Tensor, bias: object, stride: object, padding: object, dilation: object,
     transposed: bool, output_padding: object, groups: int, mask: Sequence[bool], **_: object,
 ) -> int:  # fmt: skip
-    """The gradients of x and of the weight each cost a forward; torch's formula takes all groups for each one."""
+    """Count one forward for each gradient, of x and of the weight; torch's formula ignores the groups."""
     forward = 2 * (x if transposed else gy).numel() * weight[0].numel()
     return forward * sum(mask[:2])
 
@@ -56,7 +56,9 @@ CORRECTED = {
 }
 
 
-class _Count(TorchDispatchMode):
+class _Counter(TorchDispatchMode):
+    """Adds up the FLOPs of the operators that run while it is entered."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
@@ -78,7 +80,7 @@ class _Count(TorchDispatchMode):
         return out
 
     def result(self) -> Mapping[str, Any]:
-        """The count as a metric."""
+        """Return the count as a metric."""
         called = self.covered + sum(self.missing.values())
         return {
             "value": self.flops,
@@ -90,7 +92,7 @@ class _Count(TorchDispatchMode):
 
 @cache
 def _functional(packet: Any) -> Any:
-    """The functional form of an in-place operator: ``aten.hardswish`` of ``aten.hardswish_``; others as they are."""
+    """Return the functional form of an operator: ``aten.hardswish`` of ``aten.hardswish_``; others unchanged."""
     space, name = packet._qualified_op_name.split("::")
     return getattr(getattr(torch.ops, space), name.removesuffix("_"), packet)
 
@@ -103,15 +105,15 @@ def _is_free(func: Any) -> bool:
 
 @cache
 def _pointwise(packet: Any) -> bool:
-    """Whether torch tags any overload of an operator as pointwise: it leaves out some, as ``elu.out``."""
+    """Return whether torch tags any overload of an operator as pointwise: it leaves out some, as ``elu.out``."""
     return any(torch.Tag.pointwise in getattr(packet, overload).tags for overload in packet.overloads())
 
 
-def complexity(model: nn.Module, *given: Tensor) -> Mapping[str, Mapping[str, Any]]:
-    """Parameters, and FLOPs of one forward on ``given`` with their coverage; all may be on ``meta``."""
-    count = _Count()
+def complexity(model: nn.Module, *inputs: Tensor) -> Mapping[str, Mapping[str, Any]]:
+    """Return the parameters, and the FLOPs of one forward on ``inputs`` with their coverage; ``meta`` works too."""
+    count = _Counter()
     with torch.no_grad(), count:
-        model(*given)
+        model(*inputs)
     return {
         "parameters": {"value": sum(p.numel() for p in model.parameters()), "unit": "1"},
         "flops": count.result(),
@@ -119,10 +121,10 @@ def complexity(model: nn.Module, *given: Tensor) -> Mapping[str, Mapping[str, An
 
 
 def backward_flops(model: nn.Module, image: Tensor) -> Mapping[str, Any]:
-    """FLOPs of one backward, from the sum of all maps to all parameters, with their coverage; on ``meta`` too."""
+    """Return the FLOPs of one backward, from the sum of all maps to all parameters, with their coverage."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     with torch.enable_grad():
         total = torch.stack([feature.sum() for feature in model(image)]).sum()
-        with _Count() as count:
+        with _Counter() as count:
             torch.autograd.grad(total, parameters, allow_unused=True)
     return count.result()

@@ -1,7 +1,7 @@
-"""One forward as a key describes it: the process pinned, the model built, its forward wrapped, its time taken."""
+"""One forward as a key describes it: the model built, its forward wrapped, and the distance of its maps."""
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from linbench.kernels.impl import Impl
-from linbench.kernels.threads import set_threads
 from linbench.suites.latency import part
-from linbench.suites.latency.part import Maps, Part, choices_of
-from linbench.suites.runner.device import DTYPES as DTYPES
-from linbench.suites.runner.suite import Key
+from linbench.suites.latency.key import LatencyKey
+from linbench.suites.latency.part import Maps, Part, tunable_options
+from linbench.suites.runner import process
+from linbench.suites.runner.process import wait
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 BACKENDS = {
@@ -23,79 +23,74 @@ BACKENDS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "math": SDPBackend.MATH,
 }
-CAPTURE_AFTER = 3  # forwards on the capturing stream, as torch's notes on CUDA graphs ask for
+CAPTURE_AFTER = 3  # forwards on the capturing stream, as torch's notes on CUDA graphs recommend
 
-#: A model with what goes into it: called with nothing.
+#: A model with its inputs: called with nothing.
 Forward: TypeAlias = Callable[[], Maps]
 
 
-def pin(key: Key) -> None:
-    """Set what holds for the whole process: threads, and how float32 products are computed.
-
-    Raises TooFewThreads where the process does not get the threads that the key names.
-    """
-    set_threads(key["threads"])
-    torch.set_float32_matmul_precision(key["matmul"])
-    torch.backends.cuda.matmul.allow_tf32 = key["tf32"]
-    torch.backends.cudnn.allow_tf32 = key["tf32"]
+def pin(key: LatencyKey) -> None:
+    """Set the threads and products of the process as the key names them; raises TooFewThreads."""
+    process.pin(key.machine.threads, key.settings.matmul, key.settings.tf32)
 
 
-def build(key: Key, device: torch.device) -> tuple[nn.Module, Maps]:
-    """The part that the key names, with random weights, and what goes into it; from torch's present random state."""
-    of, size = Part(key["part"]), (key["height"], key["width"])
-    settled = choices_of(key["backbone"], of)
-    options = dict(key["options"])
-    if key["attention"] != "none":
-        options["attention"] = key["attention"]
-    if "fused" in settled:
-        options["fused"] = key["fused"]
-    given = (key["backbone"], size, key["prompts"], key["fusion"], Impl(key["impl"]), options)
+def build(key: LatencyKey, device: torch.device) -> tuple[nn.Module, Maps]:
+    """Build the part that the key names, with random weights, and its inputs, from torch's present random state."""
+    model, settings = key.model, key.settings
+    options = dict(model.options)
+    if settings.attention != "none":
+        options["attention"] = settings.attention
+    if "fused" in tunable_options(model.backbone, model.part):
+        options["fused"] = settings.fused
+    arguments = (model.backbone, key.size, model.prompts, model.fusion, Impl(settings.impl), options)
     with torch.device(device):
-        model = part.build(of, *given)
-        image = torch.randn(1, 3, *size) if of.encodes else None
+        module = part.build(model.part, *arguments)
+        image = torch.randn(1, 3, *key.size) if model.part.encodes else None
     if image is not None:
-        return cast(key, model.eval(), (image.contiguous(memory_format=FORMATS[key["memory_format"]]),))
+        return cast(key, module.eval(), (image.contiguous(memory_format=FORMATS[settings.memory_format]),))
     with torch.device("meta"):
-        encoder, (absent,) = cast(key, part.build(Part.ENCODER, *given).eval(), (torch.empty(1, 3, *size),))
+        whole = part.build(Part.ENCODER, *arguments).eval()
+        encoder, (placeholder,) = cast(key, whole, (torch.empty(1, 3, *key.size),))
     with torch.device(device):
-        return cast(key, model.eval(), part.embedding(encoder, absent))
+        return cast(key, module.eval(), part.embedding(encoder, placeholder))
 
 
-def cast(key: Key, model: nn.Module, given: Maps) -> tuple[nn.Module, Maps]:
-    """``model`` in the key's dtype and memory format, and what goes into it in that dtype, laid out as it is."""
-    dtype, layout = DTYPES[key["dtype"]], FORMATS[key["memory_format"]]
-    return model.to(dtype).to(memory_format=layout), tuple(x.to(dtype) for x in given)
+def cast(key: LatencyKey, model: nn.Module, inputs: Maps) -> tuple[nn.Module, Maps]:
+    """Return ``model`` in the key's dtype and memory format, and its inputs in that dtype, in their own layout."""
+    dtype, layout = key.dtype.torch, FORMATS[key.settings.memory_format]
+    return model.to(dtype).to(memory_format=layout), tuple(x.to(dtype) for x in inputs)
 
 
-def eager(key: Key, run: Forward) -> Forward:
-    """``run``, its fused attention held to the key's backend."""
-    if key["sdpa_backend"] == "auto":
+def eager(key: LatencyKey, run: Forward) -> Forward:
+    """Return ``run`` with its fused attention restricted to the key's backend."""
+    if key.settings.sdpa_backend == "auto":
         return run
-    backend = BACKENDS[key["sdpa_backend"]]
+    backend = BACKENDS[key.settings.sdpa_backend]
 
-    def held() -> Maps:
+    def restricted() -> Maps:
         with sdpa_kernel(backend):
             return run()
 
-    return held
+    return restricted
 
 
-def prepared(key: Key, model: nn.Module, given: Maps) -> Forward:
-    """The forward that is timed: compiled and captured where the key says so, and run once.
+def prepare(key: LatencyKey, model: nn.Module, inputs: Maps) -> Forward:
+    """Return the forward that is timed: compiled and captured where the key says so, and run once.
 
     A captured forward gives its maps in the same memory each time.
     """
-    device = given[0].device
-    run = eager(key, partial(torch.compile(model) if key["compile"] else model, *given))
-    if key["cuda_graph"]:
-        run = _captured(run, device)
+    device = inputs[0].device
+    run = eager(key, partial(torch.compile(model) if key.settings.compile else model, *inputs))
+    if key.settings.cuda_graph:
+        run = _capture(run, device)
     with torch.inference_mode():
         run()
     wait(device)
     return run
 
 
-def _captured(run: Forward, device: torch.device) -> Forward:
+def _capture(run: Forward, device: torch.device) -> Forward:
+    """Return the replay of a CUDA graph of ``run``."""
     side = torch.cuda.Stream(device)
     side.wait_stream(torch.cuda.current_stream(device))
     graph = torch.cuda.CUDAGraph()
@@ -114,39 +109,20 @@ def _captured(run: Forward, device: torch.device) -> Forward:
     return replay
 
 
-def timer(run: Forward, device: torch.device) -> Callable[[], float]:
-    """One forward in ms: CUDA events on a GPU, the monotonic clock on a CPU (rule 1)."""
-
-    def on_cpu() -> float:
-        start = time.perf_counter_ns()
-        run()
-        return (time.perf_counter_ns() - start) / 1e6
-
-    def on_cuda() -> float:
-        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        first.record()
-        run()
-        last.record()
-        last.synchronize()
-        return first.elapsed_time(last)
-
-    return on_cuda if device.type == "cuda" else on_cpu
-
-
-def wait(device: torch.device) -> None:
-    """Until all that was asked of the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def in_float32(key: LatencyKey) -> LatencyKey:
+    """Return the key of the same forward in float32: no chain fused, contiguous, strict products."""
+    plain = replace(key.settings, fused=False, memory_format="contiguous", matmul="highest")
+    return replace(key, dtype=type(key.dtype).FLOAT32, settings=plain)
 
 
 def distance(maps: Any, truth: Any) -> float:
-    """The largest max|maps - truth| / max|truth| over all maps, in float64; NaN where a value is no number.
+    """Return the largest max|maps - truth| / max|truth| over all maps, in float64; NaN where a value is no number.
 
-    Predicted IoUs, ``m k`` beside mask logits, are left out: a number or two near zero would tell of luck.
+    Predicted IoUs, ``m k`` beside mask logits, are left out: a number or two near zero would measure luck.
     """
-    found = [_share(a.double(), b.double()) for a, b in zip(maps, truth, strict=True) if b.ndim != 2]
-    return float("nan") if any(share != share for share in found) else max(found)
+    errors = [_relative_error(a.double(), b.double()) for a, b in zip(maps, truth, strict=True) if b.ndim != 2]
+    return float("nan") if any(error != error for error in errors) else max(errors)
 
 
-def _share(a: Tensor, b: Tensor) -> float:
+def _relative_error(a: Tensor, b: Tensor) -> float:
     return ((a - b).abs().amax() / b.abs().amax().clamp_min(torch.finfo(b.dtype).tiny)).item()

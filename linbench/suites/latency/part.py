@@ -1,4 +1,4 @@
-"""The parts of a segmenter that are timed apart (MEASUREMENT.md, rule 14), each as a module and what goes into it.
+"""The parts of a segmenter that are timed apart (docs/measurement.md, rule 14), each a module with its inputs.
 
 | part | takes | gives |
 |---|---|---|
@@ -7,8 +7,8 @@
 | ``decoder`` | those maps | low-resolution mask logits and predicted IoUs: what ``Sam.decode`` does |
 | ``end-to-end`` | an image | the same |
 
-What is decoded are box prompts, on the device beforehand. A decoder's maps are random numbers in the shapes and the
-memory layout that the encoder gives. Pictures are neither read nor resized, and masks are not enlarged.
+Box prompts are decoded; they are on the device beforehand. A decoder's maps are random numbers in the shapes and the
+memory layout that the encoder gives. Images are neither read nor resized, and masks are not enlarged.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,8 @@ from linbench.models.sam import (
     build_decoder,
     build_encoder,
     build_sam,
-    fuses,
 )
 from linbench.models.sam.model import STRIDE as STRIDE
-from linbench.suites.runner.suite import Choices
 
 Size: TypeAlias = tuple[int, int]
 Maps: TypeAlias = tuple[Tensor, ...]
@@ -43,7 +41,7 @@ Options: TypeAlias = Mapping[str, Any]
 
 
 class Part(StrEnum):
-    """What is timed."""
+    """The part of a model that is timed."""
 
     BACKBONE = "backbone"
     ENCODER = "encoder"
@@ -52,12 +50,12 @@ class Part(StrEnum):
 
     @property
     def encodes(self) -> bool:
-        """Whether the backbone runs in it."""
+        """Whether the backbone runs in this part."""
         return self is not Part.DECODER
 
     @property
     def decodes(self) -> bool:
-        """Whether prompts are decoded in it."""
+        """Whether prompts are decoded in this part."""
         return self in (Part.DECODER, Part.END_TO_END)
 
 
@@ -87,39 +85,39 @@ class EndToEnd(nn.Module):
 
 
 def boxes(count: int, size: Size) -> Tensor:
-    """``count`` boxes, half as high and as wide as the image, along its diagonal; px, float32 as users give them."""
+    """Return ``count`` boxes along the image's diagonal, half as high and as wide as it; px, float32."""
     height, width = size
     at = (torch.arange(count) + 0.5) / (2 * count)
     return torch.stack([at * width, at * height, (at + 0.5) * width, (at + 0.5) * height], dim=1)
 
 
 def build(part: Part, name: str, size: Size, prompts: int, fusion: str, impl: Impl, options: Options) -> nn.Module:
-    """The part of the model of that name on torch's present device, with random weights.
+    """Build a part of the model of that name on torch's present device, with random weights.
 
     fusion: ``none`` where there is nothing to fuse.
-    options: The backbone's; for HQ-SAM and parts that decode also ``output``.
+    options: Of the backbone; for HQ-SAM and parts that decode also ``output``.
     """
     if part is Part.BACKBONE:
         model: Any = build_backbone(name, image_size=size, impl=impl, **options)
         return model
     if part is Part.ENCODER:
         return build_encoder(name, build_backbone(backbone_of(name), image_size=size, impl=impl, **options))
-    asked = Prompts(boxes=boxes(prompts, size))
+    box_prompts = Prompts(boxes=boxes(prompts, size))
     design = Fusion.CONV if fusion == "none" else Fusion(fusion)
     if part is Part.END_TO_END:
-        return EndToEnd(build_sam(name, image_size=size, fusion=design, impl=impl, **options), asked)
-    own = dict(options)
-    output = HQOutput(own.pop("output", HQOutput.SUM))
+        return EndToEnd(build_sam(name, image_size=size, fusion=design, impl=impl, **options), box_prompts)
+    backbone_options = dict(options)
+    output = HQOutput(backbone_options.pop("output", HQOutput.SUM))
     with torch.device("meta"):
-        absent = build_backbone(backbone_of(name), image_size=size, impl=impl, **own)
-    prompt, decoder, _ = build_decoder(name, absent, fusion=design, impl=impl, output=output)
-    return Decode(prompt, decoder, asked, size)
+        placeholder = build_backbone(backbone_of(name), image_size=size, impl=impl, **backbone_options)
+    prompt, decoder, _ = build_decoder(name, placeholder, fusion=design, impl=impl, output=output)
+    return Decode(prompt, decoder, box_prompts, size)
 
 
 def embedding(encoder: nn.Module, image: Tensor) -> Maps:
-    """Random maps as ``encoder`` makes them of ``image``, on torch's present device, in float32.
+    """Return random maps in the shapes and strides that ``encoder`` gives, on torch's present device, in float32.
 
-    Both arguments are on ``meta``: shapes and strides are all that is taken of them.
+    Both arguments are on ``meta``.
     """
     with torch.no_grad():
         shapes = encoder(image)
@@ -127,23 +125,11 @@ def embedding(encoder: nn.Module, image: Tensor) -> Maps:
 
 
 def options_of(name: str, part: Part) -> tuple[str, ...]:
-    """The options that the part of the model of that name takes; HQ-SAM's ``output`` is its decoder's own."""
-    own = backbones[name if part is Part.BACKBONE else backbone_of(name)].options
-    return (*own, "output") if name in HQ and part.decodes else own
+    """Return the options that a part of the model of that name takes; HQ-SAM's decoder has ``output`` too."""
+    names = backbones[name if part is Part.BACKBONE else backbone_of(name)].options
+    return (*names, "output") if name in HQ and part.decodes else names
 
 
-def choices_of(name: str, part: Part) -> tuple[str, ...]:
-    """Likewise those of them that a preset settles; a decoder has none, as it runs no part of the backbone."""
+def tunable_options(name: str, part: Part) -> tuple[str, ...]:
+    """Return those of them that a preset may set; a decoder has none, as no part of the backbone runs in it."""
     return options_of(name, part) if part.encodes else ()
-
-
-def fusions_of(name: str, part: Part, choices: Choices) -> tuple[str, ...]:
-    """The fusions that were asked for, or ``none`` alone where they make no difference to the part."""
-    if not part.decodes or name in HQ:
-        return ("none",)
-    try:
-        with torch.device("meta"):
-            strides = build_backbone(name, image_size=choices.resolutions[0], **choices.options).strides
-    except (ValueError, ImportError):
-        return ("none",)  # a cell of its own will say why it cannot be built
-    return choices.fusions if fuses(strides) else ("none",)

@@ -1,12 +1,13 @@
 """Presets: the settings that move a number, by the column of a comparison that they make.
 
 ``paper``: what the paper did: eager, softmax attention that builds its score matrix, strict float32 products,
-the allocator as it is. ``best``: what was found to be the fastest on this device without changing results, by the
-search in ``search.py``; ``settings`` gives what it starts from. Any single setting given by hand makes the column
-``custom``, and nothing is searched.
+the allocator as it is. ``best``: the fastest settings on this device that do not change results, chosen by the
+search in ``search.py``; ``preset_settings`` gives those that it starts from. Any single setting given by hand makes
+the column ``custom``, and nothing is searched.
 """
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -24,7 +25,7 @@ class Preset(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a cell runs under, apart from the model and its size; every field is part of the cell's key.
+    """The settings of a cell, apart from the model and its size; every field is part of the cell's key.
 
     attention: ``naive``, ``sdpa`` or ``chunked``, for backbones that have the choice; ``none`` for others.
     matmul: torch's float32 matmul precision, ``highest`` or ``medium``. On a CPU ``medium`` takes oneDNN instead
@@ -33,7 +34,7 @@ class Settings:
     allocator: ``default``, or ``keep``: glibc gives no memory back, so large activations cause no page faults.
     memory_format: Of images, maps and convolutions: ``contiguous`` or ``channels_last``.
     fused: Whether the backbone runs its chains of pointwise operations as one kernel, where it has them so.
-    sdpa_backend: ``auto``, torch's own choice, or the one that ``sdpa`` is held to: ``flash``, ``efficient``,
+    sdpa_backend: ``auto``, torch's own choice, or the only one that ``sdpa`` may take: ``flash``, ``efficient``,
         ``cudnn`` or ``math``.
     cuda_graph: Whether the whole forward is captured once and replayed.
     """
@@ -57,13 +58,18 @@ class Settings:
             return {}
         return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**26)}
 
-    @property
-    def key(self) -> dict[str, Any]:
-        """The fields as entries of a key."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as entries of a key."""
         return asdict(self) | {"preset": str(self.preset)}
 
+    @classmethod
+    def from_json(cls, entries: Mapping[str, Any]) -> "Settings":
+        """Return the settings of a key, whose other entries are ignored."""
+        values = {field.name: entries[field.name] for field in fields(cls)}
+        return cls(**{**values, "preset": Preset(values["preset"])})
 
-#: What each setting may be given as, by hand.
+
+#: The values that each setting may be given by hand.
 ALLOWED: dict[str, tuple[Any, ...]] = {
     "impl": ("reference", "fast", "vendor"),
     "attention": ("naive", "sdpa", "chunked"),
@@ -78,21 +84,21 @@ ALLOWED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def settings(
+def preset_settings(
     preset: Preset, device_type: str, dtype: str = "float32", options: tuple[str, ...] = ("attention",), **given: Any
 ) -> Settings:
-    """The settings of ``preset``, those where a search starts for ``best``, with those changed that are given.
+    """Return the settings of ``preset``, or where a search for ``best`` starts, with those changed that are given.
 
-    options: What the backbone's factory takes: a setting that it lacks is ``none`` or off.
-    given: Settings by hand; None stands for none.
+    options: The arguments of the backbone's factory: a setting that it lacks is ``none`` or off.
+    given: Settings by hand; None means unset.
 
-    Raises ValueError for a setting that is unknown or cannot be had on the device.
+    Raises ValueError for a setting that is unknown or does not exist on the device.
     """
     base = Settings(preset=preset)
     if preset is Preset.BEST:
         base = replace(base, attention="sdpa", fused=True)
         if device_type == "cpu":
-            base = replace(base, allocator="keep" if keeps() else "default", matmul=_matmul(dtype))
+            base = replace(base, allocator="keep" if can_keep_memory() else "default", matmul=_matmul(dtype))
     changed = {name: value for name, value in given.items() if value is not None}
     _refuse(changed, device_type)
     if changed and (preset is Preset.BEST or replace(base, **changed) != base):
@@ -102,13 +108,13 @@ def settings(
     return base if "fused" in options else replace(base, fused=False)
 
 
-def keeps() -> bool:
-    """Whether ``allocator: keep`` does anything: it is glibc's malloc that reads those variables."""
+def can_keep_memory() -> bool:
+    """Return whether ``allocator: keep`` has an effect: only glibc's malloc reads those variables."""
     return platform.libc_ver()[0] == "glibc"
 
 
 def rounds_products() -> bool:
-    """Whether ``matmul: medium`` would round float32 products to bfloat16 on this CPU, as it does with AMX."""
+    """Return whether ``matmul: medium`` rounds float32 products to bfloat16 on this CPU, as it does with AMX."""
     return "amx_bf16" in cpu_features()
 
 
@@ -121,8 +127,8 @@ def _refuse(given: dict[str, Any], device_type: str) -> None:
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"--setting {name}: unknown; allowed are {', '.join(sorted(known))}")
-        if not any(value is one or (isinstance(value, str) and value == one) for one in ALLOWED[name]):
-            allowed = ", ".join(str(one).lower() for one in ALLOWED[name])
+        if not any(value is other or (isinstance(value, str) and value == other) for other in ALLOWED[name]):
+            allowed = ", ".join(str(other).lower() for other in ALLOWED[name])
             raise ValueError(f"--setting {name}={value}: allowed are {allowed}")
     if given.get("cuda_graph") and device_type != "cuda":
         raise ValueError(f"--setting cuda_graph=true: needs a CUDA device, this one is {device_type}")

@@ -11,13 +11,15 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
-    """Read the request, measure, answer."""
+    """Read the request, measure, and print the outcome."""
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = json.loads(sys.stdin.read())
@@ -27,7 +29,8 @@ def main() -> None:
     answer.close()
 
 
-def _outcome(request: dict[str, object]) -> dict[str, object]:
+def _outcome(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outcome of a request; whatever the measurement raises becomes its status."""
     from linbench.records import Status
     from linbench.registry import load_plugin
     from linbench.suites import suite
@@ -35,19 +38,18 @@ def _outcome(request: dict[str, object]) -> dict[str, object]:
     from linbench.suites.runner.suite import Outcome, Suite
 
     try:
-        for plugin in request["plugins"]:  # type: ignore[attr-defined]
+        for plugin in request["plugins"]:
             load_plugin(Path(plugin))
-        built: Suite = suite[str(request["suite"])].build()
-        calls = {"measure": built.measure, "trial": built.trial}
-        measure = calls[str(request["call"])]
+        built: Suite[Any, Any] = suite[request["suite"]].build()
+        measure = {"measure": built.measure, "trial": built.trial}[request["call"]]
         if measure is None:
             raise ValueError(f"the suite {request['suite']} has no {request['call']}")
-        outcome = measure(request["key"], request["seconds"], request["seed"])  # type: ignore[arg-type]
+        outcome = measure(built.key.from_json(request["key"]), request["seconds"], request["seed"])
     except Exception as error:  # noqa: BLE001 - a backbone may raise anything; it becomes the outcome
         traceback.print_exc()
         status = Status.OOM if is_out_of_memory(error) else Status.FAILED
-        said = str(error).strip().splitlines()
-        outcome = Outcome(status, reason=f"{type(error).__name__}: {said[0] if said else 'no message'}")
+        lines = str(error).strip().splitlines()
+        outcome = Outcome(status, reason=f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
     return asdict(outcome)
 
 
@@ -60,7 +62,7 @@ def _die_with(parent: int) -> None:
 
 
 def _offer_to_oom_killer() -> None:
-    """Where the system runs out of memory it ends this process, not the sweep or somebody's editor."""
+    """Make the system that runs out of memory end this process, not the sweep or somebody's editor."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 

@@ -1,8 +1,8 @@
-"""The correctness gate: no latency without kernels that were right at this length and dtype (rule 12).
+"""The correctness check: no latency without kernels that were right at this length and dtype (rule 12).
 
-The gate watches one real forward of the measured model and holds each call of a linbench op against its
-reference, on the inputs, strides and dtype that the model gave it. Scan kernels overflow or lose digits exactly
-at high resolution, so nothing smaller would do.
+It watches one real forward of the measured model and compares each call of a linbench op with its reference, on the
+inputs, strides and dtype that the model gave it. Scan kernels overflow or lose digits exactly at high resolution, so
+nothing smaller would do.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.kernels import verifier
 
-#: Largest error allowed, as a share of max|y|: the goldens' tolerance in float32 and float64, and for half dtypes
+#: Largest error allowed, as a fraction of max|y|: the goldens' tolerance in float32 and float64, and for half dtypes
 #: the rounding of inputs' products to the output: one unit in its last place.
 BUDGET = {torch.float64: 1e-9, torch.float32: 2e-5, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
 SECONDS = 5.0  # each op's first call of a signature is always checked; further layers while this lasts
@@ -24,7 +24,11 @@ SECONDS = 5.0  # each op's first call of a signature is always checked; further 
 
 @dataclass
 class Verdict:
-    """errors: Largest error by op, as a share of max|y|.  wrong: One sentence by op that broke its budget."""
+    """The result of a check.
+
+    errors: Largest error by op, as a fraction of max|y|.  checked, calls: Calls of ops that were checked, and all.
+    wrong: One sentence by op that broke its budget.
+    """
 
     errors: dict[str, float] = field(default_factory=dict)
     checked: int = 0
@@ -33,20 +37,23 @@ class Verdict:
 
 
 class KernelChecker(TorchDispatchMode):
+    """Compares calls of linbench's ops with their references while it is entered."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.verdict = Verdict()
-        self.seen: set[Any] = set()
+        self.signatures: set[Any] = set()
         self.until = time.perf_counter() + SECONDS
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator, and check it where it is one of ours."""
         out = func(*args, **(kwargs or {}))
         name = func._schema.name
         if verifier(name):
             self.verdict.calls += 1
             signature = (name, *((a.shape, a.stride(), a.dtype) for a in args if isinstance(a, torch.Tensor)))
-            if signature not in self.seen or time.perf_counter() < self.until:
-                self.seen.add(signature)
+            if signature not in self.signatures or time.perf_counter() < self.until:
+                self.signatures.add(signature)
                 self._check(name, args, out)
         return out
 
@@ -67,9 +74,9 @@ class KernelChecker(TorchDispatchMode):
 
 def check_kernels(run: Callable[[], Iterable[torch.Tensor]]) -> Verdict:
     """Run one forward and check the ops in it; an output that is not finite is wrong as well."""
-    with torch.inference_mode(), KernelChecker() as watch:
+    with torch.inference_mode(), KernelChecker() as checker:
         outputs = tuple(run())
     for i, output in enumerate(outputs):
         if not torch.isfinite(output).all():
-            watch.verdict.wrong.append(f"output {i} holds values that are not finite")
-    return watch.verdict
+            checker.verdict.wrong.append(f"output {i} holds values that are not finite")
+    return checker.verdict

@@ -1,4 +1,4 @@
-"""How much of the machine others took while a block ran: a disturbed CPU latency must be seen as one."""
+"""How much of the machine other processes took while a block ran: a disturbed CPU latency must be visible."""
 
 import os
 import time
@@ -12,28 +12,28 @@ _STAT = Path("/proc/stat")
 
 @contextmanager
 def cpu_usage(threads: int) -> Iterator[dict[str, Any]]:
-    """Yield a dict that holds, after the block, cpu_usage of processor time.
+    """Yield a dict that holds, after the block, fractions of processor time.
 
     ``cpu_share``: What this process used of its ``threads`` cores; below 1 it waited or ran on fewer.
     ``others_share``: What other processes used of all the machine's cores; None where the system does not tell.
     """
-    found: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     busy, own, wall = _busy_seconds(), time.process_time(), time.perf_counter()
-    yield found
+    yield usage
     own, wall = time.process_time() - own, time.perf_counter() - wall
-    found["cpu_share"] = own / (wall * threads)
+    usage["cpu_share"] = own / (wall * threads)
     after = _busy_seconds()
     others = None if busy is None or after is None else (after - busy - own) / (wall * _processors())
-    found["others_share"] = None if others is None else max(0.0, others)
+    usage["others_share"] = None if others is None else max(0.0, others)
 
 
 def _processors() -> int:
-    """Processors that ``_STAT`` counts: all of the machine's, whatever this process may use of them."""
+    """Return how many processors ``_STAT`` counts: all of the machine's, whatever this process may use of them."""
     return sum(line.startswith("cpu") for line in _STAT.read_text().splitlines()) - 1
 
 
 def _busy_seconds() -> float | None:
-    """Seconds that all cores together were not idle since the machine started."""
+    """Return the seconds that all cores together were not idle since the machine started."""
     if not _STAT.exists():
         return None
     user, nice, system, _idle, _wait, irq, softirq, steal = map(int, _STAT.read_text().split(maxsplit=9)[1:9])

@@ -1,4 +1,4 @@
-"""Joules for one image, over ten seconds and more, with the share that the idle device would have taken (rule 15)."""
+"""Measure joules per image over ten seconds, with the part that the idle device would have taken (rule 15)."""
 
 import time
 from collections.abc import Callable
@@ -17,19 +17,23 @@ _RAPL = Path("/sys/class/powercap")
 
 @dataclass(frozen=True)
 class Counter:
-    """read: Joules of each part since some time.  wraps: Where each starts again at 0.  what: Whose energy it is."""
+    """An energy counter.
+
+    read: Joules of each part since some time.  wraps: Joules after which each starts again at 0.
+    source: Whose energy it is.
+    """
 
     read: Callable[[], tuple[float, ...]]
     wraps: tuple[float, ...]
-    what: str
+    source: str
 
     def between(self, before: tuple[float, ...], after: tuple[float, ...]) -> float:
-        """Joules of all parts together from one reading to a later one."""
+        """Return the joules of all parts together from one reading to a later one."""
         return sum((b - a) % wrap for a, b, wrap in zip(before, after, self.wraps, strict=True))
 
 
 def counter(device: torch.device) -> Counter | None:
-    """The device's own energy counter: NVML's of a GPU, RAPL's of the processor packages; None where none is read."""
+    """Return the device's energy counter: NVML's of a GPU, RAPL's of a CPU; None where none can be read."""
     if device.type == "cuda":
         joules = gpu.joules(device)
         return Counter(lambda: (joules(),), (float("inf"),), "the GPU's board") if joules else None
@@ -37,7 +41,7 @@ def counter(device: torch.device) -> Counter | None:
 
 
 def rapl(packages: list[Path]) -> Counter | None:
-    """The counters of these packages, in µJ in the system's files; None where none is there or may be read."""
+    """Return the counters of these packages, whose files are in µJ; None where none exists or may be read."""
 
     def read(name: str = "energy_uj") -> tuple[float, ...]:
         return tuple(int((path / name).read_text()) / 1e6 for path in packages)
@@ -57,9 +61,9 @@ def energy(
     idle_s: float = IDLE_SECONDS,
     busy_s: float = BUSY_SECONDS,
 ) -> dict[str, Any]:
-    """Joules per image of ``run`` over ``busy_s``, after ``idle_s`` of rest; why not, where nothing counts.
+    """Return the joules per image of ``run`` over ``busy_s``, after ``idle_s`` of rest, or why there are none.
 
-    run: One forward, which may be queued.  wait: Until all queued ones are done.
+    run: One forward, which may be queued.  wait: Waits until all queued forwards are done.
     """
     if meter is None:
         return {"missing": "this device has no energy counter that may be read here"}
@@ -73,11 +77,11 @@ def energy(
         wait()
         images += 1
     joules, seconds = meter.between(before, meter.read()), time.perf_counter() - begin
-    return {"of": meter.what, **per_image(joules, seconds, images, idle_watts)}
+    return {"of": meter.source, **per_image(joules, seconds, images, idle_watts)}
 
 
 def per_image(joules: float, seconds: float, images: int, idle_watts: float) -> dict[str, float]:
-    """What one image takes, the idle device's part included; that part as a share; and what they come from."""
+    """Return the joules of one image, idle device included, the idle part as a fraction, and their inputs."""
     return {
         "joules_per_image": joules / images,
         "idle_share": idle_watts * seconds / joules,

@@ -1,7 +1,7 @@
-"""What NVIDIA's management library tells about a GPU: driver, clocks, heat, and who else computes on it.
+"""Read NVIDIA's management library (NVML): driver, clocks, heat, and which other processes compute on a GPU.
 
-linbench reads and never sets. On another maker's GPU, or where the library does not answer, nothing is known and
-the round says so by holding none of this.
+linbench reads and never sets. On another maker's GPU, or where the library does not answer, the round holds none of
+this.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import pynvml
 import torch
 
-#: NVML's bits of what holds clocks below what the work asks for; idleness and clocks set by a person are none.
+#: NVML's reasons for clocks below what the work needs; idleness and clocks that a person set are not among them.
 THROTTLING = {
     0x04: "power cap",
     0x08: "hardware slowdown",
@@ -24,7 +24,7 @@ THROTTLING = {
 
 @contextmanager
 def _handle(device: torch.device) -> Iterator[Any]:
-    """NVML's handle of a CUDA device, matched by its UUID and not by its number; None where NVML does not answer."""
+    """Yield NVML's handle of a CUDA device, matched by its UUID; None where NVML does not answer."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -38,7 +38,7 @@ def _handle(device: torch.device) -> Iterator[Any]:
 
 
 def state(device: torch.device) -> dict[str, Any]:
-    """Driver, SM and memory clock (MHz), temperature (°C), power (W), throttle reasons (NVML's bits) now."""
+    """Return driver, SM and memory clock (MHz), temperature (°C), power (W) and throttle reasons (NVML's bits)."""
     with _handle(device) as gpu:
         if gpu is None:
             return {}
@@ -53,15 +53,21 @@ def state(device: torch.device) -> dict[str, Any]:
 
 
 def throttled(*states: Mapping[str, Any]) -> list[str]:
-    """What throttled the GPU in any of these states, in words; none where nothing is known."""
+    """Return what throttled the GPU in any of these states, in words; nothing where NVML did not answer."""
     bits = 0
-    for each in states:
-        bits |= each.get("throttle_reasons", 0)
+    for entries in states:
+        bits |= entries.get("throttle_reasons", 0)
     return [word for bit, word in THROTTLING.items() if bits & bit]
 
 
-def others(device: torch.device) -> list[int]:
-    """Processes other than this one that hold a compute context on the GPU."""
+def contention(device: torch.device) -> str:
+    """Say which other processes compute on the GPU; empty where there are none, and on a CPU."""
+    pids = other_processes(device) if device.type == "cuda" else []
+    return f"{len(pids)} other processes compute on this GPU: {', '.join(map(str, pids))}" if pids else ""
+
+
+def other_processes(device: torch.device) -> list[int]:
+    """Return the ids of the processes other than this one that hold a compute context on the GPU."""
     with _handle(device) as gpu:
         if gpu is None:
             return []
@@ -70,7 +76,7 @@ def others(device: torch.device) -> list[int]:
 
 
 def joules(device: torch.device) -> Callable[[], float] | None:
-    """A reader of the GPU's energy counter, in J since its driver was loaded; None where it has none."""
+    """Return a reader of the GPU's energy counter, in J since its driver was loaded; None where it has none."""
 
     def read() -> float:
         with _handle(device) as gpu:

@@ -1,9 +1,9 @@
-"""What an evaluation has so far: a line for each image, beside the record to come.
+"""The journal of an evaluation: a line for each image, beside the record to come.
 
     results/<device>/<suite>/<backbone>/<name of the record>.<process>.journal
 
-Each line carries its own check, so that a line torn by a killed process is known and dropped. The first line says of
-which key, code and torch the others are: a journal of anything else is not read. The record replaces its journals.
+Each line carries a checksum, so that a line torn by a killed process is dropped. The first line names the key, code
+and torch of the others: a journal of anything else is not read. The record replaces its journals.
 """
 
 import json
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-#: What is known of one image, as JSON values; ``number`` is its place in the data set.
+#: The result of one image, as JSON values; ``number`` is its index in the dataset.
 Row: TypeAlias = Mapping[str, Any]
 
 LARGEST_LINE = 2**26  # bytes; the masks of a COCO image take far less than a thousandth
@@ -22,30 +22,30 @@ LARGEST_LINE = 2**26  # bytes; the masks of a COCO image take far less than a th
 
 @dataclass(frozen=True)
 class Journal:
-    """The journals of one record: one for each process.
+    """The journals of one record, one for each process.
 
-    record: Where the record will be.
-    header: What must be the same for a line to count: hashes of key and code, versions.
+    record: Path of the record to come.
+    header: What must be equal for a line to count: hashes of key and code, versions.
     """
 
     record: Path
     header: Mapping[str, str]
 
     def rows(self) -> dict[int, Row]:
-        """What processes of earlier runs have, each image once, by its number."""
-        found: dict[int, Row] = {}
+        """Return the rows that earlier runs left, each image once, by its index."""
+        rows: dict[int, Row] = {}
         for path in self._paths():
             for row in self._whole(path)[0]:
-                found.setdefault(row["number"], row)
-        return found
+                rows.setdefault(row["number"], row)
+        return rows
 
     @contextmanager
-    def appending(self, process: int) -> Iterator[Callable[[Row], None]]:
-        """Yield a function that appends a row to the journal of one process; on its return the system has the line.
+    def appending(self, rank: int) -> Iterator[Callable[[Row], None]]:
+        """Yield a function that appends a row to the journal of one process, and flushes it to the system.
 
-        A torn end is cut off first, and a journal of another key or other code is begun anew.
+        A torn end is cut off first; a journal of another key or other code starts anew.
         """
-        path = self.record.with_name(f"{self.record.stem}.{process}.journal")
+        path = self.record.with_name(f"{self.record.stem}.{rank}.journal")
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = self._whole(path)[1] if path.exists() else 0
         with path.open("r+b" if path.exists() else "w+b") as file:
@@ -61,7 +61,7 @@ class Journal:
             yield append
 
     def clear(self) -> None:
-        """Remove them all."""
+        """Remove the journals of all processes."""
         for path in self._paths():
             path.unlink(missing_ok=True)
 
@@ -69,7 +69,7 @@ class Journal:
         return sorted(self.record.parent.glob(f"{self.record.stem}.*.journal"))
 
     def _whole(self, path: Path) -> tuple[list[Row], int]:
-        """The rows up to the first line that is not whole, and how many bytes these take; none of another header."""
+        """Return the rows before the first torn line, and their size in bytes; none under another header."""
         rows: list[Row] = []
         size = 0
         with path.open("rb") as file:
@@ -89,9 +89,9 @@ def _line(row: Row) -> bytes:
 
 
 def _read(line: bytes) -> Row | None:
-    """The row of a line, or None where the line is not whole."""
+    """Return the row of a line, or None where the line is torn."""
     check, _, text = line.removesuffix(b"\n").partition(b" ")
     if not line.endswith(b"\n") or check != b"%08x" % zlib.crc32(text):
         return None
-    found: Row = json.loads(text)
-    return found
+    row: Row = json.loads(text)
+    return row

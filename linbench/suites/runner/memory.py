@@ -1,4 +1,4 @@
-"""Peak memory of what runs inside a ``with peak(device)``, in a process that does nothing else."""
+"""Measure the peak memory of a ``with peak(device)`` block, in a process that does nothing else."""
 
 import resource
 import sys
@@ -23,34 +23,34 @@ def peak(device: torch.device) -> Iterator[dict[str, Any]]:
     On CUDA ``allocated_bytes`` and ``reserved_bytes``. On the CPU ``rss_bytes``, the resident memory of the whole
     process; ``since`` says whether the peak is of the block (Linux lets a process reset it) or of its whole life.
     """
-    found: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        yield found
-        found["allocated_bytes"] = torch.cuda.max_memory_allocated(device)
-        found["reserved_bytes"] = torch.cuda.max_memory_reserved(device)
+        yield usage
+        usage["allocated_bytes"] = torch.cuda.max_memory_allocated(device)
+        usage["reserved_bytes"] = torch.cuda.max_memory_reserved(device)
         return
-    reset = _reset_peak()
-    yield found
-    found["rss_bytes"] = _status_bytes("VmHWM") or _highest_ever()
-    found["since"] = "the block's start" if reset else "the process's start"
+    was_reset = _reset_peak()
+    yield usage
+    usage["rss_bytes"] = _status_bytes("VmHWM") or _highest_ever()
+    usage["since"] = "the block's start" if was_reset else "the process's start"
 
 
 def resident_bytes() -> int | None:
-    """Resident memory of this process now, where the system tells."""
+    """Return the resident memory of this process, or None where the system does not tell."""
     return _status_bytes("VmRSS")
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return what more the device, or the container's memory, can hold now, where the system tells."""
+    """Return the free bytes of the device, or of the container's memory; None where the system does not tell."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = (_line_bytes(_MEMINFO, "MemAvailable"), memory_left())
-    return min((size for size in found if size is not None), default=None)
+    sizes = (_line_bytes(_MEMINFO, "MemAvailable"), memory_left())
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out, on the CPU or the GPU."""
+    """Return whether ``error`` says that memory ran out, on the CPU or the GPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)

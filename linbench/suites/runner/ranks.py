@@ -1,4 +1,4 @@
-"""The processes that torchrun started, which share the images of an evaluation, or the only one.
+"""The processes that torchrun started, which share the images of an evaluation, or the only process.
 
 They exchange Python values over gloo, once before and once after their work; no tensor goes between them.
 """
@@ -19,7 +19,7 @@ PATIENCE = timedelta(days=14)  # how long the fastest process waits for the slow
 
 @dataclass(frozen=True)
 class Ranks:
-    """mine: The number of this process, from 0.  of: How many there are.  local: Its number on this machine."""
+    """The place of this process among all: its rank from 0, their number, and its rank on this machine."""
 
     rank: int = 0
     world_size: int = 1
@@ -31,21 +31,21 @@ class Ranks:
         return self.rank == 0
 
     def shard(self, count: int) -> range:
-        """The numbers of this process's images: every image is one process's, none is padded or repeated."""
+        """Return the indices of this process's images: every image belongs to one process, none is repeated."""
         return range(self.rank, count, self.world_size)
 
     def all_gather(self, value: T) -> list[T]:
-        """The values of all processes, in all of them, in the order of their numbers."""
+        """Return the values of all processes, in all of them, in the order of their ranks."""
         if self.world_size == 1:
             return [value]
-        found: list[T | None] = [None] * self.world_size
-        torch.distributed.all_gather_object(found, value)
-        return found  # type: ignore[return-value]
+        values: list[T | None] = [None] * self.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values  # type: ignore[return-value]
 
-    def device(self, asked: torch.device) -> torch.device:
-        """Of several processes each has a GPU of its own; raises ValueError where there are too few."""
-        if asked.type != "cuda" or self.world_size == 1:
-            return asked
+    def device(self, requested: torch.device) -> torch.device:
+        """Return a GPU of its own for each of several processes; raises ValueError where there are too few."""
+        if requested.type != "cuda" or self.world_size == 1:
+            return requested
         if self.local_rank >= torch.cuda.device_count():
             raise ValueError(
                 f"torchrun started more processes than there are GPUs here, {torch.cuda.device_count()}: lower "
@@ -54,15 +54,15 @@ class Ranks:
         return torch.device("cuda", self.local_rank)
 
 
-def launched() -> bool:
-    """Whether torchrun, or what sets its variables, started this process."""
+def is_launched() -> bool:
+    """Return whether torchrun, or what sets its variables, started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """The processes that this one belongs to, connected while the block runs."""
-    if not launched():
+def joined_ranks() -> Iterator[Ranks]:
+    """Connect the processes that this one belongs to while the block runs."""
+    if not is_launched():
         yield Ranks()
         return
     torch.distributed.init_process_group("gloo", timeout=PATIENCE)

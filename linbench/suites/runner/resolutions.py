@@ -14,12 +14,12 @@ def resolutions(text: str) -> list[Size]:
 
 
 def _part(part: str, text: str) -> list[Size]:
-    if found := re.fullmatch(r"(\d+)", part):
-        return [_size(found[1], found[1], text)]
-    if found := re.fullmatch(r"(\d+)[x×](\d+)", part):
-        return [_size(found[1], found[2], text)]
-    if found := re.fullmatch(r"(\d+)\.\.(\d+)(?::(\d+))?", part):
-        first, last, step = int(found[1]), int(found[2]), found[3] and int(found[3])
+    if match := re.fullmatch(r"(\d+)", part):
+        return [_size(match[1], match[1], text)]
+    if match := re.fullmatch(r"(\d+)[x×](\d+)", part):
+        return [_size(match[1], match[2], text)]
+    if match := re.fullmatch(r"(\d+)\.\.(\d+)(?::(\d+))?", part):
+        first, last, step = int(match[1]), int(match[2]), match[3] and int(match[3])
         if first > last:
             raise ValueError(f"--res {text}: the range ends before it starts; write {last}..{first}")
         if step == 0:
@@ -39,5 +39,5 @@ def _doubling(first: int, last: int) -> list[int]:
 def _size(height: str | int, width: str | int, text: str) -> Size:
     size = int(height), int(width)
     if not all(1 <= side <= LARGEST for side in size):
-        raise ValueError(f"--res {text}: sides run from 1 to {LARGEST} pixels, found {size[0]}x{size[1]}")
+        raise ValueError(f"--res {text}: sides run from 1 to {LARGEST} pixels, got {size[0]}x{size[1]}")
     return size

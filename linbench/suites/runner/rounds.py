@@ -10,74 +10,71 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from linbench.records import Record, Status
+from linbench.suites.runner.sampling import SamplingConfig
 from linbench.suites.runner.suite import Cell, Outcome
 from linbench.system.affinity import unbound
 
-#: Where the process of a round is started, where it begins, and what gives it its variables.
-ENTRIES = ("linbench.suites.runner.rounds", "linbench.suites.runner.child", "linbench.suites.latency.settings")
+#: Where the process of a round is started, and where it begins.
+ENTRIES = ("linbench.suites.runner.rounds", "linbench.suites.runner.child")
 LOG_TAIL = 4000  # characters of a failed round's output that its record keeps
 
 
-@dataclass(frozen=True)
-class SamplingConfig:
-    """rounds: Fresh processes per cell.  cell_seconds: Sampling budget of one round.
-
-    timeout_s: Longest life of one process, its start included.  seed: Of the order and of each round's weights.
-    """
-
-    rounds: int = 3
-    cell_seconds: float = 20.0
-    timeout_s: float = 900.0
-    seed: int = 0
-
-
-def order(cells: Sequence[Cell], round_number: int, seed: int) -> list[Cell]:
-    """The cells of one round in its own shuffled order, the same for the same seed."""
+def order(cells: Sequence[Cell[Any]], round_number: int, seed: int) -> list[Cell[Any]]:
+    """Return the cells of one round in its own shuffled order, the same for the same seed."""
     shuffled = list(cells)
     random.Random(f"{seed}/{round_number}").shuffle(shuffled)
     return shuffled
 
 
 def sweep(
-    suite: str, cells: Sequence[Cell], done: Mapping[int, int], pace: SamplingConfig, plugins: Sequence[Path] = ()
-) -> Iterator[tuple[Cell, Outcome]]:
-    """Yield an outcome for each round that each cell still lacks, round by round over all cells.
+    suite: str,
+    cells: Sequence[Cell[Any]],
+    done: Mapping[int, int],
+    sampling: SamplingConfig,
+    plugins: Sequence[Path] = (),
+) -> Iterator[tuple[Cell[Any], Outcome]]:
+    """Yield an outcome for each round that each cell still needs, round by round over all cells.
 
     done: Rounds that the i-th cell already has. A cell whose round is not ``ok`` gets no further one.
     """
-    position = {id(cell): i for i, cell in enumerate(cells)}
+    index_of = {id(cell): i for i, cell in enumerate(cells)}
     ended: set[int] = set()
-    for number in range(pace.rounds):
-        for place, cell in enumerate(order(cells, number, pace.seed)):
-            i = position[id(cell)]
+    for number in range(sampling.rounds):
+        for position, cell in enumerate(order(cells, number, sampling.seed)):
+            i = index_of[id(cell)]
             if i in ended or done.get(i, 0) > number:
                 continue
-            outcome = repeated(partial(run, suite, cell, pace, pace.seed + number, plugins))
+            outcome = repeat_if_throttled(partial(run, suite, cell, sampling, sampling.seed + number, plugins))
             if outcome.round:
-                outcome.round["position"] = place  # type: ignore[index]
+                outcome.round["position"] = position  # type: ignore[index]
             if outcome.status is not Status.OK:
                 ended.add(i)
             yield cell, outcome
 
 
-def repeated(measure: Callable[[], Outcome]) -> Outcome:
-    """A round, or its repetition where the device throttled: once, and the first one's samples are kept beside it."""
+def repeat_if_throttled(measure: Callable[[], Outcome]) -> Outcome:
+    """Measure a round, and once more where the device throttled; the first one's samples stay in the second."""
     first = measure()
     if not first.round.get("throttled"):
         return first
     second = measure()
-    kept = {name: first.round[name] for name in ("samples_ms", "throttled", "gpu") if name in first.round}
-    return replace(second, round={**second.round, "repeated_after": kept}) if second.round else second
+    before = {name: first.round[name] for name in ("samples_ms", "throttled", "gpu") if name in first.round}
+    return replace(second, round={**second.round, "repeated_after": before}) if second.round else second
 
 
 def run(
-    suite: str, cell: Cell, pace: SamplingConfig, seed: int, plugins: Sequence[Path] = (), call: str = "measure"
+    suite: str,
+    cell: Cell[Any],
+    sampling: SamplingConfig,
+    seed: int,
+    plugins: Sequence[Path] = (),
+    call: str = "measure",
 ) -> Outcome:
     """Measure one round of one cell in a fresh process; never raises for what happens in there.
 
@@ -86,8 +83,8 @@ def run(
     request = {
         "suite": suite,
         "call": call,
-        "key": dict(cell.key),
-        "seconds": pace.cell_seconds,
+        "key": cell.key.to_json(),
+        "seconds": sampling.cell_seconds,
         "seed": seed,
         "plugins": [str(path) for path in plugins],
         "parent": os.getpid(),
@@ -105,11 +102,11 @@ def run(
             env=inherited | dict(cell.variables),
         )
     try:
-        answer, log = process.communicate(json.dumps(request), timeout=pace.timeout_s)
+        answer, log = process.communicate(json.dumps(request), timeout=sampling.timeout_s)
     except subprocess.TimeoutExpired:
         process.kill()
         _, log = process.communicate()
-        reason = f"still running after --timeout {pace.timeout_s:.0f} s"
+        reason = f"still running after --timeout {sampling.timeout_s:.0f} s"
         return Outcome(Status.TIMEOUT, reason=reason, log=log[-LOG_TAIL:])
     except BaseException:
         process.kill()
@@ -117,17 +114,19 @@ def run(
         raise
     if process.returncode == 0 and answer:
         return _parse(answer, log)
-    return Outcome(*_death(process.returncode, kills), log=log[-LOG_TAIL:])
+    return Outcome(*_cause_of_death(process.returncode, kills), log=log[-LOG_TAIL:])
 
 
 def _parse(answer: str, log: str) -> Outcome:
-    found: dict[str, Any] = json.loads(answer)
-    status = Status(found.pop("status"))
-    kept = "" if status in (Status.OK, Status.UNSUPPORTED) else log[-LOG_TAIL:]
-    return Outcome(**{**found, "status": status, "log": kept})
+    """Return the outcome that a process printed, with the tail of its log where it failed."""
+    entries: dict[str, Any] = json.loads(answer)
+    status = Status(entries.pop("status"))
+    tail = "" if status in (Status.OK, Status.UNSUPPORTED) else log[-LOG_TAIL:]
+    return Outcome(**{**entries, "status": status, "log": tail})
 
 
-def _death(code: int, kills_before: int | None) -> tuple[Status, str]:
+def _cause_of_death(code: int, kills_before: int | None) -> tuple[Status, str]:
+    """Return the status of a process that ended without an outcome, and the reason."""
     if code >= 0:
         return Status.FAILED, f"its process ended with exit code {code} and no answer"
     name = signal.Signals(-code).name
@@ -138,7 +137,7 @@ def _death(code: int, kills_before: int | None) -> tuple[Status, str]:
 
 
 def _oom_kills() -> int | None:
-    """How often the system has killed a process for memory since it started; None where it does not tell."""
+    """Return how many processes the system has killed for memory since its start; None where it does not count."""
     counters = Path("/proc/vmstat")
     if not counters.exists():
         return None
@@ -148,12 +147,12 @@ def _oom_kills() -> int | None:
     return None
 
 
-def merged(before: Record | None, cell: Cell, outcome: Outcome) -> Record:
-    """The record of ``cell`` with one more outcome: rounds gather, the last status and reason stand."""
+def with_outcome(before: Record | None, cell: Cell[Any], outcome: Outcome) -> Record:
+    """Return the record of ``cell`` with one more outcome: rounds gather, the last status and reason stand."""
     earlier = before.rounds if before is not None else ()
     rounds = (*earlier, outcome.round) if outcome.round else earlier
     return Record(
-        key=cell.key,
+        key=cell.key.to_json(),
         status=outcome.status,
         reason=outcome.reason,
         rounds=tuple(rounds),

@@ -1,4 +1,4 @@
-"""Adaptive sampling of one forward under a time budget (MEASUREMENT.md, rules 2 to 4)."""
+"""Adaptive sampling of one forward under a time budget (docs/measurement.md, rules 2 to 4)."""
 
 import statistics
 import time
@@ -9,9 +9,23 @@ from linbench.order_statistics import median_rank
 
 WARM_WINDOW = 10  # forwards whose median must stand still
 WARM_MOVE = 0.01
-TIGHT = 0.01  # half width of the median's 95 % interval, as a share of the median
+TIGHT = 0.01  # half width of the median's 95 % interval, as a fraction of the median
 FEWEST = 3  # samples, however slow
-LOOK = 100  # the interval is looked at after each sample, and past this number at each further 1 % of them
+LOOK = 100  # the interval is tested after each sample, and past this number after each further 1 % of them
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How cells are sampled.
+
+    rounds: Fresh processes per cell.  cell_seconds: Sampling budget of one round.
+    timeout_s: Longest life of one process, its start included.  seed: Of the order and of each round's weights.
+    """
+
+    rounds: int = 3
+    cell_seconds: float = 20.0
+    timeout_s: float = 900.0
+    seed: int = 0
 
 
 @dataclass
@@ -21,7 +35,7 @@ class Samples:
     samples_ms: list[float] = field(default_factory=list)
     warmup: int = 0
     warm: bool = False  # the warm-up ended because the median stood still, not because its time was up
-    converged: bool = False  # the interval closed, not the budget
+    converged: bool = False  # sampling ended because the interval closed, not because the budget was spent
 
 
 def sample(forward_ms: Callable[[], float], seconds: float) -> Samples:
@@ -37,15 +51,16 @@ def sample(forward_ms: Callable[[], float], seconds: float) -> Samples:
     while True:
         result.samples_ms.append(forward_ms())
         n = len(result.samples_ms)
-        spent = n >= FEWEST and time.perf_counter() - start >= seconds
-        if n >= look or spent:
+        is_spent = n >= FEWEST and time.perf_counter() - start >= seconds
+        if n >= look or is_spent:
             result.converged = is_tight(result.samples_ms)
-            if result.converged or spent:
+            if result.converged or is_spent:
                 return result
             look = n + max(1, n // LOOK)
 
 
 def _warm_up(forward_ms: Callable[[], float], until: float) -> tuple[int, bool]:
+    """Return how many forwards warmed up, and whether their median stood still at the end."""
     times: list[float] = []
     before = 0.0
     while time.perf_counter() < until:
@@ -59,7 +74,7 @@ def _warm_up(forward_ms: Callable[[], float], until: float) -> tuple[int, bool]:
 
 
 def is_tight(samples: list[float]) -> bool:
-    """Whether the 95 % interval of the median, from order statistics, lies within ±1 % of it."""
+    """Return whether the 95 % interval of the median, from order statistics, lies within ±1 % of it."""
     bounds = median_interval(samples)
     if bounds is None:
         return False
@@ -68,7 +83,7 @@ def is_tight(samples: list[float]) -> bool:
 
 
 def median_interval(samples: list[float]) -> tuple[float, float] | None:
-    """The distribution-free 95 % interval of the median, or None where n is too small for one (n < 6)."""
+    """Return the distribution-free 95 % interval of the median, or None where n is too small for one (n < 6)."""
     rank = median_rank(len(samples))
     if rank == 0:
         return None

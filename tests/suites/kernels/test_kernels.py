@@ -11,13 +11,17 @@ from linbench.kernels import bench_cases
 from linbench.kernels.bench_cases import Timed, timed
 from linbench.kernels.bi_wkv.cases import CASES
 from linbench.records import Record, Status, Store
-from linbench.suites import Cell, Choices, suite
-from linbench.suites.kernels import measure as kernels_suite
+from linbench.suites import Cell, suite
+from linbench.suites.kernels import cells as cells_module
+from linbench.suites.kernels import measure as measure_module
+from linbench.suites.kernels.cells import cells
 from linbench.suites.kernels.check import check, forward_error, gradient_error
-from linbench.suites.kernels.measure import cells, measure
+from linbench.suites.kernels.key import KernelKey
+from linbench.suites.kernels.measure import measure
+from linbench.suites.kernels.options import KernelOptions
 from linbench.suites.kernels.work import work
 
-TOY = Choices(backbones=(), resolutions=(), device="cpu", cases=("toy",))
+TOY = KernelOptions(device="cpu", cases=("toy",))
 KERNELS = suite["kernels"].build()
 
 
@@ -29,33 +33,40 @@ def plan(**choices: Any) -> list[Cell]:
     return cells(replace(TOY, **choices))
 
 
+def on_all_threads(key: KernelKey) -> KernelKey:
+    return replace(key, machine=replace(key.machine, threads=torch.get_num_threads()))
+
+
 def test_cells_are_every_op_case_dtype_and_direction() -> None:
     made = plan(ops=("bi_wkv", "q_shift"), dtypes=("float32", "bfloat16"))
     assert len(made) == len({str(cell.key) for cell in made}) == 2 * 2 * 2
-    assert {cell.key["direction"] for cell in made} == {"forward", "backward"}
+    assert {cell.key.direction for cell in made} == {"forward", "backward"}
 
 
 def test_toys_are_timed_only_where_they_are_asked_for() -> None:
-    assert {cell.key["case"] for cell in plan(cases=())} & {"toy"} == set()
-    assert {cell.key["case"] for cell in plan(ops=("bi_wkv",), cases=("*1024", "toy"))} == {"vrwkv-s at 1024", "toy"}
+    assert {cell.key.case.name for cell in plan(cases=())} & {"toy"} == set()
+    assert {cell.key.case.name for cell in plan(ops=("bi_wkv",), cases=("*1024", "toy"))} == {
+        "vrwkv-s at 1024",
+        "toy",
+    }
 
 
 def test_the_key_holds_what_moves_the_number() -> None:
     (cell, _) = plan(ops=("bi_wkv",))
     moving = {"impl", "dtype", "direction", "threads", "matmul", "tf32", "allocator", "l2_flushed", "device"}
-    assert moving | {"batch", "tokens", "width"} <= cell.key.keys()
-    assert cell.key["l2_flushed"] is False
-    assert cell.variables["OMP_NUM_THREADS"] == str(cell.key["threads"])
+    assert moving | {"batch", "tokens", "width"} <= cell.key.to_json().keys()
+    assert cell.key.to_json()["l2_flushed"] is False
+    assert cell.variables["OMP_NUM_THREADS"] == str(cell.key.machine.threads)
 
 
 def test_a_vendor_is_timed_where_its_package_is_installed_or_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert {cell.key["impl"] for cell in plan(ops=("selective_scan",))} == {"fast"}
-    assert {cell.key["impl"] for cell in plan(ops=("q_shift",), given={"impl": "vendor"})} == {"vendor"}
+    assert {cell.key.impl for cell in plan(ops=("selective_scan",))} == {"fast"}
+    assert {cell.key.impl for cell in plan(ops=("q_shift",), impl="vendor")} == {"vendor"}
     installed = {"selective_scan": {"toy": replace(toy("selective_scan"), vendor=lambda: True)}}
-    monkeypatch.setattr(kernels_suite, "timed", lambda: installed)
-    assert {cell.key["impl"] for cell in plan(ops=("selective_scan",))} == {"fast", "vendor"}
+    monkeypatch.setattr(cells_module, "timed", lambda: installed)
+    assert {cell.key.impl for cell in plan(ops=("selective_scan",))} == {"fast", "vendor"}
 
 
 @pytest.mark.parametrize(
@@ -158,14 +169,14 @@ def test_a_round_yields_raw_samples_of_the_op_and_of_each_yardstick(direction: s
     assert found["yardsticks"]["copy"]["bytes"] == outcome.metrics["bytes"]["value"] // 8 * 8
     assert found["left_out"] == {}
     assert list(found["kernel_errors"]) == [direction]
-    path = Store(tmp_path).put(Record(cell.key, outcome.status, "", (found,), outcome.metrics))
+    path = Store(tmp_path).put(Record(cell.key.to_json(), outcome.status, "", (found,), outcome.metrics))
     assert path.parent.name == "bi-wkv"
     assert path.name.startswith(f"toy-{direction}-fast-float32-")
 
 
 def test_an_implementation_that_is_not_here_is_unsupported_with_its_cause() -> None:
-    (cell, _) = plan(ops=("selective_scan",), given={"impl": "vendor"}, threads=1)
-    outcome = measure({**cell.key, "threads": torch.get_num_threads()}, 0.1, 0)
+    (cell, _) = plan(ops=("selective_scan",), impl="vendor", threads=1)
+    outcome = measure(on_all_threads(cell.key), 0.1, 0)
     assert outcome.status is Status.UNSUPPORTED
     assert outcome.reason.startswith("mamba_ssm is not installed")
 
@@ -174,9 +185,9 @@ def test_a_wrong_op_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     case = toy()
     function = case.function
     wrong = replace(case, function=lambda v, **rest: function(v=_Off.apply(v), **rest))
-    monkeypatch.setattr(kernels_suite, "timed", lambda: {"bi_wkv": {"toy": wrong}})
+    monkeypatch.setattr(measure_module, "timed", lambda: {"bi_wkv": {"toy": wrong}})
     (cell,) = plan(ops=("bi_wkv",), directions=("backward",), threads=1)
-    outcome = measure({**cell.key, "threads": torch.get_num_threads()}, 0.1, 0)
+    outcome = measure(on_all_threads(cell.key), 0.1, 0)
     assert outcome.status is Status.WRONG
     assert "samples_ms" not in outcome.round
 

@@ -4,7 +4,7 @@ import json
 import resource
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ import torch
 
 from linbench.records import Record, Status
 from linbench.registry import load_plugin
-from linbench.suites import Cell, Choices, Outcome
+from linbench.suites import Cell, Outcome
+from linbench.suites.latency.cells import cells
 from linbench.suites.latency.dtype_error import dtype_error
 from linbench.suites.latency.forward import build
-from linbench.suites.latency.measure import _covered, cells
-from linbench.suites.latency.settings import Preset, settings
+from linbench.suites.latency.measure import _covered_seconds
+from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner import gpu
-from linbench.suites.runner.rounds import SamplingConfig, merged, order, repeated, run, sweep
+from linbench.suites.runner.rounds import order, repeat_if_throttled, run, sweep, with_outcome
+from linbench.suites.runner.sampling import SamplingConfig
 
 SAMPLING = SamplingConfig(rounds=1, cell_seconds=0.2, timeout_s=60)
 
@@ -32,8 +35,8 @@ def _plugins() -> None:
 
 
 def plan(*backbones: str, **choices: Any) -> list[Cell]:
-    base = Choices(backbones=backbones, resolutions=((64, 64),), presets=("best",), device="cpu")
-    return cells(replace(base, **choices))
+    base = {"resolutions": ((64, 64),), "presets": ("best",), "device": "cpu"}
+    return cells(LatencyOptions(backbones=backbones, **(base | choices)))
 
 
 def measured(name: str, plugins: Path, pace: SamplingConfig = SAMPLING, **choices: Any) -> Outcome:
@@ -53,23 +56,24 @@ def test_the_key_holds_what_moves_the_number() -> None:
     (cell,) = plan("vit-t")
     moving = {"attention", "compile", "matmul", "tf32", "allocator", "threads", "dtype", "batch", "impl", "device"}
     moving |= {"memory_format", "fused", "sdpa_backend", "cuda_graph", "mode"}
-    assert moving <= cell.key.keys()
-    assert cell.key["batch"] == 1
+    entries = cell.key.to_json()
+    assert moving <= entries.keys()
+    assert entries["batch"] == 1
 
 
 def test_a_setting_given_by_hand_makes_its_own_column() -> None:
-    (cell,) = plan("vit-t", given={"attention": "naive"})
-    assert (cell.key["preset"], cell.key["attention"]) == ("custom", "naive")
-    (same,) = plan("vit-t", given={"attention": "sdpa", "compile": None})
-    assert (same.key["preset"], same.pending) == ("custom", None)  # nothing was searched
-    (paper,) = plan("vit-t", presets=("paper",), given={"attention": "naive"})
-    assert paper.key["preset"] == "paper"
+    (cell,) = plan("vit-t", attention="naive")
+    assert (cell.key.settings.preset, cell.key.settings.attention) == ("custom", "naive")
+    (same,) = plan("vit-t", attention="sdpa", compile=None)
+    assert (same.key.settings.preset, same.required_search) == ("custom", None)  # nothing was searched
+    (paper,) = plan("vit-t", presets=("paper",), attention="naive")
+    assert paper.key.settings.preset == "paper"
     (energy,) = plan("vit-t", energy=True)
-    assert energy.key["mode"] != cell.key["mode"]
+    assert energy.key.to_json()["mode"] != cell.key.to_json()["mode"]
 
 
 def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allocator() -> None:
-    paper = settings(Preset.PAPER, "cpu")
+    paper = preset_settings(Preset.PAPER, "cpu")
     assert (paper.attention, paper.compile, paper.matmul, paper.tf32) == ("naive", False, "highest", False)
     assert paper.variables == {}
 
@@ -87,9 +91,9 @@ def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allo
         ({"threads": 4096}, "--threads 4096: this process may use 1 to"),
         ({"options": {"colour": 1}}, "--option colour: vit-t has none of that name"),
         ({"options": {"attention": "naive"}}, "--option attention: it has a flag of its own; write --attention"),
-        ({"given": {"layout": 1}}, "--setting layout: unknown; allowed are allocator, attention"),
-        ({"given": {"fused": 1}}, "--setting fused=1: allowed are false, true"),
-        ({"given": {"cuda_graph": True}}, "--setting cuda_graph=true: needs a CUDA device, this one is cpu"),
+        ({"setting": {"layout": 1}}, "--setting layout: unknown; allowed are allocator, attention"),
+        ({"setting": {"fused": 1}}, "--setting fused=1: allowed are false, true"),
+        ({"setting": {"cuda_graph": True}}, "--setting cuda_graph=true: needs a CUDA device, this one is cpu"),
     ],
 )
 def test_a_choice_that_cannot_be_measured_is_refused_before_anything_runs(choices: dict[str, Any], said: str) -> None:
@@ -133,13 +137,13 @@ def test_a_cell_that_hangs_is_ended_at_its_timeout(plugins: Path) -> None:
 
 @pytest.mark.slow
 def test_a_compiled_forward_has_its_seconds_of_compilation_apart(plugins: Path) -> None:
-    outcome = measured("toy", plugins, replace(SAMPLING, timeout_s=300), given={"compile": True})
+    outcome = measured("toy", plugins, replace(SAMPLING, timeout_s=300), compile=True)
     assert outcome.status is Status.OK, outcome
     assert outcome.round["compile_s"] > outcome.round["first_forward_s"]
 
 
 def test_a_half_dtype_carries_its_distance_from_float32(plugins: Path) -> None:
-    outcome = measured("vit-t", plugins, dtypes=("bfloat16",), given={"memory_format": "channels_last"})
+    outcome = measured("vit-t", plugins, dtypes=("bfloat16",), setting={"memory_format": "channels_last"})
     assert outcome.status is Status.OK, outcome
     assert 1e-4 < outcome.round["dtype_error"] < 0.1
     assert "dtype_error" not in measured("toy", plugins).round
@@ -164,34 +168,38 @@ def test_a_throttled_round_is_measured_once_more_and_both_are_kept() -> None:
     slow = {"samples_ms": [2.0], "throttled": gpu.throttled(hot), "gpu": hot, "seed": 0}
     cool = {"samples_ms": [1.0], "throttled": gpu.throttled({"throttle_reasons": 0x1}), "gpu": {}, "seed": 0}
     outcomes = iter([Outcome(Status.OK, round=slow), Outcome(Status.OK, round=cool)])
-    found = repeated(lambda: next(outcomes)).round
+    found = repeat_if_throttled(lambda: next(outcomes)).round
     assert (found["samples_ms"], found["throttled"]) == ([1.0], [])
     assert found["repeated_after"] == {"samples_ms": [2.0], "throttled": ["software thermal slowdown"], "gpu": hot}
     outcomes = iter([Outcome(Status.OK, round=slow), Outcome(Status.OK, round=slow)])
-    assert repeated(lambda: next(outcomes)).round["throttled"] == ["software thermal slowdown"]  # flagged
+    assert repeat_if_throttled(lambda: next(outcomes)).round["throttled"] == ["software thermal slowdown"]  # flagged
     outcomes = iter([Outcome(Status.OK, round=cool)])
-    assert "repeated_after" not in repeated(lambda: next(outcomes)).round
+    assert "repeated_after" not in repeat_if_throttled(lambda: next(outcomes)).round
 
 
 def test_an_implementation_that_an_op_has_not_is_unsupported(plugins: Path) -> None:
-    outcome = measured("vrwkv-t", plugins, given={"impl": "vendor"})
+    outcome = measured("vrwkv-t", plugins, impl="vendor")
     assert outcome.status is Status.UNSUPPORTED
     assert "no vendor implementation" in outcome.reason
 
 
 def test_with_too_little_memory_one_cell_is_oom_and_its_neighbour_is_ok(plugins: Path) -> None:
     # 4097 tokens: the score matrices of 3 heads take 192 MiB, and naive attention holds several; 17 take nothing.
-    small, large = plan("vit-t", resolutions=((64, 64), (1024, 1024)), given={"attention": "naive"})
+    small, large = plan("vit-t", resolutions=((64, 64), (1024, 1024)), attention="naive")
     code = (
         "import resource, sys, json\n"
-        "from linbench.suites.runner.rounds import SamplingConfig, run\n"
+        "from linbench.suites.latency.key import LatencyKey\n"
+        "from linbench.suites.runner.rounds import run\n"
+        "from linbench.suites.runner.sampling import SamplingConfig\n"
         "from linbench.suites.runner.suite import Cell\n"
         "limit = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "for line in sys.stdin:\n"
-        "    outcome = run('latency', Cell(**json.loads(line)), SamplingConfig(cell_seconds=0.2, timeout_s=60), 0)\n"
+        "    entries, variables = json.loads(line)\n"
+        "    cell = Cell(LatencyKey.from_json(entries), '', {}, variables)\n"
+        "    outcome = run('latency', cell, SamplingConfig(cell_seconds=0.2, timeout_s=60), 0)\n"
         "    print(outcome.status, outcome.reason)\n"
     )
-    asked = "\n".join(json.dumps(asdict(cell)) for cell in (small, large, small))
+    asked = "\n".join(json.dumps([cell.key.to_json(), dict(cell.variables)]) for cell in (small, large, small))
     limit = _address_space_of_a_child() + 2**28
     done = subprocess.run(
         [sys.executable, "-c", code, str(limit)], input=asked, capture_output=True, text=True, check=False
@@ -239,13 +247,13 @@ def test_rounds_gather_in_one_record_and_the_last_status_stands() -> None:
     (cell,) = plan("toy")
     record: Record | None = None
     for i in range(2):
-        record = merged(
+        record = with_outcome(
             record, cell, Outcome(Status.OK, round={"samples_ms": [float(i)]}, metrics={"m": {"value": 1}})
         )
-    record = merged(record, cell, Outcome(Status.TIMEOUT, "too slow"))
+    record = with_outcome(record, cell, Outcome(Status.TIMEOUT, "too slow"))
     assert [r["samples_ms"] for r in record.rounds] == [[0.0], [1.0]]
     assert (record.status, record.reason, record.metrics) == (Status.TIMEOUT, "too slow", {"m": {"value": 1}})
 
 
 def test_nested_compilations_are_counted_once() -> None:
-    assert _covered([(0.0, True), (1.0, True), (2.0, False), (3.0, False), (5.0, True), (6.0, False)]) == 4
+    assert _covered_seconds([(0.0, True), (1.0, True), (2.0, False), (3.0, False), (5.0, True), (6.0, False)]) == 4

@@ -18,16 +18,19 @@ from linbench.models.sam import Prompts, build_sam
 from linbench.provenance import measuring
 from linbench.records import Status
 from linbench.registry import UnknownName, load_plugin
-from linbench.suites import Cell, Choices
+from linbench.suites import Cell
 from linbench.suites.latency.cells import cells
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.latency.forward import build, distance
+from linbench.suites.latency.key import LatencyKey
 from linbench.suites.latency.measure import measure
+from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.part import Decode, EndToEnd, Part, boxes
-from linbench.suites.latency.search import pending
-from linbench.suites.latency.trial import compared, trial
+from linbench.suites.latency.trial import errors_of, trial
 from linbench.suites.runner import correctness
-from linbench.suites.runner.rounds import SamplingConfig, run
+from linbench.suites.runner.resuming import required_searches
+from linbench.suites.runner.rounds import run
+from linbench.suites.runner.sampling import SamplingConfig
 
 CPU = torch.device("cpu")
 ALL = tuple(Part)
@@ -43,23 +46,25 @@ def _plugins() -> Any:
 
 
 def plan(*backbones: str, **choices: Any) -> list[Cell]:
-    base = Choices(backbones, ((64, 64),), presets=("paper",), device="cpu", threads=1)
-    return cells(replace(base, **choices))
+    base = {"resolutions": ((64, 64),), "presets": ("paper",), "device": "cpu", "threads": 1}
+    return cells(LatencyOptions(backbones=backbones, **(base | choices)))
 
 
-def key(name: str, part: str, **choices: Any) -> dict[str, Any]:
+def key(name: str, part: str, **choices: Any) -> LatencyKey:
     (cell,) = plan(name, parts=(part,), **choices)
-    return dict(cell.key)
+    return cell.key
 
 
-def made(asked: dict[str, Any]) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+def made(asked: LatencyKey) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     torch.manual_seed(0)
     return build(asked, CPU)
 
 
 def test_the_key_tells_part_prompts_and_fusion_and_only_where_they_move_the_number() -> None:
     found = plan("rwkv-sam-t", "vit-t", parts=ALL, prompts=8, fusions=("conv", "dcn"))
-    assert [tuple(cell.key[part] for part in ("backbone", "part", "prompts", "fusion")) for cell in found] == [
+    assert [
+        tuple(cell.key.to_json()[part] for part in ("backbone", "part", "prompts", "fusion")) for cell in found
+    ] == [
         ("rwkv-sam-t", "backbone", 0, "none"),
         ("rwkv-sam-t", "encoder", 0, "none"),
         ("rwkv-sam-t", "decoder", 8, "conv"),
@@ -75,12 +80,12 @@ def test_the_key_tells_part_prompts_and_fusion_and_only_where_they_move_the_numb
 
 def test_a_decoder_has_no_attention_and_no_chains_of_the_backbone_to_choose() -> None:
     decoder, whole = (key("rwkv-sam-t", part, presets=("best",)) for part in ("decoder", "end-to-end"))
-    assert (decoder["fused"], whole["fused"]) == (False, True)
-    assert [key("vit-t", part)["attention"] for part in ALL] == ["naive", "naive", "none", "naive"]
+    assert (decoder.settings.fused, whole.settings.fused) == (False, True)
+    assert [key("vit-t", part).settings.attention for part in ALL] == ["naive", "naive", "none", "naive"]
 
 
 def test_every_part_and_fusion_waits_for_a_search_of_its_own() -> None:
-    found = pending(plan("rwkv-sam-t", parts=ALL, fusions=("conv", "mamba"), presets=("best",)))
+    found = required_searches(plan("rwkv-sam-t", parts=ALL, fusions=("conv", "mamba"), presets=("best",)))
     names = [search.name for search in found]
     assert names == [
         "rwkv-sam-t backbone 64x64 float32",
@@ -90,7 +95,7 @@ def test_every_part_and_fusion_waits_for_a_search_of_its_own() -> None:
         "rwkv-sam-t end-to-end conv 64x64 float32",
         "rwkv-sam-t end-to-end mamba 64x64 float32",
     ]
-    assert [search.base["part"] for search in found[1:3]] == ["encoder", "decoder"]
+    assert [search.base.model.part for search in found[1:3]] == ["encoder", "decoder"]
 
 
 def test_the_code_behind_a_part_is_that_of_the_decoder_and_of_what_its_fusion_borrows() -> None:
@@ -191,13 +196,13 @@ def test_a_fusion_whose_kernels_are_off_has_no_latency(
 
 
 def test_a_candidate_of_a_part_is_timed_and_held_against_the_plain_part() -> None:
-    asked = key("timm/resnet18", "decoder", prompts=2, presets=("best",), given={"memory_format": "channels_last"})
+    asked = key("timm/resnet18", "decoder", prompts=2, presets=("best",), setting={"memory_format": "channels_last"})
     outcome = trial(asked, 0.05, 0)
     assert outcome.status is Status.OK and 0 < outcome.round["error"] < 1e-5, outcome
     model, given = made(asked)
     with torch.no_grad():
         masks, iou = model(*given)
-        assert compared(asked, model, given, (masks.bfloat16().float(), iou))["error"] > 1e-4
+        assert errors_of(asked, model, given, (masks.bfloat16().float(), iou))["error"] > 1e-4
     assert distance((masks, iou + 1), (masks, iou)) == 0  # an IoU near zero would tell of luck
 
 

@@ -8,25 +8,24 @@ import pytest
 
 from linbench.records import Record, Status, Store
 from linbench.registry import load_plugin
-from linbench.suites import Cell, Choices, Outcome
-from linbench.suites.latency.measure import cells
+from linbench.suites import Cell, Outcome
+from linbench.suites.latency.cells import cells
+from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.search import (
     MARGIN,
-    Found,
-    Search,
-    as_record,
+    SearchResult,
+    SettingsSearch,
     axes,
     explore,
-    make,
-    pending,
-    plainest,
-    settled,
-    size_of,
-    stored,
+    plain_settings,
+    run_search,
+    search_size,
+    to_record,
     wins,
 )
-from linbench.suites.latency.settings import Preset, Settings, settings
-from linbench.suites.runner.rounds import SamplingConfig
+from linbench.suites.latency.settings import Preset, Settings, preset_settings
+from linbench.suites.runner.resuming import required_searches, search_record
+from linbench.suites.runner.sampling import SamplingConfig
 
 CPU = (
     ("attention", ("sdpa", "chunked")),
@@ -53,7 +52,7 @@ class Machine:
     def attempt(self, chosen: Settings) -> Outcome:
         self.tried.append(chosen)
         self.now += 1
-        values = [str(value) for value in chosen.key.values()]
+        values = [str(value) for value in chosen.to_json().values()]
         if any(value in self.wrong for value in values):
             return Outcome(Status.WRONG, "off", {"samples_ms": [0.1] * 6})
         median = 100.0
@@ -61,14 +60,14 @@ class Machine:
             median *= self.ms.get(value, 1.0)
         return Outcome(Status.OK, round={"samples_ms": [median] * 6})
 
-    def explore(self, start: Settings = START, seconds: float = 100.0) -> Found:
+    def explore(self, start: Settings = START, seconds: float = 100.0) -> SearchResult:
         return explore(start, CPU, self.attempt, seconds, lambda: self.now)
 
 
 def test_each_axis_is_tried_from_what_is_in_hand_and_the_fastest_is_kept() -> None:
     machine = Machine({"chunked": 0.5, "highest": 2.0, "default": 0.8})
     found = machine.explore()
-    assert found.kept == replace(START, attention="chunked", allocator="default")
+    assert found.best == replace(START, attention="chunked", allocator="default")
     assert [(t.attention, t.matmul, t.allocator) for t in machine.tried] == [
         ("sdpa", "medium", "keep"),
         ("chunked", "medium", "keep"),
@@ -79,13 +78,13 @@ def test_each_axis_is_tried_from_what_is_in_hand_and_the_fastest_is_kept() -> No
 
 def test_a_fast_candidate_that_is_wrong_is_never_kept() -> None:
     found = Machine({"chunked": 0.01}, wrong=("chunked",)).explore()
-    assert found.kept == START
+    assert found.best == START
     assert [outcome.status for _, outcome in found.attempts].count(Status.WRONG) == 1
 
 
 @pytest.mark.parametrize(("share", "attention"), [(1 - MARGIN + 0.01, "sdpa"), (1 - MARGIN - 0.01, "chunked")])
 def test_a_candidate_must_win_by_more_than_the_margin(share: float, attention: str) -> None:
-    kept = Machine({"chunked": share}).explore().kept
+    kept = Machine({"chunked": share}).explore().best
     assert kept is not None and kept.attention == attention
 
 
@@ -102,21 +101,21 @@ def test_when_the_time_is_spent_the_rest_is_named_as_untried() -> None:
     found = Machine({"highest": 0.5}).explore(seconds=1.5)
     assert [chosen.attention for chosen, _ in found.attempts] == ["sdpa", "chunked"]
     assert [(u.matmul, u.allocator) for u in found.untried] == [("highest", "keep"), ("medium", "default")]
-    assert found.kept == START
+    assert found.best == START
 
 
 def test_where_the_start_is_wrong_the_plain_settings_take_its_place() -> None:
     found = Machine({"keep": 0.5, "chunked": 0.9}, wrong=("medium", "sdpa")).explore()
-    assert found.attempts[1][0] == plainest(START)
-    assert found.kept == Settings(Preset.BEST, attention="chunked", allocator="keep")
+    assert found.attempts[1][0] == plain_settings(START)
+    assert found.best == Settings(Preset.BEST, attention="chunked", allocator="keep")
 
 
 def test_where_nothing_is_right_nothing_is_kept_and_the_axes_are_left_alone() -> None:
     machine = Machine({}, wrong=("best",))
-    assert (machine.explore().kept, len(machine.tried)) == (None, 2)
+    assert (machine.explore().best, len(machine.tried)) == (None, 2)
     machine = Machine({}, wrong=("best",))
     found = machine.explore(seconds=0.5)
-    assert (found.kept, len(machine.tried), found.untried) == (None, 1, (plainest(START),))
+    assert (found.best, len(machine.tried), found.untried) == (None, 1, (plain_settings(START),))
 
 
 def test_the_axes_are_those_that_the_device_and_the_backbone_have() -> None:
@@ -131,7 +130,7 @@ def test_a_cpu_whose_matrix_unit_rounds_products_is_not_offered_it(monkeypatch: 
     for features, offered in ((["avx2"], True), (["avx2", "amx_bf16"], False)):
         monkeypatch.setattr("linbench.suites.latency.settings.cpu_features", lambda features=features: features)
         assert ("matmul" in dict(axes("cpu", "float32", ()))) is offered
-        assert (settings(Preset.BEST, "cpu").matmul == "medium") is offered
+        assert (preset_settings(Preset.BEST, "cpu").matmul == "medium") is offered
 
 
 @pytest.mark.parametrize(
@@ -145,57 +144,60 @@ def test_a_cpu_whose_matrix_unit_rounds_products_is_not_offered_it(monkeypatch: 
 def test_it_searches_at_the_largest_size_of_at_most_a_megapixel(
     sizes: list[tuple[int, int]], at: tuple[int, int]
 ) -> None:
-    assert size_of(sizes) == at
+    assert search_size(sizes) == at
 
 
 def plan(*backbones: str, **choices: Any) -> list[Cell]:
-    base = Choices(backbones=backbones, resolutions=((64, 64), (96, 96)), presets=("paper", "best"), device="cpu")
-    return cells(replace(base, **choices))
+    base = {"resolutions": ((64, 64), (96, 96)), "presets": ("paper", "best"), "device": "cpu"}
+    return cells(LatencyOptions(backbones=backbones, **(base | choices)))
 
 
 def test_there_is_one_search_for_each_backbone_and_dtype_and_none_for_other_presets() -> None:
     made = plan("toy", "vit-t", dtypes=("float32", "bfloat16"))
-    searches = pending(made)
-    assert {(s.key["backbone"], s.key["dtype"], s.key["height"]) for s in searches} == {
+    searches = required_searches(made)
+    assert {(s.base.model.backbone, s.base.dtype, s.base.size[0]) for s in searches} == {
         (backbone, dtype, 96) for backbone in ("toy", "vit-t") for dtype in ("float32", "bfloat16")
     }
-    assert {cell.key["preset"] for cell in made if cell.pending} == {"best"}
-    assert pending(plan("vit-t", given={"attention": "naive"})) == []
+    assert {cell.key.settings.preset for cell in made if cell.required_search} == {"best"}
+    assert required_searches(plan("vit-t", attention="naive")) == []
 
 
-def recorded(search: Search, kept: Settings | None) -> Record:
+def recorded(search: SettingsSearch, kept: Settings | None) -> Record:
     outcome = Outcome(Status.OK, round={"median_ms": 5.0, "samples_ms": [5.0], "error": 1e-7})
-    return as_record(search, Found(((search.start, outcome),), kept, ()), "2026-11-21T08:00:00+00:00", 3.0)
+    return to_record(
+        search, SearchResult(((search.base.settings, outcome),), kept, ()), "2026-11-21T08:00:00+00:00", 3.0
+    )
 
 
 def test_every_setting_that_was_kept_is_in_the_key_and_in_the_process_and_the_search_in_the_record() -> None:
-    (cell,) = [c for c in plan("vit-t", resolutions=((64, 64),)) if c.pending]
-    assert cell.pending is not None
-    kept = replace(cell.pending.start, attention="chunked", memory_format="channels_last", allocator="keep")
-    found = settled(cell, recorded(cell.pending, kept))
-    assert (found.key["attention"], found.key["memory_format"]) == ("chunked", "channels_last")
-    assert (found.key["preset"], found.pending) == ("best", None)
+    (cell,) = [c for c in plan("vit-t", resolutions=((64, 64),)) if c.required_search]
+    search = cell.required_search
+    assert isinstance(search, SettingsSearch)
+    kept = replace(search.base.settings, attention="chunked", memory_format="channels_last", allocator="keep")
+    found = search.with_settings(cell, recorded(search, kept))
+    assert (found.key.settings.attention, found.key.settings.memory_format) == ("chunked", "channels_last")
+    assert (found.key.settings.preset, found.required_search) == ("best", None)
     assert found.variables["MALLOC_MMAP_MAX_"] == "0"
     assert found.search["candidates"][0]["median_ms"] == 5.0
     assert "samples_ms" not in found.search["candidates"][0]
-    plain = settled(cell, recorded(cell.pending, replace(kept, allocator="default")))
+    plain = search.with_settings(cell, recorded(search, replace(kept, allocator="default")))
     assert "MALLOC_MMAP_MAX_" not in plain.variables and "OMP_NUM_THREADS" in plain.variables
-    unproven = settled(cell, recorded(cell.pending, None))
-    assert unproven.key["attention"] == cell.pending.start.attention == "sdpa"
+    unproven = search.with_settings(cell, recorded(search, None))
+    assert unproven.key.settings.attention == search.base.settings.attention == "sdpa"
 
 
 def test_a_search_by_other_code_is_made_again(tmp_path: Path) -> None:
-    (search,) = pending(plan("toy"))
+    (search,) = required_searches(plan("toy"))
     store = Store(tmp_path)
-    store.put(recorded(search, search.start))
-    assert stored(search, store) is not None
-    assert stored(replace(search, code_hash="other"), store) is None
+    store.put(recorded(search, search.base.settings))
+    assert search_record(search, store) is not None
+    assert search_record(replace(search, code_hash="other"), store) is None
 
 
 def test_a_real_search_tries_candidates_in_processes_and_keeps_one_that_is_right(plugins: Path) -> None:
-    (search,) = pending(plan("toy"))
-    search = replace(search, axes=(("memory_format", ("contiguous", "channels_last")),))
-    record = make(search, SamplingConfig(timeout_s=60), seconds=60, plugins=[plugins / "toy.py"])
+    (search,) = required_searches(plan("toy"))
+    search = replace(search, seconds=60, axes=(("memory_format", ("contiguous", "channels_last")),))
+    record = run_search(search, SamplingConfig(timeout_s=60), plugins=[plugins / "toy.py"])
     assert record.status is Status.OK, record.reason
     assert [r["settings"]["memory_format"] for r in record.rounds] == ["contiguous", "channels_last"]
     assert [r["kept"] for r in record.rounds].count(True) == 1

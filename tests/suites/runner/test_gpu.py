@@ -18,7 +18,7 @@ def test_without_a_driver_nothing_is_known_and_nothing_breaks(monkeypatch: pytes
 
     monkeypatch.setattr(pynvml, "nvmlInit", refuse)
     assert gpu.state(DEVICE) == {}
-    assert gpu.others(DEVICE) == []
+    assert gpu.other_processes(DEVICE) == []
     assert gpu.joules(DEVICE) is None
 
 
@@ -44,5 +44,5 @@ def test_this_process_is_not_another_one(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: asked.append(uuid) or "handle")
     running = [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)]
     monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: running)
-    assert gpu.others(DEVICE) == [1]
+    assert gpu.other_processes(DEVICE) == [1]
     assert asked == ["GPU-12-34"]
