@@ -23,9 +23,10 @@ from linbench.kernels.bench_cases import load_bench_cases
 from linbench.records import Record, Status, Store
 from linbench.reports.kernels import rows as kernel_rows
 from linbench.reports.latency import rows as latency_rows
-from linbench.suites.forward import DTYPES
-from linbench.suites.kernel_check import check
-from linbench.suites.kernels import DIRECTIONS, TOY
+from linbench.suites.kernels.cells import TOY
+from linbench.suites.kernels.check import check
+from linbench.suites.kernels.options import Direction
+from linbench.suites.runner.device import Dtype
 
 PARTS = ("correctness", "kernels", "latency", "targets")
 LATENCY = ("--backbone", "vit-s,vim-s,vmamba-s,vrwkv-s,rwkv-sam-s", "--res", "512..4096")
@@ -101,12 +102,12 @@ def correctness(device: torch.device, small: bool) -> Iterator[bool]:
         for case_name, case in cases.items():
             if (case_name == TOY) != small:
                 continue
-            for name, dtype in DTYPES.items():
-                given = case.inputs(dtype)
+            for dtype in Dtype:
+                given = case.inputs(dtype.torch)
                 given = {key: x.to(device) if isinstance(x, torch.Tensor) else x for key, x in given.items()}
-                errors, wrong = check(case, given, "fast", DIRECTIONS)
-                numbers = " ".join(f"{errors[direction]:9.1e}" for direction in DIRECTIONS)
-                print(f"{op + ', ' + case_name:44} {name:9} {numbers}", *wrong, flush=True)
+                errors, wrong = check(case, given, "fast", list(Direction))
+                numbers = " ".join(f"{errors[direction]:9.1e}" for direction in Direction)
+                print(f"{op + ', ' + case_name:44} {dtype:9} {numbers}", *wrong, flush=True)
                 yield bool(wrong)
 
 

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from linbench.backbones import backbone, build_backbone
-from linbench.suites.settings import Preset, settings
+from linbench.suites.latency.settings import Preset, preset_settings
 
 THREADS = 2
 TURNS = 7
@@ -126,7 +126,7 @@ def crossing(ratios: dict[int, float]) -> str:
 def measure() -> None:
     """Print the table of ratios with their targets."""
     torch.set_num_threads(THREADS)
-    chosen = settings(Preset.BEST, "cpu")
+    chosen = preset_settings(Preset.BEST, "cpu")
     torch.set_float32_matmul_precision(chosen.matmul)
     print(f"{conditions(TURNS)}; matmul {chosen.matmul}, allocator {chosen.allocator}; load {os.getloadavg()[0]:.1f}")
     rows: list[tuple[str, str, str]] = []

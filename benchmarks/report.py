@@ -19,7 +19,9 @@ from linbench.environment import environment
 from linbench.records import Store
 from tests.reports.page_cases import many
 
-MODULES = {"suite": ["linbench.suites.latency", "linbench.suites.forward", "linbench.suites.sampling"]}
+MODULES = {
+    "suite": ["linbench.suites.latency.measure", "linbench.suites.latency.forward", "linbench.suites.runner.sampling"]
+}
 
 
 def main(count: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from linbench.environment import cpu_name
-from linbench.suites.settings import Preset, Settings, settings
+from linbench.suites.latency.settings import Preset, Settings, preset_settings
 
 
 def medians(contenders: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -45,7 +45,7 @@ def under_best(measure: Callable[[], None], threads: int) -> None:
     if "--measure" in sys.argv:
         measure()
         return
-    variables = settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(threads)}
+    variables = preset_settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(threads)}
     subprocess.run([sys.executable, sys.argv[0], "--measure"], env=os.environ | variables, check=True)
 
 

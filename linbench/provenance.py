@@ -25,12 +25,15 @@ LEAVES = (
     # What is stored beside a number, and how it is stored, named and shown.
     *("linbench.atomic", "linbench.environment", "linbench.system", "linbench.provenance", "linbench.registry"),
     *("linbench.records", "linbench.merging", "linbench.reports", "linbench.cli"),
-    "linbench.suites.accuracy.journal",
+    "linbench.suites.runner.journal",
     # What a run is asked for: all that these decide stands in the key.
-    *("linbench.suites.contract", "linbench.suites.options", "linbench.suites.resolutions"),
-    *("linbench.suites.latency_cells", "linbench.suites.accuracy.cells"),
+    *("linbench.suites.runner.suite", "linbench.suites.runner.options", "linbench.suites.runner.resolutions"),
+    *("linbench.suites.runner.model_options", "linbench.suites.runner.resuming"),
+    *("linbench.suites.latency.options", "linbench.suites.latency.cells"),
+    *("linbench.suites.kernels.options", "linbench.suites.kernels.cells"),
+    *("linbench.suites.accuracy.options", "linbench.suites.accuracy.cells"),
     # The search for settings, which are in the key; its own records are hashed with it.
-    *("linbench.suites.search", "linbench.suites.trial"),
+    *("linbench.suites.latency.search", "linbench.suites.latency.trial"),
 )
 #: What all backbones share; other modules of their package are backbones, which a search does not reach by itself.
 _OF_ALL_BACKBONES = ("linbench.backbones.contract",)

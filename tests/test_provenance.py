@@ -14,10 +14,15 @@ from linbench import provenance
 from linbench.backbones import backbone as backbones
 from linbench.kernels.bench_cases import case_modules
 from linbench.provenance import code_hash, measuring
-from linbench.suites import Choices, ade20k, coco, imagenet, kernels, latency_cells, search
-from linbench.suites.accuracy import cells as accuracy
-from linbench.suites.contract import Suite
-from linbench.suites.contract import suite as suites
+from linbench.suites.accuracy import ade20k, coco, imagenet, single_object
+from linbench.suites.accuracy import cells as accuracy_cells
+from linbench.suites.kernels import cells as kernel_cells
+from linbench.suites.latency import cells as latency_cells
+from linbench.suites.latency import search
+from linbench.suites.latency.key import TimedModel
+from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.latency.part import Part
+from linbench.suites.latency.settings import Preset
 
 PACKAGE = Path(provenance.__file__).parent
 
@@ -83,8 +88,8 @@ def test_a_backbone_whose_source_is_absent_has_no_hash() -> None:
 
 def test_modules_that_old_records_name_and_linbench_lost_are_skipped() -> None:
     assert measuring(["linbench.suites.gone"], "linbench.backbones.vit") == measuring([], "linbench.backbones.vit")
-    lost = measuring(kernels.ENTRIES, "linbench.kernels.bi_wkv.timed", kernels.WITHOUT)  # of an old record
-    assert set(lost) < set(measuring(kernels.ENTRIES, "linbench.kernels.bi_wkv.cases", kernels.WITHOUT))
+    lost = measuring(kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.timed")  # of an old record
+    assert set(lost) < set(measuring(kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.cases"))
 
 
 def test_a_plug_in_counts_with_the_modules_of_its_own_package(
@@ -105,58 +110,92 @@ Behind = tuple[tuple[str, ...], Any, tuple[str, ...]]
 
 def behind() -> dict[str, Behind]:
     """What each suite hashes for one of its cells: entries, backbone or op, and what is left out."""
-    choices = Choices(backbones=("rwkv-sam-t",), resolutions=((64, 64),), presets=("paper",), device="cpu")
-    parts = {
-        f"latency {part} {fusion}": latency_cells._modules({"part": part, "fusion": fusion}, backbones["rwkv-sam-t"])
-        for part, fusion in (("backbone", "none"), ("decoder", "conv"), ("end-to-end", "mamba"))
+    models = {
+        f"latency {part} {fusion}": TimedModel("rwkv-sam-t", part, fusion)
+        for part, fusion in ((Part.BACKBONE, "none"), (Part.DECODER, "conv"), (Part.END_TO_END, "mamba"))
     }
-    (cell,) = latency_cells.cells(choices)
+    entry = backbones["rwkv-sam-t"]
+    parts = {name: latency_cells.modules_behind(model, entry) for name, model in models.items()}
+    options = LatencyOptions(
+        backbones=("rwkv-sam-t",), resolutions=((64, 64),), presets=(Preset.PAPER,), device="cpu"
+    )
+    (cell,) = latency_cells.cells(options)
     assert cell.modules == parts["latency backbone none"]
-    dis: Suite = suites["dis"].build()
-    plans = {"coco": coco.PLAN, "imagenet": imagenet.PLAN, "ade20k": ade20k.PLAN, "dis": dis.cells.args[0]}  # type: ignore[attr-defined]
-    scored = {name: accuracy._modules(plan, "linbench.backbones.rwkv_sam", "none") for name, plan in plans.items()}
-    found: dict[str, Behind] = {
-        name: (each["suite"], each["backbone"], each["without"]) for name, each in (parts | scored).items()
+    plans = {
+        "coco": coco.PLAN,
+        "imagenet": imagenet.PLAN,
+        "ade20k": ade20k.PLAN,
+        "dis": single_object.plan_of("dis"),
     }
-    entries, bone, without = found["latency backbone none"]
-    found["search"] = ((*entries, *search.ENTRIES), bone, without)
-    found["kernels"] = (kernels.ENTRIES, "linbench.kernels.bi_wkv.cases", kernels.WITHOUT)
-    return found
+    scored = {
+        name: accuracy_cells.modules_behind(plan, "linbench.backbones.rwkv_sam", "none")
+        for name, plan in plans.items()
+    }
+    result: dict[str, Behind] = {
+        name: (modules["suite"], modules["backbone"], modules["without"])
+        for name, modules in (parts | scored).items()
+    }
+    entries, bone, without = result["latency backbone none"]
+    result["search"] = ((*entries, *search.ENTRIES), bone, without)
+    result["kernels"] = (kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.cases", ())
+    return result
 
 
-TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward metrics.intervals"
+TIMED = (
+    "suites.runner.rounds suites.runner.child suites.runner.sampling suites.runner.cpu_usage suites.runner.process "
+    "suites.runner.device suites.latency.settings metrics.intervals"
+)
 BI_WKV = (
     "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.reference kernels.operators "
     "kernels.threads kernels.simd"
 )
 SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
-SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.image {BI_WKV}"
+SCORED = f"suites.accuracy.evaluation suites.runner.ranks models.checkpoint metrics.intervals data.image {BI_WKV}"
 #: A few that must be behind a number, and what must not, beside what is behind none.
 MUST = {
-    "latency backbone none": f"{TIMED} {BI_WKV} suites.latency suites.complexity suites.gate backbones.contract",
-    "latency decoder conv": f"{TIMED} {SAM} models.sam.fusion suites.complexity",
+    "latency backbone none": (
+        f"{TIMED} {BI_WKV} suites.latency.measure "
+        "suites.latency.complexity suites.runner.correctness backbones.contract"
+    ),
+    "latency decoder conv": f"{TIMED} {SAM} models.sam.fusion suites.latency.complexity",
     "latency end-to-end mamba": f"{TIMED} {SAM} backbones.vmamba kernels.selective_scan.cpu kernels.cross_scan.cpu",
-    "search": f"{TIMED} {BI_WKV} suites.search suites.trial suites.settings",
-    "kernels": f"{TIMED} {BI_WKV} kernels.bi_wkv.cases kernels.bench_cases suites.yardsticks suites.kernel_check",
-    "dis": f"{SCORED} {SAM} suites.single_object metrics.boundary metrics.iou data.single_object",
-    "coco": f"{SCORED} {SAM} suites.coco metrics.coco coco.entry data.coco coco.index coco.detections coco.rle",
-    "imagenet": f"{SCORED} suites.imagenet models.classifier metrics.classification data.imagenet",
-    "ade20k": f"{SCORED} suites.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
+    "search": f"{TIMED} {BI_WKV} suites.latency.search suites.latency.trial suites.latency.settings",
+    "kernels": (
+        f"{TIMED} {BI_WKV} kernels.bi_wkv.cases kernels.bench_cases suites.kernels.baselines suites.kernels.check"
+    ),
+    "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.boundary metrics.iou data.single_object",
+    "coco": (
+        f"{SCORED} {SAM} suites.accuracy.coco metrics.coco coco.entry data.coco coco.index coco.detections coco.rle"
+    ),
+    "imagenet": f"{SCORED} suites.accuracy.imagenet models.classifier metrics.classification data.imagenet",
+    "ade20k": f"{SCORED} suites.accuracy.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
 }
 MUST_NOT = {
-    "latency backbone none": "models.sam.decoder models.checkpoint suites.search suites.trial suites.coco data.coco "
-    "kernels.bench_cases kernels.bi_wkv.cases kernels.q_shift.cases",
+    "latency backbone none": (
+        "models.sam.decoder models.checkpoint suites.latency.search "
+        "suites.latency.trial suites.accuracy.coco data.coco "
+        "kernels.bench_cases kernels.bi_wkv.cases kernels.q_shift.cases"
+    ),
     "latency decoder conv": "backbones.vmamba kernels.selective_scan.cpu models.classifier",
     "latency end-to-end mamba": "backbones.vim models.semantic kernels.selective_scan.cases kernels.bench_cases",
     "search": "models.sam.decoder",
-    "kernels": "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.part",
-    "dis": "backbones.vmamba models.classifier models.semantic data.coco metrics.coco suites.coco suites.latency",
-    "coco": "backbones.vmamba models.classifier data.single_object suites.single_object suites.latency",
-    "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.coco",
+    "kernels": (
+        "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.latency.part "
+        "suites.latency.forward suites.latency.measure"
+    ),
+    "dis": (
+        "backbones.vmamba models.classifier models.semantic "
+        "data.coco metrics.coco suites.accuracy.coco suites.latency.measure"
+    ),
+    "coco": (
+        "backbones.vmamba models.classifier data.single_object suites.accuracy.single_object suites.latency.measure"
+    ),
+    "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.accuracy.coco",
     "ade20k": "models.classifier models.sam.decoder metrics.coco data.imagenet",
 }
 NEVER = (
-    "records registry environment merging atomic provenance suites.contract backbones.vim kernels backbones suites"
+    "records registry environment merging atomic provenance backbones.vim kernels backbones suites suites.runner "
+    "suites.runner.suite suites.latency suites.kernels suites.accuracy"
 )
 
 
@@ -213,7 +252,7 @@ def test_another_backbone_beside_the_others_makes_no_record_stale(
 def test_an_op_counts_with_its_costs_and_its_check() -> None:
     for cases in case_modules():
         package = cases.rpartition(".")[0]
-        behind_it = measuring(kernels.ENTRIES, cases, kernels.WITHOUT)
+        behind_it = measuring(kernel_cells.ENTRIES, cases)
         assert {cases, f"{package}.op", f"{package}.reference", "linbench.kernels.operators"} <= set(behind_it)
 
 
@@ -225,44 +264,43 @@ def look(frame, event, argument):
         ran.add(frame.f_code.co_filename)
 """
 MEASURED = """
-from linbench.suites import Choices, suite
+from linbench.suites import suite
 built = suite[{suite!r}].build()
-(cell,) = built.cells(Choices(("rwkv-sam-t",), ((64, 64),), presets=("paper",), device="cpu", threads=1, **{more!r}))
+(cell,) = built.cells(built.options(device="cpu", threads=1, **{options!r}))
 sys.setprofile(look)
 outcome = built.measure(cell.key, 0.05, 0)
 sys.setprofile(None)
 assert outcome.status == "ok", outcome.reason
 print(json.dumps([dict(cell.modules), sorted(ran)]))
 """
+LATENCY = {"backbones": ("rwkv-sam-t",), "resolutions": ((64, 64),), "presets": ("paper",)}
+KERNEL = {"ops": ("bi_wkv",), "cases": ("toy",), "directions": ("backward",)}
 SCORED_RUN = """
 from pathlib import Path
-from linbench.suites import Choices, suite
-from linbench.suites.accuracy.session import Job, Ranks, steps
+from linbench.suites import suite
+from linbench.suites.runner.ranks import Ranks
 built = suite[{suite!r}].build()
-choices = Choices(({backbone!r},), ((64, 64),), device="cpu", threads=1, data="shapes", random=True, images=1)
-(cell,) = built.cells(choices)
+options = built.options(
+    backbones=({backbone!r},), resolutions=((64, 64),), device="cpu", threads=1, data="shapes", random=True, images=1
+)
+(cell,) = built.cells(options)
 threading.setprofile(look)
 sys.setprofile(look)
-*_, last = steps(built, cell, choices, Path(sys.argv[1]) / "x.json", Ranks(), Job())
+*_, last = built.evaluate(cell, options, Path(sys.argv[1]) / "x.json", Ranks())
 sys.setprofile(None)
 assert last.record.status in ("ok", "failed"), last.record.reason
 print(json.dumps([dict(cell.modules), sorted(ran)]))
 """
-#: Where a data set lies, drawing the embedded one (its checksum is in the key), and the loop around an evaluation.
-AROUND = ("linbench.data.roots", "linbench.data.shapes", "linbench.suites.accuracy.session")
+#: Where a dataset lies, and drawing the embedded one (its checksum is in the key).
+AROUND = ("linbench.data.roots", "linbench.data.shapes")
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        pytest.param(MEASURED.format(suite="latency", more={}), id="latency"),
-        pytest.param(MEASURED.format(suite="latency", more={"parts": ("end-to-end",)}), id="end-to-end"),
-        pytest.param(
-            MEASURED.format(
-                suite="kernels", more={"ops": ("bi_wkv",), "cases": ("toy",), "directions": ("backward",)}
-            ),
-            id="kernels",
-        ),
+        pytest.param(MEASURED.format(suite="latency", options=LATENCY), id="latency"),
+        pytest.param(MEASURED.format(suite="latency", options=LATENCY | {"parts": ("end-to-end",)}), id="end-to-end"),
+        pytest.param(MEASURED.format(suite="kernels", options=KERNEL), id="kernels"),
         pytest.param(SCORED_RUN.format(suite="dis", backbone="rwkv-sam-t"), id="dis"),
         pytest.param(SCORED_RUN.format(suite="imagenet", backbone="vit-t"), id="imagenet"),
     ],

@@ -18,7 +18,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
+app.command(
+    "run",
+    add_help_option=False,  # the suites' own options are in the help that the command itself prints
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)(run.run)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)

@@ -75,7 +75,7 @@ def answer(job: Job, image: Path, name: str, asked: "Sequence[PromptSpec]") -> R
 def _answered(job: Job, image: Path, name: str, asked: "Sequence[PromptSpec]") -> Result:
     from linbench.data.image import read_image
     from linbench.models.finite import NotFinite
-    from linbench.suites.memory import is_out_of_memory
+    from linbench.suites.runner.memory import is_out_of_memory
 
     try:
         picture = read_image(image)

@@ -55,7 +55,7 @@ def show(
     that segmenter and its backbone.
     """
     from linbench.backbones import backbone
-    from linbench.suites.resolutions import resolutions
+    from linbench.suites.runner.resolutions import resolutions
 
     load_plugins(plugin or [], backbone)
     with refusing():
@@ -75,7 +75,7 @@ def _facts(name: str, size: tuple[int, int], results: Path) -> dict[str, Any]:
 
     from linbench.backbones import backbone, build_backbone
     from linbench.models.sam import HQ
-    from linbench.suites.complexity import complexity
+    from linbench.suites.latency.complexity import complexity
 
     entry = backbone[HQ.get(name, name)]
     with torch.device("meta"):

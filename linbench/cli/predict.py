@@ -12,11 +12,13 @@ from linbench.cli.answers import Job, Result, answer
 from linbench.cli.outputs import file_identities, output_names
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
-from linbench.cli.run import BRANCHES, FUSIONS
 
 if TYPE_CHECKING:
     from linbench.data.prompts import PromptSpec
     from linbench.models.segmenter import Segmenter
+
+FUSIONS = ("conv", "mamba", "rwkv", "dcn")
+BRANCHES = ("model", "ema")
 
 LARGEST = 16384  # px; at that side the input alone has 3 GB
 MOST_SCORES = 6  # in a row of the table
@@ -134,7 +136,7 @@ def _segmenter(
 
     from linbench.backbones import backbone as backbones
     from linbench.models.segmenter import load_segmenter
-    from linbench.suites.device import find_device
+    from linbench.suites.runner.device import find_device
     from linbench.system.threads import thread_count
 
     load_plugins(plugin or [], backbones)

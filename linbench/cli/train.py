@@ -137,7 +137,7 @@ def _accelerator(backbone: str, device: str, precision: str, threads: int | None
     import torch
 
     from linbench.backbones import backbone as backbones
-    from linbench.suites.device import find_device
+    from linbench.suites.runner.device import find_device
     from linbench.system.threads import thread_count
     from linbench.train.processes import accelerator
 

@@ -1,18 +1,6 @@
-"""The suites. A new one is one file here and one import line below."""
+"""The suites. A new one is a package or a file here and one import line below."""
 
-from linbench.suites import ade20k, coco, imagenet, kernels, latency, single_object
-from linbench.suites.contract import Cell, Choices, Outcome, Suite, suite
+from linbench.suites import accuracy, kernels, latency
+from linbench.suites.runner.suite import Cell, Outcome, Suite, suite
 
-__all__ = [
-    "Cell",
-    "Choices",
-    "Outcome",
-    "Suite",
-    "ade20k",
-    "coco",
-    "imagenet",
-    "kernels",
-    "latency",
-    "single_object",
-    "suite",
-]
+__all__ = ["Cell", "Outcome", "Suite", "accuracy", "kernels", "latency", "suite"]

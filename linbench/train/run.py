@@ -19,7 +19,7 @@ import torch
 from accelerate import Accelerator
 
 from linbench.data.contract import BadDataset
-from linbench.suites.memory import resident_bytes
+from linbench.suites.runner.memory import resident_bytes
 from linbench.train.files import states
 from linbench.train.finalize import finish, not_finite
 from linbench.train.job import Job, alone

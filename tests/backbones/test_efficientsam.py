@@ -6,7 +6,7 @@ import torch
 
 from linbench.backbones import build_backbone, load_official
 from linbench.backbones.vit import AttentionKind
-from linbench.suites.complexity import complexity
+from linbench.suites.latency.complexity import complexity
 from tests.goldens import filled, golden, image
 
 TOLERANCE = 2e-5

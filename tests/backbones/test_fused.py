@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.backbones import backbone, build_backbone
 from linbench.kernels.impl import Impl, Unsupported
-from linbench.suites.gate import gate
+from linbench.suites.runner.correctness import check_kernels
 
 #: One of each family, and each kind of block: with and without a norm in front, with key norms, with early blocks.
 NAMES = ["rwkv-sam-t", "rwkv-sam-s-1-1", "vim-t", "vrwkv-s", "vrwkv-t"]
@@ -96,7 +96,7 @@ def test_the_implementations_of_the_fused_form_agree(name, impl):
 def test_the_gate_checks_every_fused_operator_at_the_models_own_inputs(name):
     with Called() as called, torch.no_grad():
         built(name, True)(images())
-    verdict = gate(partial(built(name, True), images()))
+    verdict = check_kernels(partial(built(name, True), images()))
     assert called.names == set(verdict.errors) == OPERATORS[family(name)]
     assert verdict.wrong == [] and max(verdict.errors.values()) <= 2e-5
 

@@ -7,7 +7,7 @@ import torch
 from linbench.backbones import backbone, build_backbone, load_official, sam_vit
 from linbench.backbones.conformance import conform
 from linbench.backbones.vit import AttentionKind
-from linbench.suites.complexity import complexity
+from linbench.suites.latency.complexity import complexity
 from tests.goldens import fill, filled, golden, image
 
 TOLERANCE = 2e-5

@@ -11,14 +11,21 @@ from tests.cli.test_usage import call
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--suite", "kernels", "--res", "512"], "--res: the suite kernels does not take it; allowed are --case, "),
-        (["--suite", "kernels", "--backbone", "vit-t"], "--backbone: the suite kernels does not take it"),
-        (["--suite", "kernels", "--preset", "best"], "--preset: the suite kernels does not take it"),
+        (["--suite", "kernels", "--res", "512"], "--res: the suite kernels has no such option (ade20k, coco, "),
+        (["--suite", "kernels", "--backbone", "vit-t"], "--backbone: the suite kernels has no such option ("),
+        (
+            ["--suite", "kernels", "--preset", "best"],
+            "--preset: the suite kernels has no such option (latency has it); ",
+        ),
         (
             ["--suite", "latency", "--op", "bi_wkv"],
-            "--op: the suite latency does not take it; allowed are --attention",
+            "--op: the suite latency has no such option (kernels has it); `linbench run --suite latency --help`",
         ),
-        (["--direction", "backward"], "--direction: the suite latency does not take it"),
+        (["--direction", "backward"], "--direction: the suite latency has no such option (kernels has it)"),
+        (
+            ["--suite", "kernels", "--cse", "toy"],
+            "--cse: the suite kernels has no such option (did you mean --case?)",
+        ),
         (["--suite", "kernels", "--op", "bi_wkw"], "--op bi_wkw: allowed are "),
         (["--suite", "kernels", "--case", "*7"], "--case *7: allowed are toy, "),
         (["--suite", "kernels", "--direction", "back"], "--direction back: did you mean backward?"),

@@ -111,7 +111,7 @@ def _children_of_killed_sweeps() -> list[str]:
             parent = (entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[1]
         except OSError:
             continue
-        if b"linbench.suites.child" in words and parent == "1":
+        if b"linbench.suites.runner.child" in words and parent == "1":
             orphans.append(str(entry))
     return orphans
 

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import flop_registry
 from linbench.kernels import operators
 from linbench.kernels.bench_cases import case_modules, load_bench_cases
 from linbench.kernels.operators import byte_formula, bytes_moved, tensor_bytes
-from linbench.suites.kernel_check import Calls
+from linbench.suites.kernels.check import Calls
 
 OURS = sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("linbench::"))
 

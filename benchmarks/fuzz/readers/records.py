@@ -178,10 +178,11 @@ def _plan(folder: Path) -> int:
 
 def _planned(scratch: Path) -> list[Files]:
     """The records and the search that a run looks for, under this machine's names."""
+    from linbench.suites.search import pending
+
     from linbench.records import Record, Status, Store
     from linbench.suites import Choices
     from linbench.suites.latency import cells
-    from linbench.suites.search import pending
 
     found = []
     choices = Choices(backbones=("vim-t",), resolutions=((512, 512),), presets=("best", "paper"))

@@ -1,1 +1,5 @@
-"""What the six accuracy suites share: cells, weights, protocols, and an evaluation that can be shared and resumed."""
+"""The accuracy suites, and what they share: cells, weights, protocols, an evaluation that is shared and resumed."""
+
+from linbench.suites.accuracy import ade20k, coco, imagenet, single_object
+
+__all__ = ["ade20k", "coco", "imagenet", "single_object"]

@@ -1,4 +1,4 @@
-"""The cells of an accuracy suite: their keys, and what is refused before anything is read."""
+"""The cells of an accuracy suite: their keys, and the options that are refused before anything is read."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,50 +11,56 @@ import torch
 from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
 from linbench.data.roots import open_dataset, resolve_data
-from linbench.environment import cpu_name
 from linbench.models.input_size import own_size
 from linbench.models.sam import backbone_of, fuses
 from linbench.provenance import code_hash
-from linbench.suites.accuracy import weights as given_weights
-from linbench.suites.accuracy.weights import Given, Weights
-from linbench.suites.contract import Cell, Choices
-from linbench.suites.device import find_device
-from linbench.suites.forward import DTYPES
-from linbench.suites.resolutions import Size
-from linbench.system.threads import thread_count
+from linbench.suites.accuracy.key import AccuracyKey, ScoredData, ScoredModel
+from linbench.suites.accuracy.options import AccuracyOptions, SegmenterOptions, WeightOptions
+from linbench.suites.accuracy.weights import (
+    NamedWeights,
+    Weights,
+    choose_weights,
+    models_of,
+    read_checkpoints,
+    with_branch,
+)
+from linbench.suites.runner.device import find_machine
+from linbench.suites.runner.model_options import SMALL
+from linbench.suites.runner.resolutions import Size
+from linbench.suites.runner.suite import Cell
 
 SPLIT = "val"
-#: What builds the models of a task: no other one is behind its numbers.
+#: Modules that build the models of a task: those of other tasks are not behind its numbers.
 BUILDERS = {
     "sam": "linbench.models.sam.build",
     "classifier": "linbench.models.classifier",
     "semantic": "linbench.models.semantic",
 }
-#: What RWKV-SAM's decoder takes of other backbones, by fusion.
+#: Backbones whose blocks RWKV-SAM's decoder uses, by fusion.
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
-#: What a checkpoint's options say that has a place of its own in the key, or is the head's.
-OWN = ("attention", "fusion", "image_size", "impl", "name", "num_classes")
+#: Options of a checkpoint that have an entry of their own in the key, or belong to the head.
+NOT_OF_BACKBONE = ("attention", "fusion", "image_size", "impl", "name", "num_classes")
 
 
 @dataclass(frozen=True)
-class Boxes:
-    """Where the prompts are from: a file's name and checksum, or ``ground truth`` or ``none``."""
+class BoxSource:
+    """Where the prompts come from: a file's name and checksum, or ``ground truth`` or ``none``."""
 
-    source: str
+    name: str
     checksum: str = ""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the cells of one suite have of their own.
+class AccuracyPlan:
+    """What distinguishes the cells of one suite.
 
-    data: The name of its data set.  task: Of the models that it measures.
-    side: Of the model's input where neither --res nor the checkpoint says it, px.
-    multiple: What must divide its sides, beside what the backbone asks for.
-    protocol: Of what was asked for, the model's name and the size; raises ValueError.
-    protocol_versions: By its name.
+    data: Name of its dataset.  task: Of the models that it measures.
+    side: Of the model's input where neither --res nor the checkpoint gives it, px.
+    multiple: What must divide its sides, beside what the backbone requires.
+    protocol: ``(requested, model, size) -> name``; raises ValueError.
+    protocol_versions: By name.
     entries: Modules that measure and read; a change in what they import makes records stale (``provenance``).
-    boxes: Where the prompts are from.
+    boxes: Where the prompts come from.
     """
 
     suite: str
@@ -66,55 +72,66 @@ class Plan:
     protocol_versions: Mapping[str, int]
     entries: tuple[str, ...]
     multiple: int = 1
-    boxes: Callable[[Choices, Dataset[Any]], Boxes] = field(default=lambda choices, dataset: Boxes("none"))
+    boxes: Callable[[Any, Dataset[Any]], BoxSource] = field(default=lambda options, dataset: BoxSource("none"))
 
 
-def cells(plan: Plan, choices: Choices) -> list[Cell]:
-    """Every model × fusion × resolution × dtype; raises UnknownName and ValueError that teach."""
-    device = find_device(choices.device)
-    given = given_weights.parsed(choices.checkpoints)
-    names = choices.backbones or _said(plan, given)
-    dataset = opened(plan.data, choices)
-    images = min(len(dataset), choices.images or len(dataset))
-    boxes = plan.boxes(choices, dataset)
-    made: dict[str, Cell] = {}
+def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey]]:
+    """Plan every model × fusion × size × dtype; raises UnknownName and ValueError that teach."""
+    machine = find_machine(options)
+    checkpoints = read_checkpoints(options.checkpoints)
+    names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
+    dataset = opened_dataset(plan.data, options)
+    boxes = plan.boxes(options, dataset)
+    images = min(len(dataset), options.images or len(dataset))
+    data = ScoredData(dataset.name, dataset.split, dataset.checksum, images, boxes.name, boxes.checksum)
+    planned: dict[str, Cell[AccuracyKey]] = {}
     for name in names:
-        entry = backbone[backbone_of(name) if plan.task == "sam" else name]
-        random = choices.seed if choices.random else None
-        weights = given_weights.choose(given, name, plan.task, len(names) == 1, random, choices.weights)
-        options = _options(name, entry.options, weights, choices)
-        for height, width in choices.resolutions or (own_size(weights.about, (plan.side, plan.side)),):
-            _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), (height, width))
-            for fusion in _fusions(plan, name, weights, choices):
-                modules = _modules(plan, entry.source, fusion)
-                hashed = code_hash(modules["suite"], modules["backbone"], modules["without"])
-                protocol = plan.protocol(choices.protocol, name, (height, width))
-                for dtype in choices.dtypes:
-                    key = {
-                        "suite": plan.suite,
-                        "suite_version": plan.version,
-                        "backbone": name,
-                        "options": options,
-                        "fusion": fusion,
-                        "height": height,
-                        "width": width,
-                        **_conditions(dtype, device, "attention" in entry.options, choices),
-                        "protocol": protocol,
-                        "protocol_version": plan.protocol_versions[protocol],
-                        "dataset": dataset.name,
-                        "split": dataset.split,
-                        "dataset_checksum": dataset.checksum,
-                        "box_source": boxes.source,
-                        "box_checksum": boxes.checksum,
-                        "checkpoint": weights.key,
-                        "images": images,
-                    }
-                    made[str(key)] = Cell(key, hashed, modules)
-    return list(made.values())
+        source = backbone[backbone_of(name) if plan.task == "sam" else name].source
+        for model in _models(plan, name, len(names) == 1, checkpoints, options):
+            modules = modules_behind(plan, source, model.fusion)
+            digest = code_hash(modules["suite"], modules["backbone"], modules["without"])
+            protocol = plan.protocol(options.protocol, name, model.size)
+            versions = (protocol, plan.protocol_versions[protocol])
+            key = AccuracyKey(plan.suite, plan.version, model, machine, data, *versions)
+            planned[str(key)] = Cell(key, digest, modules)
+    return list(planned.values())
 
 
-def _modules(plan: Plan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:
-    """What is behind a number, as ``code_hash`` takes it."""
+def _models(
+    plan: AccuracyPlan,
+    name: str,
+    is_only: bool,
+    checkpoints: list[NamedWeights],
+    options: AccuracyOptions,
+) -> list[ScoredModel]:
+    """Return one model under each size, fusion and dtype; raises ValueError where it cannot be measured."""
+    entry = backbone[backbone_of(name) if plan.task == "sam" else name]
+    seed = options.seed if options.random else None
+    weights = choose_weights(checkpoints, name, plan.task, is_only, seed, options.weights)
+    attention = (options.attention or "sdpa") if "attention" in entry.options else "none"
+    backbone_options = _options(name, entry.options, weights, options)
+    sizes = options.resolutions or (own_size(weights.about, (plan.side, plan.side)),)
+    for size in sizes:
+        _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), size)
+    return [
+        ScoredModel(
+            backbone=name,
+            size=size,
+            dtype=dtype,
+            checkpoint=weights.key,
+            options=backbone_options,
+            fusion=fusion,
+            impl=str(options.impl or "fast"),
+            attention=str(attention),
+        )
+        for size in sizes
+        for fusion in _fusions(plan, name, weights, options)
+        for dtype in options.dtypes
+    ]
+
+
+def modules_behind(plan: AccuracyPlan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:
+    """Return the arguments of ``code_hash`` for the numbers of a model."""
     neck = ("linbench.backbones.sam_vit",) if plan.task == "sam" else ()
     mixer = (MIXERS[fusion],) if fusion in MIXERS else ()
     others = tuple(module for task, module in BUILDERS.items() if task != plan.task)
@@ -122,48 +139,52 @@ def _modules(plan: Plan, backbone: str, fusion: str) -> dict[str, tuple[str, ...
     return {"suite": entries, "backbone": (backbone, *neck, *mixer), "without": others}
 
 
-def weights_of(cell: Cell, choices: Choices) -> Weights:
-    """The weights that the cell's key names."""
-    if choices.random:
-        return Weights(seed=choices.seed)
-    given = given_weights.parsed(choices.checkpoints)
-    name, key = cell.key["backbone"], cell.key["checkpoint"]
-    same = (one.weights for one in given if key.startswith(one.weights.sha256))
-    return given_weights.of_branch(next(same), name, choices.weights)
+def weights_of(key: AccuracyKey, options: WeightOptions) -> Weights:
+    """Return the weights that the key names."""
+    if options.random:
+        return Weights(seed=options.seed)
+    checkpoints = read_checkpoints(options.checkpoints)
+    same = (named.weights for named in checkpoints if key.model.checkpoint.startswith(named.weights.sha256))
+    return with_branch(next(same), key.model.backbone, options.weights)
 
 
-def opened(name: str, choices: Choices) -> Dataset[Any]:
-    """The data set of that name, opened once in a process."""
-    return _opened(name, resolve_data(choices.data), choices.images)
+def opened_dataset(name: str, options: AccuracyOptions) -> Dataset[Any]:
+    """Return the dataset of that name, opened once in a process."""
+    return _opened_dataset(name, resolve_data(options.data), options.images)
 
 
 @cache
-def _opened(name: str, data: str, images: int | None) -> Dataset[Any]:
+def _opened_dataset(name: str, data: str, images: int | None) -> Dataset[Any]:
     return open_dataset(name, SPLIT, data, images=images)
 
 
-def _said(plan: Plan, given: list[Given]) -> tuple[str, ...]:
-    """The models of the checkpoints that are, or may be, of the suite's task."""
-    fitting = [one for one in given if one.weights.about is None or one.weights.about.task == plan.task]
-    if found := given_weights.models(fitting):
-        return tuple(found)
-    if given and not fitting:
+def _models_of_checkpoints(plan: AccuracyPlan, checkpoints: list[NamedWeights]) -> tuple[str, ...]:
+    """Return the models of the checkpoints that are, or may be, of the suite's task; none without a checkpoint."""
+    if not checkpoints:
+        return ()
+    fitting = [named for named in checkpoints if named.weights.about is None or named.weights.about.task == plan.task]
+    if names := models_of(fitting):
+        return tuple(names)
+    first = checkpoints[0].weights
+    if not fitting:
         raise ValueError(
-            f"--checkpoint {given[0].weights.file}: it is {given[0].weights.about}; the suite {plan.suite} measures "
-            f"models of the task {plan.task}"
+            f"--checkpoint {first.file}: it is {first.about}; the suite {plan.suite} measures models of the task "
+            f"{plan.task}"
         )
-    named = f"{given[0].weights.file} does not say its model" if given else "no --checkpoint does"
-    raise ValueError(f"--backbone is missing: {named}; write --checkpoint NAME=FILE, or name it with --backbone")
+    raise ValueError(
+        f"--backbone is missing: {first.file} does not say its model; write --checkpoint NAME=FILE, or name it with "
+        "--backbone"
+    )
 
 
-def _options(name: str, known: tuple[str, ...], weights: Weights, choices: Choices) -> dict[str, Any]:
-    """The checkpoint's options, and on top of them those given by hand."""
+def _options(name: str, known: tuple[str, ...], weights: Weights, options: AccuracyOptions) -> dict[str, Any]:
+    """Return the checkpoint's options of the backbone, and on top of them those given by hand."""
     allowed = {*known, *(("output",) if backbone_of(name) != name else ())} - {"attention", "impl", "image_size"}
-    for option in choices.options:
+    for option in options.options:
         if option not in allowed:
             listed = ", ".join(sorted(allowed)) or "none"
             raise ValueError(f"--option {option}: {name} has none of that name; it has {listed}")
-    return {k: v for k, v in weights.options.items() if k not in OWN} | dict(choices.options)
+    return {k: v for k, v in weights.options.items() if k not in NOT_OF_BACKBONE} | dict(options.options)
 
 
 def _refuse_size(name: str, multiple: int, size: Size) -> None:
@@ -175,31 +196,17 @@ def _refuse_size(name: str, multiple: int, size: Size) -> None:
         )
 
 
-def _fusions(plan: Plan, name: str, weights: Weights, choices: Choices) -> tuple[str, ...]:
-    """The checkpoint's fusion, or those asked for; ``none`` where the model has nothing to fuse."""
-    if plan.task != "sam" or backbone_of(name) != name or not fuses(_strides(name)):
+def _fusions(plan: AccuracyPlan, name: str, weights: Weights, options: AccuracyOptions) -> tuple[str, ...]:
+    """Return the checkpoint's fusion, or those of the options; ``none`` where the model has nothing to fuse."""
+    if not isinstance(options, SegmenterOptions) or backbone_of(name) != name or not fuses(_strides(name)):
         return ("none",)
-    own = weights.options.get("fusion")
-    if own and choices.fusions not in (("conv",), (own,)):
-        raise ValueError(f"--fusion {','.join(choices.fusions)}: the checkpoint {weights.file} has {own}")
-    return (str(own),) if own else choices.fusions
+    saved = weights.options.get("fusion")
+    if saved and options.fusions not in (("conv",), (saved,)):
+        raise ValueError(f"--fusion {','.join(options.fusions)}: the checkpoint {weights.file} has {saved}")
+    return (str(saved),) if saved else tuple(map(str, options.fusions))
 
 
 @cache
 def _strides(name: str) -> tuple[int, ...]:
     with torch.device("meta"):
         return build_backbone(name, image_size=224).strides
-
-
-def _conditions(dtype: str, device: torch.device, attention: bool, choices: Choices) -> Mapping[str, Any]:
-    if dtype not in DTYPES:
-        raise ValueError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
-    threads = thread_count(choices.threads)
-    return {
-        "dtype": dtype,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
-        "device_type": device.type,
-        "threads": threads,
-        "impl": choices.given.get("impl") or "fast",
-        "attention": (choices.given.get("attention") or "sdpa") if attention else "none",
-    }

@@ -1,8 +1,8 @@
-"""One evaluation: every image once, whatever the number of processes, and after a kill only what is left.
+"""One evaluation: every image once, whatever the number of processes; after a kill only the remaining images.
 
 Images are prepared ahead in threads, ``--eval-batch`` of them, and go through the model one at a time. A batch of
 several would be faster on some devices, but a matrix product of more rows may add up in another order: a score would
-depend on the company its image is in.
+depend on the other images of its batch.
 """
 
 import traceback
@@ -22,32 +22,22 @@ from linbench.backbones.contract import Misfit
 from linbench.data.contract import BadDataset, BadSample
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
-from linbench.kernels.threads import set_threads
 from linbench.models.checkpoint import BadCheckpoint
 from linbench.models.finite import NotFinite
 from linbench.records import Record, Status
-from linbench.suites.accuracy.journal import Journal, Row
-from linbench.suites.accuracy.ranks import Ranks
+from linbench.suites.accuracy.key import AccuracyKey
 from linbench.suites.accuracy.task import Summary, Task
-from linbench.suites.contract import Cell
-from linbench.suites.memory import is_out_of_memory
+from linbench.suites.runner import process
+from linbench.suites.runner.journal import Journal, Row
+from linbench.suites.runner.memory import is_out_of_memory
+from linbench.suites.runner.process import first_line
+from linbench.suites.runner.ranks import Ranks
+from linbench.suites.runner.suite import Cell, Step
 from linbench.system.affinity import unbind
 
 MOST_THREADS = 8
 SEED = 0  # of every bootstrap, so that the same scores give the same interval
 LOG_TAIL = 4000  # characters of a failure's traceback that the record keeps
-
-
-@dataclass(frozen=True)
-class Step:
-    """done, total: Images of this process.  running: The score so far, in words.
-    record: In the last step of the first process.
-    """
-
-    done: int
-    total: int
-    running: str = ""
-    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class Failure:
 
 
 def evaluate(
-    cell: Cell,
+    cell: Cell[AccuracyKey],
     build: Callable[[], Task[Any, Any]],
     journal: Journal,
     ranks: Ranks,
@@ -68,88 +58,88 @@ def evaluate(
     max_bad: int,
     ahead: int,
 ) -> Iterator[Step]:
-    """Yield a step for each image, and at last the record; the journals go when the caller has taken it.
+    """Yield a step for each image, and at last the record; the journals are cleared after the caller has taken it.
 
-    build: Makes the task, with its model.
+    build: Builds the task, with its model.
     max_bad: Images and annotations that may be skipped before the status is ``failed``.
     ahead: Images that are prepared while others are scored.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    task, failure = _built(build, cell.key["threads"])
-    before = ranks.gathered((journal.rows(), failure))
-    known = {number: row for rows, _ in before for number, row in rows.items()}
-    mine: list[Row] = []
+    task, failure = _build(build, cell.key.machine.threads)
+    before = ranks.all_gather((journal.rows(), failure))
+    known = {index: row for rows, _ in before for index, row in rows.items()}
+    new: list[Row] = []
     todo: list[int] = []
-    running = _Mean(task.running if task else "", known.values())
+    running = _RunningMean(task.running if task else "", known.values())
     if task and not any(failed for _, failed in before):
-        todo = [number for number in ranks.share(cell.key["images"]) if number not in known]
-    yield Step(0, len(todo), running.said())
+        todo = [index for index in ranks.shard(cell.key.data.images) if index not in known]
+    yield Step(0, len(todo), running.text())
     if task and todo:
         try:
-            with journal.appending(ranks.mine) as append:
+            with journal.appending(ranks.rank) as append:
                 for row in _rows(task, todo, ahead):
                     append(row)
-                    mine.append(row)
+                    new.append(row)
                     running.add(row)
-                    yield Step(len(mine), len(todo), running.said())
+                    yield Step(len(new), len(todo), running.text())
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it becomes the outcome
             failure = _failure(error)
-    gathered = ranks.gathered((mine, failure))
+    gathered = ranks.all_gather((new, failure))
     failures = [failed for _, failed in gathered if failed]
-    if not ranks.first:
-        record = None
-    elif task is None or failures:
-        record = _failed(cell, failures[0])
-    else:
-        rows = {row["number"]: row for rows, _ in gathered for row in rows} | known
-        record = _record(cell, task, [rows[number] for number in sorted(rows)], max_bad, started)
-    yield Step(len(mine), len(todo), running.said(), record)
-    ranks.gathered(None)  # no journal goes before the record is there
+    record = None
+    if ranks.is_first and (task is None or failures):
+        record = _failed_record(cell, failures[0])
+    elif ranks.is_first and task:
+        rows = {row["number"]: row for new_rows, _ in gathered for row in new_rows} | known
+        record = _record(cell, task, [rows[index] for index in sorted(rows)], max_bad, started)
+    yield Step(len(new), len(todo), running.text(), record=record)
+    ranks.all_gather(None)  # no journal is cleared before the record exists
     if not failures:  # after a failure `--redo failed` goes on from them
         journal.clear()
 
 
-def _built(build: Callable[[], Task[Any, Any]], threads: int) -> tuple[Task[Any, Any] | None, Failure | None]:
+def _build(build: Callable[[], Task[Any, Any]], threads: int) -> tuple[Task[Any, Any] | None, Failure | None]:
+    """Return the task, or why it cannot be built."""
     try:
         pin(threads)
         return build(), None
     except (Misfit, BadCheckpoint, BadDataset) as error:
         return None, Failure(Status.FAILED, str(error), "")
-    except ValueError as error:  # the size or an option is none of the model's
+    except ValueError as error:  # the model does not take the size or an option
         return None, Failure(Status.UNSUPPORTED, str(error), "")
     except Exception as error:  # noqa: BLE001 - a backbone may raise anything; it becomes the outcome
         return None, _failure(error)
 
 
-def _rows(task: Task[Any, Any], numbers: Sequence[int], ahead: int) -> Iterator[Row]:
-    """The row of each image, in order."""
+def _rows(task: Task[Any, Any], indices: Sequence[int], ahead: int) -> Iterator[Row]:
+    """Yield the row of each image, in order."""
 
-    def prepared(number: int) -> tuple[Any, Any]:
-        sample = task.dataset[number]
+    def prepare(index: int) -> tuple[Any, Any]:
+        sample = task.dataset[index]
         try:
             return sample, task.prepare(sample)
         except BadSample as error:
             return sample, error
 
-    left = iter(numbers)
-    # Readers collect warnings, which is the process's business: threads that do so at once may leave it changed.
+    remaining = iter(indices)
+    # Readers collect warnings, which is a state of the process: threads that do so at once may leave it changed.
     with warnings.catch_warnings(), ThreadPoolExecutor(min(ahead, MOST_THREADS), initializer=unbind) as pool:
-        waiting = deque((number, pool.submit(prepared, number)) for number in islice(left, ahead))
+        waiting = deque((index, pool.submit(prepare, index)) for index in islice(remaining, ahead))
         while waiting:
-            number, future = waiting.popleft()
-            sample, ready = future.result()
-            if (following := next(left, None)) is not None:
-                waiting.append((following, pool.submit(prepared, following)))
+            index, future = waiting.popleft()
+            sample, prepared = future.result()
+            if (following := next(remaining, None)) is not None:
+                waiting.append((following, pool.submit(prepare, following)))
             start = perf_counter()
-            row = {"number": number, "id": sample.id}
-            if isinstance(ready, BadSample):
-                row["faults"] = [{"id": sample.id, "file": sample.file, "reason": str(ready)}]
+            row = {"number": index, "id": sample.id}
+            if isinstance(prepared, BadSample):
+                row["faults"] = [{"id": sample.id, "file": sample.file, "reason": str(prepared)}]
             else:
-                row |= {"scored": True, **task.score(ready)}
+                row |= {"scored": True, **task.score(prepared)}
             yield row | {"seconds": perf_counter() - start}
 
 
-class _Mean:
+class _RunningMean:
     """The mean of one score so far, in percent."""
 
     def __init__(self, name: str, rows: Any) -> None:
@@ -158,28 +148,31 @@ class _Mean:
             self.add(row)
 
     def add(self, row: Row) -> None:
+        """Add the score of a row that has one."""
         if row.get(self.name) is not None:
             self.sum, self.n = self.sum + row[self.name], self.n + 1
 
-    def said(self) -> str:
+    def text(self) -> str:
+        """Return the mean in words; empty before the first score."""
         return f"{self.name} {100 * self.sum / self.n:.2f} %" if self.n else ""
 
 
 def _failure(error: Exception) -> Failure:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the status and reason of what a model raised."""
+    reason = first_line(error)
     if isinstance(error, NotFinite):
         status = Status.WRONG
     elif isinstance(error, Unsupported | NotImplementedError):
         status = Status.UNSUPPORTED
     else:
         status = Status.OOM if is_out_of_memory(error) else Status.FAILED
-        said = f"{type(error).__name__}: {said}"
-    return Failure(status, said, "".join(traceback.format_exception(error))[-LOG_TAIL:])
+        reason = f"{type(error).__name__}: {reason}"
+    return Failure(status, reason, "".join(traceback.format_exception(error))[-LOG_TAIL:])
 
 
-def _failed(cell: Cell, failure: Failure) -> Record:
+def _failed_record(cell: Cell[AccuracyKey], failure: Failure) -> Record:
     return Record(
-        key=cell.key,
+        key=cell.key.to_json(),
         status=failure.status,
         reason=failure.reason,
         environment={**environment(), "modules": cell.modules},
@@ -188,13 +181,13 @@ def _failed(cell: Cell, failure: Failure) -> Record:
     )
 
 
-def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int, started: str) -> Record:
-    """The record of an evaluation whose every image has a row."""
+def _record(cell: Cell[AccuracyKey], task: Task[Any, Any], rows: Sequence[Row], max_bad: int, started: str) -> Record:
+    """Return the record of an evaluation whose every image has a row."""
     left_out = [fault for row in rows for fault in row.get("faults", ())]
-    told = {fault["reason"] for fault in left_out}  # a bad sample gives the fault that opening the set has found
+    reasons = {fault["reason"] for fault in left_out}  # a bad sample repeats the fault that opening the dataset met
     scored = [row for row in rows if row.get("scored")]
-    summary = task.summary(scored, SEED) if scored else Summary({}, {})
-    before = [fault for fault in task.faults if f"{fault['file']}: {fault['reason']}" not in told]
+    summary = task.summarize(scored, SEED) if scored else Summary({}, {})
+    before = [fault for fault in task.faults if f"{fault['file']}: {fault['reason']}" not in reasons]
     skipped = [*before, *left_out]
     status, reason = Status.OK, ""
     if len(skipped) > max_bad or not scored:
@@ -203,11 +196,11 @@ def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int,
             f"{len(skipped)} bad images or annotations were skipped, --max-bad allows {max_bad}; the first: "
             f"{skipped[0]['reason']}"
             if skipped
-            else "the data set has no image"
+            else "the dataset has no image"
         )
     elif not summary.metrics:
         status, reason = Status.FAILED, summary.undefined
-    found = {
+    entries = {
         "seed": SEED,
         "started": started,
         "seconds": sum(row["seconds"] for row in rows),
@@ -217,10 +210,10 @@ def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int,
         "max_bad": max_bad,
     }
     return Record(
-        key=cell.key,
+        key=cell.key.to_json(),
         status=status,
         reason=reason,
-        rounds=(found,),
+        rounds=(entries,),
         metrics=summary.metrics,
         environment={**environment(), **task.facts, "modules": cell.modules},
         code_hash=cell.code_hash,
@@ -228,13 +221,10 @@ def _record(cell: Cell, task: Task[Any, Any], rows: Sequence[Row], max_bad: int,
 
 
 def pin(threads: int) -> None:
-    """Set what holds for the whole process: threads, true float32 products, and no choice that timing makes.
+    """Set the process's threads, strict float32 products, and no algorithm that timing chooses.
 
     Raises TooFewThreads where the process does not get them.
     """
-    set_threads(threads)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    process.pin(threads, matmul="highest", tf32=False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

@@ -13,9 +13,8 @@ from torch import nn
 from linbench.models import build_classifier, build_sam
 from linbench.models import checkpoint as checkpoints
 from linbench.models.semantic import build_semantic
+from linbench.suites.accuracy.key import ScoredModel
 from linbench.suites.accuracy.weights import Weights
-from linbench.suites.contract import Key
-from linbench.suites.device import DTYPES
 
 BUILD: dict[str, Callable[..., nn.Module]] = {
     "sam": build_sam,
@@ -24,21 +23,23 @@ BUILD: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def of(task: str, key: Key, weights: Weights, device: torch.device, head: Mapping[str, Any]) -> nn.Module:
-    """The model in eval mode.
+def build_model(
+    task: str, model: ScoredModel, weights: Weights, device: torch.device, head: Mapping[str, Any]
+) -> nn.Module:
+    """Build the model in eval mode.
 
     head: Arguments of the builder that are not options of the backbone, as ``num_classes``.
     Raises ValueError where the file does not fit it.
     """
-    size = checkpoints.built_for(weights.about, key["backbone"], (key["height"], key["width"]))
-    options = {**key["options"], **head}
-    if key["attention"] != "none":
-        options["attention"] = key["attention"]
+    size = checkpoints.built_for(weights.about, model.backbone, model.size)
+    options = {**model.options, **head}
+    if model.attention != "none":
+        options["attention"] = model.attention
     if task == "sam":
-        options["fusion"] = "conv" if key["fusion"] == "none" else key["fusion"]
+        options["fusion"] = "conv" if model.fusion == "none" else model.fusion
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed)
-        model = BUILD[task](key["backbone"], image_size=size, impl=key["impl"], **options)
+        module = BUILD[task](model.backbone, image_size=size, impl=model.impl, **options)
     if weights.file:
-        checkpoints.load(model, weights.file, weights.branch or "model")
-    return model.to(device, DTYPES[key["dtype"]]).eval()
+        checkpoints.load(module, weights.file, weights.branch or "model")
+    return module.to(device, model.dtype.torch).eval()

@@ -1,14 +1,14 @@
-"""How a picture and the box of its object reach a promptable segmenter, and its logits the picture again.
+"""How an image and the box of its object reach a promptable segmenter, and how its logits become a mask.
 
 ``keep-aspect``
-    SAM's and RWKV-SAM's. The picture's long side fills the input, the rest is padding. The box is tight on the
-    original mask, its corners are pixels of it, and it is scaled with the picture. Logits go to the input's size, are
-    cropped, and go to the picture's size.
+    SAM's and RWKV-SAM's. The image's long side fills the input, the rest is padding. The box is tight on the
+    original mask, its corners are pixels of it, and it is scaled with the image. Logits are resized to the input's
+    size, cropped, and resized to the image's size.
 ``stretch``
-    EfficientSAM's own: both sides fill the input; boxes likewise; logits go to the picture's size at once, bicubic.
+    EfficientSAM's: both sides fill the input; boxes likewise; logits are resized to the image's size, bicubic.
 ``squash-1024``
     HQ-SAM's: both sides fill 1024 px, bilinear without antialiasing, cut to whole numbers. The label's grey values
-    are squashed likewise, and the box is tight on those above 128. Logits go to the picture's size at once, bilinear.
+    are squashed likewise, and the box is tight on those above 128. Logits are resized to the image's size, bilinear.
 
 All compare at the size of the original mask. Numbers of different protocols never stand in one column.
 """
@@ -35,11 +35,12 @@ SQUASHED = 1024  # px
 
 @dataclass(frozen=True)
 class Protocol:
-    """image: The input ``1 3 s s`` of a picture ``h w 3``.
+    """A protocol for a model's input of one size.
 
-    box: Of a label ``h w``, grey values of which those above 128 are the mask, as a box ``4`` of the input.
-    boxes: Boxes ``m 4`` of a picture of a size, as boxes of the input.
-    masks: Masks of bool, ``m h w``, of low-resolution logits ``m 1 h w``, at the size given.
+    image: Makes the input ``1 3 s s`` of an image ``h w 3``.
+    box: Makes a box ``4`` of the input of a label ``h w``, whose grey values above 128 are the mask.
+    boxes: Makes boxes of the input of boxes ``m 4`` of an image of a size.
+    masks: Makes masks of bool, ``m h w``, of low-resolution logits ``m 1 h w``, at a size.
     """
 
     name: str
@@ -49,18 +50,16 @@ class Protocol:
     masks: Callable[[Tensor, Size], Tensor]
 
 
-def name_of(asked: str | None, model: str, size: Size) -> str:
-    """The protocol asked for, or the model's own; raises ValueError where the two or the size do not go together."""
-    own = STRETCH if isinstance(transform_of(model, size[0]), Stretch) else KEEP_ASPECT
-    name = asked or own
+def protocol_name(requested: str | None, model: str, size: Size) -> str:
+    """Return the requested protocol, or the model's; raises ValueError where it fits neither model nor size."""
+    default = STRETCH if isinstance(transform_of(model, size[0]), Stretch) else KEEP_ASPECT
+    name = requested or default
     if name not in (KEEP_ASPECT, STRETCH, SQUASH):
         raise ValueError(f"--protocol {name}: allowed are {KEEP_ASPECT}, {STRETCH} and {SQUASH}")
-    if name not in (own, SQUASH):
-        raise ValueError(f"--protocol {name}: pictures reach {model} by {own}; allowed are {own} and {SQUASH}")
+    if name not in (default, SQUASH):
+        raise ValueError(f"--protocol {name}: images reach {model} by {default}; allowed are {default} and {SQUASH}")
     if size[0] != size[1]:
-        raise ValueError(
-            f"the input is {size[0]}x{size[1]} px, but pictures go into a square; give its side as --res"
-        )
+        raise ValueError(f"the input is {size[0]}x{size[1]} px, but images go into a square; give its side as --res")
     if name == SQUASH and size[0] != SQUASHED:
         raise ValueError(
             f"--protocol {SQUASH}: its input has {SQUASHED} px, here it would have {size[0]} px (from --res, or the "
@@ -70,9 +69,9 @@ def name_of(asked: str | None, model: str, size: Size) -> str:
 
 
 def protocol(name: str, model: str, side: int) -> Protocol:
-    """The protocol of that name, for a model's input of ``side`` px."""
+    """Return the protocol of that name, for a model's input of ``side`` px."""
     if name == SQUASH:
-        return Protocol(name, squashed, _squashed_box, _squashed_boxes, _at_once)
+        return Protocol(name, squashed, _squashed_box, _squashed_boxes, _resized_masks)
     transform: Transform = transform_of(model, side)
 
     def box(grey: NDArray[np.uint8]) -> Tensor:
@@ -85,24 +84,24 @@ def protocol(name: str, model: str, side: int) -> Protocol:
 
 
 def tight(mask: Tensor) -> Tensor:
-    """The first and last column and row of a mask ``h w``, as x0 y0 x1 y1: the corners are pixels of it."""
+    """Return the first and last column and row of a mask ``h w``, as x0 y0 x1 y1: the corners are pixels of it."""
     rows, columns = (mask.any(dim=side).nonzero()[:, 0] for side in (1, 0))
     return torch.stack([columns[0], rows[0], columns[-1], rows[-1]]).float()
 
 
-def squashed(picture: NDArray[np.uint8]) -> Tensor:
-    """HQ-SAM's input of a picture ``h w 3``: ``1 3 1024 1024``, normalised as SAM's."""
-    x = _to_square(torch.from_numpy(picture.copy()).permute(2, 0, 1).float())
+def squashed(image: NDArray[np.uint8]) -> Tensor:
+    """Return HQ-SAM's input ``1 3 1024 1024`` of an image ``h w 3``, normalised as SAM's."""
+    x = _to_square(torch.from_numpy(image.copy()).permute(2, 0, 1).float())
     mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN_255, DEVIATION_255))
     return ((x.to(torch.uint8) - mean) / deviation)[None]
 
 
 def _squashed_box(grey: NDArray[np.uint8]) -> Tensor:
     label = torch.from_numpy(grey)
-    found = _to_square(label[None].float())[0] > THRESHOLD
-    if not found.any():  # thinner than what the squashed label shows
+    mask = _to_square(label[None].float())[0] > THRESHOLD
+    if not mask.any():  # thinner than what the squashed label shows
         return _squashed_boxes(tight(label > THRESHOLD)[None], (grey.shape[0], grey.shape[1]))[0]
-    return tight(found)
+    return tight(mask)
 
 
 def _squashed_boxes(boxes: Tensor, original: Size) -> Tensor:
@@ -110,10 +109,10 @@ def _squashed_boxes(boxes: Tensor, original: Size) -> Tensor:
     return boxes * torch.tensor([SQUASHED / width, SQUASHED / height] * 2, dtype=boxes.dtype, device=boxes.device)
 
 
-def _at_once(logits: Tensor, original: Size) -> Tensor:
+def _resized_masks(logits: Tensor, original: Size) -> Tensor:
     return functional.interpolate(logits, original, mode="bilinear", align_corners=False)[:, 0] > 0
 
 
 def _to_square(x: Tensor) -> Tensor:
-    """``c h w`` at 1024 x 1024."""
+    """Resize ``c h w`` to 1024 x 1024."""
     return functional.interpolate(x[None], (SQUASHED, SQUASHED), mode="bilinear", align_corners=False)[0]

@@ -25,9 +25,9 @@ MISSING = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Of one model.
+    """The weights of one model.
 
-    file: Where they are from; None where they are random.  sha256: Of the file.
+    file: None where they are random.  sha256: Of the file.
     about: What the file says of itself; None where linbench did not write it.
     branch: ``model`` or ``ema``, where the file holds both; empty elsewhere.
     seed: Of random ones.
@@ -41,7 +41,7 @@ class Weights:
 
     @property
     def key(self) -> str:
-        """What stands for them in a cell's key: the file's hash, and behind it that the average is taken."""
+        """The entry of a cell's key: the file's hash, and behind it that the moving average is taken."""
         average = "-ema" if self.branch == "ema" else ""
         return f"{self.sha256}{average}" if self.file else f"random-{self.seed}"
 
@@ -51,7 +51,7 @@ class Weights:
         return dict(self.about.options) if self.about else {}
 
     def facts(self, model: str) -> dict[str, Any]:
-        """What a record says of them."""
+        """Return what a record says of them."""
         if self.file is None:
             return {"random": True, "seed": self.seed}
         unknown: dict[str, Any] = {
@@ -75,82 +75,82 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Given:
-    """One --checkpoint: the name before ``=``, or empty; the weights."""
+class NamedWeights:
+    """One --checkpoint: the name before ``=``, or empty, and the weights."""
 
     name: str
     weights: Weights = field(compare=False)
 
     @property
     def model(self) -> str:
-        """The model that it is of, where that is said."""
+        """The model of the weights, where the name or the file says it."""
         return self.name or (self.weights.about.model if self.weights.about else "")
 
 
-def parsed(texts: Sequence[str]) -> list[Given]:
-    """The checkpoints of a command line; raises ValueError where a file is not there or contradicts its name."""
-    found = []
+def read_checkpoints(texts: Sequence[str]) -> list[NamedWeights]:
+    """Return the checkpoints of a command line; raises ValueError where a file is missing or contradicts its name."""
+    named = []
     for text in texts:
         name, equals, path = text.partition("=")
         if Path(text).is_file() or not equals:
             name, path = "", text
-        given = Given(name, _weights(Path(path)))
-        about = given.weights.about
-        if about and name and about.model != name:
-            raise ValueError(f"--checkpoint {text}: it is {about}, not {name}")
-        found.append(given)
-    return found
+        weights = _read(Path(path))
+        if weights.about and name and weights.about.model != name:
+            raise ValueError(f"--checkpoint {text}: it is {weights.about}, not {name}")
+        named.append(NamedWeights(name, weights))
+    return named
 
 
-def models(given: Sequence[Given]) -> list[str]:
-    """The models that the checkpoints themselves say they are of, each once."""
-    return list(dict.fromkeys(one.model for one in given if one.model))
+def models_of(named: Sequence[NamedWeights]) -> list[str]:
+    """Return the models that the checkpoints themselves name, each once."""
+    return list(dict.fromkeys(entry.model for entry in named if entry.model))
 
 
-def of_branch(weights: Weights, model: str, wanted: str | None) -> Weights:
-    """The weights of a file's branch for the model; raises ValueError where it does not hold what is wanted."""
+def with_branch(weights: Weights, model: str, branch: str | None) -> Weights:
+    """Return the weights of a file's branch for the model; raises ValueError where the file does not hold it."""
     if weights.file is None:
         return weights
-    return replace(weights, branch=_branch(weights.file, wanted, checkpoints.default_branch(model)))
+    return replace(weights, branch=_branch(weights.file, branch, checkpoints.default_branch(model)))
 
 
-def choose(
-    given: Sequence[Given], model: str, task: str, alone: bool, random: int | None, branch: str | None = None
+def choose_weights(
+    named: Sequence[NamedWeights], model: str, task: str, is_only: bool, seed: int | None, branch: str | None = None
 ) -> Weights:
-    """The weights of one model for one task; raises ValueError that says what is missing or too much.
+    """Return the weights of one model for one task; raises ValueError that says what is missing or too much.
 
-    alone: Whether there is one model only, so that a file without a name is its.
-    random: The seed of random weights, where they were asked for.
+    is_only: Whether there is one model only, so that a file without a name belongs to it.
+    seed: Of random weights, where the user wants those.
     branch: ``model`` or ``ema``; None for the one that the model's source evaluates.
     """
-    if random is not None:
-        if given:
+    if seed is not None:
+        if named:
             raise ValueError("--random beside --checkpoint: give one of them")
         if branch:
             raise ValueError("--weights beside --random: it chooses between the weights of a --checkpoint")
-        return Weights(seed=random)
-    mine = [one.weights for one in given if one.model == model or (not one.model and alone)]
-    fitting = [one for one in mine if one.about is None or one.about.task == task]
+        return Weights(seed=seed)
+    of_model = [entry.weights for entry in named if entry.model == model or (not entry.model and is_only)]
+    fitting = [weights for weights in of_model if weights.about is None or weights.about.task == task]
     if len(fitting) > 1:
-        files = ", ".join(str(one.file) for one in fitting)
+        files = ", ".join(str(weights.file) for weights in fitting)
         raise ValueError(f"--checkpoint: {model} has {len(fitting)} for the task {task}: {files}; give one of them")
     if fitting:
-        return of_branch(fitting[0], model, branch)
-    if mine:
-        raise ValueError(f"--checkpoint {mine[0].file}: it is {mine[0].about}; here the task {task} is measured")
-    unnamed = next((one.weights.file for one in given if not one.model), None)
+        return with_branch(fitting[0], model, branch)
+    if of_model:
+        first = of_model[0]
+        raise ValueError(f"--checkpoint {first.file}: it is {first.about}; here the task {task} is measured")
+    unnamed = next((entry.weights.file for entry in named if not entry.model), None)
     if unnamed:
         raise ValueError(f"--checkpoint {unnamed}: it does not say its model; write {model}={unnamed}")
     raise ValueError(f"--checkpoint is missing for {model}: {MISSING}")
 
 
 @cache
-def _branch(file: Path, wanted: str | None, default: str) -> str:
-    return checkpoints.branch_of(file, wanted, default)
+def _branch(file: Path, branch: str | None, default: str) -> str:
+    return checkpoints.branch_of(file, branch, default)
 
 
 @cache
-def _weights(file: Path) -> Weights:
+def _read(file: Path) -> Weights:
     about = checkpoints.describe(file)
-    with file.open("rb") as opened:
-        return Weights(file, hashlib.file_digest(opened, "sha256").hexdigest(), about)
+    with file.open("rb") as stream:
+        return Weights(file, hashlib.file_digest(stream, "sha256").hexdigest(), about)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from linbench.data.image import read_image
 from linbench.models.semantic import build_semantic
 from linbench.registry import load_plugin
-from linbench.suites.ade20k import SLIDE, _padded, _slid, best, edges, resized, windows
+from linbench.suites.accuracy.ade20k import SLIDE, _padded, _slid, best_labels, edges, resized, windows
 from tests.suites.accuracy.made import TOY, H, W, ade20k, mask, only, run
 
 
@@ -70,8 +70,8 @@ def test_padding_fills_up_to_the_stride_and_is_cut_off() -> None:
 def test_the_best_class_is_the_argmax_of_all_logits_at_the_size_of_the_picture() -> None:
     logits = torch.randn(1, 150, 9, 13, generator=torch.Generator().manual_seed(0))
     whole = functional.interpolate(logits, (40, 50), mode="bilinear", align_corners=False)[0]
-    assert torch.equal(best(logits, (40, 50)), whole.argmax(dim=0))
-    assert not best(torch.zeros(1, 40, 3, 3), (5, 5)).any()  # of equal ones the first
+    assert torch.equal(best_labels(logits, (40, 50)), whole.argmax(dim=0))
+    assert not best_labels(torch.zeros(1, 40, 3, 3), (5, 5)).any()  # of equal ones the first
 
 
 def test_edges_are_labelled_pixels_beside_another_label() -> None:

@@ -14,7 +14,7 @@ from linbench.coco.rle import encode
 from linbench.data.coco import coco_instances
 from linbench.data.roots import open_dataset
 from linbench.metrics.coco import coco_metrics
-from linbench.suites.coco import _annotation, _means, _object, _truths, summary
+from linbench.suites.accuracy.coco import _annotation, _means, _object, _truths, summarize
 from tests.data.sets import annotation, square
 from tests.metrics.masks import silence
 from tests.realdata import realdata
@@ -101,7 +101,7 @@ def test_all_twelve_numbers_are_pycocotools_own_on_a_file_with_what_it_reads(tmp
     truth, found = unusual()
     write_coco(tmp_path, truth, [])
     dataset = open_dataset("coco", "val", str(tmp_path))
-    summed = summary(dataset.facts["category_ids"], str, rows_of(dataset, found), 0)
+    summed = summarize(dataset.facts["category_ids"], str, rows_of(dataset, found), 0)
     ours = [metric["value"] for name, metric in summed.metrics.items() if not name.startswith(("mb", "b"))]
     theirs = [100 * value for value in official(truth, found) if value != -1]
     assert ours == pytest.approx(theirs, abs=1e-10)
@@ -230,7 +230,7 @@ def test_on_real_annotations_the_summary_of_rows_has_the_numbers_of_the_file() -
         rows.append(
             {"id": sample.id, "size": sample.size, "annotations": annotations, "detections": parts, **nothing}
         )
-    summed = summary(ids, int, rows, 0)
+    summed = summarize(ids, int, rows, 0)
     content = json.loads(file.read_text())
     for iou, prefix in (("segm", ""), ("boundary", "b")):
         expected = coco_metrics(content, found, iou)

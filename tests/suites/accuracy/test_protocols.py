@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from linbench.suites.accuracy import protocols
-from linbench.suites.accuracy.protocols import name_of, protocol, squashed, tight
+from linbench.suites.accuracy.protocols import protocol, protocol_name, squashed, tight
 
 
 def mask(size=(30, 50), rows=(4, 9), columns=(7, 20)) -> np.ndarray:
@@ -95,23 +95,23 @@ def test_squash_enlarges_logits_once_and_keep_aspect_twice() -> None:
 
 
 def test_each_model_has_its_own_protocol_and_any_has_squash() -> None:
-    assert name_of(None, "rwkv-sam-s", (512, 512)) == "keep-aspect"
-    assert name_of(None, "efficientsam-ti", (1024, 1024)) == "stretch"
-    assert name_of("squash-1024", "efficientsam-ti", (1024, 1024)) == "squash-1024"
+    assert protocol_name(None, "rwkv-sam-s", (512, 512)) == "keep-aspect"
+    assert protocol_name(None, "efficientsam-ti", (1024, 1024)) == "stretch"
+    assert protocol_name("squash-1024", "efficientsam-ti", (1024, 1024)) == "squash-1024"
 
 
 @pytest.mark.parametrize(
     ("asked", "model", "size", "said"),
     [
         ("keep", "vit-t", (64, 64), "allowed are keep-aspect, stretch and squash-1024"),
-        ("keep-aspect", "efficientsam-s", (64, 64), "pictures reach efficientsam-s by stretch"),
+        ("keep-aspect", "efficientsam-s", (64, 64), "images reach efficientsam-s by stretch"),
         ("squash-1024", "vit-t", (512, 512), r"its input has 1024 px, here it would have 512 px .*write --res 1024"),
-        (None, "vit-t", (64, 128), "pictures go into a square"),
+        (None, "vit-t", (64, 128), "images go into a square"),
     ],
 )
 def test_what_does_not_go_together_is_refused(asked: str | None, model: str, size, said: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=said):
-        name_of(asked, model, size)
+        protocol_name(asked, model, size)
 
 
 def test_detections_are_scaled_like_boxes_of_ground_truth() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from linbench.records import Store, key_hash
-from linbench.suites.accuracy.journal import Journal
+from linbench.suites.runner.journal import Journal
 from tests.suites.accuracy.made import TOY, call, dis, only, records, run, without_times
 
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linbench.suites.accuracy.ranks import Ranks
+from linbench.suites.runner.ranks import Ranks
 from tests.suites.accuracy.made import TOY, call, coco, dis, only, records, run, without_times, write_coco
 
 IMAGES = 7  # that neither 2 nor 3 divides
 
 
-@given(count=st.integers(0, 50), of=st.integers(1, 9))
-def test_every_image_is_one_processes(count: int, of: int) -> None:
-    shares = [list(Ranks(mine, of).share(count)) for mine in range(of)]
-    assert sorted(number for share in shares for number in share) == list(range(count))
+@given(count=st.integers(0, 50), world_size=st.integers(1, 9))
+def test_every_image_is_one_processes(count: int, world_size: int) -> None:
+    shards = [list(Ranks(rank, world_size).shard(count)) for rank in range(world_size)]
+    assert sorted(index for shard in shards for index in shard) == list(range(count))
 
 
 def port() -> int:
@@ -29,10 +29,10 @@ def port() -> int:
         return int(free.getsockname()[1])
 
 
-def one_of(mine: int, of: int, at: int, suites: str, data: Path, results: Path, batch: int) -> None:
+def one_rank(rank: int, world_size: int, at: int, suites: str, data: Path, results: Path, batch: int) -> None:
     """What torchrun runs: a process of several."""
     os.environ |= {
-        **{"RANK": str(mine), "WORLD_SIZE": str(of), "LOCAL_RANK": str(mine)},
+        **{"RANK": str(rank), "WORLD_SIZE": str(world_size), "LOCAL_RANK": str(rank)},
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(at)},
     }
     done = run(suites, data, results, "--eval-batch", batch, "--max-bad", 1)
@@ -40,18 +40,19 @@ def one_of(mine: int, of: int, at: int, suites: str, data: Path, results: Path, 
         raise SystemExit(done.output)
 
 
-def shared(of: int, suites: str, data: Path, results: Path, batch: int) -> None:
+def sharded(world_size: int, suites: str, data: Path, results: Path, batch: int) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.suites.accuracy.made", "linbench.suites", "linbench.models"])
     at = port()
     processes = [
-        context.Process(target=one_of, args=(mine, of, at, suites, data, results, batch)) for mine in range(of)
+        context.Process(target=one_rank, args=(rank, world_size, at, suites, data, results, batch))
+        for rank in range(world_size)
     ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0] * of
+    assert [process.exitcode for process in processes] == [0] * world_size
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,11 @@ def alone(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     return [without_times(record) for record in records(results)]
 
 
-@pytest.mark.parametrize(("of", "batch"), [(2, 1), (3, 5)])
+@pytest.mark.parametrize(("world_size", "batch"), [(2, 1), (3, 5)])
 def test_processes_give_the_record_of_one_process_to_the_last_bit(
-    of: int, batch: int, sets: Path, alone: list[dict], tmp_path: Path
+    world_size: int, batch: int, sets: Path, alone: list[dict], tmp_path: Path
 ) -> None:
-    shared(of, "dis,coco", sets, tmp_path, batch)
+    sharded(world_size, "dis,coco", sets, tmp_path, batch)
     for mine, theirs in zip([without_times(record) for record in records(tmp_path)], alone, strict=True):
         assert mine["key"] == theirs["key"]
         assert mine["metrics"] == theirs["metrics"]

@@ -17,7 +17,9 @@ from linbench.models.checkpoint import About, save
 from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
 from linbench.registry import load_plugin
-from linbench.suites import Choices, suite
+from linbench.suites import suite
+from linbench.suites.accuracy.options import SegmenterOptions
+from linbench.suites.accuracy.single_object import build_task, plan_of
 from tests.data.sets import annotation, cut, photo, saved, square
 from tests.realdata import realdata
 from tests.suites.accuracy.made import (
@@ -157,7 +159,7 @@ def test_the_centre_crop_is_torchvisions_to_the_last_bit(size: tuple[int, int]) 
     transforms = pytest.importorskip("torchvision.transforms")
     from PIL import Image
 
-    from linbench.suites.imagenet import centre
+    from linbench.suites.accuracy.imagenet import centre_crop
 
     picture = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     steps = transforms.Compose(
@@ -168,7 +170,7 @@ def test_the_centre_crop_is_torchvisions_to_the_last_bit(size: tuple[int, int]) 
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )
-    assert torch.equal(centre(picture, 224), steps(Image.fromarray(picture))[None])
+    assert torch.equal(centre_crop(picture, 224), steps(Image.fromarray(picture))[None])
 
 
 def test_bad_pictures_and_masks_cost_only_themselves_and_fail_the_record_unless_allowed(tmp_path: Path) -> None:
@@ -204,10 +206,13 @@ def test_bad_pictures_and_masks_cost_only_themselves_and_fail_the_record_unless_
 
 
 def test_a_mask_that_is_missed_altogether_scores_zero_and_no_nan(tmp_path: Path) -> None:
-    from linbench.suites.accuracy.objects import compared
+    from linbench.suites.accuracy.objects import score_mask
 
     nothing = np.zeros((H, W), bool)
-    assert (compared(nothing, square(size=(H, W)))["iou"], compared(nothing, square(size=(H, W)))["biou"]) == (0, 0)
+    assert (score_mask(nothing, square(size=(H, W)))["iou"], score_mask(nothing, square(size=(H, W)))["biou"]) == (
+        0,
+        0,
+    )
 
 
 def test_bad_entries_of_cocos_files_cost_only_themselves(tmp_path: Path) -> None:
@@ -329,11 +334,13 @@ def test_squash_takes_its_box_from_the_grey_values_in_the_file(tmp_path: Path, w
     photo(tmp_path / "DIS5K" / "DIS-VD" / "im" / "a.jpg", label.shape)
     saved(label, tmp_path / "DIS5K" / "DIS-VD" / "gt" / "a.png")
     load_plugin(TOY)
-    choices = Choices(("toy",), (), device="cpu", data=str(tmp_path), protocol="squash-1024", random=True, threads=1)
+    options = SegmenterOptions(
+        backbones=("toy",), device="cpu", data=str(tmp_path), protocol="squash-1024", random=True, threads=1
+    )
     dis_suite = suite["dis"].build()
-    (cell,) = dis_suite.cells(choices)
-    assert cell.key["protocol_version"] == 2
-    task = dis_suite.task(cell, choices, torch.device("cpu"))
+    (cell,) = dis_suite.cells(options)
+    assert cell.key.protocol_version == 2
+    task = build_task(plan_of("dis"), cell.key, options, torch.device("cpu"))
     ready = task.prepare(task.dataset[0])
     assert ready.box[0] == x0
     assert np.array_equal(ready.truth, label > (0 if white == 1 else 128))

@@ -9,8 +9,10 @@ import torch
 from linbench import build_classifier, build_sam
 from linbench.models.checkpoint import About, save
 from linbench.models.semantic import build_semantic
-from linbench.suites.accuracy import models
-from linbench.suites.accuracy.weights import Weights, choose, parsed
+from linbench.suites.accuracy.key import ScoredModel
+from linbench.suites.accuracy.models import build_model
+from linbench.suites.accuracy.weights import Weights, choose_weights, read_checkpoints
+from linbench.suites.runner.device import Dtype
 from tests.suites.accuracy.made import TOY, ade20k, call, coco, dis, imagenet, only, records, write_coco
 
 TRAINING = {
@@ -38,9 +40,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_of_ours_goes_to_the_model_and_the_task_that_it_says(files: Path) -> None:
-    given = parsed([str(files / "sam.safetensors"), f"vit-t={files / 'class.safetensors'}"])
-    assert choose(given, "vit-t", "sam", False, None).file == files / "sam.safetensors"
-    assert choose(given, "vit-t", "classifier", False, None).file == files / "class.safetensors"
+    given = read_checkpoints([str(files / "sam.safetensors"), f"vit-t={files / 'class.safetensors'}"])
+    assert choose_weights(given, "vit-t", "sam", False, None).file == files / "sam.safetensors"
+    assert choose_weights(given, "vit-t", "classifier", False, None).file == files / "class.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -62,12 +64,17 @@ def test_a_checkpoint_of_ours_goes_to_the_model_and_the_task_that_it_says(files:
 def test_what_cannot_be_chosen_is_refused(files: Path, texts, model: str, task: str, said: str) -> None:  # type: ignore[no-untyped-def]
     placed = [text.replace(name, str(files / name)) for text in texts for name in [text.rpartition("=")[2]]]
     with pytest.raises(ValueError, match=said):
-        choose(parsed(placed), model, task, False, None)
+        choose_weights(read_checkpoints(placed), model, task, False, None)
 
 
 def test_a_file_that_says_nothing_is_the_one_models_or_the_named_ones(files: Path) -> None:
-    assert choose(parsed([str(files / "plain.pth")]), "vit-t", "sam", True, None).file == files / "plain.pth"
-    assert choose(parsed([f"vit-t={files / 'plain.pth'}"]), "vit-t", "sam", False, None).about is None
+    assert (
+        choose_weights(read_checkpoints([str(files / "plain.pth")]), "vit-t", "sam", True, None).file
+        == files / "plain.pth"
+    )
+    assert (
+        choose_weights(read_checkpoints([f"vit-t={files / 'plain.pth'}"]), "vit-t", "sam", False, None).about is None
+    )
 
 
 def test_the_record_says_what_the_checkpoint_says_of_its_training(files: Path, tmp_path: Path) -> None:
@@ -76,7 +83,7 @@ def test_the_record_says_what_the_checkpoint_says_of_its_training(files: Path, t
     done = call("run", *asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r", "--images", 2)
     assert done.exit_code == 0, done.output
     record = only(tmp_path / "r")
-    weights = parsed([str(files / "sam.safetensors")])[0].weights
+    weights = read_checkpoints([str(files / "sam.safetensors")])[0].weights
     assert record["key"]["backbone"] == "vit-t"  # the file says it
     assert record["key"]["checkpoint"] == weights.sha256
     assert record["environment"]["checkpoint"] == TRAINING | {
@@ -152,7 +159,7 @@ def test_an_official_file_and_random_weights_keep_the_size_of_the_suite(files: P
         ((), "linbench comes with no weights"),
         (("--random", "--checkpoint", "{sam}"), "--random beside --checkpoint"),
         (("--checkpoint", "{class}"), "the suite dis measures models of the task sam"),
-        (("--random", "--boxes", "x.json"), "--boxes: the suite dis does not take it"),
+        (("--random", "--boxes", "x.json"), "--boxes: the suite dis has no such option (coco has it)"),
         (("--random", "--protocol", "whole"), "--protocol whole: allowed are"),
         (("--random", "--res", "40"), "takes heights and widths that 32 divides here, such as 32 or 64"),
         (("--random", "--option", "stride32=true"), "toy has none of that name"),
@@ -183,9 +190,8 @@ def test_one_checkpoint_is_measured_at_another_size_as_if_its_table_had_been_res
     file = tmp_path / "w.safetensors"
     about = About(name, "sam", (64, 64))
     save(sam, file, about)
-    key = {"backbone": name, "height": 96, "width": 96, "options": {}, "attention": "none", "fusion": "none"}
-    key |= {"impl": "fast", "dtype": "float32"}
-    found = models.of("sam", key, Weights(file, "", about), torch.device("cpu"), {})
+    model = ScoredModel(name, (96, 96), Dtype.FLOAT32)
+    found = build_model("sam", model, Weights(file, "", about), torch.device("cpu"), {})
     anew = build_backbone(name, image_size=96)
     state = dict(sam.encoder.backbone.state_dict())
     state["position"] = resample(state["position"], (4, 4), (6, 6))

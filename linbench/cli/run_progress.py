@@ -1,0 +1,152 @@
+"""What ``linbench run`` prints while it searches, measures and evaluates, on standard error."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from linbench.cli.progress import progress
+from linbench.records import Record, Status, Store
+
+if TYPE_CHECKING:
+    from linbench.suites import Cell, Suite
+    from linbench.suites.runner.options import Redo, SuiteOptions
+    from linbench.suites.runner.ranks import Ranks
+    from linbench.suites.runner.resuming import Remaining
+    from linbench.suites.runner.sampling import SamplingConfig
+    from linbench.suites.runner.suite import Step
+
+EVERY_SECONDS = 10.0  # between two lines of progress
+METRICS = 2  # in the line of an evaluation
+
+
+def resolve_best(
+    cells: "Sequence[Cell[Any]]",
+    store: Store,
+    sampling: "SamplingConfig",
+    plugins: Sequence[Path],
+    redo: "Redo | None",
+) -> "list[Cell[Any]]":
+    """Run the searches that have no fresh record, and return the cells under the settings that all chose."""
+    from linbench.reports.latency.best_settings import describe_search
+    from linbench.suites.runner.resuming import required_searches, search_record, with_settings
+
+    for search in required_searches(cells):
+        if search_record(search, store, redo) is None:
+            typer.echo(f"search {search.name}: at most {search.seconds:g} s and one candidate", err=True)
+            record = search.run(sampling, plugins)
+            store.put(record)
+            typer.echo(f"best for {search.name}: {describe_search(record.search)}", err=True)
+    return with_settings(cells, store)
+
+
+def measure_rounds(
+    name: str,
+    suite: "Suite[Any, Any]",
+    cells: "Sequence[Cell[Any]]",
+    store: Store,
+    sampling: "SamplingConfig",
+    plugins: Sequence[Path],
+    redo: "Redo | None",
+) -> None:
+    """Measure the rounds that the cells of a suite still need, and write a record after each."""
+    from linbench.suites.runner.resuming import remaining_rounds
+    from linbench.suites.runner.rounds import sweep, with_outcome
+
+    before = [store.get(cell.key.to_json()) for cell in cells]
+    remaining = [
+        remaining_rounds(cell, record, sampling.rounds, redo) for cell, record in zip(cells, before, strict=True)
+    ]
+    _print_kept(suite, cells, remaining)
+    records = {
+        i: record if state.reason == "more rounds" else None
+        for i, (record, state) in enumerate(zip(before, remaining, strict=True))
+    }
+    done = {i: sampling.rounds - state.rounds for i, state in enumerate(remaining)}
+    index_of = {id(cell): i for i, cell in enumerate(cells)}
+    with progress("rounds", sum(state.rounds for state in remaining)) as advance:
+        for cell, outcome in sweep(name, cells, done, sampling, plugins):
+            i = index_of[id(cell)]
+            records[i] = record = with_outcome(records[i], cell, outcome)
+            store.put(record)
+            line = f"{suite.cell_name(cell)}: {_round_text(record)}"
+            advance(line, 1 if outcome.status is Status.OK else sampling.rounds - done[i])
+            done[i] += 1
+
+
+def _round_text(record: Record) -> str:
+    """Return the last round of a record in a few words."""
+    if record.status is not Status.OK:
+        return f"{record.status}, {record.reason}"
+    last: Mapping[str, Any] = record.rounds[-1]
+    samples = last["samples_ms"]
+    mark = "" if last["converged"] else ", not converged"
+    return f"{median(samples):.4g} ms (round {len(record.rounds)}, n = {len(samples)}{mark})"
+
+
+def evaluate(
+    suite: "Suite[Any, Any]",
+    cells: "Sequence[Cell[Any]]",
+    options: "SuiteOptions",
+    store: Store,
+    ranks: "Ranks",
+    redo: "Redo | None",
+) -> None:
+    """Evaluate the cells that have no fresh record; the first process prints and writes."""
+    from linbench.suites.runner.evaluations import evaluate_cell, remaining_evaluations
+
+    remaining = remaining_evaluations(cells, store, ranks, redo)
+    if ranks.is_first:
+        _print_kept(suite, cells, remaining)
+    for cell, state in zip(cells, remaining, strict=True):
+        if not state.rounds:
+            continue
+        steps = evaluate_cell(suite, cell, options, store, ranks)
+        if not ranks.is_first:
+            for _ in steps:
+                pass
+            continue
+        name = suite.cell_name(cell)
+        record = _show_steps(steps, ranks, name)
+        if record:
+            typer.echo(f"{name}: {_metrics_text(record)}", err=True)
+
+
+def _show_steps(steps: "Iterator[Step]", ranks: "Ranks", name: str) -> Record | None:
+    """Take the steps of one evaluation, print their progress, and return the record."""
+    record = None
+    first = next(steps)
+    if first.note:
+        typer.echo(f"linbench: {first.note}", err=True)
+    unit = "images" if ranks.world_size == 1 else f"images of the first of {ranks.world_size} processes"
+    with progress(unit, first.total) as advance:
+        done, last = 0, time.monotonic()
+        for step in steps:
+            is_late = time.monotonic() - last >= EVERY_SECONDS
+            advance(f"{name}: {step.running}" if is_late and step.done > done else "", step.done - done)
+            done, last = step.done, time.monotonic() if is_late else last
+            record = step.record or record
+    return record
+
+
+def _metrics_text(record: Record) -> str:
+    """Return a record of an evaluation in a few words."""
+    if record.status is not Status.OK:
+        return f"{record.status}, {record.reason}"
+    metrics = [
+        f"{name} {metric['value']:.2f} % ({metric['low']:.2f} to {metric['high']:.2f})"
+        for name, metric in list(record.metrics.items())[:METRICS]
+    ]
+    return f"{', '.join(metrics)}, n = {next(iter(record.metrics.values()))['n']}"
+
+
+def _print_kept(suite: "Suite[Any, Any]", cells: "Sequence[Cell[Any]]", remaining: "Sequence[Remaining]") -> None:
+    """Name the stale records that stay, and count the cells that need nothing."""
+    for cell, state in zip(cells, remaining, strict=True):
+        if state.reason == "stale":
+            typer.echo(f"stale, kept: {suite.cell_name(cell)} (--redo stale measures it again)", err=True)
+    if skipped := sum(not state.rounds for state in remaining):
+        typer.echo(f"{skipped} of {len(cells)} cells already have a record", err=True)

@@ -1,0 +1,351 @@
+"""The suite ``coco``: mask AP and boundary AP on COCO's val2017, prompted by a detector's boxes.
+
+Every box of the detector's file is a prompt; class and score are the detector's, and the mask is the segmenter's
+only mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). A detection's size is its mask's, as in mmdetection
+and RWKV-SAM. An image without a box counts with its missed objects.
+
+The scores of single images, and the slices, are of objects: each true object but crowds with the detection of its
+class that fits it best. An object without a pixel is missed.
+
+The evaluated annotations are those that the dataset validates: each image's row holds them as run lengths, and the
+summary is of the rows alone.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocotools import mask as runs
+from torch import Tensor
+
+from linbench.coco import rle
+from linbench.coco.detections import Detection, DetectionResults, read_results
+from linbench.coco.entry import corners
+from linbench.data.contract import BadDataset, BadSample, Dataset, Instance, InstanceSample
+from linbench.data.prompts import box_fault
+from linbench.metrics.coco import coco_evaluation
+from linbench.metrics.slices import Traits
+from linbench.models.finite import check_finite
+from linbench.models.sam import Prompts
+from linbench.suites.accuracy import protocols
+from linbench.suites.accuracy.cells import AccuracyPlan, BoxSource, opened_dataset, weights_of
+from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.models import build_model
+from linbench.suites.accuracy.objects import SCORES, score_mask, slices
+from linbench.suites.accuracy.options import DetectorOptions
+from linbench.suites.accuracy.suite import accuracy_suite
+from linbench.suites.accuracy.task import Summary, Task, faults_of
+from linbench.suites.runner.journal import Row
+from linbench.suites.runner.suite import Suite, suite
+
+VERSION = 1
+AT_A_TIME = 64  # prompts whose logits are in memory at a time
+#: Names under which ViTDet-H's boxes are passed on, in the order in which they are tried; the embedded set's last.
+BOX_FILES = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
+
+
+@suite("coco", version=VERSION)
+def coco() -> Suite[DetectorOptions, AccuracyKey]:
+    """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
+    named_by = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
+    examples = (
+        "--suite coco --checkpoint rwkv-sam-s.safetensors",
+        "--suite coco --backbone vim-s,vit-s --checkpoint vim-s=a.safetensors --checkpoint vit-s=b.safetensors",
+    )
+    return accuracy_suite(PLAN, DetectorOptions, build_task, named_by, examples)
+
+
+def _box_source(options: DetectorOptions, dataset: Dataset[Any]) -> BoxSource:
+    file = _box_file(options, dataset)
+    return BoxSource(file.name, _detections(file).checksum)
+
+
+PLAN = AccuracyPlan(
+    suite="coco",
+    version=VERSION,
+    data="coco",
+    task="sam",
+    side=1024,
+    multiple=16,
+    protocol=protocols.protocol_name,
+    protocol_versions=protocols.VERSIONS,
+    entries=("linbench.suites.accuracy.coco", "linbench.data.coco"),
+    boxes=_box_source,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sample that is ready for the model.
+
+    image: Of the model.  boxes: Of its input, ``m 4``.  prompts: The detections of those boxes.
+    truths: The annotated objects with their masks, crowds too.
+    faults: DetectionResults whose box is no prompt, and annotations whose masks cannot be decoded; both are left out.
+    """
+
+    id: str
+    size: tuple[int, int]
+    image: Tensor
+    boxes: Tensor
+    prompts: Sequence[Detection]
+    truths: Sequence[tuple[Instance, NDArray[np.bool_]]]
+    faults: Sequence[Mapping[str, str]]
+
+
+def build_task(key: AccuracyKey, options: DetectorOptions, device: torch.device) -> Task[InstanceSample, Prepared]:
+    """Build the evaluation of a key; raises ValueError where the model cannot be built."""
+    dataset: Dataset[InstanceSample] = opened_dataset("coco", options)
+    detections = _detections(_box_file(options, dataset))
+    ids = dataset.facts["category_ids"]
+    classes = {str(number): index for index, number in enumerate(ids)}
+    protocol = protocols.protocol(key.protocol, key.model.backbone, key.model.size[0])
+    weights = weights_of(key, options)
+    sam: Any = build_model("sam", key.model, weights, device, {})
+
+    def prepare(sample: InstanceSample) -> Prepared:
+        image = sample.image()
+        size = (image.shape[0], image.shape[1])
+        truths, faults = _truths(sample)
+        prompts, boxes, box_faults = _prompts(detections, sample.id, size, classes)
+        inputs = (protocol.image(image), protocol.boxes(boxes, size))
+        return Prepared(sample.id, size, *inputs, prompts, truths, [*faults, *box_faults])
+
+    def score(prepared: Prepared) -> Row:
+        masks = list(_masks(sam, protocol, prepared, device))
+        return _row(prepared, masks, ids, classes)
+
+    faults = [*faults_of(dataset, key.data.images), *_detection_faults(detections, dataset, key.data.images, classes)]
+    facts = {"checkpoint": weights.facts(key.model.backbone)}
+    summary = partial(summarize, ids, int if dataset.facts["image_ids"] == "numbers" else str)
+    return Task(dataset, prepare, score, summary, "iou", faults, facts)
+
+
+def _masks(
+    sam: Any, protocol: protocols.Protocol, prepared: Prepared, device: torch.device
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield the mask ``h w`` of each prompt, at the size of the image in its file."""
+    if not len(prepared.boxes):
+        return
+    with torch.inference_mode():
+        embedding = sam.encode(prepared.image.to(device, next(sam.parameters()).dtype))
+        for boxes in prepared.boxes.split(AT_A_TIME):
+            logits, scores = sam.decode(embedding, Prompts(boxes=boxes.to(device)))
+            check_finite(prepared.id, logits=logits, scores=scores)
+            for mask_logits in logits:
+                yield protocol.masks(mask_logits[None].float(), prepared.size)[0].cpu().numpy()
+
+
+def _row(
+    prepared: Prepared,
+    masks: Sequence[NDArray[np.bool_]],
+    ids: Sequence[int | str],
+    classes: Mapping[str, int],
+) -> Row:
+    """Return the journal's row of an image: its annotations, its detections with their masks, and its objects."""
+    categories = [classes[str(detection.category)] for detection in prepared.prompts]
+    detections = [
+        {"category_id": ids[category], "score": detection.score, "segmentation": rle.encode(mask)}
+        for detection, category, mask in zip(prepared.prompts, categories, masks, strict=True)
+    ]
+    objects = [
+        _object(instance.category, truth, categories, masks, detections)
+        for instance, truth in prepared.truths
+        if not instance.crowd
+    ]
+    return {
+        "size": list(prepared.size),
+        "annotations": [_annotation(instance, ids[instance.category], truth) for instance, truth in prepared.truths],
+        "detections": detections,
+        "objects": objects,
+        **_means(objects),
+        **({"faults": list(prepared.faults)} if prepared.faults else {}),
+    }
+
+
+def _truths(
+    sample: InstanceSample,
+) -> tuple[list[tuple[Instance, NDArray[np.bool_]]], list[dict[str, str]]]:
+    """Return the objects of an image with their masks, and a fault for each whose mask cannot be decoded."""
+    truths, faults = [], []
+    for instance in sample.instances():
+        try:
+            truths.append((instance, instance.mask()))
+        except BadSample as error:
+            faults.append({"id": sample.id, "file": sample.file, "reason": str(error)})
+    return truths, faults
+
+
+def _prompts(
+    detections: DetectionResults, image: str, size: tuple[int, int], classes: Mapping[str, int]
+) -> tuple[list[Detection], Tensor, list[dict[str, str]]]:
+    """Return an image's detections that are prompts, their boxes ``m 4`` in px of it, and a fault for each other."""
+    chosen, faults = [], []
+    for detection in detections.of_image(image):
+        if str(detection.category) not in classes:
+            continue  # named before the evaluation begins
+        if reason := box_fault(corners(detection.box), *size):
+            text = f"detection {detection.index}: its box {reason.removeprefix('it ')}"
+            faults.append({"id": image, "file": str(detections.file), "reason": text})
+        else:
+            chosen.append(detection)
+    boxes = torch.tensor([corners(detection.box) for detection in chosen], dtype=torch.float32).reshape(-1, 4)
+    return chosen, boxes, faults
+
+
+def _annotation(instance: Instance, category: int | str, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return an object as COCO writes it, with its mask as run lengths."""
+    flags = {"iscrowd": int(instance.crowd), "ignore": int(instance.ignored)}
+    return {"category_id": category, "area": instance.area, **flags, "segmentation": rle.encode(mask)}
+
+
+def _object(
+    category: int,
+    truth: NDArray[np.bool_],
+    categories: Sequence[int],
+    masks: Sequence[NDArray[np.bool_]],
+    detections: Sequence[Mapping[str, Any]],
+) -> dict[str, float | None]:
+    """Score a true object with the detection of its class whose mask fits it best, or with none.
+
+    Traits that an object without a pixel lacks are None, since a row holds no NaN.
+    """
+    indices = [index for index, other in enumerate(categories) if other == category]
+    best = np.zeros_like(truth)
+    if indices:
+        candidates = [detections[index]["segmentation"] for index in indices]
+        overlaps = runs.iou([rle.encode(truth)], candidates, [0] * len(indices))[0]
+        best = masks[indices[int(overlaps.argmax())]]
+    return {name: None if math.isnan(value) else value for name, value in score_mask(best, truth).items()}
+
+
+def _means(objects: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the mean scores of the objects of an image; None where it has none."""
+    return {name: float(np.mean([scores[name] for scores in objects])) if objects else None for name in SCORES}
+
+
+def summarize(
+    category_ids: Sequence[int | str], image_id: Callable[[str], int | str], rows: Sequence[Row], seed: int
+) -> Summary:
+    """Return COCO's twelve numbers of masks and of boundaries, the objects of each image, and slices of all objects.
+
+    category_ids: Of the dataset.
+    image_id: Turns a row's id into the image's id, by which images are ordered.
+    """
+    ids = [image_id(row["id"]) for row in rows]
+    truth = {
+        "images": [
+            {"id": image, "height": row["size"][0], "width": row["size"][1]}
+            for image, row in zip(ids, rows, strict=True)
+        ],
+        "annotations": _of_all(ids, rows, "annotations"),
+        "categories": [{"id": number} for number in category_ids],
+    }
+    detections = _of_all(ids, rows, "detections")
+    metrics: dict[str, Mapping[str, Any]] = {}
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in ("id", *SCORES)}
+    for iou, prefix in (("segm", ""), ("boundary", "b")):
+        evaluation = coco_evaluation(truth, detections, iou)  # type: ignore[arg-type]
+        for bad in evaluation.bad:  # the dataset lets none through
+            raise ValueError(f"{bad.kind} of image {bad.image}: {bad.reason}")
+        intervals = evaluation.intervals(seed)
+        for name, value in evaluation.metrics().items():
+            if not np.isnan(value):
+                metrics[_metric_name(name, prefix)] = _metric(value, *intervals[name], len(rows))
+        of_images = evaluation.by_image()
+        indices = {image: index for index, image in enumerate(of_images.pop("id"))}
+        order = [indices[image] for image in ids]
+        for name, values in of_images.items():
+            if name != "objects" or not prefix:
+                columns[prefix + name] = [values[index] for index in order]
+    return Summary(metrics, columns, _slices(rows, seed), undefined="" if metrics else _no_object(rows))
+
+
+def _of_all(ids: Sequence[int | str], rows: Sequence[Row], name: str) -> list[dict[str, Any]]:
+    """Return the annotations or detections of all images in one list, as COCO's files have them."""
+    return [{"image_id": image, **entry} for image, row in zip(ids, rows, strict=True) for entry in row[name]]
+
+
+def _slices(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    objects = [entry for row in rows for entry in row["objects"]]
+    columns = {
+        name: [math.nan if entry[name] is None else entry[name] for entry in objects]
+        for name in (*SCORES, *Traits._fields)
+    }
+    return slices(columns, seed) if objects else {}
+
+
+def _no_object(rows: Sequence[Row]) -> str:
+    """Say why there is no AP."""
+    annotations = [entry for row in rows for entry in row["annotations"]]
+    crowds = sum(entry["iscrowd"] for entry in annotations)
+    other = f" and {len(annotations) - crowds} that COCO ignores" if len(annotations) > crowds else ""
+    return f"AP is undefined: no object counts in the {len(rows)} images, which have {crowds} crowds{other}"
+
+
+def _metric_name(name: str, prefix: str) -> str:
+    """Return ``map_s`` and ``ar100`` of masks; ``mbap_s`` and ``bar100`` of boundaries."""
+    return name.replace("map", f"m{prefix}ap", 1) if name.startswith("map") else prefix + name
+
+
+def _metric(value: float, low: float, high: float, images: int) -> dict[str, Any]:
+    return {"value": 100 * value, "unit": "%", "low": 100 * low, "high": 100 * high, "n": images}
+
+
+def _box_file(options: DetectorOptions, dataset: Dataset[Any]) -> Path:
+    """Return the file of --boxes, or the one that lies with the dataset; raises ValueError where none does."""
+    if options.boxes:
+        return options.boxes
+    folder = Path(dataset.facts["annotations"]).parent.parent
+    tried = [folder / below / name for name in BOX_FILES for below in ("detections", "annotations", "")]
+    for file in tried:
+        if file.is_file():
+            return file
+    raise ValueError(
+        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {BOX_FILES[0]} in {folder} or "
+        "its folder detections. ViTDet-H's (cascade mask R-CNN) are offered by TinySAM and EfficientViT-SAM"
+    )
+
+
+@cache
+def _detections(file: Path) -> DetectionResults:
+    try:
+        return read_results(file)
+    except ValueError as error:
+        raise BadDataset(str(error)) from error
+
+
+def _detection_faults(
+    detections: DetectionResults, dataset: Dataset[Any], images: int, classes: Mapping[str, int]
+) -> list[dict[str, str]]:
+    """Return a fault for each unusable entry of the detector's file, of the first ``images`` images.
+
+    Where these are all images, entries of images that the dataset does not have are faults too.
+    """
+    known = {dataset[index].id for index in range(len(dataset))}
+    measured = {dataset[index].id: index for index in range(images)}
+    is_whole = len(measured) == len(known)
+    file = str(detections.file)
+    faults = [
+        {"id": fault.id, "file": fault.file, "reason": fault.reason}
+        for fault in detections.faults
+        if is_whole or fault.id in measured
+    ]
+    for image in sorted(set(detections.images) - known) if is_whole else ():
+        reason = (
+            f"{len(detections.of_image(image))} detections of image_id {image}, which {dataset.name} does not have"
+        )
+        faults.append({"id": image, "file": file, "reason": reason})
+    for image in measured:
+        for detection in detections.of_image(image):
+            if str(detection.category) not in classes:
+                reason = (
+                    f"detection {detection.index}: category_id {detection.category!r} is none of {dataset.name}'s"
+                )
+                faults.append({"id": image, "file": file, "reason": reason})
+    return faults

@@ -1,0 +1,148 @@
+"""The cells of the suite ``latency``: their keys, the code behind each, and the options that are refused."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+
+from linbench.backbones import backbone, build_backbone
+from linbench.models.sam import HQ, backbone_of, fuses
+from linbench.provenance import code_hash
+from linbench.registry import Entry
+from linbench.suites.latency import search
+from linbench.suites.latency.key import LatencyKey, TimedModel
+from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.latency.part import STRIDE, Part, options_of, tunable_options
+from linbench.suites.latency.settings import Preset, preset_settings
+from linbench.suites.runner import rounds
+from linbench.suites.runner.device import Machine, find_machine
+from linbench.suites.runner.suite import Cell
+
+#: Modules that measure; a change in what they import makes records stale (``provenance``).
+ENTRIES = ("linbench.suites.latency.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
+#: A part other than the backbone has SAM's neck or decoder, and a fusion uses blocks of other backbones.
+NECK = "linbench.backbones.sam_vit"
+MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
+FLAGS = {"attention": "--attention", "impl": "--impl", "image_size": "--res", "fused": "--setting fused"}
+DECODING = "decoder or end-to-end"
+
+
+def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
+    """Plan every backbone × part × fusion × size × dtype × preset; raises UnknownName and ValueError that teach."""
+    machine = find_machine(options)
+    planned: dict[str, Cell[LatencyKey]] = {}
+    for name in dict.fromkeys(options.backbones):
+        for part in dict.fromkeys(options.parts):
+            entry = _entry(name, part)
+            _refuse_sizes(name, _multiple(entry, part), options)
+            if entry.name not in set(backbone):
+                _refuse_member(entry.name)
+            _refuse_options(name, options_of(name, part), options)
+            prompts = options.prompts if part.decodes else 0
+            for fusion in _fusions(name, part, options):
+                model = TimedModel(name, part, fusion, prompts, dict(options.options))
+                for cell in _cells_of_model(model, entry, machine, options):
+                    planned[str(cell.key)] = cell
+    _refuse_idle(options, planned.values())
+    return list(planned.values())
+
+
+def _entry(name: str, part: Part) -> Entry:
+    """Return the backbone of the model of that name; raises ValueError for a segmenter that is timed as one."""
+    if part is Part.BACKBONE and name in HQ:
+        raise ValueError(f"{name} is a segmenter on {HQ[name]}: name that, or another --part than backbone")
+    return backbone[backbone_of(name)]
+
+
+def _multiple(entry: Entry, part: Part) -> int:
+    """Return what must divide the sides of an image."""
+    multiple: int = entry.facts.get("multiple_of", 1)
+    return multiple if part is Part.BACKBONE else math.lcm(multiple, STRIDE)
+
+
+def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
+    """Return the fusions of the options, or ``none`` alone where they make no difference to the part."""
+    if not part.decodes or name in HQ:
+        return ("none",)
+    try:
+        with torch.device("meta"):
+            strides = build_backbone(name, image_size=options.resolutions[0], **options.options).strides
+    except (ValueError, ImportError):
+        return ("none",)  # the outcome of the cell will say why it cannot be built
+    return tuple(map(str, options.fusions)) if fuses(strides) else ("none",)
+
+
+def _cells_of_model(
+    model: TimedModel, entry: Entry, machine: Machine, options: LatencyOptions
+) -> Iterator[Cell[LatencyKey]]:
+    """Yield the cells of one part of one model, under each preset, dtype and size."""
+    tunable = tunable_options(model.backbone, model.part)
+    modules = modules_behind(model, entry)
+    behind, without = modules["backbone"], modules["without"]
+    hashed = code_hash(ENTRIES, behind, without)
+    search_hash = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
+    for preset in options.presets:
+        for dtype in options.dtypes:
+            chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given)
+            first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
+            required = None
+            if chosen.preset is Preset.BEST:
+                required = search.plan(first, options.resolutions, tunable, search_hash, options.search_seconds)
+            variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
+            for size in options.resolutions:
+                yield Cell(replace(first, size=size), hashed, modules, variables, required)
+
+
+def modules_behind(model: TimedModel, entry: Entry) -> dict[str, tuple[str, ...]]:
+    """Return the arguments of ``code_hash`` for the numbers of a part."""
+    if model.part is Part.BACKBONE:
+        return {"suite": ENTRIES, "backbone": (entry.source,), "without": ("linbench.models",)}
+    mixer = (MIXERS[model.fusion],) if model.fusion in MIXERS else ()
+    return {"suite": ENTRIES, "backbone": (entry.source, NECK, *mixer), "without": ()}
+
+
+def _refuse_sizes(name: str, multiple: int, options: LatencyOptions) -> None:
+    for height, width in options.resolutions:
+        if height % multiple or width % multiple:
+            near = sorted({max(multiple, side // multiple * multiple) for side in (height, width)})
+            near += [side + multiple for side in near]
+            raise ValueError(
+                f"--res {height}x{width}: {name} takes heights and widths that {multiple} divides, "
+                f"such as {' or '.join(map(str, sorted(near)))}; leave it out with --backbone to keep this size"
+            )
+
+
+def _refuse_options(name: str, allowed: tuple[str, ...], options: LatencyOptions) -> None:
+    for option in options.options:
+        if option in FLAGS:
+            raise ValueError(f"--option {option}: it has a flag of its own; write {FLAGS[option]}")
+        if option not in allowed:
+            raise ValueError(f"--option {option}: {name} has none of that name; it has {', '.join(allowed)}")
+
+
+def _refuse_idle(options: LatencyOptions, planned: Iterable[Cell[LatencyKey]]) -> None:
+    """Refuse prompts that no part decodes, and fusions that no model has."""
+    is_decoded = any(part.decodes for part in options.parts)
+    if options.prompts != 1 and not is_decoded:
+        raise ValueError(f"--prompts {options.prompts}: with --part {DECODING} only; no other part decodes prompts")
+    if options.fusions == ("conv",) or any(cell.key.model.fusion != "none" for cell in planned):
+        return
+    flag = f"--fusion {','.join(options.fusions)}: "
+    if not is_decoded:
+        raise ValueError(f"{flag}with --part {DECODING} only; no other part fuses maps")
+    raise ValueError(
+        f"{flag}{', '.join(options.backbones)} has nothing to fuse; RWKV-SAM's decoder needs a backbone with maps at "
+        "strides 4 and 8, such as rwkv-sam-s or vmamba-t"
+    )
+
+
+def _refuse_member(name: str) -> None:
+    """Build a member of a family such as ``timm/*`` on ``meta``: only that tells whether the family has it."""
+    try:
+        with torch.device("meta"):
+            build_backbone(name, image_size=224)
+    except ImportError as error:
+        raise ValueError(f"{name} cannot be built here: {error}") from error
+    except ValueError:
+        return  # this size does not fit it; the outcome of a cell will say which do

@@ -1,0 +1,162 @@
+"""The suite ``latency``: one forward, batch 1, against resolution (docs/measurement.md, rules 1-5, 9-15, 19).
+
+Of a backbone, or of another part of a segmenter (``part.py``). The input is already on the device; weights are
+random; eval mode, no pixel normalisation. The parent process never computes; each round of each cell runs in a
+process of its own (``runner/rounds.py``).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import torch
+from numba.core import event
+
+from linbench.environment import environment
+from linbench.kernels.impl import Unsupported
+from linbench.records import Status
+from linbench.suites.latency.cells import cells
+from linbench.suites.latency.complexity import complexity
+from linbench.suites.latency.dtype_error import dtype_error
+from linbench.suites.latency.forward import Forward, build, eager, pin, prepare
+from linbench.suites.latency.key import VERSION, LatencyKey
+from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.latency.trial import trial
+from linbench.suites.runner import gpu
+from linbench.suites.runner.correctness import Verdict, check_kernels
+from linbench.suites.runner.cpu_usage import cpu_usage
+from linbench.suites.runner.device import Dtype
+from linbench.suites.runner.energy import counter, energy
+from linbench.suites.runner.memory import peak, resident_bytes
+from linbench.suites.runner.process import first_line, start_conditions, timer, wait, wall_ms
+from linbench.suites.runner.sampling import sample
+from linbench.suites.runner.suite import Outcome, Suite, suite
+
+NAMED_BY = ("backbone", "part", "fusion", "size", "dtype", "preset")
+EXAMPLES = (
+    "--suite latency --res 512..2048",
+    "--backbone rwkv-sam-s,vit-s --res 256..1536:128 --rounds 5",
+    "--part encoder,decoder,end-to-end --backbone rwkv-sam-s,sam-vit-b --fusion conv,dcn --prompts 8",
+)
+LOAD_MS = 50.0  # forwards queued on a GPU while its state is read
+
+
+@suite("latency", version=VERSION)
+def latency() -> Suite[LatencyOptions, LatencyKey]:
+    """Latency of a backbone, or of a segmenter's encoder, decoder or both, against resolution."""
+    return Suite(
+        options=LatencyOptions,
+        key=LatencyKey,
+        cells=cells,
+        measure=measure,
+        trial=trial,
+        named_by=NAMED_BY,
+        examples=EXAMPLES,
+    )
+
+
+def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
+    """Measure one round of one cell: build, first forward, correctness check, warm-up, samples."""
+    device = torch.device(key.machine.device_type)
+    pin(key)
+    torch.manual_seed(seed)
+    try:
+        metrics = dict(_metrics(key))
+        empty = resident_bytes()
+        torch.manual_seed(seed)
+        start = time.perf_counter()
+        model, inputs = build(key, device)
+    except (ValueError, Unsupported) as error:
+        return Outcome(Status.UNSUPPORTED, reason=str(error))
+    entries = start_conditions(seed) | {"load_s": time.perf_counter() - start}
+    try:
+        entries |= _first_forward(eager(key, partial(model, *inputs)), device)
+        verdict = check_kernels(partial(model, *inputs))
+    except (NotImplementedError, Unsupported) as error:
+        return Outcome(Status.UNSUPPORTED, first_line(error), metrics=metrics, environment=environment())
+    entries |= _kernel_entries(verdict)
+    if verdict.wrong:
+        return Outcome(Status.WRONG, "; ".join(verdict.wrong), entries, metrics, environment())
+    if reason := gpu.contention(device):
+        return Outcome(Status.CONTENDED, reason, metrics=metrics, environment=environment())
+    start = time.perf_counter()
+    run = prepare(key, model, inputs)
+    if key.settings.compile or key.settings.cuda_graph:
+        entries["compile_s"] = time.perf_counter() - start
+    entries |= _samples(run, device, seconds, key.machine.threads)
+    entries["peak_memory"]["empty_process_bytes"] = empty
+    if key.dtype is not Dtype.FLOAT32:
+        entries |= dtype_error(key, model, run, device, seed, entries["peak_memory"])
+    if key.with_energy:
+        with torch.inference_mode():
+            entries["energy"] = energy(run, lambda: wait(device), counter(device))
+    return Outcome(Status.OK, "", entries, metrics, environment())
+
+
+def _kernel_entries(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "kernel_errors": verdict.errors,
+        "kernel_calls": verdict.calls,
+        "kernel_checked": verdict.checked,
+    }
+
+
+def _first_forward(run: Forward, device: torch.device) -> dict[str, float]:
+    """Return the seconds of the first forward, and those in which numba compiled: 0 where its cache held all."""
+    with torch.inference_mode(), event.install_recorder("numba:compile") as recorder:
+        start = time.perf_counter()
+        run()
+        wait(device)
+        seconds = time.perf_counter() - start
+    spans = [(when, mark.is_start) for when, mark in recorder.buffer]
+    return {"first_forward_s": seconds, "kernel_compile_s": _covered_seconds(spans)}
+
+
+def _samples(run: Forward, device: torch.device, seconds: float, threads: int) -> dict[str, Any]:
+    """Return raw samples, and the peak of memory and the use of the processor while they were taken.
+
+    On a GPU also its state under load before and after them, and one wall-clock reading beside the events (rule 1).
+    """
+    forward_ms = timer(run, device)
+    is_cuda = device.type == "cuda"
+    with torch.inference_mode():
+        before = _state_under_load(forward_ms, run, device) if is_cuda else {}
+        with peak(device) as memory, cpu_usage(threads) as usage:
+            samples = sample(forward_ms, seconds)
+        entries = asdict(samples) | {"peak_memory": memory} | usage
+        if is_cuda:
+            entries["wall_ms"] = wall_ms(run, device)
+            after = _state_under_load(forward_ms, run, device)
+            entries |= {"gpu": after, "gpu_before": before, "throttled": gpu.throttled(before, after)}
+    return entries
+
+
+def _state_under_load(forward_ms: Callable[[], float], run: Forward, device: torch.device) -> dict[str, Any]:
+    """Return NVML's state of the GPU while forwards run; an idle GPU would give its idle clocks."""
+    for _ in range(1 + int(LOAD_MS / forward_ms())):
+        run()
+    state = gpu.state(device)
+    wait(device)
+    return state
+
+
+def _metrics(key: LatencyKey) -> Iterator[tuple[str, Any]]:
+    """Yield parameters and FLOPs, from the model on ``meta``: no memory, no clock."""
+    model, inputs = build(key, torch.device("meta"))
+    yield from complexity(model, *inputs).items()
+    yield "tokens", {"value": key.size[0] * key.size[1] / 256, "unit": "1"}
+
+
+def _covered_seconds(spans: list[tuple[float, bool]]) -> float:
+    """Return the seconds covered by nested start and end events."""
+    depth, since, total = 0, 0.0, 0.0
+    for when, is_start in sorted(spans):
+        if is_start:
+            since = when if depth == 0 else since
+            depth += 1
+        else:
+            depth -= 1
+            total += when - since if depth == 0 else 0.0
+    return total

@@ -1,0 +1,118 @@
+"""The options of the suite ``latency``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from linbench.kernels.impl import Impl
+from linbench.models.sam import Fusion
+from linbench.suites.latency.part import Part
+from linbench.suites.latency.settings import Preset
+from linbench.suites.runner.model_options import SMALL, Attention, ModelOptions
+from linbench.suites.runner.options import option, pairs
+from linbench.suites.runner.resolutions import Size, resolutions
+
+SIZES = ((512, 512), (1024, 1024), (2048, 2048))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyOptions(ModelOptions):
+    """The cells of ``latency``: every backbone × part × fusion × size × dtype × preset."""
+
+    backbones: tuple[str, ...] = option(
+        SMALL,
+        "Backbones, by comma; `linbench list` shows all.",
+        flag="--backbone",
+        comma=True,
+        panel="Model",
+        shown="the tiny variants",
+    )
+    resolutions: tuple[Size, ...] = option(
+        SIZES,
+        "512..2048 doubles, 512..2048:256 steps, 768x1024 is height x width; lists by comma.",
+        flag="--res",
+        parse=lambda text: tuple(resolutions(text)),
+        panel="Model",
+        shown="512..2048",
+    )
+    parts: tuple[Part, ...] = option(
+        (Part.BACKBONE,),
+        "backbone, or a segmenter's encoder, decoder, end-to-end; by comma.",
+        flag="--part",
+        choices=tuple(Part),
+        comma=True,
+        panel="Segmenter",
+        shown="backbone",
+    )
+    prompts: int = option(
+        1,
+        "Box prompts that decoder and end-to-end decode.",
+        kind=int,
+        minimum=1,
+        panel="Segmenter",
+        shown="1",
+    )
+    fusions: tuple[Fusion, ...] = option(
+        (Fusion.CONV,),
+        "RWKV-SAM's decoder: conv, mamba, rwkv, dcn, by comma; other decoders have nothing to fuse.",
+        flag="--fusion",
+        choices=tuple(Fusion),
+        comma=True,
+        panel="Segmenter",
+        shown="conv",
+    )
+    presets: tuple[Preset, ...] = option(
+        (Preset.PAPER, Preset.BEST),
+        "Columns: paper, best, or both by comma.",
+        flag="--preset",
+        choices=(Preset.PAPER, Preset.BEST),
+        comma=True,
+        panel="Settings",
+        shown="paper,best",
+    )
+    impl: Impl | None = option(
+        None,
+        "reference, fast or vendor, instead of the preset's.",
+        choices=tuple(Impl),
+        panel="Settings",
+    )
+    attention: Attention | None = option(
+        None,
+        "naive, sdpa or chunked, instead of the preset's.",
+        choices=tuple(Attention),
+        panel="Settings",
+    )
+    compile: bool | None = option(
+        None,
+        "torch.compile, instead of the preset's.",
+        flag="--compile/--no-compile",
+        kind=bool,
+        panel="Settings",
+    )
+    setting: Mapping[str, Any] = option(
+        {},
+        "Any setting, as memory_format=channels_last; repeatable.",
+        **pairs("--setting", "memory_format=channels_last"),
+        panel="Settings",
+    )
+    search_seconds: float = option(
+        20.0,
+        "Time of one search for the preset best, once for each backbone and dtype, s.",
+        kind=float,
+        minimum=0,
+        panel="Settings",
+        shown="20",
+    )
+    energy: bool = option(
+        False,
+        "Measure joules per image too, 15 s a round.",
+        kind=bool,
+        panel="Settings",
+    )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings given by hand; None where one is not."""
+        chosen = {"impl": self.impl, "attention": self.attention}
+        named = {name: str(value) if value else None for name, value in chosen.items()}
+        return {**named, "compile": self.compile, **self.setting}

@@ -1,0 +1,265 @@
+"""The search behind the preset ``best``: what makes a backbone fastest on this device without changing results.
+
+One search for each backbone, its options, dtype, device and thread count, at one size of the sweep: the largest of
+at most 1024² pixels. It starts from settings that help nearly everywhere, and goes once through the axes: each other
+value of an axis is a candidate, tried in a fresh process (``trial.py``), and replaces the best so far where it is
+right, its median is lower by MARGIN, and the intervals of the two medians lie apart. The candidates and the choice
+are a record, so that a resumed sweep does not search again; each cell's record carries them too. A search by other
+code is made again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeAlias
+
+from linbench.records import Record, Status
+from linbench.suites.latency.key import SUITE, LatencyKey, search_key
+from linbench.suites.latency.settings import (
+    Preset,
+    Settings,
+    can_keep_memory,
+    preset_settings,
+    rounds_products,
+)
+from linbench.suites.runner.resolutions import Size
+from linbench.suites.runner.rounds import run
+from linbench.suites.runner.sampling import SamplingConfig, median_interval
+from linbench.suites.runner.suite import Cell, Outcome
+
+ENTRIES = ("linbench.suites.latency.search", "linbench.suites.latency.trial")
+MOST_PIXELS = 1024**2
+MARGIN = 0.03  # of the best median so far: what a candidate must win; less is not worth its name
+SAMPLE_SECONDS = 2.0  # sampling of one candidate
+LONGEST = 2.0  # one candidate's life, start included, as a multiple of the time for the search; at least
+LEAST_LIFE = 60.0  # this many seconds
+
+Axes: TypeAlias = tuple[tuple[str, tuple[Any, ...]], ...]
+Attempt: TypeAlias = tuple[Settings, Outcome]
+
+
+@dataclass(frozen=True)
+class SettingsSearch:
+    """A search for the fastest settings, before it runs.
+
+    base: Key of a candidate, under the settings that the search starts from.
+    seconds: After these no further candidate is tried.  variables: Environment of a candidate's process.
+    """
+
+    base: LatencyKey
+    axes: Axes
+    code_hash: str
+    seconds: float = 20.0
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What is searched for, for a person."""
+        model, (height, width) = self.base.model, self.base.size
+        words = (model.backbone, str(model.part), model.fusion, f"{height}x{width}", str(self.base.dtype))
+        return " ".join(word for word in words if word != "none")
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The entries of a key that the search decides."""
+        return tuple(dict.fromkeys(name for name, _ in self.axes))
+
+    def record_key(self) -> dict[str, Any]:
+        """Return the key of the search's record."""
+        return search_key(self.base)
+
+    def is_complete(self, record: Record) -> bool:
+        """Return whether the record says which settings were chosen, or that none was."""
+        if "kept" not in record.search:
+            return False
+        chosen, example = record.search["kept"], self.base.settings.to_json()
+        if chosen is None:
+            return True
+        is_like = isinstance(chosen, dict) and chosen.keys() == example.keys() and chosen["preset"] in set(Preset)
+        return is_like and all(type(chosen[name]) is type(value) for name, value in example.items())
+
+    def run(self, sampling: SamplingConfig, plugins: Sequence[Path] = ()) -> Record:
+        """Search, and return the record."""
+        return run_search(self, sampling, plugins)
+
+    def with_settings(self, cell: Cell[LatencyKey], record: Record) -> Cell[LatencyKey]:
+        """Return ``cell`` under the settings that were chosen, or those at the start where none was."""
+        chosen = record.search["kept"]
+        settings = Settings.from_json(chosen) if chosen else self.base.settings
+        return replace(
+            cell,
+            key=replace(cell.key, settings=settings),
+            variables={**self.variables, **settings.variables},
+            required_search=None,
+            search=record.search,
+        )
+
+
+def search_size(resolutions: Sequence[Size]) -> Size:
+    """Return the size at which a sweep over these sizes searches."""
+    small = [size for size in resolutions if _pixels(size) <= MOST_PIXELS]
+    return max(small, key=_pixels) if small else min(resolutions, key=_pixels)
+
+
+def _pixels(size: Size) -> int:
+    return size[0] * size[1]
+
+
+def axes(device_type: str, dtype: str, options: tuple[str, ...]) -> Axes:
+    """Return the settings that may help on a device, each with its values, the least certain first.
+
+    options: The arguments of the backbone's factory.
+    """
+    fused = (("fused", (True, False)),) if "fused" in options else ()
+    layout = (("memory_format", ("contiguous", "channels_last")),)
+    if device_type == "cuda":
+        attention: Axes = (
+            ("attention", ("sdpa",)),
+            ("sdpa_backend", ("auto", "cudnn", "flash", "efficient", "math")),
+        )
+        rest = (*fused, *layout, ("compile", (False, True)))
+        return (("cuda_graph", (False, True)), *(attention if "attention" in options else ()), *rest)
+    attention = (("attention", ("sdpa", "chunked")),) if "attention" in options else ()
+    matmul = (("matmul", ("highest", "medium")),) if dtype == "float32" and not rounds_products() else ()
+    allocator = (("allocator", ("default", "keep")),) if can_keep_memory() else ()
+    return (*attention, *fused, *layout, *matmul, *allocator)
+
+
+def plan(
+    key: LatencyKey, resolutions: Sequence[Size], options: tuple[str, ...], code_hash: str, seconds: float
+) -> SettingsSearch:
+    """Return the search that the settings of a cell wait for.
+
+    key: Of any of its cells.  options: The arguments of the backbone's factory that a preset may set.
+    """
+    device_type = key.machine.device_type
+    start = preset_settings(Preset.BEST, device_type, key.dtype, options)
+    base = replace(key, size=search_size(resolutions), settings=start, with_energy=False)
+    tried = axes(device_type, key.dtype, options)
+    variables = {"OMP_NUM_THREADS": str(key.machine.threads)}
+    return SettingsSearch(base, tried, code_hash, seconds, variables)
+
+
+def run_search(search: SettingsSearch, sampling: SamplingConfig, plugins: Sequence[Path] = ()) -> Record:
+    """Search for at most ``search.seconds`` and one candidate, each candidate in a process of its own."""
+    life = min(sampling.timeout_s, max(LEAST_LIFE, LONGEST * search.seconds))
+    config = replace(sampling, cell_seconds=SAMPLE_SECONDS, timeout_s=life)
+
+    def attempt(settings: Settings) -> Outcome:
+        key = replace(search.base, settings=settings)
+        cell = Cell(key, search.code_hash, {}, {**search.variables, **settings.variables})
+        return run(SUITE, cell, config, sampling.seed, plugins, call="trial")
+
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    begin = time.monotonic()
+    result = explore(search.base.settings, search.axes, attempt, search.seconds)
+    return to_record(search, result, started, time.monotonic() - begin)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    attempts: All candidates that were tried, in order.  best: The fastest right one, or None.
+    untried: Candidates for which there was no time.
+    """
+
+    attempts: tuple[Attempt, ...]
+    best: Settings | None
+    untried: tuple[Settings, ...]
+
+
+def explore(
+    start: Settings,
+    along: Axes,
+    attempt: Callable[[Settings], Outcome],
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> SearchResult:
+    """Go through the axes once, from ``start`` or, where that is not right, from the plain settings.
+
+    attempt: Returns one candidate's outcome; its round holds ``samples_ms`` where the status is ok.
+    seconds: After these no further candidate is tried.
+    """
+    until = clock() + seconds
+    attempts: list[Attempt] = []
+    untried: list[Settings] = []
+    for best in dict.fromkeys((start, plain_settings(start))):
+        if attempts and clock() >= until:
+            return SearchResult(tuple(attempts), None, (best,))
+        attempts.append((best, attempt(best)))
+        if attempts[-1][1].status is Status.OK:
+            break
+    else:
+        return SearchResult(tuple(attempts), None, ())
+    times = attempts[-1][1].round["samples_ms"]
+    for name, values in along:
+        for value in values:
+            candidate = replace(best, **{name: value})
+            if any(candidate == tried for tried, _ in attempts):
+                continue
+            if clock() >= until:
+                untried.append(candidate)
+                continue
+            outcome = attempt(candidate)
+            attempts.append((candidate, outcome))
+            if outcome.status is Status.OK and wins(outcome.round["samples_ms"], times):
+                best, times = candidate, outcome.round["samples_ms"]
+    return SearchResult(tuple(attempts), best, tuple(untried))
+
+
+def wins(samples: list[float], over: list[float]) -> bool:
+    """Return whether these ms are less than others by MARGIN, with the medians' intervals apart.
+
+    Of samples that are too few for an interval, all must be less than all others.
+    """
+    high = (median_interval(samples) or (min(samples), max(samples)))[1]
+    low = (median_interval(over) or (min(over), max(over)))[0]
+    return high < low and median(samples) < (1 - MARGIN) * median(over)
+
+
+def plain_settings(start: Settings) -> Settings:
+    """Return the preset ``paper`` as a candidate of a search that starts from ``start``."""
+    attention = "none" if start.attention == "none" else "naive"
+    return Settings(preset=start.preset, impl=start.impl, attention=attention)
+
+
+def to_record(search: SettingsSearch, result: SearchResult, started: str, seconds: float) -> Record:
+    """Return the record of a search: an entry for each candidate in ``rounds``, the rest in ``search``."""
+    names = ("attention", *search.searched)
+    entries = tuple(
+        {
+            "settings": _entries(settings, names),
+            "status": str(outcome.status),
+            "reason": outcome.reason,
+            "kept": settings == result.best,
+            **outcome.round,
+        }
+        for settings, outcome in result.attempts
+    )
+    last = result.attempts[-1][1]
+    block = {
+        "start": search.base.settings.to_json(),
+        "kept": result.best.to_json() if result.best else None,
+        "candidates": [{k: v for k, v in entry.items() if k != "samples_ms"} for entry in entries],
+        "untried": [_entries(settings, names) for settings in result.untried],
+        "height": search.base.size[0],
+        "width": search.base.size[1],
+        "margin": MARGIN,
+        "seconds": seconds,
+        "started": started,
+        "code_hash": search.code_hash,
+    }
+    status = Status.OK if result.best else last.status
+    reason = "" if result.best else f"no candidate ran and was right; the last gave: {last.reason}"
+    environment = next((outcome.environment for _, outcome in result.attempts if outcome.environment), {})
+    return Record(
+        search.record_key(), status, reason, entries, {}, environment, search.code_hash, last.log, search=block
+    )
+
+
+def _entries(settings: Settings, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in settings.to_json().items() if name in names}

@@ -1,0 +1,1 @@
+"""What every suite shares: its contract, fresh processes, sampling, the correctness check, memory, GPU and energy."""

@@ -1,0 +1,55 @@
+"""What of a plan remains to be measured: records that are fresh are kept, and searches run once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from linbench.records import Record, Status, Store
+from linbench.suites.runner.options import Redo
+from linbench.suites.runner.suite import Cell, Search
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """rounds: How many a cell still needs.  reason: ``new``, ``more rounds``, ``redo``, ``stale`` or ``done``."""
+
+    rounds: int
+    reason: str
+
+
+def remaining_rounds(cell: Cell[Any], record: Record | None, rounds: int, redo: Redo | None) -> Remaining:
+    """Return how many of ``rounds`` a cell with this record still needs, and why."""
+    if record is None:
+        return Remaining(rounds, "new")
+    is_stale = record.code_hash != cell.code_hash
+    has_failed = record.status is not Status.OK
+    if redo is Redo.ALL or (redo is Redo.STALE and is_stale) or (redo is Redo.FAILED and has_failed):
+        return Remaining(rounds, "redo")
+    if is_stale:
+        return Remaining(0, "stale")
+    if has_failed or len(record.rounds) >= rounds:
+        return Remaining(0, "done")
+    return Remaining(rounds - len(record.rounds), "more rounds")
+
+
+def required_searches(cells: Iterable[Cell[Any]]) -> list[Search]:
+    """Return the searches that cells wait for, each once."""
+    searches = (cell.required_search for cell in cells if cell.required_search)
+    return list({str(search.record_key()): search for search in searches}.values())
+
+
+def search_record(search: Search, store: Store, redo: Redo | None = None) -> Record | None:
+    """Return the record of a search where the present code made it whole and it is not to be made again."""
+    record = store.get(search.record_key())
+    if record is None or record.code_hash != search.code_hash or redo is Redo.ALL or not search.is_complete(record):
+        return None
+    return None if redo is Redo.FAILED and record.status is not Status.OK else record
+
+
+def with_settings(cells: Sequence[Cell[Any]], store: Store, redo: Redo | None = None) -> list[Cell[Any]]:
+    """Return the cells, those whose search has a record in ``store`` under the settings that it chose."""
+    resolved = []
+    for cell in cells:
+        record = search_record(cell.required_search, store, redo) if cell.required_search else None
+        resolved.append(cell.required_search.with_settings(cell, record) if cell.required_search and record else cell)
+    return resolved
