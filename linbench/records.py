@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from linbench.atomic import replacing
+from linbench.system.files import LOCK_NAME, locked
 
 SCHEMA_VERSION = 1
 DEPTH = 3  # folders between the root and a record
@@ -177,27 +178,15 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the folder for one writer, and clear what a killed one left; raises BlockingIOError, OSError.
-
-        The lock is on the folder itself and ends with the process, however it ends. Where the system has no
-        ``flock`` (Windows) there is none.
-        """
+        """Hold the folder's lock, and clear what a killed writer left. Raises BlockingIOError, OSError."""
         self.root.mkdir(parents=True, exist_ok=True)
         probe = self.root / ".writable.tmp"
         probe.touch()
         probe.unlink()
-        folder = os.open(self.root, os.O_RDONLY) if os.name == "posix" else None
-        try:
-            if folder is not None:
-                import fcntl
-
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(self.root / LOCK_NAME):
             for left in self.root.glob("*/*/*/.*.json.tmp"):
                 left.unlink(missing_ok=True)
             yield
-        finally:
-            if folder is not None:
-                os.close(folder)
 
 
 def _refused(constant: str) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linbench import __version__
+from linbench._version import __version__
 from linbench.cli.outputs import identities, write
 
 if TYPE_CHECKING:

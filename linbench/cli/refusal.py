@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
+from linbench.system.files import cache_dir
 
 
 def refuse(sentence: str) -> NoReturn:
@@ -74,7 +75,7 @@ def load_plugins(files: Sequence[Path], *registries: Registry) -> None:
 
 def log(error: BaseException) -> Path:
     """Append the traceback of ``error`` to linbench's log; return where that is."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench"
+    cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / "linbench.log"
     with path.open("a", encoding="utf-8") as file:

@@ -19,6 +19,8 @@ from typing import Any
 
 import numba
 
+from linbench.system.files import cache_dir
+
 KEPT = 4  # folders of other sources that stay: of other checkouts and versions
 
 
@@ -43,7 +45,7 @@ def folder() -> Path:
     here = Path(__file__).parent
     for source in sorted(here.rglob("*.py")):
         digest.update(str(source.relative_to(here)).encode() + b"\0" + source.read_bytes() + b"\0")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench" / "kernels"
+    root = cache_dir("kernels")
     mine = root / digest.hexdigest()[:16]
     if not mine.exists():
         with suppress(OSError):

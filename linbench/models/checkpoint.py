@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from linbench import __version__
+from linbench._version import __version__
 from linbench.atomic import replacing
 from linbench.backbones import backbone, build_backbone
 from linbench.backbones.contract import Misfit, load_named, official_names

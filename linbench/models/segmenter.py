@@ -5,7 +5,6 @@ for answer in segmenter.predict(picture, Prompts(boxes=boxes)):
     answer.masks, answer.scores
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from linbench.models.finite import check_finite
 from linbench.models.input_size import own_size
 from linbench.models.sam import PROMPT_CHUNK, Fusion, Prompts, Sam, build_sam, transform_of
 from linbench.models.sam.transforms import Transform
+from linbench.system.files import file_sha256
 
 SIDE = 1024  # px, of the input where neither the caller nor the checkpoint says it
 #: Prompts whose logits are kept at a time; at 1024 px they have 0.25 MB each.
@@ -145,7 +145,7 @@ def _facts_of_weights(file: Path | None, about: checkpoints.About | None) -> dic
     """Where the weights are from, and what their file says of their training."""
     return {
         "weights": file.name if file else "random",
-        "sha256": _hash(file) if file else None,
+        "sha256": file_sha256(file) if file else None,
         "recipe": about.recipe if about else "",
         "scale": str(about.training.get("scale", "")) if about else "",
         "trained_at": list(about.image_size) if about else None,
@@ -155,8 +155,3 @@ def _facts_of_weights(file: Path | None, about: checkpoints.About | None) -> dic
 def _words(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as JSON has them."""
     return {name: str(value) if isinstance(value, Fusion) else value for name, value in options.items()}
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

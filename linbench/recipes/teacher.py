@@ -3,7 +3,6 @@
 A ``Teacher`` gives the embedding that ``loss`` of a task with a teacher reads as ``batch["embedding"]``.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from linbench.backbones.vit import AttentionKind
 from linbench.models import checkpoint as checkpoints
 from linbench.recipes.contract import Recipe
 from linbench.recipes.distillation import Distillation
+from linbench.system.files import file_sha256
 
 #: Teachers by the names that recipes give them.
 SAM = {"SAM ViT-B": "sam-vit-b", "SAM ViT-L": "sam-vit-l", "SAM ViT-H": "sam-vit-h"}
@@ -63,8 +63,7 @@ def load_teacher(recipe: Recipe, file: Path | None) -> Teacher:
     else:
         encoder = cast(nn.Module, build_backbone(SAM[name], image_size=size))
         checkpoints.load(encoder, file)
-        with file.open("rb") as opened:
-            facts = {"name": name, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+        facts = {"name": name, "sha256": file_sha256(file)}
     return Teacher(encoder.eval().requires_grad_(False), facts)
 
 

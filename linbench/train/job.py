@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from linbench import __version__
+from linbench._version import __version__
 from linbench.atomic import replacing
 from linbench.backbones import backbone as backbones
 from linbench.models.checkpoint import describe
