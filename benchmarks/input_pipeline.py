@@ -3,7 +3,7 @@
     python benchmarks/input_pipeline.py [backbone]
 
 Pictures are read, augmented and collated as in training, by one loading process per core, at the recipes' own sizes
-and from the embedded set. A step is forward, loss, backward and optimiser with all cores. Both are taken alone, one
+and from the embedded set. A step is forward, loss, backward and optimizer with all cores. Both are taken alone, one
 after the other, in turns: a ratio of 3 says that loading takes a quarter of the cores' time when both run together.
 """
 
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from linbench.environment import cores, cpu_name
 from linbench.recipes import Batch, Recipe, Task, order, override, recipe, task
-from linbench.recipes.optimizer import optimiser
+from linbench.recipes.optimizer import build_optimizer
 
 DEFAULT = "rwkv-sam-t"
 ASKED = 3.0
@@ -48,7 +48,7 @@ def rates(chosen: Recipe, backbone: str, micro: int, count: int) -> tuple[float,
     """Images/s of the input and of training: medians of turns."""
     its: Task = task[chosen.task].build(chosen)
     model = its.build(backbone).train()
-    steps = optimiser(its.parameter_groups(model), chosen)
+    steps = build_optimizer(its.parameter_groups(model), chosen)
     fed, consumed = [], []
     for turn in range(TURNS):
         start, images, batches = time.perf_counter(), 0, []

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from linbench.data.contract import BadSample, ClassSample
 from linbench.models.classifier import build_classifier
-from linbench.recipes import optimizer as optimiser
+from linbench.recipes import optimizer
 from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
 from linbench.recipes.examples import Examples, collate, open_sources
 from linbench.recipes.randomness import seeded
@@ -169,7 +169,7 @@ class ClassificationTask:
         return {"loss": functional.cross_entropy(model(batch["image"]).float(), batch["target"].float())}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:

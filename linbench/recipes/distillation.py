@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from linbench.data.contract import Sample
 from linbench.models.sam import Sam, build_sam
-from linbench.recipes import optimizer as optimiser
+from linbench.recipes import optimizer
 from linbench.recipes.contract import Batch, Recipe, Source, recipe, task
 from linbench.recipes.examples import Examples, collate, normalised, open_sources
 from linbench.recipes.jitter import draw_view, padded
@@ -116,7 +116,7 @@ class DistillationTask:
         return {"loss": functional.mse_loss(found.float(), batch["embedding"].float())}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        return optimizer.parameter_groups(model, self.recipe)
 
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
         """Nothing: what an encoder is good for shows in the next step."""

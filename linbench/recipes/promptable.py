@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from linbench.data.contract import BadSample, InstanceSample
 from linbench.models.sam import Prompts, Sam, build_sam
-from linbench.recipes import optimizer as optimiser
+from linbench.recipes import optimizer
 from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
 from linbench.recipes.examples import Examples, collate, normalised, open_sources
 from linbench.recipes.jitter import View, box_of, draw_view, padded
@@ -192,7 +192,7 @@ class PromptableTask:
         return {"loss": total, "ce": entropy.detach(), "dice": overlap.detach()}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from linbench.data.contract import IGNORED, BadSample, SemanticSample
 from linbench.metrics.semantic import Confusion
 from linbench.models.semantic import Semantic, build_semantic, resized
-from linbench.recipes import optimizer as optimiser
+from linbench.recipes import optimizer
 from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, recipe, shares, task
 from linbench.recipes.distortion import distorted
 from linbench.recipes.examples import Examples, collate, normalised, open_sources
@@ -163,7 +163,7 @@ class SemanticTask:
         return {"loss": total, "main": main.detach(), "auxiliary": auxiliary.detach()}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:

@@ -32,7 +32,7 @@ from linbench.models.sam import (
     build_decoder,
     build_encoder,
     build_sam,
-    fuses,
+    has_fine_maps,
 )
 from linbench.models.sam.model import STRIDE as STRIDE
 from linbench.suites.contract import Choices
@@ -146,4 +146,4 @@ def fusions_of(name: str, part: Part, choices: Choices) -> tuple[str, ...]:
             strides = build_backbone(name, image_size=choices.resolutions[0], **choices.options).strides
     except (ValueError, ImportError):
         return ("none",)  # a cell of its own will say why it cannot be built
-    return choices.fusions if fuses(strides) else ("none",)
+    return choices.fusions if has_fine_maps(strides) else ("none",)

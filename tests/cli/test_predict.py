@@ -347,7 +347,7 @@ def test_an_input_is_never_written(tmp_path):
     content = second.read_bytes()
     result = predict(tmp_path, first, second, "--box", "1,2,30,40")
     assert result.exit_code == 1
-    assert f"{first}: {second} is an input of this call, and would be written; name another --out" in result.stderr
+    assert f"{first}: {second} is an input and would be overwritten; name another --out" in result.stderr
     assert second.read_bytes() == content
     assert "a.overlay.png" not in written(out)
     assert "a.mask1.overlay.png" in written(out)
@@ -398,9 +398,9 @@ def test_the_table_has_a_row_for_each_picture(tmp_path):
             "--checkpoint is missing: linbench comes with no weights.",
         ),
         (["--random", "--box", "1,2,3,4"], "--backbone is missing"),
-        ([*MODEL], "nothing is asked: give --box x0,y0,x1,y1, --point x,y or --boxes FILE.json"),
-        ([*MODEL, "--checkpoint", "a.pth", "--box", "1,2,3,4"], "--random beside --checkpoint"),
-        ([*MODEL, "--box", "1,2,3,4", "--boxes", "b.json"], "--boxes beside --box or --point"),
+        ([*MODEL], "no prompts given: pass --box x0,y0,x1,y1, --point x,y or --boxes FILE.json"),
+        ([*MODEL, "--checkpoint", "a.pth", "--box", "1,2,3,4"], "--random and --checkpoint exclude each other"),
+        ([*MODEL, "--box", "1,2,3,4", "--boxes", "b.json"], "--boxes excludes --box and --point"),
         ([*MODEL, "--boxes", "absent.json"], "absent.json: it cannot be read: No such file"),
         ([*MODEL, "--box", "1,2,3,4", "--box", "1,2,3,5", "--point", "1,1"], "--point with 2 boxes"),
         ([*MODEL, "--box", "1,2,3,4", "--multimask"], "multimask: this decoder has one mask token"),

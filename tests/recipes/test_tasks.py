@@ -13,7 +13,7 @@ from linbench.models import checkpoint
 from linbench.models.sam import Prompts, build_sam
 from linbench.recipes import examples as examples_module
 from linbench.recipes import override, recipe
-from linbench.recipes.optimizer import optimiser, parameter_groups, schedule
+from linbench.recipes.optimizer import build_optimizer, build_schedule, parameter_groups
 from linbench.recipes.promptable import ask
 from linbench.recipes.teacher import SAM, load_teacher
 from tests.recipes.made import Made
@@ -46,7 +46,7 @@ def built(its, name="vit-t"):
 def test_a_few_steps_on_one_batch_lower_the_loss(opened, name):
     its = small(name, "lr=1e-3", "weight_decay=0")
     model, batch = built(its), batch_of(its, count=2)
-    steps = optimiser(its.parameter_groups(model), its.recipe)
+    steps = build_optimizer(its.parameter_groups(model), its.recipe)
     losses = []
     for _ in range(4):
         found = its.loss(model, batch)["loss"]
@@ -176,8 +176,8 @@ def test_weight_decay_and_the_heads_learning_rate_are_those_of_the_recipe(name, 
 
 def test_the_learning_rate_warms_up_then_falls_to_its_last_value():
     chosen = override(recipe["ade20k"].build(), "schedule=cosine", "final_factor=0.01", "warmup_steps=10", "lr=1")
-    steps = optimiser(parameter_groups(Tiny(), chosen), chosen)
-    rate = schedule(steps, chosen, steps=110, steps_per_epoch=11)
+    steps = build_optimizer(parameter_groups(Tiny(), chosen), chosen)
+    rate = build_schedule(steps, chosen, steps=110, steps_per_epoch=11)
     seen = []
     for number in range(111):
         rate.step_update(number)
@@ -193,13 +193,13 @@ def test_the_learning_rate_warms_up_then_falls_to_its_last_value():
 
 def test_the_warm_up_of_imagenet_is_counted_in_epochs_and_that_of_ade20k_falls_in_a_line():
     whole = recipe["imagenet"].build()
-    steps = optimiser(parameter_groups(Tiny(), whole), whole)
-    rate = schedule(steps, whole, steps=1200, steps_per_epoch=10)
+    steps = build_optimizer(parameter_groups(Tiny(), whole), whole)
+    rate = build_schedule(steps, whole, steps=1200, steps_per_epoch=10)
     rate.step_update(100)
     assert steps.param_groups[0]["lr"] == pytest.approx(1e-3)
     line = recipe["ade20k"].build()
-    steps = optimiser(parameter_groups(Tiny(), line), line)
-    rate = schedule(steps, line, steps=160_000, steps_per_epoch=1000)
+    steps = build_optimizer(parameter_groups(Tiny(), line), line)
+    rate = build_schedule(steps, line, steps=160_000, steps_per_epoch=1000)
     rate.step_update(1500 + 158_500 // 2)
     assert steps.param_groups[0]["lr"] == pytest.approx(3e-5)
 

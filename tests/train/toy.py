@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from linbench.data.contract import BadDataset
-from linbench.recipes import optimizer as optimiser
+from linbench.recipes import optimizer
 from linbench.recipes.contract import Recipe, Source, derived, recipe, task
 
 
@@ -143,7 +143,7 @@ class ToyTask:
         return {"loss": (errors * batch["weights"]).sum() / self.weight(batch), "plain": errors.mean().detach()}
 
     def parameter_groups(self, model):
-        return optimiser.parameter_groups(model, self.recipe)
+        return optimizer.parameter_groups(model, self.recipe)
 
     def evaluate(self, model, data, images):
         return {"score": 1.0}

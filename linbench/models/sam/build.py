@@ -58,7 +58,7 @@ def backbone_of(name: str) -> str:
     return HQ.get(name, name)
 
 
-def fuses(strides: Sequence[int]) -> bool:
+def has_fine_maps(strides: Sequence[int]) -> bool:
     """Whether a backbone with maps at these strides gets RWKV-SAM's decoder, which has something to fuse."""
     return set(FINE) <= set(strides)
 
@@ -73,7 +73,7 @@ def build_encoder(name: str, backbone: Any) -> nn.Module:
         raise ValueError(
             f"{name} has maps at strides {_listed(backbone)}; a SAM decoder reads one at stride {STRIDE}"
         )
-    return NeckedEncoder(backbone, (*(FINE if fuses(backbone.strides) else ()), STRIDE))
+    return NeckedEncoder(backbone, (*(FINE if has_fine_maps(backbone.strides) else ()), STRIDE))
 
 
 def build_decoder(
@@ -100,7 +100,7 @@ def build_decoder(
     elif name.startswith("efficientsam-"):
         description = "EfficientSAM's mask decoder, one mask or three, six points a prompt"
         prompt, decoder = SixPointEncoder(), efficientsam_decoder()
-    elif fuses(backbone.strides):
+    elif has_fine_maps(backbone.strides):
         fine, middle = (backbone.widths[backbone.strides.index(stride)] for stride in FINE)
         refine = build_fusion(fusion, fine, middle, impl)
         description = f"RWKV-SAM's mask decoder, {fusion} fusion of strides 4 and 8"

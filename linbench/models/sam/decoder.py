@@ -79,11 +79,11 @@ class MaskDecoder(nn.Module):
 
         image: What ``prepare`` gave.
         """
-        which = self.which(multimask)
+        which = self.output_tokens(multimask)
         tokens, embedding = self.attend(image[0], prompt)
         return self.masks(tokens, self.upscale(embedding), which), self.iou(tokens)[:, which]
 
-    def which(self, multimask: bool) -> slice:
+    def output_tokens(self, multimask: bool) -> slice:
         """The mask tokens that answer; raises ValueError where there is one only and three are asked."""
         if multimask and len(self.hyper) == 1:
             raise ValueError("multimask: this decoder has one mask token, as RWKV-SAM's has; it gives one mask")
@@ -129,7 +129,7 @@ class FusionDecoder(nn.Module):
 
     def forward(self, image: tuple[Tensor, ...], prompt: PromptTokens, multimask: bool) -> tuple[Tensor, Tensor]:
         """As ``MaskDecoder``'s."""
-        which = self.base.which(multimask)
+        which = self.base.output_tokens(multimask)
         tokens, embedding = self.base.attend(image[0], prompt)
         features = self.fusion(self.base.upscale(embedding), embedding, *image[1:])
         return self.base.masks(tokens, features, which), self.base.iou(tokens)[:, which]

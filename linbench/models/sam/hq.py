@@ -60,7 +60,7 @@ class HQDecoder(nn.Module):
         """As ``MaskDecoder``'s, but always one mask: for ``multimask``, SAM's part of it is the best of its three."""
         tokens, embedding = self.base.attend(image[0], prompt, self.token)
         features = self.base.upscale(embedding)
-        which = self.base.which(multimask)
+        which = self.base.output_tokens(multimask)
         iou = self.base.iou(tokens)[:, which]
         best = iou.argmax(1, keepdim=True)  # m 1
         masks = self._hq_mask(tokens[:, -1], self.from_features(features) + image[1])

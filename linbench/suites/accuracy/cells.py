@@ -13,7 +13,7 @@ from linbench.data.contract import Dataset
 from linbench.data.roots import asked, open_dataset
 from linbench.environment import cpu_name
 from linbench.models.input_size import own_size
-from linbench.models.sam import backbone_of, fuses
+from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.suites.accuracy import weights as given_weights
 from linbench.suites.accuracy.weights import Given, Weights
@@ -177,7 +177,7 @@ def _refuse_size(name: str, multiple: int, size: Size) -> None:
 
 def _fusions(plan: Plan, name: str, weights: Weights, choices: Choices) -> tuple[str, ...]:
     """The checkpoint's fusion, or those asked for; ``none`` where the model has nothing to fuse."""
-    if plan.task != "sam" or backbone_of(name) != name or not fuses(_strides(name)):
+    if plan.task != "sam" or backbone_of(name) != name or not has_fine_maps(_strides(name)):
         return ("none",)
     own = weights.options.get("fusion")
     if own and choices.fusions not in (("conv",), (own,)):

@@ -1,47 +1,49 @@
 """A folder goes on with the run that it holds, and with no other."""
 
-import os
-
 import pytest
 from torch import nn
 
 from linbench.data.contract import BadDataset
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About
-from linbench.train.job import InUse, OtherRun, alone, lineage
+from linbench.train.run import InUse, OtherRun, exclusive_lock, lineage
 from tests.train.reading import events
 
 
 def test_another_recipe_is_refused_and_every_value_that_differs_is_named(run):
-    run("run", how={"max_steps": 2})
+    run("run", options={"max_steps": 2})
     with pytest.raises(OtherRun) as refused:
         run("run", "lr=2e-2", "dropout=0.2", "toy.repeat=2")
     said = str(refused.value)
-    for part in ("lr: 0.01 there, 0.02 asked", "dropout: 0.1 there, 0.2 asked", "toy.repeat: 1 there, 2 asked"):
+    for part in (
+        "lr: 0.01 there, 0.02 requested",
+        "dropout: 0.1 there, 0.2 requested",
+        "toy.repeat: 1 there, 2 requested",
+    ):
         assert part in said
     assert "weight_decay" not in said
 
 
 def test_other_options_of_the_model_are_refused(run):
-    run("run", how={"max_steps": 2})
-    with pytest.raises(OtherRun, match=r'--option or --fusion: \{\} there, \{"width": "12"\} asked'):
+    run("run", options={"max_steps": 2})
+    with pytest.raises(OtherRun, match=r'--option or --fusion: \{\} there, \{"width": "12"\} requested'):
         run("run", width=12)
 
 
 def test_a_description_that_cannot_be_read_is_named(run):
-    job = run("run", how={"max_steps": 2})
+    job = run("run", options={"max_steps": 2})
     (job.out / "run.json").write_text("{")
-    with pytest.raises(OtherRun, match=r"run\.json: it is damaged"):
+    with pytest.raises(OtherRun, match=r"run\.json: damaged"):
         run("run")
 
 
 def test_a_folder_where_another_process_trains_is_refused(run, tmp_path):
-    with alone(tmp_path / "run"), pytest.raises(InUse, match="another linbench train is at work there"):
+    with exclusive_lock(tmp_path / "run"), pytest.raises(InUse, match="another linbench train is at work there"):
         run("run")
 
 
 def test_what_a_killed_writer_left_is_cleared(run, tmp_path):
-    job = run("run", how={"max_steps": 2})
+    job = run("run", options={"max_steps": 2})
     left = [job.out / ".model.safetensors.tmp", job.states / ".step-00000003.json.tmp"]
     for path in left:
         path.write_text("half")
@@ -50,8 +52,8 @@ def test_what_a_killed_writer_left_is_cleared(run, tmp_path):
 
 
 def test_other_conditions_go_on_and_are_said(run):
-    run("run", how={"max_steps": 2})
-    job = run("run", how={"micro_batch": 4})
+    run("run", options={"max_steps": 2})
+    job = run("run", options={"micro_batch": 4})
     assert events(job.out) == ["start", "stop", "resume", "end"]
     assert "micro_batch was null and is 4" in (job.out / "log.jsonl").read_text()
 
@@ -61,11 +63,10 @@ def test_a_batch_larger_than_an_epoch_is_refused(run):
         run("run", "batch=64")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="locks are flock's")
 def test_the_lock_ends_with_the_block(tmp_path):
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         pass
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         pass
 
 
