@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from linbench.environment import cores, cpu_name
-from linbench.recipes import Batch, Recipe, Task, order, override, recipe, task
+from linbench.recipes import Batch, Recipe, Task, epoch_order, override, recipe, task
 from linbench.recipes.optimizer import build_optimizer
 
 DEFAULT = "rwkv-sam-t"
@@ -67,7 +67,7 @@ def rates(chosen: Recipe, backbone: str, micro: int, count: int) -> tuple[float,
 
 def loaded(its: Task, micro: int, count: int, epoch: int) -> Iterator[Batch]:
     examples = its.examples("shapes", seed=0)
-    keys = [(epoch, index % len(examples)) for index in order(count, 0, epoch)]
+    keys = [(epoch, index % len(examples)) for index in epoch_order(count, 0, epoch)]
     parts = [keys[i : i + micro] for i in range(0, count, micro)]
     loader = DataLoader(examples, batch_sampler=parts, collate_fn=its.collate, num_workers=cores())
     for number, batch in enumerate(loader):

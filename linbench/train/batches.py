@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from linbench.data.contract import BadDataset
-from linbench.recipes.contract import Batch, Key, Task, batch_hash, order
+from linbench.recipes.contract import Batch, Key, Task, batch_hash, epoch_order
 from linbench.system.affinity import unbind
 
 #: Default pixels of a micro-batch: two images of 1024², forty of 224².
@@ -181,7 +181,7 @@ class BatchStream:
 
 @lru_cache(maxsize=2)
 def _order(count: int, seed: int, epoch: int) -> list[int]:
-    return order(count, seed, epoch)
+    return epoch_order(count, seed, epoch)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from linbench.backbones.layouts import readings
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About, BadCheckpoint
 from linbench.models.sam import Sam
-from linbench.recipes.contract import Task, derived
+from linbench.recipes.contract import Task, derive_seed
 from linbench.recipes.optimizer import build_optimizer, build_schedule
 from linbench.train.loop import ModelWithLoss, State
 from linbench.train.run import Run, TrainingOptions
@@ -41,7 +41,7 @@ def build_state(
 
     Raises ValueError for a backbone whose activations cannot be recomputed, BadCheckpoint and Misfit.
     """
-    torch.manual_seed(derived(MODEL_WEIGHTS, run.seed))
+    torch.manual_seed(derive_seed(MODEL_WEIGHTS, run.seed))
     model = task.build(run.backbone, **run.options)
     notes = _load_initial_weights(model, run, task)
     if options.gradient_checkpointing and not checkpoint_blocks(model):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from linbench.recipes.contract import Batch, Recipe, Task, derived
+from linbench.recipes.contract import Batch, Recipe, Task, derive_seed
 from linbench.train.batches import HASH_WORDS, Step, step_hash
 from linbench.train.distributed import all_reduce_sum
 
@@ -172,7 +172,7 @@ def _losses(
 
     seeds: The run's seed, the step and the first image: the seed of the randomness inside the model.
     """
-    torch.manual_seed(derived(MODEL_RANDOMNESS, *seeds))
+    torch.manual_seed(derive_seed(MODEL_RANDOMNESS, *seeds))
     losses: dict[str, Tensor] = wrapped(to_device(batch, accelerator.device))
     return losses
 

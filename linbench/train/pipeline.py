@@ -16,7 +16,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import Tensor
 
-from linbench.recipes.changes import flat, override, shortened
+from linbench.recipes.changes import flat_values, override, shorten
 from linbench.recipes.contract import PIPELINES, Recipe, Task, recipe, task
 from linbench.registry import UnknownName
 from linbench.train.batches import HASH_WORDS, BatchShard, BatchStream, Step
@@ -45,12 +45,12 @@ def change_recipes(recipes: Sequence[Recipe], changes: Sequence[str], scale: str
     changes: ``lr=2e-4`` for each recipe that has such a value, ``sam-joint.lr=2e-4`` for one.
     Raises UnknownField, a ValueError, if no recipe has the value, and ValueError for text that does not fit it.
     """
-    scaled = [shortened(chosen) if scale == "smoke" else chosen for chosen in recipes]
+    scaled = [shorten(chosen) if scale == "smoke" else chosen for chosen in recipes]
     changes_by_recipe: dict[str, list[str]] = {chosen.name: [] for chosen in scaled}
     for text in changes:
         names, change = _addressed(text, scaled)
         key = change.partition("=")[0].strip()
-        taking = [chosen.name for chosen in scaled if chosen.name in names and key in flat(chosen)]
+        taking = [chosen.name for chosen in scaled if chosen.name in names and key in flat_values(chosen)]
         if not taking:
             override(next(chosen for chosen in scaled if chosen.name in names), change)  # raises UnknownField
         for name in taking:
@@ -65,7 +65,7 @@ def _addressed(change: str, recipes: Sequence[Recipe]) -> tuple[list[str], str]:
     """
     names = [chosen.name for chosen in recipes]
     prefix, _, rest = change.partition(".")
-    if prefix not in names or any(change.partition("=")[0].strip() in flat(chosen) for chosen in recipes):
+    if prefix not in names or any(change.partition("=")[0].strip() in flat_values(chosen) for chosen in recipes):
         return names, change
     return [prefix], rest
 

@@ -410,7 +410,7 @@ def test_the_table_has_a_row_for_each_picture(tmp_path):
         ([*MODEL, "--box", "1,2,3,4", "--option", "x"], "--option x: write NAME=VALUE"),
         (
             [*MODEL, "--box", "1,2,3,4", "--image-size", "100"],
-            "a SAM decoder takes heights and widths that 16 divides",
+            "a SAM decoder needs heights and widths divisible by 16",
         ),
         ([*MODEL, "--box", "1,2,3,4", "--backbone", "rwkv-sam-x"], "unknown backbone 'rwkv-sam-x': nearest are"),
         (["--checkpoint", "absent.pth", "--box", "1,2,3,4"], "absent.pth: there is no such file"),
@@ -502,7 +502,7 @@ def test_too_little_memory_on_a_cpu_is_an_error_of_the_image_too(tmp_path, plugi
         [str(word) for word in words], preexec_fn=bounded, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 1, done.stderr[-2000:]
-    assert "the device has too little memory; a smaller --prompt-chunk or --image-size needs less" in done.stderr
+    assert "the device is out of memory; a smaller --prompt-chunk or --image-size needs less" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from linbench.data.contract import BadDataset
-from linbench.recipes import batch_hash, order, override, recipe, task
+from linbench.recipes import batch_hash, epoch_order, override, recipe, task
 from linbench.recipes import examples as examples_module
-from linbench.recipes.contract import derived
+from linbench.recipes.contract import derive_seed
 from tests.recipes.made import SIZE, Made
 
 SMALL = {
@@ -40,7 +40,7 @@ def small(name, *changes):
 def batches(its, seed=0, count=2):
     """The first batches of an epoch."""
     found = its.examples(None, seed)
-    places, size = order(len(found), seed, 0), its.recipe.batch
+    places, size = epoch_order(len(found), seed, 0), its.recipe.batch
     for step in range(count):
         items = [found[0, index] for index in places[step * size : (step + 1) * size]]
         yield its.mix(its.collate(items), seed=seed, epoch=0, step=step)
@@ -93,15 +93,15 @@ def test_workers_give_what_the_process_itself_gives(opened):
 
 
 def test_an_order_is_a_permutation_and_another_in_each_epoch():
-    one, other = order(50, seed=0, epoch=0), order(50, seed=0, epoch=1)
+    one, other = epoch_order(50, seed=0, epoch=0), epoch_order(50, seed=0, epoch=1)
     assert sorted(one) == sorted(other) == list(range(50))
-    assert one != other != order(50, seed=1, epoch=1)
-    assert one == order(50, seed=0, epoch=0)
+    assert one != other != epoch_order(50, seed=1, epoch=1)
+    assert one == epoch_order(50, seed=0, epoch=0)
 
 
 def test_seeds_derived_from_different_numbers_differ():
-    assert len({derived(a, b, c) for a in range(6) for b in range(6) for c in range(6)}) == 216
-    assert derived(1, 23) != derived(12, 3)
+    assert len({derive_seed(a, b, c) for a in range(6) for b in range(6) for c in range(6)}) == 216
+    assert derive_seed(1, 23) != derive_seed(12, 3)
 
 
 def test_an_epoch_holds_the_sets_in_the_proportion_of_their_repetitions(opened):
@@ -109,9 +109,9 @@ def test_an_epoch_holds_the_sets_in_the_proportion_of_their_repetitions(opened):
     its = small("sam-joint")
     found = its.examples(None, 0)
     assert len(found) == 482  # thousands of samples per epoch, in section 4.1 of the paper
-    counts = Counter(found._place(index)[0].dataset for index in range(len(found)))
+    counts = Counter(found._locate(index)[0].dataset for index in range(len(found)))
     assert counts == {"coconut": 242, "entityseg": 120, "dis": 120}
-    numbers = Counter(found._place(index)[2] for index in range(242 + 120, 482))
+    numbers = Counter(found._locate(index)[2] for index in range(242 + 120, 482))
     assert numbers == {0: 40, 1: 40, 2: 40}
 
 
@@ -206,7 +206,7 @@ def test_two_half_batches_are_mixed_as_the_whole_is(changes):
 
 def test_an_odd_batch_cannot_be_mixed_and_says_what_to_do():
     its = small("imagenet")
-    with pytest.raises(ValueError, match="3 images cannot be mixed in pairs; give each device an even number"):
+    with pytest.raises(ValueError, match="3 images cannot be mixed in pairs; each device needs an even number"):
         its.mix({"image": torch.zeros(3, 3, 8, 8), "label": torch.arange(3)}, seed=0, epoch=0, step=0)
 
 

@@ -14,7 +14,7 @@ from linbench.models.sam import Prompts, build_sam
 from linbench.recipes import examples as examples_module
 from linbench.recipes import override, recipe
 from linbench.recipes.optimizer import build_optimizer, build_schedule, parameter_groups
-from linbench.recipes.promptable import ask
+from linbench.recipes.promptable import decode_boxes
 from linbench.recipes.teacher import SAM, load_teacher
 from tests.recipes.made import Made
 from tests.recipes.test_examples import KINDS, small
@@ -83,7 +83,7 @@ def test_all_boxes_of_a_batch_at_once_get_what_each_image_gets_alone(name):
     image = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     boxes = [torch.tensor([[1.0, 2.0, 30.0, 40.0]]), torch.tensor([[5.0, 5.0, 50.0, 60.0], [0.0, 0.0, 63.0, 63.0]])]
     with torch.no_grad():
-        masks, iou = ask(sam, image, boxes)
+        masks, iou = decode_boxes(sam, image, boxes)
         alone = [sam.decode(one, Prompts(boxes=its)) for one, its in zip(sam.encode(image), boxes, strict=True)]
     torch.testing.assert_close(masks, torch.cat([m for m, _ in alone]))
     torch.testing.assert_close(iou, torch.cat([i for _, i in alone]))
@@ -140,7 +140,7 @@ def test_the_semantic_loss_is_the_mean_over_all_pixels_of_both_heads(opened):
 
 def test_one_image_is_refused_where_batch_norm_needs_two(opened):
     its = small("ade20k")
-    with pytest.raises(ValueError, match="two images at a time"):
+    with pytest.raises(ValueError, match="a micro-batch of at least two images"):
         its.loss(built(its).train(), batch_of(its, 1))
 
 
@@ -225,7 +225,7 @@ def test_a_teacher_needs_its_file_and_takes_no_others(tmp_path):
         load_teacher(whole, None)
     with pytest.raises(ValueError, match="reads no file"):
         load_teacher(small("sam-distill").recipe, tmp_path / "sam.pth")
-    with pytest.raises(ValueError, match="it is one of SAM ViT-B"):
+    with pytest.raises(ValueError, match="is unknown; allowed are SAM ViT-B"):
         load_teacher(override(whole, "teacher=SAM ViT-X"), None)
 
 

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from linbench.kernels.impl import Impl
 from linbench.models.sam import Fusion, build_sam
-from linbench.models.sam.fusion import INNER, PLACES, Align, Select, build_fusion
+from linbench.models.sam.fusion import INNER, POINTS, Align, Select, build_fusion
 from tests.goldens import image
 
 SIDE = 8  # of the features, at stride 4
@@ -141,7 +141,7 @@ def test_alignment_starts_in_place_at_half_weight():
     enlarged = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     halved = functional.conv2d(enlarged, module.sampled.weight / 2, module.sampled.bias, padding=1)
     torch.testing.assert_close(module(fine, coarse), halved.relu() + fine, atol=1e-5, rtol=0)
-    assert len(module.place.bias) == 3 * 8 * PLACES
+    assert len(module.place.bias) == 3 * 8 * POINTS
 
 
 @torch.no_grad()
@@ -157,7 +157,7 @@ def test_a_deformable_convolution_counts_as_a_convolution():
     module = Align()
     with FlopCounterMode(display=False) as counter:
         module(fine, coarse)
-    compare, place, sampled = 2 * INNER * INNER, 9 * INNER * 3 * 8 * PLACES, 9 * INNER * INNER
+    compare, place, sampled = 2 * INNER * INNER, 9 * INNER * 3 * 8 * POINTS, 9 * INNER * INNER
     assert counter.get_total_flops() == 2 * SIDE * SIDE * (compare + place + sampled)
 
 

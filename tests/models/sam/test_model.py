@@ -196,7 +196,7 @@ def test_what_a_model_cannot_do_is_refused():
         model.encode(torch.zeros(1, 3, 100, 160))
     with pytest.raises(ValueError, match="one mask token"):
         ask(rwkv_sam(), both(), multimask=True)
-    with pytest.raises(ValueError, match="no encoder for a mask prompt"):
+    with pytest.raises(ValueError, match="no encoder for mask prompts"):
         ask(efficientsam(), Prompts(boxes=BOXES, masks=torch.zeros(3, 1, 24, 40)))
     two = build_sam("vit-t", image_size=64).encode(torch.zeros(2, 3, 64, 64))
     with pytest.raises(ValueError, match="the embedding has 2; iterate over it"):
