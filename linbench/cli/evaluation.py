@@ -74,7 +74,7 @@ def evaluate(
 
 def _size_note(cell: "Cell", choices: "Choices") -> str:
     """Say that a cell's size is not the one that its weights were trained at; empty where it is."""
-    from linbench.models.input_size import size_note
+    from linbench.models.checkpoint import size_note
     from linbench.suites.accuracy.cells import weights_of
 
     weights = weights_of(cell, choices)

@@ -169,7 +169,7 @@ def _load(model: ModelOptions, device: str, threads: int | None) -> "Segmenter":
 
 def _size_note(segmenter: "Segmenter") -> str:
     """Return a note if the model runs at another size than it was trained at; otherwise an empty string."""
-    from linbench.models.input_size import size_note
+    from linbench.models.checkpoint import size_note
 
     facts, side = segmenter.facts, segmenter.transform.side
     return size_note(facts["weights"], facts["trained_at"], (side, side))

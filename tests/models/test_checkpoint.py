@@ -161,7 +161,7 @@ def test_flipped_bytes_are_read_or_refused_and_nothing_else(tmp_path, name):
 
 
 def test_a_file_or_a_view_or_an_archive_that_is_too_large_is_refused(tmp_path, monkeypatch, saved):
-    monkeypatch.setattr(checkpoint, "LARGEST_BYTES", 100_000)
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 100_000)
     big = tmp_path / "big.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(30_000)}, big)
     view = tmp_path / "view.pth"

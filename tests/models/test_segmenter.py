@@ -108,8 +108,8 @@ def test_what_is_given_goes_before_what_the_checkpoint_says(tmp_path):
 @pytest.mark.parametrize(
     ("about", "said"),
     [
-        (About("vit-t", "classifier", (64, 64)), "it is vit-t \\(classifier, 64x64 px\\); a segmenter's is needed"),
-        (About("vit-t", "sam", (64, 96)), "64x96 px\\); pictures go into a square"),
+        (About("vit-t", "classifier", (64, 64)), "it is vit-t \\(classifier, 64x64 px\\); a segmenter is needed"),
+        (About("vit-t", "sam", (64, 96)), "64x96 px\\); the input of a segmenter is square"),
     ],
 )
 def test_a_checkpoint_of_another_kind_is_refused_with_what_it_is(tmp_path, about, said):
@@ -122,7 +122,7 @@ def test_a_checkpoint_of_another_kind_is_refused_with_what_it_is(tmp_path, about
 def test_an_official_checkpoint_needs_the_name_of_its_model(tmp_path):
     path = tmp_path / "sam_vit_b_01ec64.pth"
     torch.save({"image_encoder.x": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="it does not say which model it is of; name its backbone"):
+    with pytest.raises(ValueError, match="it does not state its model; name the backbone"):
         load_segmenter(None, path)
 
 

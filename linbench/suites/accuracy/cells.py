@@ -12,7 +12,7 @@ from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
 from linbench.data.roots import asked, open_dataset
 from linbench.environment import cpu_name
-from linbench.models.input_size import own_size
+from linbench.models.checkpoint import own_size
 from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.suites.accuracy import weights as given_weights

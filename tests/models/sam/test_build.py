@@ -94,7 +94,7 @@ def test_a_backbone_gets_the_decoder_that_its_maps_allow_and_says_so(name, decod
         ("vit-t", {"fusion": "rwkv"}, ValueError, "vit-t has SAM's plain mask decoder.*nothing to fuse"),
         ("efficientsam-ti", {"fusion": "dcn"}, ValueError, "nothing to fuse"),
         ("rwkv-sam-t", {"fusion": "add"}, ValueError, "allowed are conv, mamba, rwkv, dcn"),
-        ("rwkv-sam-t", {"image_size": 100}, ValueError, "16 divides"),
+        ("rwkv-sam-t", {"image_size": 100}, ValueError, "divisible by 16"),
         ("rwkv-sam-t", {"image_size": 0}, ValueError, "image_size=0"),
         ("rwkv-sam-t", {"depth": 3}, ValueError, "no option 'depth'"),
         ("hq-sam-b", {"output": "mean"}, ValueError, "allowed are sum, hq"),

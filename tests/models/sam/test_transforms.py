@@ -222,7 +222,7 @@ def test_prompts_of_another_shape_and_an_empty_input_are_refused():
     with pytest.raises(ValueError, match=r"points must be `… 2`, x and y, got shape \(3, 4\)"):
         Stretch(64).points(torch.zeros(3, 4), (4, 5))
     for kind in (LongestSide, Stretch):
-        with pytest.raises(ValueError, match="side=0"):
+        with pytest.raises(ValueError, match="side must be at least 1, got 0"):
             kind(0)
 
 
