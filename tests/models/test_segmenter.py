@@ -48,7 +48,7 @@ def test_points_and_their_labels_reach_the_model(found):
 
 @pytest.mark.parametrize("prompts", [1, 64])
 def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(found, prompts, monkeypatch):
-    monkeypatch.setattr(segmenter, "KEPT", 10)
+    monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 10)
     calls = []
     handle = found.sam.encoder.register_forward_hook(lambda *_: calls.append(1))
     answers = list(found.predict(PICTURE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
@@ -58,7 +58,7 @@ def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(found, prompts
 
 def test_chunks_change_no_mask(found, monkeypatch):
     whole = list(found.predict(PICTURE, Prompts(boxes=BOXES)))
-    monkeypatch.setattr(segmenter, "KEPT", 2)
+    monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 2)
     for one, other in zip(whole, found.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
         np.testing.assert_array_equal(one.masks, other.masks)
 
