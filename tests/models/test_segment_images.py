@@ -1,11 +1,17 @@
-"""Names that stay in one folder whatever the pictures are called, and files that are whole or absent."""
+"""Outputs of image files: names that stay in one folder, files that are whole or absent, and failures as text."""
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from linbench.models.segment_images import file_identities, output_names, write_file
+from linbench.data.asked import from_words
+from linbench.models.segment_images import ImageSegmenter, file_identities, output_names, write_file
+from linbench.models.segmenter import load_segmenter
 
 
 @pytest.mark.parametrize(
@@ -64,3 +70,46 @@ def test_writing_replaces_a_link_and_leaves_what_it_leads_to(tmp_path):
     assert (tmp_path / "elsewhere").read_bytes() == b"kept"
     assert (tmp_path / "out").read_bytes() == b"new"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "out"]
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    """A small model with random weights."""
+    return load_segmenter("vit-t", None, image_size=32)
+
+
+def test_from_python_an_image_file_becomes_masks_and_json_without_an_overlay(tmp_path, segmenter):
+    image = tmp_path / "cat.png"
+    Image.new("RGB", (40, 30), (200, 30, 90)).save(image)
+    prompts = from_words(["5,5,20,25", "9,9,1,1"], [])
+    result = ImageSegmenter(segmenter, tmp_path)(image, prompts)
+    assert [entry["prompt"] for entry in result["predictions"]] == [1]
+    assert len(result["errors"]) == 1 and "--box 9,9,1,1" in result["errors"][0]
+    assert result["overlay"] == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.mask1.png", "cat.masks.json", "cat.png"]
+    document = json.loads((tmp_path / "cat.masks.json").read_text())
+    assert (document["height"], document["width"]) == (30, 40)
+    assert np.asarray(Image.open(tmp_path / "cat.mask1.png")).shape == (30, 40)
+
+
+def test_memory_that_runs_out_is_an_error_of_the_image_and_another_failure_is_raised(
+    tmp_path, segmenter, monkeypatch
+):
+    image = tmp_path / "cat.png"
+    Image.new("RGB", (40, 30)).save(image)
+    segment = ImageSegmenter(segmenter, tmp_path)
+    for failure in (torch.OutOfMemoryError("CUDA out of memory"), MemoryError()):
+        monkeypatch.setattr(segmenter.sam, "encode", _raising(failure))
+        result = segment(image, from_words(["5,5,20,25"], []))
+        assert result["predictions"] == [] and "out of memory" in result["errors"][0]
+    monkeypatch.setattr(segmenter.sam, "encode", _raising(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        segment(image, from_words(["5,5,20,25"], []))
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
+
+
+def _raising(error):
+    def encode(image):
+        raise error
+
+    return encode
