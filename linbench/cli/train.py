@@ -13,12 +13,12 @@ import typer
 
 from linbench.cli.option_groups import grouped_options
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
-from linbench.cli.training_progress import Results, show_progress
+from linbench.cli.training_progress import TrainingResults, show_progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from linbench.train.pipeline import Plan
+    from linbench.train.pipeline import TrainingPlan
     from linbench.train.run import Run, TrainingOptions
 
 SCALES = ("full", "smoke")
@@ -225,7 +225,7 @@ def _train(
     from linbench.train.session import RunFailed
     from linbench.train.states import CannotSave
 
-    results = Results(runs)
+    results = TrainingResults(runs)
     try:
         with refusing(), deferred_signals() as stop_signal, show_progress(accelerator.is_main_process) as show:
             for progress in train_stages(runs, options, accelerator, stop_signal):
@@ -248,7 +248,7 @@ def _train(
         _report_stop(results, received)
 
 
-def _report_stop(results: Results, received: int) -> None:
+def _report_stop(results: TrainingResults, received: int) -> None:
     """Say where a run stopped; exit with the code of the received signal, if there was one."""
     last = results.last
     assert last is not None, "a run that is not finished has begun"
@@ -278,7 +278,7 @@ def _print_plans(
     typer.echo(f"about {total:.3g} hours in all, estimated from one timed micro-batch of each stage")
 
 
-def _plan_row(stage: "Plan") -> dict[str, Any]:
+def _plan_row(stage: "TrainingPlan") -> dict[str, Any]:
     return {
         "stage": stage.stage,
         "recipe": stage.recipe_hash[:8],

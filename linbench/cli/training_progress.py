@@ -44,43 +44,43 @@ def _bar(console: Any) -> Iterator[Callable[["Progress"], None]]:
     )
     with rich_progress.Progress(*columns, console=console) as bar:
         tasks: dict[str, Any] = {}
-        clocks: dict[str, Clock] = {}
+        meters: dict[str, SpeedMeter] = {}
 
         def show(progress: "Progress") -> None:
             name = progress.run.name
-            clock = clocks.setdefault(name, Clock(progress.step))
+            meter = meters.setdefault(name, SpeedMeter(progress.step))
             if name not in tasks:
                 tasks[name] = bar.add_task(name, total=progress.steps, completed=progress.step, summary="")
             for note in progress.notes:
                 bar.console.print(f"{name}: {note}", markup=False, highlight=False)
             bar.update(tasks[name], completed=progress.step, total=progress.steps)
-            if progress.outcome:
-                bar.update(tasks[name], summary=format_progress(progress, clock))
+            if progress.result:
+                bar.update(tasks[name], summary=format_progress(progress, meter))
 
         yield show
 
 
 def _lines() -> Callable[["Progress"], None]:
-    clocks: dict[str, Clock] = {}
+    meters: dict[str, SpeedMeter] = {}
     last = 0.0
 
     def show(progress: "Progress") -> None:
         nonlocal last
         name = progress.run.name
-        is_first = name not in clocks
-        clock = clocks.setdefault(name, Clock(progress.step))
+        is_first = name not in meters
+        meter = meters.setdefault(name, SpeedMeter(progress.step))
         for note in progress.notes:
             typer.echo(f"{name}: {note}", err=True)
-        if not progress.outcome:
+        if not progress.result:
             return
         if is_first or progress.step == progress.steps or time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            typer.echo(f"[{progress.step}/{progress.steps}] {name}: {format_progress(progress, clock)}", err=True)
+            typer.echo(f"[{progress.step}/{progress.steps}] {name}: {format_progress(progress, meter)}", err=True)
 
     return show
 
 
-class Clock:
+class SpeedMeter:
     """The speed of a run since a step.
 
     step: Number of steps done at the start.
@@ -95,15 +95,15 @@ class Clock:
         return (progress.step - self.step) / max(time.monotonic() - self.start, 1e-9)
 
 
-def format_progress(progress: "Progress", clock: Clock) -> str:
+def format_progress(progress: "Progress", meter: SpeedMeter) -> str:
     """Return loss, learning rate, images/s, remaining time and memory in one line."""
-    outcome = progress.outcome
-    assert outcome is not None
-    rate = clock.rate(progress)
+    result = progress.result
+    assert result is not None
+    rate = meter.rate(progress)
     remaining = (progress.steps - progress.step) / rate if rate else 0.0
     memory = f", {progress.memory / 2**30:.1f} GiB" if progress.memory else ""
     return (
-        f"loss {outcome.losses['loss']:.4g}, lr {outcome.lr:.2g}, {rate * outcome.images:.3g} images/s, "
+        f"loss {result.losses['loss']:.4g}, lr {result.lr:.2g}, {rate * result.images:.3g} images/s, "
         f"{format_duration(remaining)} left{memory}"
     )
 
@@ -127,7 +127,7 @@ class StageResult:
     losses: tuple[float, ...] = ()
 
 
-class Results:
+class TrainingResults:
     """The results of all stages.
 
     runs: The stages in their order.
@@ -144,8 +144,8 @@ class Results:
         self.last = progress
         stage = self._stages.setdefault(progress.run.name, StageResult(progress))
         stage.last = progress
-        if progress.outcome:
-            stage.losses = (*stage.losses[:1], progress.outcome.losses["loss"])
+        if progress.result:
+            stage.losses = (*stage.losses[:1], progress.result.losses["loss"])
 
     @property
     def finished(self) -> bool:

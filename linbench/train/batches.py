@@ -64,7 +64,7 @@ def default_micro_batch(pixels: int) -> int:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepBatches:
     """What one rank computes in a step.
 
     index: Of the step, from 0.
@@ -145,7 +145,7 @@ class BatchStream:
         """Whole global batches in an epoch."""
         return len(self.examples) // self.task.recipe.batch
 
-    def steps(self, first: int, end: int) -> Iterator[Step]:
+    def steps(self, first: int, end: int) -> Iterator[StepBatches]:
         """Yield the steps ``first`` to ``end``, without the last. Raises BadDataset."""
         loaded = iter(self._loader(first, end)) if first < end else iter(())
         for index in range(first, end):
@@ -156,7 +156,7 @@ class BatchStream:
                 batches.append(self.task.mix(batch, seed=self.seed, epoch=epoch, step=step))
                 start_indices.append(keys[0][1])
                 hashes = tuple(a + b for a, b in zip(hashes, words, strict=True))
-            yield Step(index, tuple(batches), tuple(start_indices), hashes)
+            yield StepBatches(index, tuple(batches), tuple(start_indices), hashes)
 
     def keys(self, index: int) -> list[Key]:
         """Return the keys of a step's global batch."""

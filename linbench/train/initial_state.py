@@ -23,7 +23,7 @@ from linbench.models.checkpoint import About, BadCheckpoint
 from linbench.models.sam import Sam
 from linbench.recipes.contract import Task, derive_seed
 from linbench.recipes.optimizer import build_optimizer, build_schedule
-from linbench.train.loop import ModelWithLoss, State
+from linbench.train.loop import ModelWithLoss, TrainingState
 from linbench.train.run import Run, TrainingOptions
 
 SEGMENTER = "sam"  # the task whose model starts from SAM's prompt encoder and decoder (paper, section 3.2)
@@ -36,7 +36,7 @@ SAM_PARTS = ("prompt_encoder.", "mask_decoder.")
 
 def build_state(
     run: Run, options: TrainingOptions, task: Task, steps: int, steps_per_epoch: int, accelerator: Accelerator
-) -> tuple[State, list[str]]:
+) -> tuple[TrainingState, list[str]]:
     """Return the run's state before its first step, and notes on where its weights are from.
 
     Raises ValueError for a backbone whose activations cannot be recomputed, BadCheckpoint and Misfit.
@@ -55,7 +55,7 @@ def build_state(
 
 def _prepare(
     model: nn.Module, task: Task, steps: int, steps_per_epoch: int, accelerator: Accelerator, compile: bool
-) -> State:
+) -> TrainingState:
     """Return a state at step 0: the model on the accelerator's device, with its optimizer and schedule."""
     recipe = task.recipe
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
@@ -67,7 +67,7 @@ def _prepare(
     if compile:
         backbone_of(model).compile()
     wrapped, wrapped_optimizer = accelerator.prepare(ModelWithLoss(model, task), optimizer)
-    return State(model, wrapped, wrapped_optimizer, schedule, accelerator.scaler, ema)
+    return TrainingState(model, wrapped, wrapped_optimizer, schedule, accelerator.scaler, ema)
 
 
 def _load_initial_weights(model: nn.Module, run: Run, task: Task) -> list[str]:

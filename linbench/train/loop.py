@@ -1,7 +1,7 @@
 """The training loop. It computes; its caller logs, saves and stops, after any step.
 
-    for done, outcome in fit(state, recipe, stream.steps(state.step, end), accelerator, seed):
-        outcome.losses["loss"]
+    for done, result in fit(state, recipe, stream.steps(state.step, end), accelerator, seed):
+        result.losses["loss"]
 
 A step is the same whatever the split: each micro-batch on each rank gives the gradient of its own mean loss, weighted
 with its fraction of the step's weight, and the sum is the gradient of the mean over the global batch. Randomness
@@ -25,13 +25,13 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from linbench.recipes.contract import Batch, Recipe, Task, derive_seed
-from linbench.train.batches import HASH_WORDS, Step, step_hash
+from linbench.train.batches import HASH_WORDS, StepBatches, step_hash
 from linbench.train.distributed import all_reduce_sum
 
 MODEL_RANDOMNESS = 1  # distinguishes these seeds from those of the data
 
 
-class NotFinite(ArithmeticError):
+class NonFiniteLoss(ArithmeticError):
     """A loss or a gradient with NaN or infinity in it.
 
     step: The step that failed, from 0.
@@ -61,7 +61,7 @@ class ModelWithLoss(nn.Module):
 
 
 @dataclass
-class State:
+class TrainingState:
     """All that changes while a model is trained.
 
     model: On its device.
@@ -87,7 +87,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """The result of a step, over all ranks.
 
     losses: Means over the global batch, by name; ``loss`` is the minimized one.
@@ -107,12 +107,12 @@ class Outcome:
 
 
 def fit(
-    state: State, recipe: Recipe, steps: Iterable[Step], accelerator: Accelerator, seed: int
-) -> Iterator[tuple[int, Outcome]]:
-    """Train; after each step yield the number of steps done and the step's outcome.
+    state: TrainingState, recipe: Recipe, steps: Iterable[StepBatches], accelerator: Accelerator, seed: int
+) -> Iterator[tuple[int, StepResult]]:
+    """Train; after each step yield the number of steps done and the step's result.
 
     steps: From ``state.step`` on.
-    Raises NotFinite where a loss or gradient is NaN or infinite; the state is then that of the last good step.
+    Raises NonFiniteLoss where a loss or gradient is NaN or infinite; the state is then that of the last good step.
     """
     for step in steps:
         assert step.index == state.step, "the steps do not begin at the state's step"
@@ -120,7 +120,9 @@ def fit(
         yield state.step + 1, _train_step(state, recipe, step, accelerator, seed)
 
 
-def _train_step(state: State, recipe: Recipe, step: Step, accelerator: Accelerator, seed: int) -> Outcome:
+def _train_step(
+    state: TrainingState, recipe: Recipe, step: StepBatches, accelerator: Accelerator, seed: int
+) -> StepResult:
     """Compute the gradient of a global batch, and update the weights."""
     task: Task = accelerator.unwrap_model(state.wrapped).task
     weights = [task.weight(batch) for batch in step.micro_batches]
@@ -135,18 +137,18 @@ def _train_step(state: State, recipe: Recipe, step: Step, accelerator: Accelerat
             n for n, p in state.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
         )
         state.optimizer.zero_grad()
-        raise NotFinite(step.index, _ids(step), "", f"the gradient of {name} is not finite, but the loss is")
+        raise NonFiniteLoss(step.index, _ids(step), "", f"the gradient of {name} is not finite, but the loss is")
     state.optimizer.step()
     state.optimizer.zero_grad()
     if state.ema:
         state.ema.update_parameters(state.model)
     state.step += 1
     lr = next(g["lr"] / g.get("lr_scale", 1.0) for g in state.optimizer.param_groups)
-    return Outcome(losses, lr, norm, int(images), step_hash(hashes[:HASH_WORDS]), step.skipped)
+    return StepResult(losses, lr, norm, int(images), step_hash(hashes[:HASH_WORDS]), step.skipped)
 
 
 def _backward(
-    state: State, step: Step, weights: list[float], total: float, accelerator: Accelerator, seed: int
+    state: TrainingState, step: StepBatches, weights: list[float], total: float, accelerator: Accelerator, seed: int
 ) -> dict[str, float]:
     """Accumulate the gradient over the micro-batches; return the mean losses over the global batch.
 
@@ -177,7 +179,7 @@ def _losses(
     return losses
 
 
-def _locate(state: State, step: Step, accelerator: Accelerator, seed: int, what: str) -> NotFinite:
+def _locate(state: TrainingState, step: StepBatches, accelerator: Accelerator, seed: int, what: str) -> NonFiniteLoss:
     """Repeat the step's forward passes on this rank alone, to locate the first number that is not finite."""
     wrapped = accelerator.unwrap_model(state.wrapped)
     for batch, start in zip(step.micro_batches, step.start_indices, strict=True):
@@ -185,11 +187,11 @@ def _locate(state: State, step: Step, accelerator: Accelerator, seed: int, what:
             losses = _losses(wrapped, batch, accelerator, (seed, step.index, start))
         if not all(value.isfinite().all() for value in losses.values()):
             origin = names[0] if names else "the loss itself" if is_finite(batch) else "the images themselves"
-            return NotFinite(step.index, list(batch["ids"]), origin, what)
-    return NotFinite(step.index, _ids(step), "a module on another process", what)
+            return NonFiniteLoss(step.index, list(batch["ids"]), origin, what)
+    return NonFiniteLoss(step.index, _ids(step), "a module on another process", what)
 
 
-def _ids(step: Step) -> list[str]:
+def _ids(step: StepBatches) -> list[str]:
     return [name for batch in step.micro_batches for name in batch["ids"]]
 
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from linbench.recipes.changes import flat_values, override, shorten
 from linbench.recipes.contract import PIPELINES, Recipe, Task, recipe, task
 from linbench.registry import UnknownName
-from linbench.train.batches import HASH_WORDS, BatchShard, BatchStream, Step
+from linbench.train.batches import HASH_WORDS, BatchShard, BatchStream, StepBatches
 from linbench.train.initial_state import build_state
-from linbench.train.loop import State, fit
+from linbench.train.loop import TrainingState, fit
 from linbench.train.run import Run, TrainingOptions
 from linbench.train.states import STATES_KEPT
 from linbench.train.teacher_features import teacher_features
@@ -96,7 +96,7 @@ def train_stages(
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """Steps, time and disk of one stage, estimated.
 
     examples: Images of an epoch, with repetitions.
@@ -125,7 +125,7 @@ class Plan:
     cache_bytes: int
 
 
-def plan(run: Run, options: TrainingOptions, accelerator: Accelerator) -> Plan:
+def plan(run: Run, options: TrainingOptions, accelerator: Accelerator) -> TrainingPlan:
     """Plan a run, with random initial weights whatever its ``init``. Raises as ``train``."""
     recipe = run.recipe
     run_task: Task = task[recipe.task].build(recipe)
@@ -136,7 +136,7 @@ def plan(run: Run, options: TrainingOptions, accelerator: Accelerator) -> Plan:
     keys = shard.micro_batches(stream.keys(0), recipe.image_size**2)
     state, batch, step_s, loading_s = _time_micro_batch(run, options, stream, accelerator, max(steps, TIMED_STEPS))
     seconds_per_step = step_s * len(keys)
-    return Plan(
+    return TrainingPlan(
         stage=run.name,
         recipe_hash=recipe.hash,
         scale=recipe.scale,
@@ -159,7 +159,7 @@ def plan(run: Run, options: TrainingOptions, accelerator: Accelerator) -> Plan:
 
 def _time_micro_batch(
     run: Run, options: TrainingOptions, stream: BatchStream, accelerator: Accelerator, steps: int
-) -> tuple[State, dict[str, Any], float, float]:
+) -> tuple[TrainingState, dict[str, Any], float, float]:
     """Train on one micro-batch; return the state, the batch, and the seconds to train on it and to load it."""
     keys = stream.shard.micro_batches(stream.keys(0), run.recipe.image_size**2)[0]
     untrained = replace(run, init=None, init_weights=None, teacher_cache=None)
@@ -172,14 +172,14 @@ def _time_micro_batch(
         items = [stream.examples[key] for key in keys]
         batch = stream.task.mix(stream.task.collate(items), seed=run.seed, epoch=0, step=0)
         loading_s = time.perf_counter() - start
-        timed = [Step(index, (batch,), (0,), (0,) * HASH_WORDS) for index in range(TIMED_STEPS)]
+        timed = [StepBatches(index, (batch,), (0,), (0,) * HASH_WORDS) for index in range(TIMED_STEPS)]
         start = time.perf_counter()
         for _ in fit(state, run.recipe, map(features.complete, timed), accelerator, run.seed):
             step_s, start = time.perf_counter() - start, time.perf_counter()
         return state, features.complete(timed[0]).micro_batches[0], step_s, loading_s
 
 
-def _state_bytes(state: State) -> int:
+def _state_bytes(state: TrainingState) -> int:
     slots = sum(_bytes(tensors) for tensors in state.optimizer.state.values())
     return slots + _bytes(state.model.state_dict()) + (_bytes(state.ema.state_dict()) if state.ema else 0)
 

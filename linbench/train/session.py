@@ -21,7 +21,7 @@ from linbench.train.batches import BatchShard, BatchStream
 from linbench.train.distributed import device_facts
 from linbench.train.initial_state import SEGMENTER, build_state
 from linbench.train.log import LOG_NAME, Log, read_log, tensorboard_writer
-from linbench.train.loop import State
+from linbench.train.loop import TrainingState
 from linbench.train.run import Run, TrainingOptions, read_run, refuse_other_run, run_identity, write_run
 from linbench.train.states import BadState, load_state, save_state, saved_states
 from linbench.train.teacher_features import TeacherFeatures, teacher_features
@@ -50,7 +50,7 @@ class Session:
     accelerator: Accelerator
     stream: BatchStream
     features: TeacherFeatures
-    state: State
+    state: TrainingState
     steps: int
     identity: Mapping[str, Any]
     log: Log | None = None
@@ -140,7 +140,7 @@ def _is_finished(run: Run, steps: int) -> bool:
     return about is not None and about.recipe == run.recipe.hash and about.training.get("steps") == steps
 
 
-def _resume(run: Run, state: State) -> list[str]:
+def _resume(run: Run, state: TrainingState) -> list[str]:
     """Fill the state with the last whole one on the disk; return notes, which name damaged states.
 
     Raises RunFailed where there are states and all are damaged.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from linbench.atomic import replacing
 from linbench.system.files import file_sha256
-from linbench.train.loop import State
+from linbench.train.loop import TrainingState
 
 STATES_KEPT = 2
 
@@ -51,7 +51,7 @@ class SavedState:
         return self.path.with_suffix(".safetensors")
 
 
-def save_state(state: State, folder: Path) -> SavedState:
+def save_state(state: TrainingState, folder: Path) -> SavedState:
     """Write the state, then remove all but the last two. Raises CannotSave; earlier states stay whole."""
     saved = SavedState(folder / f"step-{state.step:08d}.json", state.step)
     tensors = {name: x.detach().cpu().contiguous() for name, x in _tensors(state)}
@@ -81,7 +81,7 @@ def saved_states(folder: Path) -> list[SavedState]:
     return [SavedState(folder / f"step-{step:08d}.json", step) for step in steps]
 
 
-def load_state(state: State, saved: SavedState) -> None:
+def load_state(state: TrainingState, saved: SavedState) -> None:
     """Fill ``state`` with a saved state. Raises BadState before anything is changed."""
     try:
         facts = json.loads(saved.path.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def load_state(state: State, saved: SavedState) -> None:
     state.step = facts["step"]
 
 
-def _tensors(state: State) -> Iterator[tuple[str, Tensor]]:
+def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
     """Yield the state's tensors by the names that they have on the disk."""
     for name, x in state.model.state_dict().items():
         yield f"model.{name}", x
@@ -111,7 +111,7 @@ def _tensors(state: State) -> Iterator[tuple[str, Tensor]]:
             yield f"optimiser.{slot}.{name}", torch.as_tensor(value)
 
 
-def _restore(state: State, tensors: dict[str, Tensor]) -> None:
+def _restore(state: TrainingState, tensors: dict[str, Tensor]) -> None:
     state.model.load_state_dict(_with_prefix("model.", tensors))
     if state.ema:
         state.ema.load_state_dict(_with_prefix("average.", tensors))

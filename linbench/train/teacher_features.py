@@ -29,7 +29,7 @@ from linbench.atomic import replacing
 from linbench.recipes.contract import Batch, Task
 from linbench.recipes.teacher import Teacher, load_teacher
 from linbench.system.files import file_sha256
-from linbench.train.batches import Step
+from linbench.train.batches import StepBatches
 from linbench.train.run import Run
 from linbench.train.states import saving
 
@@ -144,7 +144,7 @@ class TeacherFeatures:
     accelerator: Accelerator
     cache: EmbeddingCache | None = None
 
-    def complete(self, step: Step) -> Step:
+    def complete(self, step: StepBatches) -> StepBatches:
         """Return the step with the teacher's embeddings in its batches."""
         if self.teacher is None:
             return step

@@ -28,7 +28,7 @@ from linbench.suites.memory import resident_bytes
 from linbench.system.files import file_sha256
 from linbench.train.distributed import all_reduce_max
 from linbench.train.log import CURVES_NAME, write_curves
-from linbench.train.loop import NotFinite, Outcome, fit
+from linbench.train.loop import NonFiniteLoss, StepResult, fit
 from linbench.train.run import Run, TrainingOptions, exclusive_lock
 from linbench.train.session import RunFailed, Session, open_session
 from linbench.train.states import saved_states, saving
@@ -42,7 +42,7 @@ class Progress:
     """The progress of a run.
 
     step: Steps done, of ``steps``.
-    outcome: Of the last step; None before the first.
+    result: Of the last step; None before the first.
     images_per_s: Of the last step, all devices together.
     memory: Bytes of the device that the run holds, if the system reports them.
     notes: Sentences for the user.
@@ -53,7 +53,7 @@ class Progress:
     run: Run
     step: int
     steps: int
-    outcome: Outcome | None = None
+    result: StepResult | None = None
     images_per_s: float = 0.0
     memory: int | None = None
     notes: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def _train_steps(session: Session, stop_signal: Callable[[], int]) -> Generator[
     """Train; yield the progress, and return whether the run came to its end. Raises RunFailed."""
     try:
         return (yield from _logged_steps(session, stop_signal))
-    except NotFinite as error:
+    except NonFiniteLoss as error:
         raise _save_not_finite(session, error) from error
     except BadDataset as error:  # raised between two steps
         session.save()
@@ -110,50 +110,50 @@ def _logged_steps(session: Session, stop_signal: Callable[[], int]) -> Generator
     run, options, accelerator, state = session.run, session.options, session.accelerator, session.state
     steps = map(session.features.complete, session.stream.steps(state.step, session.steps))
     before = time.monotonic()
-    for done, outcome in fit(state, run.recipe, steps, accelerator, run.seed):
+    for done, result in fit(state, run.recipe, steps, accelerator, run.seed):
         now = time.monotonic()
-        rate, before = outcome.images / max(now - before, 1e-9), now
+        rate, before = result.images / max(now - before, 1e-9), now
         memory = memory_bytes(accelerator.device)
-        _log(session, outcome, rate, memory)
+        _log(session, result, rate, memory)
         is_last = done == session.steps
         signal = all_reduce_max(accelerator, stop_signal())
         stops = not is_last and (signal or done == options.max_steps)
         if is_last or stops or now - session.saved_at >= 60 * options.checkpoint_minutes:
             session.save()
-        notes = _skipped_note(session, outcome)
-        yield Progress(run, done, session.steps, outcome, rate, memory, notes)
+        notes = _skipped_note(session, result)
+        yield Progress(run, done, session.steps, result, rate, memory, notes)
         if stops:
             session.event("stop", signal=signal)
             return False
     return True
 
 
-def _log(session: Session, outcome: Outcome, rate: float, memory: int | None) -> None:
+def _log(session: Session, result: StepResult, rate: float, memory: int | None) -> None:
     if not session.log:
         return
     values = {
-        "losses": dict(outcome.losses),
-        "lr": outcome.lr,
-        "gradient": outcome.gradient,
-        "images": outcome.images,
+        "losses": dict(result.losses),
+        "lr": result.lr,
+        "gradient": result.gradient,
+        "images": result.images,
         "images_per_s": round(rate, 3),
         "memory_bytes": memory,
-        "batch": outcome.batch_hash,
+        "batch": result.batch_hash,
     }
     step = session.state.step
     session.log.add(step=step, epoch=(step - 1) // session.stream.steps_per_epoch, **values)
-    for name, reason in outcome.skipped:
+    for name, reason in result.skipped:
         session.event("skipped", id=name, reason=reason)
     if session.board:
-        for name, value in {**outcome.losses, "lr": outcome.lr, "gradient": outcome.gradient}.items():
+        for name, value in {**result.losses, "lr": result.lr, "gradient": result.gradient}.items():
             session.board.add_scalar(name, value, step)
 
 
-def _skipped_note(session: Session, outcome: Outcome) -> tuple[str, ...]:
+def _skipped_note(session: Session, result: StepResult) -> tuple[str, ...]:
     """Return a note on the first skipped sample of a session; the others are in the log."""
-    is_first = session.skipped == 0 and outcome.skipped
-    session.skipped += len(outcome.skipped)
-    return (f"skipped {': '.join(outcome.skipped[0])}; further ones are in the log",) if is_first else ()
+    is_first = session.skipped == 0 and result.skipped
+    session.skipped += len(result.skipped)
+    return (f"skipped {': '.join(result.skipped[0])}; further ones are in the log",) if is_first else ()
 
 
 def memory_bytes(device: torch.device) -> int | None:
@@ -224,7 +224,7 @@ def _write_model(session: Session, path: Path) -> None:
         checkpoint.save(session.state.final_model, path, about)
 
 
-def _save_not_finite(session: Session, error: NotFinite) -> RunFailed:
+def _save_not_finite(session: Session, error: NonFiniteLoss) -> RunFailed:
     """Store the last good weights and the ids of the batch; return the error that says how to continue."""
     run, state = session.run, session.state
     batch_path, weights_path = run.out / "bad-batch.json", run.out / "last-good.safetensors"
