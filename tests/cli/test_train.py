@@ -39,7 +39,7 @@ def call(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "--backbone is missing; `linbench list` shows all"),
         (["--backbone", "rwkv-sam-xs"], "unknown backbone 'rwkv-sam-xs': nearest are rwkv-sam-s"),
@@ -66,14 +66,14 @@ def call(*arguments):
         (["--curves", "no/such/run"], "no/such/run: there is no log.jsonl"),
     ],
 )
-def test_bad_input_ends_with_one_line_that_teaches_and_code_2(arguments, said, tmp_path):
+def test_bad_input_ends_with_one_line_that_teaches_and_code_2(arguments, message, tmp_path):
     backbone = [] if not arguments or "--backbone" in arguments else ["--backbone", "vit-t"]
     result = call(*backbone, *arguments, "--out", tmp_path / "run")
     assert result.exit_code == 2, result.output
     lines = [line for line in result.stderr.splitlines() if line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("linbench: ")
-    assert said in lines[0]
+    assert message in lines[0]
 
 
 def test_a_run_ends_with_a_table_a_checkpoint_curves_and_a_log(tmp_path):

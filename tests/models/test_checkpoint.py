@@ -49,9 +49,9 @@ def test_our_checkpoint_comes_back_with_what_it_says_of_itself(saved):
 
 def test_any_reader_of_safetensors_finds_the_facts(saved):
     with safetensors.safe_open(saved[1], framework="pt") as file:
-        found = file.metadata()
-    assert (found["model"], found["image_size"], found["recipe"]) == ("rwkv-sam-t", "64x96", "9f1c")
-    assert found["linbench"] == ABOUT.version
+        metadata = file.metadata()
+    assert (metadata["model"], metadata["image_size"], metadata["recipe"]) == ("rwkv-sam-t", "64x96", "9f1c")
+    assert metadata["linbench"] == ABOUT.version
 
 
 def test_a_segmenter_round_trips(tmp_path):

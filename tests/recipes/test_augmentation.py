@@ -64,8 +64,8 @@ def test_a_part_of_the_resized_picture_is_what_it_is_in_the_whole():
 def test_without_jitter_the_input_is_what_the_model_is_given_when_it_is_asked():
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     view = draw_view(np.random.default_rng(0), (40, 60), SIDE, None, 0.0)
-    found = pad_to_square(normalize(view.image(picture)), SIDE)
-    torch.testing.assert_close(found[None], LongestSide(SIDE).image(picture))
+    padded = pad_to_square(normalize(view.image(picture)), SIDE)
+    torch.testing.assert_close(padded[None], LongestSide(SIDE).image(picture))
 
 
 @settings(max_examples=50, deadline=None)

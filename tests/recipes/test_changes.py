@@ -106,9 +106,9 @@ def test_an_override_is_another_recipe_and_the_diff_says_how(joint):
 
 
 def test_the_diff_of_two_tasks_begins_with_the_task(joint):
-    found = diff(joint, recipe["ade20k"].build())
-    assert next(iter(found)) == "task"
-    assert found["points"] == (12_544, None)
+    differences = diff(joint, recipe["ade20k"].build())
+    assert next(iter(differences)) == "task"
+    assert differences["points"] == (12_544, None)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ def bilinear(grid, x, y):
 def test_a_place_has_the_bilinear_value_of_its_pixels():
     torch.manual_seed(0)
     maps, places = torch.randn(2, 5, 7, dtype=torch.float64), torch.rand(2, 40, 2, dtype=torch.float64)
-    found = sample_at(maps, places)
-    for grid, its, values in zip(maps.tolist(), places.tolist(), found.tolist(), strict=True):
+    sampled = sample_at(maps, places)
+    for grid, its, values in zip(maps.tolist(), places.tolist(), sampled.tolist(), strict=True):
         for (x, y), value in zip(its, values, strict=True):
             assert value == pytest.approx(bilinear(grid, 7 * x, 5 * y), abs=1e-12)
 

@@ -30,8 +30,8 @@ def opened(monkeypatch):
 
 
 def batch_of(its, count=4):
-    found = its.examples(None, 0)
-    batch = its.mix(its.collate([found[0, index] for index in range(count)]), seed=0, epoch=0, step=0)
+    examples = its.examples(None, 0)
+    batch = its.mix(its.collate([examples[0, index] for index in range(count)]), seed=0, epoch=0, step=0)
     if its.teacher:
         batch["embedding"] = load_teacher(its.recipe, None).embed(batch["image"])
     return batch
@@ -49,11 +49,11 @@ def test_a_few_steps_on_one_batch_lower_the_loss(opened, name):
     steps = build_optimizer(its.parameter_groups(model), its.recipe)
     losses = []
     for _ in range(4):
-        found = its.loss(model, batch)["loss"]
+        loss = its.loss(model, batch)["loss"]
         steps.zero_grad()
-        found.backward()
+        loss.backward()
         steps.step()
-        losses.append(found.item())
+        losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
 
 
@@ -62,8 +62,8 @@ def test_the_gradient_of_parts_weighted_is_that_of_the_whole(opened, name):
     """What lets the loop split a step: float64, so that what is left is the order of sums."""
     its = small(name)
     model = built(its).double()
-    found = batch_of(its)
-    whole = {k: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in found.items()}
+    batch = batch_of(its)
+    whole = {k: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in batch.items()}
     parts = [{k: v[part] for k, v in whole.items() if k != "skipped"} for part in (slice(1), slice(1, 4))]
     its.loss(model, whole)["loss"].backward()
     wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -114,9 +114,9 @@ def test_joint_training_keeps_the_prompt_encoder_and_teaches_all_that_answers(op
 def test_distillation_teaches_the_encoder_alone_and_is_the_mean_squared_error(opened):
     its = small("sam-distill")
     model, batch = built(its), batch_of(its)
-    found = its.loss(model, batch)["loss"]
+    loss = its.loss(model, batch)["loss"]
     difference = model.encode(batch["image"]).maps[-1] - batch["embedding"]
-    assert found.item() == pytest.approx(
+    assert loss.item() == pytest.approx(
         sum(x**2 for x in difference.flatten().tolist()) / difference.numel(), rel=1e-5
     )
     learning = [p for group in its.parameter_groups(model) for p in group["params"]]
@@ -212,10 +212,10 @@ def test_the_random_teacher_is_the_same_each_time_and_does_not_learn():
     torch.rand(5)
     other = load_teacher(chosen, None)
     image = torch.randn(1, 3, 64, 64)
-    found = one.embed(image)
-    assert torch.equal(found, other.embed(image))
-    assert found.shape == (1, 256, 4, 4)
-    assert not found.requires_grad
+    embedding = one.embed(image)
+    assert torch.equal(embedding, other.embed(image))
+    assert embedding.shape == (1, 256, 4, 4)
+    assert not embedding.requires_grad
     assert one.facts == {"name": "random", "sha256": None}
 
 
@@ -248,12 +248,12 @@ def test_a_look_at_held_out_images_changes_no_model(opened, name):
     its = small(name)
     model = built(its).eval()
     before = copy.deepcopy(model.state_dict())
-    found = its.evaluate(model, None, images=3)
-    assert found.pop("images", None) == (None if name == "sam-distill" else 3)
-    assert all(0 <= score <= 100 for score in found.values())
+    scores = its.evaluate(model, None, images=3)
+    assert scores.pop("images", None) == (None if name == "sam-distill" else 3)
+    assert all(0 <= score <= 100 for score in scores.values())
     each = {f"{which}{score}" for which in ("", *SETS) for score in ("miou", "box_miou")}
     known = {"imagenet": {"top1"}, "sam-distill": set(), "sam-joint": each, "ade20k": {"miou", "pixel_accuracy"}}
-    assert set(found) == known[name]
+    assert set(scores) == known[name]
     assert all(torch.equal(x, before[n]) for n, x in model.state_dict().items())
     if name == "sam-joint":
-        assert 60 < found["box_miou"] < 95  # a disc fills π/4 of its box, less what the image's border cuts
+        assert 60 < scores["box_miou"] < 95  # a disc fills π/4 of its box, less what the image's border cuts

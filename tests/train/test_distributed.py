@@ -82,9 +82,9 @@ def test_two_processes_with_half_the_batch_each_give_the_weights_and_the_log_of_
         )
         for rank in ("0", "1")
     ]
-    said = [process.communicate(timeout=300) for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
-    assert said[1][0] == ""  # one of them speaks
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert outputs[1][0] == ""  # one of them speaks
     assert_close(one.out, tmp_path / "two", ROUNDING)
     mine, its = curve(one.out), curve(tmp_path / "two")
     assert [step[-1] for step in mine] == [step[-1] for step in its]

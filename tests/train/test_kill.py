@@ -46,8 +46,8 @@ def _words(out, steps):
 
 
 def _step(out: Path) -> int:
-    found = saved_states(out / "states")
-    return found[0].step if found else 0
+    states = saved_states(out / "states")
+    return states[0].step if states else 0
 
 
 def _kill_often(tmp_path, kills, steps):

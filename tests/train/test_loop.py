@@ -66,11 +66,11 @@ def test_bfloat16_trains_near_float32(run):
 
 def test_the_checkpoint_says_what_it_was_trained_with(run):
     job = run()
-    found = checkpoint.describe(job.model)
-    assert (found.model, found.recipe, found.image_size) == ("vit-t", job.recipe.hash, (8, 8))
-    said = dict(found.training)
-    assert said.pop("code_hash") == about(job.out)["code_hash"]
-    assert said == {
+    stated = checkpoint.describe(job.model)
+    assert (stated.model, stated.recipe, stated.image_size) == ("vit-t", job.recipe.hash, (8, 8))
+    training = dict(stated.training)
+    assert training.pop("code_hash") == about(job.out)["code_hash"]
+    assert training == {
         "recipe": "toy",
         "scale": "full",
         "seed": 0,

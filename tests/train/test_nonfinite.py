@@ -1,4 +1,4 @@
-"""What goes wrong while a run is under way is said in a sentence, and what was written before is whole."""
+"""Failures during a run become one message, and what was written before is whole."""
 
 import json
 import resource
@@ -42,12 +42,12 @@ def test_the_innermost_module_that_makes_a_bad_number_of_good_ones_is_named():
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), Root()), nn.Linear(2, 2))
     nn.init.constant_(model[0][0].weight, -1.0)
     nn.init.zeros_(model[0][0].bias)
-    with first_not_finite(model) as found:
+    with first_not_finite(model) as names:
         model(torch.ones(1, 2))
-    assert found == ["0.1"]
-    with first_not_finite(model) as found:
+    assert names == ["0.1"]
+    with first_not_finite(model) as names:
         model(-torch.ones(1, 2))
-    assert found == []
+    assert names == []
 
 
 def test_images_that_cannot_be_had_stop_the_run_with_its_state_written(run, tmp_path):
@@ -80,10 +80,10 @@ def test_a_loading_process_that_dies_is_named_and_the_run_goes_on_from_there(run
     words = ["train", "--backbone", "vit-t", "--recipe", "toy", "--out", str(tmp_path / "parts"), "--device", "cpu"]
     command = [sys.executable, "-c", DIES, *words, "--threads", "1", "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    said = done.stderr
-    assert "Traceback" not in said and done.returncode == 1
-    assert "a loading process died (DataLoader worker (pid" in said or "process stopped answering" in said
-    assert "use fewer --workers, or none; the same command resumes from the state of step" in said
+    message = done.stderr
+    assert "Traceback" not in message and done.returncode == 1
+    assert "a loading process died (DataLoader worker (pid" in message or "process stopped answering" in message
+    assert "use fewer --workers, or none; the same command resumes from the state of step" in message
     assert_same(whole.out, run("parts").out)
 
 

@@ -14,14 +14,14 @@ def test_another_recipe_is_refused_and_every_value_that_differs_is_named(run):
     run("run", options={"max_steps": 2})
     with pytest.raises(OtherRun) as refused:
         run("run", "lr=2e-2", "dropout=0.2", "toy.repeat=2")
-    said = str(refused.value)
+    message = str(refused.value)
     for part in (
         "lr: 0.01 there, 0.02 requested",
         "dropout: 0.1 there, 0.2 requested",
         "toy.repeat: 1 there, 2 requested",
     ):
-        assert part in said
-    assert "weight_decay" not in said
+        assert part in message
+    assert "weight_decay" not in message
 
 
 def test_other_options_of_the_model_are_refused(run):

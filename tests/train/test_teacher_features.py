@@ -57,8 +57,8 @@ def test_a_damaged_shard_is_named_and_computed_again(folder):
     computed = []
     with EmbeddingCache(folder) as cache:
         for name in ("1", "2", "3"):
-            found = cache.get(name, lambda name=name: computed.append(name) or embedding(name))
-            assert torch.equal(found, embedding(name))
+            stored = cache.get(name, lambda name=name: computed.append(name) or embedding(name))
+            assert torch.equal(stored, embedding(name))
         assert "damaged; its embeddings are computed again" in cache.notes[0]
     assert computed == ["1", "2", "3"]
 

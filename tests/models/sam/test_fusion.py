@@ -102,16 +102,16 @@ def test_bfloat16_and_autocast_run_and_stay_near_float32(fusion):
     with torch.autocast("cpu", torch.bfloat16):
         autocast, _ = model(x, boxes)
     halved, _ = model.bfloat16()(x.bfloat16(), boxes)
-    for found in (autocast, halved):
-        assert found.dtype is torch.bfloat16
-        assert (found.float() - exact).abs().max() < 0.15 * exact.std()
+    for reduced in (autocast, halved):
+        assert reduced.dtype is torch.bfloat16
+        assert (reduced.float() - exact).abs().max() < 0.15 * exact.std()
 
 
 def test_the_designs_differ():
     given = inputs()
     with torch.no_grad():
-        found = [refined(built(fusion), *given) for fusion in Fusion]
-    assert all((a - b).abs().max() > 0.1 for i, a in enumerate(found) for b in found[:i])
+        outputs = [refined(built(fusion), *given) for fusion in Fusion]
+    assert all((a - b).abs().max() > 0.1 for i, a in enumerate(outputs) for b in outputs[:i])
 
 
 def align(shift):

@@ -164,8 +164,8 @@ def test_float64_agrees_with_float32(make):
     exact = make().double()
     given = exact.encoder.backbone if hasattr(exact.encoder, "backbone") else exact.encoder
     given.maps = tuple(m.double() for m in given.maps)
-    found = exact.decode(embedded(exact), both())
-    torch.testing.assert_close((masks.double(), iou.double()), found, **NOISE)
+    decoded = exact.decode(embedded(exact), both())
+    torch.testing.assert_close((masks.double(), iou.double()), decoded, **NOISE)
 
 
 @pytest.mark.parametrize(
