@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from linbench.data.shapes import CLASSES, THINGS, Rendered, rendered, scene
+from linbench.data.shapes import CLASSES, THINGS, RenderedScene, make_scene, render_scene
 
 DEFAULTS = ("objects", "512")
 IMAGES = 100  # of each process
@@ -32,10 +32,10 @@ TILE, TITLE = 144, 14
 
 def draw(task: str, side: int, first: int) -> float:
     """Draw pictures, masks included; returns images/s."""
-    rendered(scene(0, 0, task), side)  # compiles
+    render_scene(make_scene(0, 0, task), side)  # compiles
     begun = time.perf_counter()
     for index in range(first, first + IMAGES):
-        found = rendered(scene(0, index, task), side)
+        found = render_scene(make_scene(0, index, task), side)
         for one in found.objects:
             found.mask(one)
     return IMAGES / (time.perf_counter() - begun)
@@ -64,9 +64,9 @@ def sheet(path: Path) -> None:
         pen.text((3, y + 1), title, fill="black")
         for column, index in enumerate(indices):
             kind = "hrsod" if task == "coift" and column > 1 else task
-            found = rendered(scene(0, index, kind), 3 * TILE)
+            found = render_scene(make_scene(0, index, kind), 3 * TILE)
             beside = labels(found) if row == 1 else masks(found)
-            for place, pixels in enumerate((found.picture, beside)):
+            for place, pixels in enumerate((found.image, beside)):
                 tile = Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.BOX)
                 whole.paste(tile, ((2 * column + place) * TILE, y + TITLE))
             if task == "classes":
@@ -75,16 +75,16 @@ def sheet(path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def masks(found: Rendered) -> NDArray[np.uint8]:
+def masks(found: RenderedScene) -> NDArray[np.uint8]:
     """The picture darkened, with each object in a colour of its own."""
-    shown = found.picture // 3
+    shown = found.image // 3
     for one in found.objects:
         mask = found.mask(one)
         shown[mask] = shown[mask] // 2 + colours(64)[one.number % 64] // 4 * 3
     return shown
 
 
-def labels(found: Rendered) -> NDArray[np.uint8]:
+def labels(found: RenderedScene) -> NDArray[np.uint8]:
     """A colour for each class."""
     return colours(len(CLASSES))[found.semantic]
 

@@ -12,7 +12,7 @@ from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, refuse, refusing
 
 if TYPE_CHECKING:
-    from linbench.data.check import Look, Seen
+    from linbench.data.check import Inspect, SampleReport
     from linbench.data.contract import Dataset
 
 STEPS = 50  # of progress
@@ -43,17 +43,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 @app.command("where")
 def where(data: Data = None, as_json: Json = False) -> None:
     """Say which data sets are found, and the exact layout expected of those that are missing."""
-    from linbench.data.roots import EMBEDDED, VARIABLE, asked, found
+    from linbench.data.roots import EMBEDDED, VARIABLE, list_splits, resolve_data
 
-    root = asked(data)
+    root = resolve_data(data)
     with refusing():
-        rows = [] if root == EMBEDDED else found(root)
+        rows = [] if root == EMBEDDED else list_splits(root)
     if as_json:
         typer.echo(json.dumps({"data": root, "sets": rows}, indent=1))
         return
     if not rows:
         typer.echo(f"neither --data nor {VARIABLE} names a folder: the embedded set, {EMBEDDED}, stands in for all")
-        rows = found(None)
+        rows = list_splits(None)
     else:
         from tabulate import tabulate
 
@@ -82,11 +82,11 @@ def check(
 
     Exit code 1 where there is one.
     """
-    from linbench.data.check import checked
+    from linbench.data.check import check_sample
 
     answers = []
     for dataset in _opened(name, data, split, images, size):
-        seen, seconds = _looked(dataset, checked, workers)
+        seen, seconds = _looked(dataset, check_sample, workers)
         said = {f"{fault.file}: {fault.reason}": fault for fault in dataset.faults}
         for one in seen:
             said |= {f"{fault.file}: {fault.reason}": fault for fault in one.faults}
@@ -137,11 +137,11 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Count images and masks, and give the quantiles of the images' sizes."""
-    from linbench.data.check import measured
+    from linbench.data.check import measure_sample
 
     rows = []
     for dataset in _opened(name, data, split, images, size):
-        seen, _ = _looked(dataset, measured, workers)
+        seen, _ = _looked(dataset, measure_sample, workers)
         rows.append({"set": dataset.name, "split": dataset.split, "classes": len(dataset.classes), **_counted(seen)})
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
@@ -166,7 +166,7 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _counted(seen: "Sequence[Seen]") -> dict[str, Any]:
+def _counted(seen: "Sequence[SampleReport]") -> dict[str, Any]:
     """Images, masks and sizes: what the paper's Table 2 counts, and the quantiles of the longer side."""
     import numpy as np
 
@@ -186,18 +186,18 @@ def _opened(
 ) -> "list[Dataset[Any]]":
     """The splits asked for, or all that are here; refuses where there is none."""
     from linbench.data.contract import BadDataset, dataset
-    from linbench.data.roots import EMBEDDED, asked, found, open_dataset
+    from linbench.data.roots import EMBEDDED, list_splits, open_dataset, resolve_data
 
     choice("NAME", name, tuple(dataset))
     splits = dataset[name].facts["splits"]
     if split is not None:
         choice("--split", split, splits)
-    root = asked(data)
+    root = resolve_data(data)
     if root != EMBEDDED and (images or size):
         refuse(f"--{'images' if images else 'size'} is of the embedded set only; {root} is what it is")
     with refusing():
         if split is None and root != EMBEDDED:
-            here = [row["split"] for row in found(root) if row["name"] == name and row["found"]]
+            here = [row["split"] for row in list_splits(root) if row["name"] == name and row["found"]]
             splits = here or splits[-1:]
         wanted = splits if split is None else (split,)
         try:
@@ -206,18 +206,18 @@ def _opened(
             refuse(str(error))
 
 
-def _looked(dataset: "Dataset[Any]", look: "Look", workers: int | None) -> "tuple[list[Seen], float]":
+def _looked(dataset: "Dataset[Any]", look: "Inspect", workers: int | None) -> "tuple[list[SampleReport], float]":
     """What every sample gave, with progress, and how long it took, s."""
-    from linbench.data.check import look_at_all
+    from linbench.data.check import inspect_samples
     from linbench.environment import cores
 
     start = time.perf_counter()
-    seen: list[Seen] = []
+    seen: list[SampleReport] = []
     told = bad = 0
     step = max(1, len(dataset) // STEPS)
     try:
         with progress("samples", len(dataset)) as advance:
-            for chunk in look_at_all(dataset, look, workers or cores()):
+            for chunk in inspect_samples(dataset, look, workers or cores()):
                 seen += chunk
                 bad += sum(bool(one.faults) for one in chunk)
                 if len(seen) - told >= step or len(seen) == len(dataset):

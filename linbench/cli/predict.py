@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from linbench.data.asked import Asked
+    from linbench.data.prompts import PromptSpec
     from linbench.models.segment_images import ImageSegmenter, Result
     from linbench.models.segmenter import Segmenter
 
@@ -131,15 +131,15 @@ def _check_model_options(model: ModelOptions) -> None:
         choice("--fusion", model.fusion, FUSIONS)
 
 
-def _prompts(options: PromptOptions) -> "list[list[Asked]]":
+def _prompts(options: PromptOptions) -> "list[list[PromptSpec]]":
     """Return the prompts of each image, not yet checked against it. Raises ValueError."""
-    from linbench.data.asked import from_words
-    from linbench.data.detections import read_detections
+    from linbench.data.prompt_file import read_prompt_file
+    from linbench.data.prompts import parse_prompts
 
     if options.boxes is None:
-        return [from_words(options.box or [], options.point or [])] * len(options.images)
-    detections = read_detections(options.boxes)
-    prompts = [detections.of(image) for image in options.images]
+        return [parse_prompts(options.box or [], options.point or [])] * len(options.images)
+    detections = read_prompt_file(options.boxes)
+    prompts = [detections.for_image(image) for image in options.images]
     if not any(prompts):
         names = " or ".join(map(str, options.images[:3]))
         raise ValueError(f"--boxes {options.boxes}: it has no boxes of {names}; names must agree")
@@ -190,7 +190,7 @@ def _image_segmenter(
 
 
 def _segment_all(
-    segment: "ImageSegmenter", images: Sequence[Path], prompts: "Sequence[list[Asked]]"
+    segment: "ImageSegmenter", images: Sequence[Path], prompts: "Sequence[list[PromptSpec]]"
 ) -> "list[Result]":
     """Segment every image; report a failure at once, and go on with the others."""
     from linbench.models.segment_images import output_names
@@ -232,7 +232,7 @@ def draw_overlay(
     pixels: ``h w 3``.
     predictions: As the JSON of the image has them.
     """
-    from linbench.data.rle import decode
+    from linbench.coco.rle import decode
     from linbench.reports.render.overlay import Mark, overlay
 
     marks = (

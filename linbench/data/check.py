@@ -1,4 +1,4 @@
-"""Reading a data set once, from its first sample to its last: what is bad in it, and how much there is of what."""
+"""Read a dataset once, from its first sample to its last: the faults in it, the sizes of its images, its masks."""
 
 import warnings
 from collections import deque
@@ -8,40 +8,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linbench.data.contract import BadSample, ClassSample, Dataset, Fault, InstanceSample, Sample, SemanticSample
+from linbench.data.contract import BadSample, ClassSample, Dataset, Instance, InstanceSample, Sample, SemanticSample
+from linbench.data.image import image_size
 from linbench.data.listing import bad
-from linbench.data.picture import size_of
 from linbench.system.affinity import unbind
+from linbench.system.untrusted import Fault
 
 CHUNK = 16  # samples that a process takes at a time
 WAITING = 4  # chunks for each process
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one sample gave.
+class SampleReport:
+    """What reading a sample gave.
 
-    size: Height and width in px; None where they could not be had.
-    masks: How many there are; label maps count as one.
+    size: Height and width in px; None where they cannot be read.
+    masks: The number of masks; a label map counts as one.
     """
 
-    number: int
+    index: int
     faults: tuple[Fault, ...]
     size: tuple[int, int] | None
     masks: int
 
 
-Look = Callable[[Dataset[Any], int], Seen]
+Inspect = Callable[[Dataset[Any], int], SampleReport]
 
 
-def checked(dataset: Dataset[Any], number: int) -> Seen:
-    """Read a sample whole: its picture and each of its masks."""
-    sample = dataset[number]
+def check_sample(dataset: Dataset[Any], index: int) -> SampleReport:
+    """Read a sample whole: its image and each of its masks."""
+    sample = dataset[index]
     faults: list[Fault] = []
     size = None
     masks = 0
     try:
-        height, width = sample.picture().shape[:2]
+        height, width = sample.image().shape[:2]
         size = (height, width)
     except BadSample as error:
         faults.append(_fault(sample, error))
@@ -52,46 +53,53 @@ def checked(dataset: Dataset[Any], number: int) -> Seen:
         for instance in sample.instances() if isinstance(sample, InstanceSample) else ():
             masks += 1
             try:
-                found = instance.mask()
-                if size is not None and found.shape != size:
-                    h, w = found.shape
-                    raise bad(sample.file, f"{size[1]} x {size[0]} px, its mask {instance.id} {w} x {h} px")
-                if not found.any():
-                    raise bad(sample.file, f"the mask of its object {instance.id} has no pixel")
+                _check_mask(sample, instance, size)
             except BadSample as error:
                 faults.append(_fault(sample, error))
     except BadSample as error:
         faults.append(_fault(sample, error))
-    return Seen(number, tuple(faults), size, masks)
+    return SampleReport(index, tuple(faults), size, masks)
 
 
-def measured(dataset: Dataset[Any], number: int) -> Seen:
-    """Read of a sample what tells its size and how many masks it has; nothing is decoded where that is enough."""
-    sample = dataset[number]
+def _check_mask(sample: Sample, instance: Instance, size: tuple[int, int] | None) -> None:
+    """Raise BadSample where a mask cannot be decoded, has another size than its image, or no pixel."""
+    mask = instance.mask()
+    if size is not None and mask.shape != size:
+        h, w = mask.shape
+        raise bad(sample.file, f"{size[1]} x {size[0]} px, its mask {instance.id} {w} x {h} px")
+    if not mask.any():
+        raise bad(sample.file, f"the mask of its object {instance.id} has no pixel")
+
+
+def measure_sample(dataset: Dataset[Any], index: int) -> SampleReport:
+    """Read a sample's size and number of masks; nothing is decoded where its annotation or header states them."""
+    sample = dataset[index]
     masks = 0 if isinstance(sample, ClassSample) else 1
     try:
         if isinstance(sample, InstanceSample):
             masks = len(sample.instances())
-        return Seen(number, (), _size(sample), masks)
+        return SampleReport(index, (), _size(sample), masks)
     except BadSample as error:
-        return Seen(number, (_fault(sample, error),), None, masks)
+        return SampleReport(index, (_fault(sample, error),), None, masks)
 
 
-def look_at_all(dataset: Dataset[Any], look: Look, workers: int) -> Iterator[list[Seen]]:
-    """What ``look``, one of the two above, finds in every sample, in chunks in the data set's order.
+def inspect_samples(dataset: Dataset[Any], inspect: Inspect, workers: int) -> Iterator[list[SampleReport]]:
+    """Yield the report of ``inspect``, one of the two above, for every sample, in chunks in the dataset's order.
 
     workers: Processes; 1 is this one.
     """
     chunks = [range(start, min(start + CHUNK, len(dataset))) for start in range(0, len(dataset), CHUNK)]
     if workers == 1 or len(chunks) == 1:
         for chunk in chunks:
-            yield [_quietly(look, dataset, number) for number in chunk]
+            yield [_quietly(inspect, dataset, index) for index in chunk]
         return
-    with ProcessPoolExecutor(min(workers, len(chunks)), initializer=_take, initargs=(dataset, look)) as pool:
-        waiting: deque[Future[list[Seen]]] = deque()
+    with ProcessPoolExecutor(
+        min(workers, len(chunks)), initializer=_start_worker, initargs=(dataset, inspect)
+    ) as pool:
+        waiting: deque[Future[list[SampleReport]]] = deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_taken, chunk))
+                waiting.append(pool.submit(_inspect_chunk, chunk))
                 if len(waiting) >= WAITING * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -100,22 +108,22 @@ def look_at_all(dataset: Dataset[Any], look: Look, workers: int) -> Iterator[lis
             pool.shutdown(cancel_futures=True)
 
 
-_given: list[tuple[Dataset[Any], Look]] = []  # of a worker process
+_worker: list[tuple[Dataset[Any], Inspect]] = []  # what a worker process inspects
 
 
-def _take(dataset: Dataset[Any], look: Look) -> None:
+def _start_worker(dataset: Dataset[Any], inspect: Inspect) -> None:
     unbind()
-    _given.append((dataset, look))
+    _worker.append((dataset, inspect))
 
 
-def _taken(chunk: range) -> list[Seen]:
-    dataset, look = _given[0]
-    return [_quietly(look, dataset, number) for number in chunk]
+def _inspect_chunk(chunk: range) -> list[SampleReport]:
+    dataset, inspect = _worker[0]
+    return [_quietly(inspect, dataset, index) for index in chunk]
 
 
-def _quietly(look: Look, dataset: Dataset[Any], number: int) -> Seen:
-    with warnings.catch_warnings(action="ignore"):  # of files that are read all the same
-        return look(dataset, number)
+def _quietly(inspect: Inspect, dataset: Dataset[Any], index: int) -> SampleReport:
+    with warnings.catch_warnings(action="ignore"):  # about files that can be read all the same
+        return inspect(dataset, index)
 
 
 def _size(sample: Sample) -> tuple[int, int]:
@@ -123,8 +131,8 @@ def _size(sample: Sample) -> tuple[int, int]:
     if stated is not None:
         return stated
     if (path := Path(sample.file)).is_file():
-        return size_of(path)
-    height, width = sample.picture().shape[:2]  # in a tar
+        return image_size(path)
+    height, width = sample.image().shape[:2]  # in a tar
     return height, width
 
 

@@ -1,4 +1,4 @@
-"""Which label a class has: as a list beside the images says, or as the names of the classes alone can say.
+"""The order of class labels: as a list beside the images states it, or as the names of the classes alone show it.
 
 A wrong order is silent: each label is a valid one, and top-1 is that of chance. So an order is taken from names only
 where they can be read in one way; all others need a list.
@@ -10,9 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from linbench.data.contract import BadDataset
-from linbench.data.listing import exists, lines_of
+from linbench.data.listing import lines_of
+from linbench.system.untrusted import exists
 
-#: Lists in the order of labels, of which the first that is there counts: a name in each line of ``classes.txt``, a
+#: Lists in the order of labels, of which the first that exists counts: a name in each line of ``classes.txt``, a
 #: name and a description in each line of the others.
 LISTS = ("classes.txt", "synset_words.txt", "LOC_synset_mapping.txt")
 IMAGENET_CLASSES = 1000
@@ -21,12 +22,12 @@ MOST_CLASSES = 2**17  # ImageNet-21k has 21,841
 
 
 def list_of_classes(base: Path) -> Path | None:
-    """The list in a set's folder, where there is one."""
+    """Return the list in a dataset's folder, if there is one."""
     return next((base / name for name in LISTS if exists(base / name)), None)
 
 
 def listed_classes(file: Path) -> tuple[str, ...]:
-    """The names of classes in a list, in the order of labels.
+    """Read the names of classes in a list, in the order of labels.
 
     Raises BadDataset where the list names a class twice, or fewer than two classes.
     """
@@ -42,60 +43,63 @@ def listed_classes(file: Path) -> tuple[str, ...]:
     return names
 
 
-def named_classes(names: Sequence[str], where: Path) -> tuple[str, ...]:
-    """Names of classes in the order of labels: whole numbers are labels, WordNet ids and other text are sorted.
+def named_classes(names: Sequence[str], source: Path) -> tuple[str, ...]:
+    """Return names of classes in the order of labels.
 
-    where: The folder or list that the names are from.
+    Whole numbers are labels; WordNet ids and other text are sorted.
+    source: The folder or list that the names are from.
     Raises BadDataset where another order is possible.
     """
-    found = tuple(sorted(names))
-    if len(found) < 2:
-        raise BadDataset(f"{where}: {len(found)} class{'' if found else 'es'} ({''.join(found)[:60]}); {_HELP}")
-    for kind, is_of in (("a whole number", is_number), ("a WordNet id", WORDNET_ID.fullmatch)):
-        some = [name for name in found if is_of(name)]
-        if some and len(some) < len(found):
-            other = next(name for name in found if not is_of(name))
-            raise BadDataset(f"{where}: the class {some[0][:60]} is {kind}, {other[:60]!r} is not; {_HELP}")
-    if all(map(is_number, found)):
-        return _numbered(found, where)
-    if turned := _turned(found):
-        first, second = (name[:60] for name in turned)
-        raise BadDataset(f"{where}: as text the class {first!r} stands before {second!r}, by number after; {_HELP}")
-    return found
+    ordered = tuple(sorted(names))
+    if len(ordered) < 2:
+        raise BadDataset(
+            f"{source}: {len(ordered)} class{'' if ordered else 'es'} ({''.join(ordered)[:60]}); {_HELP}"
+        )
+    for kind, matches in (("a whole number", is_number), ("a WordNet id", WORDNET_ID.fullmatch)):
+        fitting = [name for name in ordered if matches(name)]
+        if fitting and len(fitting) < len(ordered):
+            other = next(name for name in ordered if not matches(name))
+            raise BadDataset(f"{source}: the class {fitting[0][:60]} is {kind}, {other[:60]!r} is not; {_HELP}")
+    if all(map(is_number, ordered)):
+        return _numbered(ordered, source)
+    if pair := _ambiguous_pair(ordered):
+        first, second = (name[:60] for name in pair)
+        raise BadDataset(f"{source}: as text the class {first!r} stands before {second!r}, by number after; {_HELP}")
+    return ordered
 
 
 _HELP = f"write {LISTS[0]} beside it, the name of a class in each line, in the order of labels from 0 on"
 
 
-def _numbered(names: tuple[str, ...], where: Path) -> tuple[str, ...]:
-    """Whole numbers in their order; raises BadDataset where they are not 0, 1, 2, … in one way of writing."""
-    found = tuple(sorted(names, key=int))
-    padded = len({len(name) for name in found}) == 1
-    odd = next((name for name in found if name != str(int(name))), None)
-    if odd is not None and not padded:
-        raise BadDataset(f"{where}: the class {odd[:60]} has a zero in front, others have none; {_HELP}")
-    if [int(name) for name in found] != list(range(len(found))):
+def _numbered(names: tuple[str, ...], source: Path) -> tuple[str, ...]:
+    """Return whole numbers in their order; raises BadDataset where they are not 0, 1, 2, … in one way of writing."""
+    ordered = tuple(sorted(names, key=int))
+    is_padded = len({len(name) for name in ordered}) == 1
+    zero_led = next((name for name in ordered if name != str(int(name))), None)
+    if zero_led is not None and not is_padded:
+        raise BadDataset(f"{source}: the class {zero_led[:60]} has a zero in front, others have none; {_HELP}")
+    if [int(name) for name in ordered] != list(range(len(ordered))):
         raise BadDataset(
-            f"{where}: {len(found):,} classes with numbers from {int(found[0])} to {int(found[-1])}, not 0 to "
-            f"{len(found) - 1}: a number may be no label (ILSVRC's own 1 to 1000 are in another order); {_HELP}"
+            f"{source}: {len(ordered):,} classes with numbers from {int(ordered[0])} to {int(ordered[-1])}, not 0 to "
+            f"{len(ordered) - 1}: a number may be no label (ILSVRC's own 1 to 1000 are in another order); {_HELP}"
         )
-    return found
+    return ordered
 
 
 def is_number(name: str) -> bool:
-    """Whether a name is a whole number that could be a label."""
+    """Return whether a name is a whole number that could be a label."""
     return name.isascii() and name.isdecimal() and len(name) <= 9
 
 
-def _turned(names: tuple[str, ...]) -> tuple[str, str] | None:
-    """Two neighbours of sorted names that differ in numbers alone, which turn them round: class10 and class2."""
-    of: dict[str, list[str]] = {}
+def _ambiguous_pair(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return two sorted neighbours that differ in numbers alone, which order them otherwise: class10 and class2."""
+    groups: dict[str, list[str]] = {}
     for name in names:
-        of.setdefault(re.sub("[0-9]+", "0", name), []).append(name)
-    pairs = (pair for alike in of.values() for pair in pairwise(alike))
+        groups.setdefault(re.sub("[0-9]+", "0", name), []).append(name)
+    pairs = (pair for group in groups.values() for pair in pairwise(group))
     return next(((a, b) for a, b in pairs if _numbers(a) > _numbers(b)), None)
 
 
 def _numbers(name: str) -> list[tuple[int, str]]:
-    digits = (found.lstrip("0") for found in re.findall("[0-9]+", name))
-    return [(len(found), found) for found in digits]
+    digits = (number.lstrip("0") for number in re.findall("[0-9]+", name))
+    return [(len(number), number) for number in digits]

@@ -1,36 +1,27 @@
-"""What a data set is to the rest of linbench: samples by number, of which nothing is read before it is asked for.
+"""What a dataset is to the rest of linbench: samples by index, of which nothing is read until it is needed.
 
     for i in range(len(dataset)):
         sample = dataset[i]
-        picture = sample.picture()          # h w 3, uint8
+        image = sample.image()          # h w 3, uint8
 
-A reader knows one published layout and lives in one file; what it yields is one of the three kinds below, so that
-recipes and suites do not know where a sample is from. Ids are unique within a set and the same on every machine.
+A reader knows one published layout. It yields one of the three kinds of sample below, so that recipes and suites need
+not know where a sample is from. Ids are unique within a dataset and the same on every machine.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linbench.registry import Registry
+from linbench.system.untrusted import Fault, plain
 
-#: All data sets by name. ``@dataset("dis")`` adds a factory ``(root, split) -> Dataset``.
-dataset = Registry("data set", group="linbench.datasets")
+#: All datasets by name. ``@dataset("dis")`` adds a factory ``(root, split) -> Dataset``.
+dataset = Registry("dataset", group="linbench.datasets")
 
 IGNORED = 255  # a semantic label that counts nowhere
-
-
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-def plain(text: str) -> str:
-    """Return text that any terminal and any UTF-8 file takes: control characters, and bytes of a name that are no
-    UTF-8, become escapes such as ``\\n`` and ``\\udcff``."""
-    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class BadSample(ValueError):
@@ -41,7 +32,7 @@ class BadSample(ValueError):
 
 
 class BadDataset(ValueError):
-    """A data set that cannot be opened; its text names what is missing and the layout expected."""
+    """A dataset that cannot be opened; its text names what is missing and the layout expected."""
 
     def __str__(self) -> str:
         return plain(super().__str__())
@@ -49,31 +40,27 @@ class BadDataset(ValueError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a data set.
+    """One image of a dataset.
 
-    id: Unique within the set, the same on every machine.
+    id: Unique within the dataset, the same on every machine.
     file: Where it is from, for messages.
-    picture: Reads it, ``h w 3``, 0 to 255; raises BadSample.
+    image: Reads it, ``h w 3``, 0 to 255; raises BadSample.
     """
 
     id: str
     file: str
-    picture: Callable[[], NDArray[np.uint8]]
+    image: Callable[[], NDArray[np.uint8]]
 
     def __post_init__(self) -> None:
-        _make_plain(self, "id", "file")
-
-
-def _make_plain(frozen: object, *names: str) -> None:
-    for name in names:
-        object.__setattr__(frozen, name, plain(getattr(frozen, name)))
+        object.__setattr__(self, "id", plain(self.id))
+        object.__setattr__(self, "file", plain(self.file))
 
 
 @dataclass(frozen=True)
 class ClassSample(Sample):
-    """A picture of one class.
+    """An image of one class.
 
-    label: Index of the class, in the order of the data set's ``classes``.
+    label: Index of the class, in the order of the dataset's ``classes``.
     """
 
     label: int
@@ -81,7 +68,7 @@ class ClassSample(Sample):
 
 @dataclass(frozen=True)
 class SemanticSample(Sample):
-    """A picture with a class for each pixel.
+    """An image with a class for each pixel.
 
     labels: Reads them, ``h w``, indices of classes, or IGNORED; raises BadSample.
     """
@@ -91,15 +78,15 @@ class SemanticSample(Sample):
 
 @dataclass(frozen=True)
 class Instance:
-    """One object of a picture.
+    """One object of an image.
 
-    mask: Decodes it, ``h w`` at the size of the picture; raises BadSample. An object below a pixel has none.
+    mask: Decodes it, ``h w`` at the size of the image; raises BadSample. Of an object below a pixel it is empty.
     grey: Where the mask is stored as grey values, decodes those, ``h w``: above 128 is the mask; raises BadSample.
     box: Corners x0 y0 x1 y1 in px as the file states them, or None where it states none.
-    category: Index of the class, in the order of the data set's ``classes``; 0 where there is one class only.
+    category: Index of the class, in the order of the dataset's ``classes``; 0 where there is one class only.
     crowd: Whether it stands for a group, which is no prompt and no target.
     area: In px as the file states it, or None.
-    id: The annotation's own, as text.
+    id: The annotation's id, as text.
     ignored: Whether COCO's ``ignore`` is set, which boundary AP heeds and mask AP does not.
     """
 
@@ -115,7 +102,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class InstanceSample(Sample):
-    """A picture with objects.
+    """An image with objects.
 
     instances: Lists them, without decoding masks; raises BadSample.
     size: Height and width in px where the annotation states them, or None.
@@ -125,53 +112,49 @@ class InstanceSample(Sample):
     size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One bad file or annotation that reading or a check found."""
-
-    id: str
-    file: str
-    reason: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _make_plain(self, "id", "file", "reason")
-
-
 S = TypeVar("S", bound=Sample, covariant=True)
 
 
 class Dataset(Protocol[S]):
-    """Samples by number.
-
-    name: As it is called in tables: ``DIS-VD``, ``COCO val2017``, ``shapes``.
-    split: ``train`` or ``val``.
-    classes: Names by index; empty where there are none.
-    checksum: SHA-256, in hexadecimal, over what identifies the content (annotations, names and sizes of files).
-    facts: Whatever else a suite must know, as JSON values; a COCO set's annotation file is under ``annotations``,
-        and ``notes`` are lines on what was read although it is unusual.
-    faults: What is wrong with annotations, as found when the set was opened; nothing of the samples' own files. An
-        annotation with a fault is left out; a sample whose own entry has one raises BadSample.
-    """
+    """Samples by index; a sample whose own annotation has a fault raises BadSample when it is read."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in tables: ``DIS-VD``, ``COCO val2017``, ``shapes``."""
+        ...
 
     @property
-    def split(self) -> str: ...
+    def split(self) -> str:
+        """``train`` or ``val``."""
+        ...
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by index; empty where there are none."""
+        ...
 
     @property
-    def facts(self) -> Mapping[str, Any]: ...
+    def facts(self) -> Mapping[str, Any]:
+        """Whatever else a suite must know, as JSON values.
+
+        A COCO dataset's annotation file is under ``annotations``; ``notes`` are lines on what was read although it is
+        unusual.
+        """
+        ...
 
     @property
-    def checksum(self) -> str: ...
+    def checksum(self) -> str:
+        """SHA-256, in hexadecimal, over what identifies the content: annotations, names and sizes of files."""
+        ...
 
     @property
-    def faults(self) -> Sequence[Fault]: ...
+    def faults(self) -> Sequence[Fault]:
+        """What is wrong with annotations, from when the dataset was opened; such an annotation is left out.
+
+        The samples' own files are not read for it.
+        """
+        ...
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int) -> S: ...
+    def __getitem__(self, index: int) -> S: ...

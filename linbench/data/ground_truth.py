@@ -1,8 +1,8 @@
-"""Masks as data sets store them: 0 and 1, 0 and 255, a palette, soft grey; recognised, or refused with a sentence.
+"""Masks as datasets store them: 0 and 1, 0 and 255, a palette, soft grey; recognised, or refused with a reason.
 
 Published evaluations threshold at 128 whatever the file holds: a mask of 0 and 1 is empty to them, and the score a
-silent 0.04. Here the values decide what the file is. Soft grey is a mask whose edges are blended; what is above 128
-is in it, as in those evaluations.
+silent 0.04. Here the values decide how the file is read. Soft grey is a mask whose edges are blended; values above
+128 are in it, as in those evaluations.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
-from linbench.data.image import FORMATS, MOST_PIXELS
-from linbench.data.listing import one_line, open_file
+from linbench.data.image import FORMATS, NOT_AN_IMAGE
+from linbench.system.untrusted import MOST_PIXELS, one_line, open_file
 
 THRESHOLD = 128  # of soft grey: above it is the object
 DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
@@ -27,7 +27,7 @@ Grey = NDArray[np.uint8]
 
 
 def read_mask(path: Path | str) -> Mask:
-    """The mask in a picture file, ``h w``; raises BadSample of one line that names the file."""
+    """Read the mask in an image file, ``h w``; raises BadSample of one line that names the file."""
     return read_grey(path) > THRESHOLD
 
 
@@ -46,14 +46,14 @@ def read_grey(path: Path | str) -> Grey:
     except BadSample:
         raise
     except UnidentifiedImageError as error:
-        raise BadSample(f"{path}: not a picture in a format that is read: {', '.join(FORMATS)}") from error
+        raise BadSample(f"{path}: {NOT_AN_IMAGE}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadSample(f"{path}: cannot be read as a mask: {one_line(error)}") from error
     return grey(values, path)
 
 
 def binary(values: NDArray[Any], file: Path | str) -> Mask:
-    """Stored values as a mask; as ``grey``."""
+    """Convert stored values to a mask ``h w``; raises BadSample as ``grey`` does."""
     return grey(values, file) > THRESHOLD
 
 
@@ -89,40 +89,40 @@ def _black_and_white(mask: Mask) -> Grey:
 
 
 def _checked(values: NDArray[Any], high: int, file: Path | str) -> Grey:
-    """The grey values, if they are a mask's.
+    """Return the grey values; raises BadSample unless they are a mask's.
 
     high: The largest of them.
     """
     counts = np.bincount(values.ravel(), minlength=256)
-    found = np.flatnonzero(counts)
+    levels = np.flatnonzero(counts)
     if high < BRIGHT:
         raise BadSample(
-            f"{file}: a mask reaches 1 or 255; its highest value is {high} ({_some(found)}): if these are labels of "
-            "objects, write the one that is meant as 255"
+            f"{file}: a mask reaches 1 or 255; its highest value is {high} ({_listed(levels)}): if these are labels "
+            "of objects, write the one that is meant as 255"
         )
-    if 1 in found and np.isin(found, (0, 1, 255)).all():
+    if 1 in levels and np.isin(levels, (0, 1, 255)).all():
         raise BadSample(f"{file}: it holds 1 and 255: is it 0/1 with 255 for unknown, or 0/255? Store 0/255 alone")
     between = (values > DARK) & (values < BRIGHT)
     soft = int(np.count_nonzero(between))
     if soft > max(FEW, MOST_SOFT * values.size):
-        share = soft / values.size
+        fraction = soft / values.size
         raise BadSample(
-            f"{file}: {share:.0%} of its pixels are neither dark nor bright: it looks like a picture, not a mask"
+            f"{file}: {fraction:.0%} of its pixels are neither dark nor bright: it looks like an image, not a mask"
         )
     flat = np.count_nonzero(
         between[:-1, :-1] & (values[:-1, :-1] == values[1:, :-1]) & (values[:-1, :-1] == values[:-1, 1:])
     )
     if soft > FEW and flat > MOST_FLAT * soft:
-        greys = found[(found > DARK) & (found < BRIGHT)]
+        greys = levels[(levels > DARK) & (levels < BRIGHT)]
         raise BadSample(
-            f"{file}: it has areas of the grey values {_some(greys)}: labels of several objects, or a trimap? A mask "
-            "holds one object, in 255"
+            f"{file}: it has areas of the grey values {_listed(greys)}: labels of several objects, or a trimap? A "
+            "mask holds one object, in 255"
         )
     return values.astype(np.uint8)
 
 
 def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:
-    """Grey values of colours: their own where they are grey, else 0 for black and 1 for the one other colour."""
+    """Return the grey values of colours: as stored where they are grey, else 0 for black and 1 for the other."""
     if values.shape[2] in (2, 4):
         if values.size and values[..., -1].min() != values[..., -1].max():
             raise BadSample(f"{file}: its alpha channel varies: is that the mask? Store the mask alone, in 0/255")
@@ -141,11 +141,11 @@ def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:
 
 
 def _values(image: Image.Image) -> NDArray[Any]:
-    """What the file holds: grey, or colours, of which a palette's are looked up."""
+    """Return what the file holds: grey values, or colours, of which a palette's are looked up."""
     if image.mode in ("P", "CMYK", "YCbCr"):
         return np.asarray(image.convert("RGB"))
     return np.asarray(image)
 
 
-def _some(values: NDArray[Any]) -> str:
+def _listed(values: NDArray[Any]) -> str:
     return ", ".join(str(v) for v in values[:6].tolist()) + (", …" if values.size > 6 else "")

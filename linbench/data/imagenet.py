@@ -17,11 +17,11 @@ from linbench.data.class_order import (
     listed_classes,
     named_classes,
 )
-from linbench.data.contract import BadDataset, ClassSample, Fault, dataset
-from linbench.data.home import home
-from linbench.data.listing import PICTURES, content_of, exists, folders_in, lines_of, names_in, sizes_of
-from linbench.data.opened import Opened
-from linbench.data.picture import picture
+from linbench.data.contract import BadDataset, ClassSample, dataset
+from linbench.data.image import stored_image
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
+from linbench.data.listing import IMAGE_SUFFIXES, folders_in, lines_of, names_in, sizes_of
+from linbench.system.untrusted import Fault, exists, file_digest
 
 LAYOUT = """\
 imagenet/
@@ -39,32 +39,32 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 
 @dataset("imagenet", title="ImageNet-1k", homes=("imagenet",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
-def imagenet(root: Path, split: str) -> Opened[ClassSample]:
-    """ImageNet; classes are those of a list, or else the folders of ``train``, or else those of the split.
+def imagenet(root: Path, split: str) -> IndexedDataset[ClassSample]:
+    """Open ImageNet; classes are those of a list, or else the folders of ``train``, or else those of the split.
 
     Raises BadDataset where the order of the labels is not certain; see ``class_order``.
     """
-    folder = home("imagenet", root, split) / split
+    folder = dataset_dir("imagenet", root, split) / split
     base, table = folder.parent, folder.parent / f"{split}.txt"
-    below = folders_in(folder)
-    if not below and not exists(table):
+    subfolders = folders_in(folder)
+    if not subfolders and not exists(table):
         raise BadDataset(f"{folder}: no folders of classes in it, and no list {table} beside it")
     source = list_of_classes(base) or next((path for path in (base / "train", folder) if _has_folders(path)), None)
     classes = _classes(source)
-    if below and source:
-        pictures, faults = _by_folder(folder, classes, source)
+    if subfolders and source:
+        images, faults = _by_folder(folder, classes, source)
     else:
-        pictures, classes, faults = _by_list(folder, table, classes)
-    if below != list(classes):
-        pictures = replace(pictures, order=classes)
-    return Opened(
+        images, classes, faults = _by_list(folder, table, classes)
+    if subfolders != list(classes):
+        images = replace(images, order=classes)
+    return IndexedDataset(
         "ImageNet-1k",
         split,
         classes,
         {},
-        make=pictures.sample,
-        count=len(pictures.names),
-        content=pictures.content,
+        make=images.sample,
+        count=len(images.names),
+        content=images.content,
         faults=faults,
     )
 
@@ -74,18 +74,18 @@ def _has_folders(folder: Path) -> bool:
 
 
 def _classes(source: Path | None) -> tuple[str, ...]:
-    """The classes in the order of labels, of a list or of a folder of folders."""
+    """Return the classes in the order of labels, of a list or of a folder of folders."""
     if source is None:
         return ()
     return named_classes(folders_in(source), source) if source.is_dir() else listed_classes(source)
 
 
 @dataclass(frozen=True)
-class _Pictures:
-    """Names below a folder, and labels: 40 bytes a picture.
+class _Images:
+    """The images of a split by index: names below a folder, and labels, 40 bytes an image.
 
     table: The list that names the class of each.
-    order: The classes in the order of labels, where the folders alone do not tell it: for the checksum.
+    order: The classes in the order of labels, for the checksum, where the folders alone do not show it.
     """
 
     folder: Path
@@ -94,60 +94,63 @@ class _Pictures:
     table: Path | None = None
     order: tuple[str, ...] = ()
 
-    def path(self, number: int) -> Path:
-        return self.folder / os.fsdecode(bytes(self.names[number]))
+    def path(self, index: int) -> Path:
+        return self.folder / os.fsdecode(bytes(self.names[index]))
 
-    def sample(self, number: int) -> ClassSample:
-        path = self.path(number)
+    def sample(self, index: int) -> ClassSample:
+        path = self.path(index)
         return ClassSample(
             path.relative_to(self.folder).with_suffix("").as_posix(),
             str(path),
-            partial(picture, path),
-            int(self.labels[number]),
+            partial(stored_image, path),
+            int(self.labels[index]),
         )
 
     def content(self) -> Iterator[bytes]:
         if self.table:
-            yield content_of(self.table)
+            yield file_digest(self.table)
         if self.order:
             yield os.fsencode("\n".join(self.order))
-        for number in range(len(self.names)):
-            yield from sizes_of(self.folder, [self.path(number)])
+        for index in range(len(self.names)):
+            yield from sizes_of(self.folder, [self.path(index)])
 
 
-def _by_folder(folder: Path, classes: tuple[str, ...], source: Path) -> tuple[_Pictures, tuple[Fault, ...]]:
-    """The images in the folders of classes; ``source``, a file or folder, is where the classes are from."""
+def _by_folder(folder: Path, classes: tuple[str, ...], source: Path) -> tuple[_Images, tuple[Fault, ...]]:
+    """Return the images in the folders of classes.
+
+    source: The file or folder that the classes are from.
+    """
     label_of = {name: label for label, name in enumerate(classes)}
     names: list[bytes] = []
     labels: list[int] = []
     faults = []
-    below = folders_in(folder)
-    if label_of.keys().isdisjoint(below):
+    subfolders = folders_in(folder)
+    if label_of.keys().isdisjoint(subfolders):
         raise BadDataset(
-            f"{folder}: none of its {len(below):,} folders, as {below[0][:60]!r}, is one of the {len(classes):,} "
-            f"classes of {source}, as {classes[0][:60]!r}"
+            f"{folder}: none of its {len(subfolders):,} folders, as {subfolders[0][:60]!r}, is one of the "
+            f"{len(classes):,} classes of {source}, as {classes[0][:60]!r}"
         )
-    for name in below:
+    for name in subfolders:
         try:
             if name not in label_of:
                 raise BadDataset(f"a class that {source} has not")
-            found = [os.fsencode(f"{name}/{file}") for file in names_in(folder / name)]
+            files = [os.fsencode(f"{name}/{file}") for file in names_in(folder / name)]
         except BadDataset as error:
             faults.append(Fault(name, str(folder / name), str(error).removeprefix(f"{folder / name}: ")))
             continue
-        names += found
-        labels += [label_of[name]] * len(found)
+        names += files
+        labels += [label_of[name]] * len(files)
     if not names:
-        raise BadDataset(f"{folder}: no images ({', '.join(PICTURES)}) in its folders of classes")
-    return _Pictures(folder, np.array(names, np.bytes_), np.array(labels, np.int32)), tuple(faults)
+        raise BadDataset(f"{folder}: no images ({', '.join(IMAGE_SUFFIXES)}) in its folders of classes")
+    return _Images(folder, np.array(names, np.bytes_), np.array(labels, np.int32)), tuple(faults)
 
 
 def _by_list(
     folder: Path, table: Path, classes: tuple[str, ...]
-) -> tuple[_Pictures, tuple[str, ...], tuple[Fault, ...]]:
-    """The images of one folder, and the classes and faults of its list.
+) -> tuple[_Images, tuple[str, ...], tuple[Fault, ...]]:
+    """Return the images of one folder, and the classes and faults of its list.
 
-    classes: Those known without it, in the order of labels; there may be none.
+    classes: Those known without the list, in the order of labels; may be empty.
     """
     class_of, faults = _read_list(table)
     classes = classes or _stated_classes(set(class_of.values()) - {""}, table)
@@ -155,46 +158,46 @@ def _by_list(
     label_of = {name: label for label, name in enumerate(classes)}
     names, labels = [], []
     for name in names_in(folder):
-        of = class_of.get(name, "")
-        label = int(of) if is_number(of) else label_of.get(of, -1)
+        class_name = class_of.get(name, "")
+        label = int(class_name) if is_number(class_name) else label_of.get(class_name, -1)
         if 0 <= label < len(classes):
             names.append(os.fsencode(name))
             labels.append(label)
         else:
-            reason = f"its class {of[:60]} is unknown" if of else f"it is not in {table.name}"
+            reason = f"its class {class_name[:60]} is unknown" if class_name else f"it is not in {table.name}"
             reason = f"it has two classes in {table.name}" if class_of.get(name) == "" else reason
             faults.append(Fault(Path(name).stem, str(folder / name), reason))
-    pictures = _Pictures(folder, np.array(names, np.bytes_), np.array(labels, np.int32), table)
-    return pictures, classes, tuple(faults)
+    images = _Images(folder, np.array(names, np.bytes_), np.array(labels, np.int32), table)
+    return images, classes, tuple(faults)
 
 
 def _read_list(table: Path) -> tuple[dict[str, str], list[Fault]]:
-    """The class of each name as a list states it, empty where it states two, and the faults of its lines.
+    """Return the class of each name as a list states it, empty where it states two, and the faults of its lines.
 
     Raises BadDataset where no line states a class.
     """
     class_of: dict[str, str] = {}
     faults = []
-    for place, line in enumerate(lines_of(table), 1):
+    for number, line in enumerate(lines_of(table), 1):
         words = line.split()
         if len(words) != 2:
-            faults.append(Fault("", str(table), f"line {place} is not `NAME CLASS`: {line[:60]!r}"))
+            faults.append(Fault("", str(table), f"line {number} is not `NAME CLASS`: {line[:60]!r}"))
         elif class_of.setdefault(words[0], words[1]) != words[1]:
-            faults.append(Fault("", str(table), f"line {place} states a second class of {words[0][:60]}"))
+            faults.append(Fault("", str(table), f"line {number} states a second class of {words[0][:60]}"))
             class_of[words[0]] = ""
     if not any(class_of.values()):
-        why = f"; {faults[0].reason}" if faults else ""
-        raise BadDataset(f"{table}: it has no line `NAME WNID` or `NAME NUMBER`{why}")
+        hint = f"; {faults[0].reason}" if faults else ""
+        raise BadDataset(f"{table}: it has no line `NAME WNID` or `NAME NUMBER`{hint}")
     return class_of, faults
 
 
 def _stated_classes(stated: set[str], table: Path) -> tuple[str, ...]:
-    """The classes of a list alone: all labels up to the largest, or the names in their order."""
+    """Return the classes of a list alone: all labels up to the largest, or the names in their order."""
     if not all(map(is_number, stated)):
         return named_classes(sorted(stated), table)
-    most = max(map(int, stated))
-    _refuse_one_based({int(name) for name in stated}, most, table)
-    return tuple(str(label) for label in range(1 + min(most, MOST_CLASSES)))
+    largest = max(map(int, stated))
+    _refuse_one_based({int(name) for name in stated}, largest, table)
+    return tuple(str(label) for label in range(1 + min(largest, MOST_CLASSES)))
 
 
 def _refuse_one_based(numbers: set[int], count: int, table: Path) -> None:

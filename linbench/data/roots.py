@@ -1,7 +1,7 @@
-"""Opening a data set by name: from the folder that holds all sets, or the embedded one.
+"""Open a dataset by name: from the folder that holds all datasets, or the embedded one.
 
-Below that folder each set has a folder of its own, in the layout that its reader's file gives as LAYOUT and that
-``linbench data where`` prints. A folder that is one set's own is taken as well.
+Below that folder each dataset has its own folder, in the layout that its reader states and that ``linbench data
+where`` prints. A folder that is one dataset's own is accepted as well.
 """
 
 import os
@@ -9,42 +9,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linbench.data import (  # noqa: F401 (each registers its set)
-    ade20k,
-    coco,
-    coconut,
-    coift,
-    dis,
-    entityseg,
-    hrsod,
-    imagenet,
-    sa1b,
-)
+from linbench.data import ade20k, coco, coconut, imagenet, sa1b, single_object  # noqa: F401 (they register datasets)
 from linbench.data.contract import BadDataset, Dataset, dataset
-from linbench.data.home import home
-from linbench.data.opened import Opened
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.registry import Entry
 
 VARIABLE = "LINBENCH_DATA"
 EMBEDDED = "shapes"
-#: Sizes of the embedded set where none is asked for: pictures by split, and their side in px.
+#: Defaults of the embedded dataset: images by split, and their side in px.
 IMAGES = {"train": 256, "val": 64}
 SIZE = 512
 Size = int | tuple[int, int]
 
 
-def asked(data: str | None) -> str:
-    """What ``--data`` means where it is not given: the folder of LINBENCH_DATA, or else the embedded set."""
+def resolve_data(data: str | None) -> str:
+    """Return ``--data`` or its default: the folder of LINBENCH_DATA, or else the embedded dataset."""
     return data or os.environ.get(VARIABLE) or EMBEDDED
 
 
-def found(root: str | None) -> list[dict[str, Any]]:
-    """Each set and split: whether it is below ``root``, where, or what is missing, and the layout expected.
+def list_splits(root: str | None) -> list[dict[str, Any]]:
+    """Return a row for each dataset and split: whether and where it is below ``root``, or what is missing.
 
-    Nothing is read. Where ``root`` is None nothing is found. Raises BadDataset where it is no folder.
+    No dataset is read. Where ``root`` is None no row is ``found``. Raises BadDataset where it is no folder.
     """
     folder = None if root is None else _folder(root)
-    return [_row(entry, split, folder) for entry in dataset.values() for split in entry.facts["splits"]]
+    return [_row(dataset[name], split, folder) for name in sorted(dataset) for split in dataset[name].facts["splits"]]
 
 
 def _row(entry: Entry, split: str, folder: Path | None) -> dict[str, Any]:
@@ -52,7 +41,7 @@ def _row(entry: Entry, split: str, folder: Path | None) -> dict[str, Any]:
     if folder is None:
         return facts | {"found": False, "said": ""}
     try:
-        return facts | {"found": True, "said": str(home(entry.name, folder, split))}
+        return facts | {"found": True, "said": str(dataset_dir(entry.name, folder, split))}
     except BadDataset as error:
         missing = str(error).partition("; ")[0].partition(": ")[2]
         return facts | {"found": False, "said": missing}
@@ -66,36 +55,36 @@ def open_dataset(
     images: int | None = None,
     size: Size | None = None,
 ) -> Dataset[Any]:
-    """A data set by name.
+    """Open a dataset by name.
 
     split: ``train`` or ``val``.
-    data: The folder that holds all sets, or ``shapes``, the embedded one; None: LINBENCH_DATA, else ``shapes``.
-    images, size: Of the embedded set only: how many pictures, and their side, or height and width, px.
+    data: The folder that holds all datasets, or ``shapes``, the embedded one; None: LINBENCH_DATA, else ``shapes``.
+    images, size: Of the embedded dataset only: the number of images, and their side, or height and width, px.
     Raises BadDataset, and UnknownName.
     """
     build = dataset[name].build
-    where = asked(data)
-    if where == EMBEDDED:
+    root = resolve_data(data)
+    if root == EMBEDDED:
         return _embedded(name, split, images, size)
-    return build(_folder(where), split)
+    return build(_folder(root), split)
 
 
 def _folder(root: str) -> Path:
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise BadDataset(
-            f"{folder}: no such folder; --data or {VARIABLE} names the folder of all sets, or {EMBEDDED}"
+            f"{folder}: no such folder; --data or {VARIABLE} names the folder of all datasets, or {EMBEDDED}"
         )
     return folder
 
 
 def _embedded(name: str, split: str, images: int | None, size: Size | None) -> Dataset[Any]:
-    from linbench.data.shapes import prepared
+    from linbench.data.shapes import prepare_dataset
 
     entry = dataset[name]
     splits = entry.facts["splits"]
     if split not in splits:
         raise BadDataset(f"{EMBEDDED} as {name} has the split {' and '.join(splits)}, not {split!r}")
-    root = prepared(name, split, images=images or IMAGES[split], size=size or SIZE)
-    found: Opened[Any] = entry.build(root, split)
-    return replace(found, name=EMBEDDED, facts={**found.facts, "embedded": True})
+    root = prepare_dataset(name, split, images=images or IMAGES[split], size=size or SIZE)
+    embedded: IndexedDataset[Any] = entry.build(root, split)
+    return replace(embedded, name=EMBEDDED, facts={**embedded.facts, "embedded": True})

@@ -1,28 +1,29 @@
-"""SA-1B (Kirillov et al., ICCV 2023): pictures, each with a JSON file of masks that a model made; folders or tars."""
+"""SA-1B (Kirillov et al., ICCV 2023): images, each with a JSON file of masks that a model made; folders or tars."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from linbench.data import coco_entry
-from linbench.data.contract import BadDataset, BadSample, Fault, Instance, InstanceSample, dataset
-from linbench.data.home import home
-from linbench.data.json_file import load
-from linbench.data.listing import bad, exists, folders_in, names_in, size_in_bytes
-from linbench.data.opened import Opened
-from linbench.data.picture import picture, size_of
+from linbench.coco.entry import annotation_fault
+from linbench.coco.json_file import load
+from linbench.data.coco import coco_instance
+from linbench.data.contract import BadDataset, BadSample, Instance, InstanceSample, dataset
+from linbench.data.image import image_size, stored_image
+from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
+from linbench.data.listing import bad, folders_in, names_in, size_in_bytes
 from linbench.data.shards import Piece, members
+from linbench.system.untrusted import Fault, exists
 
 LAYOUT = """\
 sa1b/
   sa_000000/sa_1.jpg  sa_000000/sa_1.json   train: a folder for each of the published tars, or all in sa1b/ itself
   sa_000000.tar                             or the tars themselves
 """
-MOST_JSON = 2**26  # bytes
-MOST_PICTURE = 2**28
+MOST_JSON_BYTES = 2**26
+MOST_IMAGE_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,92 +34,83 @@ class _Pair:
 
 
 def _needs(base: Path, split: str) -> tuple[Path, ...]:
-    """A tar or a folder of the published name, or a picture."""
+    """Return a tar or a folder of the published name, or an image."""
     return (next((path for path in base.glob("sa_*") if exists(path)), base / "sa_000000"),)
 
 
 @dataset("sa1b", title="SA-1B", homes=("sa1b",), splits=("train",), needs=_needs, layout=LAYOUT)
-def sa1b(root: Path, split: str) -> Opened[InstanceSample]:
-    """SA-1B, or what there is of it; a sample's id is the name of its picture without its ending."""
-    folder = home("sa1b", root, split)
+def sa1b(root: Path, split: str) -> IndexedDataset[InstanceSample]:
+    """Open SA-1B, or a part of it; a sample's id is the name of its image without its suffix."""
+    folder = dataset_dir("sa1b", root, split)
     faults: list[Fault] = []
     pieces = list(_pieces(folder, faults))
-    annotations = {_stem(piece): piece for piece in pieces if _suffix(piece) == ".json"}
+    annotations = {piece.stem: piece for piece in pieces if piece.suffix == ".json"}
     pairs: dict[str, _Pair] = {}
     for piece in pieces:
-        if _suffix(piece) == ".json":
+        if piece.suffix == ".json":
             continue
-        if (stem := _stem(piece)) in pairs:
-            faults.append(Fault(stem, str(piece), f"a second picture of this name, beside {pairs[stem].image}"))
+        if (stem := piece.stem) in pairs:
+            faults.append(Fault(stem, str(piece), f"a second image of this name, beside {pairs[stem].image}"))
         pairs.setdefault(stem, _Pair(stem, piece, annotations.get(stem)))
-    faults += [Fault(s, str(p), "annotations without a picture") for s, p in annotations.items() if s not in pairs]
+    faults += [Fault(s, str(p), "annotations without an image") for s, p in annotations.items() if s not in pairs]
     if not pairs:
-        why = f": {faults[0].file}: {faults[0].reason}" if faults else ""
-        raise BadDataset(f"{folder}: no pictures (.jpg) in it, in its folders or its tars{why}")
-    found = list(pairs.values())
-    return Opened(
-        "SA-1B", split, (), {}, partial(_sample, found), len(found), partial(_content, folder, found), tuple(faults)
-    )
+        reason = f": {faults[0].file}: {faults[0].reason}" if faults else ""
+        raise BadDataset(f"{folder}: no images (.jpg) in it, in its folders or its tars{reason}")
+    samples = list(pairs.values())
+    content = partial(_content, folder, samples)
+    return IndexedDataset("SA-1B", split, (), {}, partial(_sample, samples), len(samples), content, tuple(faults))
 
 
 def _pieces(folder: Path, faults: list[Fault]) -> Iterator[Piece]:
-    """Pictures and JSON files in a folder, in its folders and in its tars; of a cut tar what comes before the cut."""
-    for place in (folder, *(folder / name for name in folders_in(folder))):
+    """Yield images and JSON files in a folder, its folders and its tars; of a cut tar what comes before the cut."""
+    for subfolder in (folder, *(folder / name for name in folders_in(folder))):
         try:
-            yield from (Piece(place / name) for name in names_in(place, (".jpg", ".json")))
+            yield from (Piece(subfolder / name) for name in names_in(subfolder, (".jpg", ".json")))
         except BadDataset as error:
-            faults.append(Fault("", str(place), str(error).removeprefix(f"{place}: ")))
+            faults.append(Fault("", str(subfolder), str(error).removeprefix(f"{subfolder}: ")))
     for name in names_in(folder, (".tar",)):
         try:
             yield from members(folder / name, (".jpg", ".json"))
         except ValueError as error:
             faults.append(Fault("", str(folder / name), str(error)))
     for name in names_in(folder, (".tar.gz", ".tgz")):
-        reason = "a compressed tar gives no picture by its number; decompress it to .tar"
+        reason = "a compressed tar gives no image by its number; decompress it to .tar"
         faults.append(Fault("", str(folder / name), reason))
 
 
-def _stem(piece: Piece) -> str:
-    return PurePosixPath(piece.member).stem if piece.member else piece.file.stem
+def _sample(pairs: list[_Pair], index: int) -> InstanceSample:
+    pair = pairs[index]
+    return InstanceSample(pair.id, str(pair.image), partial(_image, pair.image), partial(_instances, pair))
 
 
-def _suffix(piece: Piece) -> str:
-    return (PurePosixPath(piece.member).suffix if piece.member else piece.file.suffix).lower()
-
-
-def _sample(pairs: list[_Pair], number: int) -> InstanceSample:
-    pair = pairs[number]
-    return InstanceSample(pair.id, str(pair.image), partial(_picture, pair.image), partial(_instances, pair))
-
-
-def _picture(piece: Piece) -> Any:
-    return picture(str(piece), content=piece.read(MOST_PICTURE))
+def _image(piece: Piece) -> Any:
+    return stored_image(str(piece), content=piece.read(MOST_IMAGE_BYTES))
 
 
 def _instances(pair: _Pair) -> tuple[Instance, ...]:
     if pair.json is None:
         raise bad(str(pair.image), "no .json of this name beside it")
-    content = pair.json.read(MOST_JSON)
+    content = pair.json.read(MOST_JSON_BYTES)
     try:
-        found = load(content, str(pair.json))
+        table = load(content, str(pair.json))
     except ValueError as error:
         raise BadSample(str(error)) from error
-    image, entries = (found.get("image"), found.get("annotations")) if isinstance(found, dict) else (None, None)
+    image, entries = (table.get("image"), table.get("annotations")) if isinstance(table, dict) else (None, None)
     if not isinstance(image, dict) or not isinstance(entries, list):
         raise bad(str(pair.json), "it holds no `image` and `annotations`, as SA-1B's files do")
     h, w = image.get("height"), image.get("width")
     if type(h) is not int or type(w) is not int or min(h, w) < 1:
-        raise bad(str(pair.json), f"its picture's height and width are {str(h)[:20]} and {str(w)[:20]}")
-    if (h, w) != (size := size_of(str(pair.image), pair.image.read(MOST_PICTURE))):
-        raise bad(str(pair.json), f"masks of {w} x {h} px for a picture of {size[1]} x {size[0]} px")
-    return tuple(_instance(entry, (h, w), f"{pair.json}: entry {place}") for place, entry in enumerate(entries))
+        raise bad(str(pair.json), f"its image's height and width are {str(h)[:20]} and {str(w)[:20]}")
+    if (h, w) != (size := image_size(str(pair.image), pair.image.read(MOST_IMAGE_BYTES))):
+        raise bad(str(pair.json), f"masks of {w} x {h} px for an image of {size[1]} x {size[0]} px")
+    return tuple(_instance(entry, (h, w), f"{pair.json}: entry {index}") for index, entry in enumerate(entries))
 
 
-def _instance(entry: Any, size: tuple[int, int], said: str) -> Instance:
-    reason = coco_entry.fault(entry, size) if isinstance(entry, dict) else "it is no object"
+def _instance(entry: Any, size: tuple[int, int], source: str) -> Instance:
+    reason = annotation_fault(entry, size) if isinstance(entry, dict) else "it is no object"
     if reason:
-        raise BadSample(f"{said}: {reason}")
-    return coco_entry.instance(entry, size, 0, said)
+        raise BadSample(f"{source}: {reason}")
+    return coco_instance(entry, size, 0, source)
 
 
 def _content(folder: Path, pairs: list[_Pair]) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
-"""Tar files as shelves of samples, as webdataset writes them: where each member lies, so that any one can be read.
+"""Tar files of samples, as webdataset writes them: where each member lies, so that any one can be read.
 
-webdataset itself reads shards from end to end; samples by number need the places, which the tar's headers tell.
+webdataset itself reads shards from end to end; reading samples by index needs the positions in the tar's headers.
 """
 
 import os
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from linbench.data.contract import BadSample
-from linbench.data.listing import bad, one_line, open_file
+from linbench.data.listing import bad
+from linbench.system.untrusted import one_line, open_file
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A file, or the bytes of a tar that are one.
+    """A file, or the bytes of a tar that hold one.
 
-    member: The name in the tar; empty for a file of its own, of which ``begin`` and ``size`` say nothing.
+    member: The name in the tar; empty for a plain file, of which ``begin`` and ``size`` are unset.
     """
 
     file: Path
@@ -28,8 +29,18 @@ class Piece:
     def __str__(self) -> str:
         return f"{self.file}: {self.member}" if self.member else str(self.file)
 
+    @property
+    def stem(self) -> str:
+        """The name without folders and suffix."""
+        return PurePosixPath(self.member).stem if self.member else self.file.stem
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the name, in lower case."""
+        return (PurePosixPath(self.member).suffix if self.member else self.file.suffix).lower()
+
     def read(self, most_bytes: int) -> bytes:
-        """Its bytes; raises BadSample, also where there are more than ``most_bytes``."""
+        """Return the content; raises BadSample, also where it has more than ``most_bytes``."""
         try:
             with open_file(self.file) as stream:
                 size = self.size if self.member else os.fstat(stream.fileno()).st_size
@@ -44,8 +55,8 @@ class Piece:
         return content
 
 
-def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
-    """The files of an uncompressed tar with one of these endings, in its order; nothing is unpacked.
+def members(tar: Path, suffixes: tuple[str, ...]) -> Iterator[Piece]:
+    """Yield the files of an uncompressed tar with one of these suffixes, in its order; nothing is unpacked.
 
     Links, devices and hidden files are left out. Raises ValueError where it is no tar, or at the end of what there is
     of one that is cut off.
@@ -56,7 +67,7 @@ def members(tar: Path, endings: tuple[str, ...]) -> Iterator[Piece]:
                 if member.size < 0:  # it would lead back to a member that was read
                     raise tarfile.ReadError(f"a member of {member.size} bytes")
                 name = PurePosixPath(member.name)
-                if member.isreg() and name.suffix.lower() in endings and not name.name.startswith("."):
+                if member.isreg() and name.suffix.lower() in suffixes and not name.name.startswith("."):
                     yield Piece(tar, name.as_posix(), member.offset_data, member.size)
                 archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all
     except (OSError, tarfile.TarError) as error:

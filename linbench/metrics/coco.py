@@ -1,12 +1,12 @@
 """COCO's average precision of masks, boxes and boundaries, on pycocotools.
 
     evaluation = coco_evaluation(annotations, detections, "boundary")
-    evaluation.metrics()            # the twelve numbers
-    evaluation.intervals(seed=0)    # 95 % of each, over images
-    evaluation.bad                  # entries that were left out, with the reason
+    evaluation.metrics()            # the twelve metrics
+    evaluation.intervals(seed=0)    # 95 % interval of each, over images
+    evaluation.bad                  # entries that are left out, with the reason
 
 Run lengths, polygons and IoU are pycocotools' own, and so is the matching (``COCOeval.evaluateImg``). Masks stay run
-lengths; those of one image and category at a time are decoded. What differs between programs is stated:
+lengths; those of one image and category at a time are decoded. Where published programs differ:
 
 - A detection that matches nothing counts in the class of size of its mask's area. pycocotools takes the area of its
   ``bbox`` where it has one, which moves AP by size (0.35 to 0.54 in one of our tests) and nothing else;
@@ -24,66 +24,72 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.metrics.average_precision import Ranking, ranking, twelve
+from linbench.metrics.average_precision import Ranking, rank_detections, summarize
 from linbench.metrics.boundary import RATIO
-from linbench.metrics.coco_entries import Area, BadEntry, Entries, Iou, entries
+from linbench.metrics.coco_entries import Area, BadEntry, Entries, Iou, read_entries
 from linbench.metrics.coco_matching import Matcher
-from linbench.metrics.intervals import basic, drawn
+from linbench.metrics.intervals import basic_interval, resample_counts
 
 
 @dataclass(frozen=True)
 class CocoEvaluation:
-    """How detections fit annotations.
+    """Detections matched with annotations.
 
-    images: Ids, in ascending order; a Ranking counts images by their place here.
+    images: Ids, in ascending order; a Ranking refers to images by their index here.
     categories: Ids, in ascending order.
-    rankings: One for each category.
-    most: Detections of an image and category that count, for the three recalls; the last for the precisions.
-    bad: Entries that were left out.
+    rankings: A ranking for each category.
+    max_dets: Detections of an image and category that count, for the three recalls; the last for the precisions.
+    bad: Entries that are left out.
     """
 
     images: list[Any]
     categories: list[Any]
     rankings: list[Ranking]
-    most: tuple[int, int, int]
+    max_dets: tuple[int, int, int]
     bad: list[BadEntry]
 
     def metrics(self) -> dict[str, float]:
-        """``map map50 map75 map_s map_m map_l ar1 ar10 ar100 ar_s ar_m ar_l``, 0 to 1; NaN where no object counts."""
-        return twelve(self.rankings, self.most)
+        """Return ``map map50 map75 map_s map_m map_l ar1 ar10 ar100 ar_s ar_m ar_l``, 0 to 1.
 
-    def metrics_of(self, draws: NDArray[np.int64]) -> dict[str, float]:
-        """The same where each image counts as often as ``draws`` says, in the order of ``images``."""
-        return twelve(self.rankings, self.most, draws)
+        NaN where no object counts.
+        """
+        return summarize(self.rankings, self.max_dets)
+
+    def resampled_metrics(self, resample_counts: NDArray[np.int64]) -> dict[str, float]:
+        """Return the metrics where each image counts ``resample_counts`` times, in the order of ``images``."""
+        return summarize(self.rankings, self.max_dets, resample_counts)
 
     def intervals(self, seed: int, resamples: int = 200) -> dict[str, tuple[float, float]]:
-        """The 95 % interval of each number under resampling of images: each draw is evaluated as a whole set.
+        """Return the 95 % interval of each metric under resampling of images; each resample is a whole dataset.
 
-        The matches of an image do not depend on other images, so that only the sums over images are taken anew.
+        The matches of an image do not depend on other images, so only the sums over images are computed again.
         resamples: At val2017's size 200 take a quarter of a minute.
         """
-        draws = drawn(len(self.images), resamples, seed)
-        found = [self.metrics_of(counts) for counts in draws]
-        return {name: basic(value, np.array([one[name] for one in found])) for name, value in self.metrics().items()}
+        draws = resample_counts(len(self.images), resamples, seed)
+        samples = [self.resampled_metrics(counts) for counts in draws]
+        return {
+            name: basic_interval(value, np.array([sample[name] for sample in samples]))
+            for name, value in self.metrics().items()
+        }
 
     def by_image(self) -> dict[str, list[Any]]:
-        """Columns by image: id, objects that count, of these found at IoU 0.5 and 0.75, wrong detections at 0.5."""
+        """Return columns by image: id, objects that count, true positives at IoU 0.5 and 0.75, false ones at 0.5."""
         columns = np.zeros((4, len(self.images)), np.int64)
-        for one in self.rankings:
-            np.add.at(columns[0], one.with_targets, one.targets[0])
-            for column, flags in ((1, one.right[0, 0]), (2, one.right[0, 5]), (3, one.wrong[0, 0])):
-                np.add.at(columns[column], one.image, flags)
+        for ranking in self.rankings:
+            np.add.at(columns[0], ranking.target_images, ranking.targets[0])
+            for column, flags in ((1, ranking.tp[0, 0]), (2, ranking.tp[0, 5]), (3, ranking.fp[0, 0])):
+                np.add.at(columns[column], ranking.image, flags)
         names = ("objects", "found50", "found75", "wrong50")
         return {"id": list(self.images), **dict(zip(names, columns.tolist(), strict=True))}
 
 
 def coco_metrics(annotations: Mapping[str, Any], detections: Iterable[Any], iou: Iou = "segm") -> dict[str, float]:
-    """The twelve numbers; raises ValueError where an entry cannot be used. ``coco_evaluation`` goes on without it."""
+    """Return the twelve metrics; raises ValueError where an entry cannot be used, which ``coco_evaluation`` skips."""
     evaluation = coco_evaluation(annotations, detections, iou)
     if evaluation.bad:
         first = evaluation.bad[0]
         more = f", and {len(evaluation.bad) - 1} more" if len(evaluation.bad) > 1 else ""
-        raise ValueError(f"{first.kind} {first.place} of image {first.image}: {first.reason}{more}")
+        raise ValueError(f"{first.kind} {first.entry_index} of image {first.image}: {first.reason}{more}")
     return evaluation.metrics()
 
 
@@ -93,7 +99,7 @@ def coco_evaluation(
     iou: Iou = "segm",
     *,
     ratio: float = RATIO,
-    most: tuple[int, int, int] = (1, 10, 100),
+    max_dets: tuple[int, int, int] = (1, 10, 100),
     area: Area = "mask",
 ) -> CocoEvaluation:
     """Match detections with annotations.
@@ -102,25 +108,25 @@ def coco_evaluation(
     detections: ``{"image_id", "category_id", "score", "segmentation" or "bbox"}``, masks as run lengths.
     iou: What is compared: ``segm``, ``bbox`` or ``boundary``.
     ratio: Of a boundary's width to the image's diagonal.
-    most: ``(100, 300, 1000)`` is what mmdetection and RWKV-SAM use.
+    max_dets: ``(100, 300, 1000)`` is what mmdetection and RWKV-SAM use.
     area: ``mask`` or ``box``, see above. With ``bbox`` it is the box's.
     """
     for name, value, allowed in (("iou", iou, get_args(Iou)), ("area", area, get_args(Area))):
         if value not in allowed:
             raise ValueError(f"{name} is one of {', '.join(allowed)}; found {value!r}")
-    if most[0] > most[1] or most[1] > most[2] or 100 not in most:
-        raise ValueError(f"most is three ascending numbers with 100 among them, which `map` is of; found {most}")
-    found = entries(annotations, detections, iou, area)
-    matcher = Matcher(iou, ratio, most[-1])
-    rankings = [_ranking(category, found, matcher) for category in found.categories]
-    return CocoEvaluation(list(found.images), found.categories, rankings, most, found.bad)
+    if max_dets[0] > max_dets[1] or max_dets[1] > max_dets[2] or 100 not in max_dets:
+        raise ValueError(f"max_dets is three ascending numbers with 100 among them, for `map`; found {max_dets}")
+    entries = read_entries(annotations, detections, iou, area)
+    matcher = Matcher(iou, ratio, max_dets[-1])
+    rankings = [_ranking(category, entries, matcher) for category in entries.categories]
+    return CocoEvaluation(list(entries.images), entries.categories, rankings, max_dets, entries.bad)
 
 
-def _ranking(category: Any, found: Entries, matcher: Matcher) -> Ranking:
+def _ranking(category: Any, entries: Entries, matcher: Matcher) -> Ranking:
     matches = []
-    for number, (image, size) in enumerate(found.images.items()):
-        targets = found.targets.get((image, category), [])
-        candidates = found.candidates.get((image, category), [])
+    for index, (image, size) in enumerate(entries.images.items()):
+        targets = entries.targets.get((image, category), [])
+        candidates = entries.candidates.get((image, category), [])
         if targets or candidates:
-            matches.append((number, matcher(targets, candidates, size)))
-    return ranking(matches)
+            matches.append((index, matcher(targets, candidates, size)))
+    return rank_detections(matches)

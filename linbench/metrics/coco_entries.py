@@ -1,29 +1,31 @@
-"""COCO's annotations and detections, entry by entry: what can be used, by image and category, and what cannot."""
+"""COCO's annotations and detections by image and category: what can be evaluated, and which entries cannot."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from pycocotools import mask as coco
+from pycocotools import mask as pycoco
 
-from linbench.metrics.runs import Runs, is_number, runs
+from linbench.coco.entry import area_fault, box_fault, crowd_fault, identifier, score_fault, segmentation_rle
+from linbench.coco.rle import Rle
 
 Iou = Literal["segm", "bbox", "boundary"]
 Area = Literal["mask", "box"]
+Id = int | str
 
 
 class BadEntry(NamedTuple):
     """An entry that is not evaluated.
 
     kind: ``image``, ``annotation`` or ``detection``.
-    place: Its place in the file's list, from 0.
+    entry_index: Its index in the file's list, from 0.
     image: The id of its image as the entry states it, or None.
     reason: One line.
     """
 
     kind: str
-    place: int
+    entry_index: int
     image: Any
     reason: str
 
@@ -52,132 +54,124 @@ class Entries:
     images: Height and width in px by id, in ascending order of ids.
     categories: Ids in ascending order.
     targets, candidates: By image id and category id, in the order of the file.
-    bad: What is left out.
+    bad: The entries that are left out.
     """
 
-    images: dict[Any, tuple[int, int]]
-    categories: list[Any]
-    targets: dict[tuple[Any, Any], list[Target]] = field(default_factory=lambda: defaultdict(list))
-    candidates: dict[tuple[Any, Any], list[Candidate]] = field(default_factory=lambda: defaultdict(list))
+    images: dict[Id, tuple[int, int]]
+    categories: list[Id]
+    targets: dict[tuple[Id, Id], list[Target]] = field(default_factory=lambda: defaultdict(list))
+    candidates: dict[tuple[Id, Id], list[Candidate]] = field(default_factory=lambda: defaultdict(list))
     bad: list[BadEntry] = field(default_factory=list)
 
 
-def entries(annotations: Mapping[str, Any], detections: Iterable[Any], iou: Iou, area: Area) -> Entries:
-    """All entries of an annotation file and of a list of detections, checked.
+def read_entries(annotations: Mapping[str, Any], detections: Iterable[Any], iou: Iou, area: Area) -> Entries:
+    """Validate all entries of an annotation file and of a list of detections; those with a fault become ``bad``.
 
     area: Where a detection's area is from, which is the class of size that it counts in when it matches nothing.
+    Raises ValueError where a list is missing.
     """
     bad: list[BadEntry] = []
     sizes = dict(_sizes(_list(annotations, "images"), bad))
-    known = {one["id"] for one in _list(annotations, "categories") if isinstance(one, dict) and _is_id(one.get("id"))}
-    found = Entries({key: sizes[key] for key in sorted(sizes, key=_order)}, sorted(known, key=_order), bad=bad)
+    categories = {
+        number
+        for category in _list(annotations, "categories")
+        if isinstance(category, dict) and (number := identifier(category.get("id"))) is not None
+    }
+    entries = Entries({key: sizes[key] for key in sorted(sizes, key=_order)}, sorted(categories, key=_order), bad=bad)
     for kind, entry_list in (("annotation", _list(annotations, "annotations")), ("detection", detections)):
-        seen: set[Any] = set()
-        for place, entry in enumerate(entry_list):
+        ids: set[Id] = set()
+        for index, entry in enumerate(entry_list):
             try:
-                where = _where(entry, sizes, known, seen)
+                key = _key(entry, sizes, categories, ids)
                 if kind == "annotation":
-                    found.targets[where].append(_target(entry, sizes[where[0]], iou))
+                    entries.targets[key].append(_target(entry, sizes[key[0]], iou))
                 else:
-                    found.candidates[where].append(_candidate(entry, sizes[where[0]], iou, area))
+                    entries.candidates[key].append(_candidate(entry, sizes[key[0]], iou, area))
             except ValueError as error:
                 image = entry.get("image_id") if isinstance(entry, dict) else None
-                bad.append(BadEntry(kind, place, image, str(error)))
-    return found
+                bad.append(BadEntry(kind, index, image, str(error)))
+    return entries
 
 
 def _list(annotations: Mapping[str, Any], name: str) -> Sequence[Any]:
-    found = annotations.get(name)
-    if not isinstance(found, list):
+    entries = annotations.get(name)
+    if not isinstance(entries, list):
         raise ValueError(
             f"annotations are COCO's object with lists `images`, `annotations`, `categories`: no `{name}`"
         )
-    return found
+    return entries
 
 
-def _sizes(images: Iterable[Any], bad: list[BadEntry]) -> Iterator[tuple[Any, tuple[int, int]]]:
+def _sizes(images: Iterable[Any], bad: list[BadEntry]) -> Iterator[tuple[Id, tuple[int, int]]]:
     seen = set()
-    for place, image in enumerate(images):
-        known = image if isinstance(image, dict) else {}
-        key, height, width = known.get("id"), known.get("height"), known.get("width")
-        if not _is_id(key):
-            bad.append(BadEntry("image", place, None, f"its id is {key!r}; a number or text is needed"))
-        elif key in seen:
-            bad.append(BadEntry("image", place, key, "its id stands in the list before"))
+    for index, image in enumerate(images):
+        entry = image if isinstance(image, dict) else {}
+        stated, height, width = entry.get("id"), entry.get("height"), entry.get("width")
+        if (number := identifier(stated)) is None:
+            bad.append(BadEntry("image", index, None, f"its id is {stated!r}; a number or text is needed"))
+        elif number in seen:
+            bad.append(BadEntry("image", index, number, "its id stands in the list before"))
         elif type(height) is not int or type(width) is not int or min(height, width) < 1:
-            bad.append(BadEntry("image", place, key, f"its height and width are {height!r} and {width!r}"))
+            bad.append(BadEntry("image", index, number, f"its height and width are {height!r} and {width!r}"))
         else:
-            seen.add(key)
-            yield key, (height, width)
+            seen.add(number)
+            yield number, (height, width)
 
 
-def _where(entry: Any, sizes: Mapping[Any, Any], categories: set[Any], seen: set[Any]) -> tuple[Any, Any]:
-    """The ids of an entry's image and category; raises ValueError where they are unknown or its own id is not new."""
+def _key(entry: Any, sizes: Mapping[Id, Any], categories: set[Id], ids: set[Id]) -> tuple[Id, Id]:
+    """Return the ids of an entry's image and category.
+
+    ids: Of the entries before; the entry's own id is added.
+    Raises ValueError for an unknown id, and for an id that is not new.
+    """
     if not isinstance(entry, dict):
         raise ValueError("it is no object")
-    image, category, own = entry.get("image_id"), entry.get("category_id"), entry.get("id")
-    if not _is_id(image) or image not in sizes:
-        raise ValueError(f"image_id {image!r} is none of the {len(sizes)} images")
-    if not _is_id(category) or category not in categories:
-        some = ", ".join(map(str, sorted(categories, key=_order)[:5]))
-        raise ValueError(f"category_id {category!r} is none of the {len(categories)} categories: {some}, …")
-    if own is not None:
-        if not _is_id(own):
-            raise ValueError(f"its id is {own!r}; a number or text is needed")
-        if own in seen:
-            raise ValueError(f"its id {own!r} stands in the list before")
-        seen.add(own)
+    image, category, stated = identifier(entry.get("image_id")), identifier(entry.get("category_id")), entry.get("id")
+    if image is None or image not in sizes:
+        raise ValueError(f"image_id {entry.get('image_id')!r} is none of the {len(sizes)} images")
+    if category is None or category not in categories:
+        examples = ", ".join(map(str, sorted(categories, key=_order)[:5]))
+        raise ValueError(
+            f"category_id {entry.get('category_id')!r} is none of the {len(categories)} categories: {examples}, …"
+        )
+    if stated is not None:
+        if (number := identifier(stated)) is None:
+            raise ValueError(f"its id is {stated!r}; a number or text is needed")
+        if number in ids:
+            raise ValueError(f"its id {number!r} stands in the list before")
+        ids.add(number)
     return image, category
 
 
-def _is_id(value: Any) -> bool:
-    """Whether a value is an id: a whole number, also as 1.0, which Python takes for the same key as 1, or text."""
-    return type(value) in (int, str) or (type(value) is float and value.is_integer())
-
-
-def _order(key: Any) -> tuple[bool, Any]:
-    """The order of ids: numbers, then text."""
+def _order(key: Id) -> tuple[bool, Any]:
+    """Return the sort key of ids: numbers, then text."""
     return isinstance(key, str), key
 
 
-def _flag(entry: Mapping[str, Any], name: str) -> bool:
-    """`iscrowd` or `ignore`; raises ValueError for text, which Python takes for true though it says "0"."""
-    value = entry.get(name)
-    if value is not None and not isinstance(value, bool) and not (is_number(value) and value == int(value)):
-        raise ValueError(f"its {name} is {str(value)[:80]!r}; 0 or 1 is needed")
-    return bool(value)
-
-
 def _target(entry: Mapping[str, Any], size: tuple[int, int], iou: Iou) -> Target:
-    crowd, ignored = (_flag(entry, name) for name in ("iscrowd", "ignore"))
-    region = _box(entry) if iou == "bbox" else runs(entry.get("segmentation"), *size)
-    area: Any = entry.get("area")
-    if area is None:
-        area = _area(region)
-    elif not is_number(area):
-        raise ValueError(f"its area is {area!r}")
+    if reason := crowd_fault(entry) or area_fault(entry):
+        raise ValueError(reason)
+    crowd, ignored = bool(entry.get("iscrowd")), bool(entry.get("ignore"))
+    region = _box(entry) if iou == "bbox" else segmentation_rle(entry.get("segmentation"), size)
+    area = _area(region) if entry.get("area") is None else float(entry["area"])
     # pycocotools puts iscrowd in place of `ignore`; boundary-iou-api keeps both
-    return Target(region, float(area), crowd, crowd or (iou == "boundary" and ignored))
+    return Target(region, area, crowd, crowd or (iou == "boundary" and ignored))
 
 
 def _candidate(entry: Mapping[str, Any], size: tuple[int, int], iou: Iou, area: Area) -> Candidate:
-    score: Any = entry.get("score")
-    if not is_number(score):
-        raise ValueError(f"its score is {score!r}; a finite number is needed")
+    if reason := score_fault(entry.get("score")):
+        raise ValueError(reason)
     box = _box(entry) if iou == "bbox" or area == "box" or entry.get("bbox") is not None else None
-    region = box if iou == "bbox" else runs(entry.get("segmentation"), *size)
-    return Candidate(region, _area(box if area == "box" else region), float(score))
+    region = box if iou == "bbox" else segmentation_rle(entry.get("segmentation"), size)
+    return Candidate(region, _area(box if area == "box" else region), float(entry["score"]))
 
 
-def _area(region: list[float] | Runs | None) -> float:
+def _area(region: list[float] | Rle | None) -> float:
     assert region is not None
-    return region[2] * region[3] if isinstance(region, list) else float(coco.area(region))
+    return region[2] * region[3] if isinstance(region, list) else float(pycoco.area(region))
 
 
 def _box(entry: Mapping[str, Any]) -> list[float]:
-    box = entry.get("bbox")
-    if not (isinstance(box, list | tuple) and len(box) == 4 and all(is_number(value) for value in box)):
-        raise ValueError(f"its bbox is {str(box)[:80]}; four finite numbers x, y, w, h are needed")
-    if box[2] < 0 or box[3] < 0:
-        raise ValueError(f"its bbox {str(list(box))[:80]} (x, y, w, h) has a negative side")
-    return [float(value) for value in box]
+    if reason := "no bbox" if entry.get("bbox") is None else box_fault(entry):
+        raise ValueError(reason)
+    return [float(value) for value in entry["bbox"]]

@@ -1,7 +1,7 @@
 """Segment image files: read an image, check its prompts, predict their masks, and write masks, JSON and an overlay.
 
     segment = ImageSegmenter(load_segmenter("sam-vit-b", checkpoint), out=Path("predictions"))
-    result = segment(Path("cat.jpg"), [Asked("the cat", box=(30, 40, 300, 260))])
+    result = segment(Path("cat.jpg"), [PromptSpec("the cat", box=(30, 40, 300, 260))])
 
 The JSON of an image, ``NAME.masks.json``, is written last: where it exists, the other files are whole.
 
@@ -36,9 +36,9 @@ from PIL import Image
 
 from linbench._version import __version__
 from linbench.atomic import replacing
-from linbench.data.asked import Asked, checked
+from linbench.coco.rle import encode
 from linbench.data.image import read_image
-from linbench.data.rle import encode
+from linbench.data.prompts import PromptSpec, validate_prompt
 from linbench.models.finite import NotFinite
 from linbench.models.sam import PROMPT_CHUNK, Prompts
 from linbench.models.segmenter import Segmenter
@@ -68,7 +68,7 @@ class ImageSegmenter:
     prompt_chunk: int = PROMPT_CHUNK
     draw_overlay: DrawOverlay | None = None
 
-    def __call__(self, path: Path, prompts: Sequence[Asked], name: str = "") -> Result:
+    def __call__(self, path: Path, prompts: Sequence[PromptSpec], name: str = "") -> Result:
         """Segment one image, and write its files unless there is nothing to write.
 
         name: What the names of its files begin with; by default made from the path.
@@ -82,7 +82,7 @@ class ImageSegmenter:
         notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
         return {**result, "notes": notes}
 
-    def _segment(self, path: Path, prompts: Sequence[Asked], name: str) -> Result:
+    def _segment(self, path: Path, prompts: Sequence[PromptSpec], name: str) -> Result:
         try:
             pixels = read_image(path)
         except ValueError as error:
@@ -125,7 +125,7 @@ class ImageSegmenter:
         return {**document, "predictions": [_short(p) for p in predictions], "overlay": str(overlay or "")}
 
     def _predict(
-        self, pixels: NDArray[np.uint8], prompts: Mapping[int, Asked], masks: Mapping[int, str]
+        self, pixels: NDArray[np.uint8], prompts: Mapping[int, PromptSpec], masks: Mapping[int, str]
     ) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Yield each prompt's entry of the JSON, and its mask as PNG. Raises NotFinite.
 
@@ -164,19 +164,19 @@ def _short(prediction: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_prompts(
-    path: Path, prompts: Sequence[Asked], pixels: NDArray[np.uint8]
-) -> tuple[dict[int, Asked], list[str]]:
+    path: Path, prompts: Sequence[PromptSpec], pixels: NDArray[np.uint8]
+) -> tuple[dict[int, PromptSpec], list[str]]:
     """Return the prompts that fit the image, by their number from 1, and what is wrong with the others."""
     fitting, errors = {}, []
     for number, prompt in enumerate(prompts, start=1):
         try:
-            fitting[number] = checked(prompt, *pixels.shape[:2])
+            fitting[number] = validate_prompt(prompt, *pixels.shape[:2])
         except ValueError as error:
             errors.append(f"{path}: {error}")
     return fitting, errors
 
 
-def _model_prompts(prompts: Sequence[Asked]) -> Prompts:
+def _model_prompts(prompts: Sequence[PromptSpec]) -> Prompts:
     """Return the model's prompts: boxes, or a single prompt with points."""
     boxes = [prompt.box for prompt in prompts if prompt.box is not None]
     points = torch.tensor([prompt.points for prompt in prompts]).reshape(len(prompts), -1, 3)

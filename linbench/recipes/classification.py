@@ -149,7 +149,7 @@ class ClassificationTask:
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: ClassSample, source: Source, seed: int) -> Batch:
-        image = Image.fromarray(sample.picture())
+        image = Image.fromarray(sample.image())
         if not sample.label < self.settings.classes:
             raise BadSample(
                 f"{sample.file}: class {sample.label}, but the recipe has {self.settings.classes} classes"
@@ -200,7 +200,7 @@ class ClassificationTask:
         correct = 0
         for start in range(0, len(indices), EVALUATION_BATCH):
             samples = [held_out[index] for index in indices[start : start + EVALUATION_BATCH]]
-            x = torch.stack([self._evaluation_transform(Image.fromarray(sample.picture())) for sample in samples])
+            x = torch.stack([self._evaluation_transform(Image.fromarray(sample.image())) for sample in samples])
             labels = torch.tensor([sample.label for sample in samples])
             correct += int((model(x.to(device)).argmax(1).cpu() == labels).sum())
         return {"images": len(indices), "top1": 100 * correct / len(indices)}

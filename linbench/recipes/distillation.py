@@ -98,7 +98,7 @@ class DistillationTask:
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: Sample, source: Source, seed: int) -> Batch:
-        image, side = sample.picture(), self.recipe.image_size
+        image, side = sample.image(), self.recipe.image_size
         original = (image.shape[0], image.shape[1])
         view = draw_view(np.random.default_rng(seed), original, side, source.resize, source.flip)
         return {"image": pad_to_square(normalize(view.image(image)), side)}

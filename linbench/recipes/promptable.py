@@ -142,7 +142,7 @@ class PromptableTask:
         A view without an instance is drawn again, MAX_VIEWS times in all. Raises BadSample if none has one.
         """
         rng = np.random.default_rng(seed)
-        image, side = sample.picture(), self.recipe.image_size
+        image, side = sample.image(), self.recipe.image_size
         original = (image.shape[0], image.shape[1])
         instances = self._instances(sample)
         for _ in range(MAX_VIEWS):

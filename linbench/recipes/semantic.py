@@ -121,7 +121,7 @@ class SemanticTask:
         """Return ``image``, ``3 side side``, and ``labels``, ``side side``, with IGNORED in the padding."""
         s, side = self.settings, self.recipe.image_size
         rng = np.random.default_rng(seed)
-        image, labels = sample.picture(), sample.labels()
+        image, labels = sample.image(), sample.labels()
         known = labels[labels != IGNORED]
         if known.size and known.max() >= s.classes:
             raise BadSample(f"{sample.file}: class {known.max()}, the recipe has {s.classes} classes")
@@ -178,7 +178,7 @@ class SemanticTask:
         count = min(images, len(held_out))
         for index in range(count):
             sample = held_out[index]
-            image, labels = sample.picture(), sample.labels()
+            image, labels = sample.image(), sample.labels()
             factor = self.recipe.image_size / min(labels.shape)
             size = (max(1, int(labels.shape[0] * factor + 0.5)), max(1, int(labels.shape[1] * factor + 0.5)))
             view = View(labels.shape, size, (0, 0), size, flip=False)

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from pycocotools import mask as runs
 from torch import Tensor
 
-from linbench.data import rle
-from linbench.data.boxes import box_fault, corners
-from linbench.data.contract import BadSample, Dataset, Instance, InstanceSample
-from linbench.data.detector import Detection, Detections, boxes_of
+from linbench.coco import rle
+from linbench.coco.detections import Detection, DetectionResults, read_results
+from linbench.coco.entry import corners
+from linbench.data.contract import BadDataset, BadSample, Dataset, Instance, InstanceSample
+from linbench.data.prompts import box_fault
 from linbench.metrics.coco import coco_evaluation
 from linbench.metrics.slices import Traits
 from linbench.models.finite import check_finite
@@ -103,7 +104,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[InstanceSam
     sam: Any = models.of("sam", cell.key, weights, device, {})
 
     def prepare(sample: InstanceSample) -> Ready:
-        picture = sample.picture()
+        picture = sample.image()
         size = (picture.shape[0], picture.shape[1])
         truths, faults = _truths(sample)
         asked, boxes, box_faults = _prompts(detections, sample.id, size, classes)
@@ -159,15 +160,15 @@ def _truths(
 
 
 def _prompts(
-    detections: Detections, image: str, size: tuple[int, int], classes: Mapping[str, int]
+    detections: DetectionResults, image: str, size: tuple[int, int], classes: Mapping[str, int]
 ) -> tuple[list[Detection], Tensor, list[dict[str, str]]]:
     """Return an image's detections that are prompts, their boxes ``m 4`` in px of it, and a fault for each other."""
     chosen, faults = [], []
-    for detection in detections.of(image):
+    for detection in detections.of_image(image):
         if str(detection.category) not in classes:
             continue  # named before the evaluation begins
         if reason := box_fault(corners(detection.box), *size):
-            text = f"detection {detection.place}: its box {reason.removeprefix('it ')}"
+            text = f"detection {detection.index}: its box {reason.removeprefix('it ')}"
             faults.append({"id": image, "file": str(detections.file), "reason": text})
         else:
             chosen.append(detection)
@@ -289,12 +290,15 @@ def _file(choices: Choices, dataset: Dataset[Any]) -> Path:
 
 
 @cache
-def _detections(file: Path) -> Detections:
-    return boxes_of(file)
+def _detections(file: Path) -> DetectionResults:
+    try:
+        return read_results(file)
+    except ValueError as error:
+        raise BadDataset(str(error)) from error
 
 
 def _detection_faults(
-    detections: Detections, dataset: Dataset[Any], cell: Cell, classes: Mapping[str, int]
+    detections: DetectionResults, dataset: Dataset[Any], cell: Cell, classes: Mapping[str, int]
 ) -> list[dict[str, str]]:
     """Entries of the detector's file that cannot be used, of the images that are measured and of unknown ones."""
     known = {dataset[number].id for number in range(len(dataset))}
@@ -307,11 +311,13 @@ def _detection_faults(
         if whole or fault.id in mine
     ]
     for image in sorted(set(detections.images) - known) if whole else ():
-        reason = f"{len(detections.of(image))} detections of image_id {image}, which {dataset.name} does not have"
+        reason = (
+            f"{len(detections.of_image(image))} detections of image_id {image}, which {dataset.name} does not have"
+        )
         found.append({"id": image, "file": said, "reason": reason})
     for image in mine:
-        for one in detections.of(image):
+        for one in detections.of_image(image):
             if str(one.category) not in classes:
-                reason = f"detection {one.place}: category_id {one.category!r} is none of {dataset.name}'s"
+                reason = f"detection {one.index}: category_id {one.category!r} is none of {dataset.name}'s"
                 found.append({"id": image, "file": said, "reason": reason})
     return found

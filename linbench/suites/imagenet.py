@@ -82,7 +82,7 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[ClassSample
     model = models.of("classifier", cell.key, weights, device, {"num_classes": len(dataset.classes)})
 
     def prepare(sample: ClassSample) -> Ready:
-        return Ready(sample.id, centre(sample.picture(), cell.key["height"]), sample.label)
+        return Ready(sample.id, centre(sample.image(), cell.key["height"]), sample.label)
 
     def score(ready: Ready) -> Row:
         with torch.inference_mode():

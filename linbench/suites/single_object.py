@@ -60,7 +60,7 @@ def _suite(name: str) -> Suite:
         multiple=16,
         protocol=protocols.name_of,
         protocol_versions=protocols.VERSIONS,
-        entries=("linbench.suites.single_object", f"linbench.data.{name}"),
+        entries=("linbench.suites.single_object", "linbench.data.single_object"),
         boxes=lambda choices, dataset: Boxes("ground truth"),
     )
     return Suite(partial(cells, plan), task=partial(task, plan), takes=SEGMENTERS, named_by=NAMED_BY)
@@ -84,7 +84,7 @@ def task(plan: Plan, cell: Cell, choices: Choices, device: torch.device) -> Task
     sam: Any = models.of("sam", cell.key, weights, device, {})
 
     def prepare(sample: InstanceSample) -> Ready:
-        picture = sample.picture()
+        picture = sample.image()
         found = sample.instances()
         if len(found) != 1:
             raise BadSample(f"{sample.file}: it has {len(found)} objects; here a picture has one")

@@ -87,8 +87,8 @@ def test_a_bad_annotation_is_named_once_though_it_is_met_twice(tmp_path):
     result = call("check", "coco", "--data", tmp_path, "--split", "val")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[:2] == [
-        f"{file}: annotation 7, of picture 11: area -1 is no area",
-        f"{file}: annotation 8 is of an unknown picture, image_id 99",
+        f"{file}: annotation 7, of image 11: area -1 is no area",
+        f"{file}: annotation 8 is of an unknown image, image_id 99",
     ]
     assert len(result.stdout.splitlines()) == 3
 
@@ -102,7 +102,7 @@ def test_check_names_an_object_without_a_pixel_and_a_bad_picture_in_one_line_eac
     result = call("check", "coco", "--data", tmp_path, "--split", "val")
     lines = result.stdout.splitlines()
     assert (result.exit_code, len(lines)) == (1, 4)
-    assert lines[0].startswith(f"{file}: picture 10: the file name '/etc/passwd' leads out of")
+    assert lines[0].startswith(f"{file}: image 10: the file name '/etc/passwd' leads out of")
     assert lines[1].endswith("000000000011.jpg: the mask of its object 7 has no pixel")
     assert re.match("note: annotations that count without .*: 1; .*bbox \\[\\] is not four numbers", lines[2])
 

@@ -382,7 +382,7 @@ def test_json_says_what_was_written_without_run_lengths(tmp_path):
     assert "segmentation" not in done["predictions"][0]
     assert done["predictions"][0]["mask"] == "a.mask1.png"
     assert failed["predictions"] == []
-    assert "absent.png: cannot be read as a picture" in failed["errors"][0]
+    assert "absent.png: cannot be read as an image" in failed["errors"][0]
     assert re.search(r"^\[1/2\] .*a\.png: 1 mask, .*a\.overlay\.png \(\d", result.stderr, re.MULTILINE)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from linbench.data import rle
+from linbench.coco import rle
 from linbench.data.contract import BadSample
 
 H, W = 12, 16
@@ -19,7 +19,7 @@ def folder(path: Path) -> Path:
 
 
 def photo(path: Path, size=(H, W), seed=0) -> Path:
-    """A noisy picture of that height and width."""
+    """A noisy image of that height and width."""
     folder(path.parent)
     pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
     kind = "PNG" if path.suffix == ".png" else "JPEG"
@@ -61,7 +61,7 @@ def annotation(number: int, image: int, mask=None, **other):
 
 
 def coco_table(images=3, **other):
-    """A COCO file of some pictures, one annotation for each."""
+    """A COCO file of some images, one annotation for each."""
     names = [{"id": 10 + n, "file_name": f"{10 + n:012d}.jpg", "height": H, "width": W} for n in range(images)]
     return {
         "info": {"description": "a test"},
@@ -96,8 +96,8 @@ def good_and_bad(dataset, use) -> tuple[list[str], list[str]]:
 
 
 def whole(sample) -> None:
-    """Read a picture and each of its masks."""
-    sample.picture()
+    """Read an image and each of its masks."""
+    sample.image()
     for instance in sample.instances():
         instance.mask()
 

@@ -32,7 +32,7 @@ def opened(root):
 
 
 def whole(sample):
-    sample.picture(), sample.labels()
+    sample.image(), sample.labels()
 
 
 def test_the_150_classes_begin_at_0_and_what_is_no_class_is_ignored(tmp_path):
@@ -82,11 +82,11 @@ def test_a_bad_label_map_is_said_in_a_line_and_the_others_are_read(tmp_path, dam
     assert line.startswith(f"{path}: {said}"), line
 
 
-def test_a_label_map_without_a_picture_is_a_fault(tmp_path):
+def test_a_label_map_without_an_image_is_a_fault(tmp_path):
     saved(labels(), written(tmp_path) / NAMES[1] / "stray.png")
     (fault,) = opened(tmp_path).faults
     assert fault.id == "stray"
-    assert re.search("labels without a picture in .*validation$", fault.reason)
+    assert re.search("labels without an image in .*validation$", fault.reason)
 
 
 def of_labels(root, maps):
@@ -110,7 +110,7 @@ def reduced(maps):
 
 @pytest.fixture
 def hundred(monkeypatch):
-    monkeypatch.setattr(ade20k, "LOOKED_AT", 100, raising=False)
+    monkeypatch.setattr(ade20k, "INSPECTED", 100)
 
 
 @pytest.mark.parametrize("count", [100, 230])

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from linbench.data import coco_index, rle
-from linbench.data.coco_instances import coco_instances
+from linbench.coco import rle
+from linbench.coco.index import read_index
+from linbench.data.coco import coco_instances
 from linbench.data.contract import BadDataset, BadSample
 from linbench.data.roots import open_dataset
 from tests.data.sets import (
@@ -35,19 +36,19 @@ def opened(root, split="val"):
     return open_dataset("coco", split, str(root))
 
 
-def test_pictures_and_annotations_are_those_of_the_file(tmp_path):
+def test_images_and_annotations_are_those_of_the_file(tmp_path):
     file = write_coco(tmp_path)
     found = opened(tmp_path)
     assert (found.name, len(found), found.classes) == ("COCO val2017", 3, ("person", "dog"))
     assert (found.facts["annotations"], found.facts["category_ids"]) == (str(file), [1, 18])
     sample = found[1]
-    assert (sample.id, sample.size, sample.picture().shape) == ("11", (H, W), (H, W, 3))
+    assert (sample.id, sample.size, sample.image().shape) == ("11", (H, W), (H, W, 3))
     (instance,) = sample.instances()
     assert (instance.box, instance.category, instance.area, instance.id) == ((3.0, 2.0, 7.0, 6.0), 1, 16.0, "101")
     np.testing.assert_array_equal(instance.mask(), square())
 
 
-def test_a_picture_is_read_as_its_pixels_lie_since_that_is_how_it_was_annotated(tmp_path):
+def test_an_image_is_read_as_its_pixels_lie_since_that_is_how_it_was_annotated(tmp_path):
     from PIL import Image
 
     write_coco(tmp_path)
@@ -55,10 +56,10 @@ def test_a_picture_is_read_as_its_pixels_lie_since_that_is_how_it_was_annotated(
     exif[0x0112] = 6
     path = tmp_path / "coco/val2017/000000000011.jpg"
     Image.open(path).save(path, exif=exif)
-    assert opened(tmp_path)[1].picture().shape == (H, W, 3)
+    assert opened(tmp_path)[1].image().shape == (H, W, 3)
 
 
-def test_annotations_keep_their_order_and_their_picture_wherever_they_stand_in_the_file(tmp_path):
+def test_annotations_keep_their_order_and_their_image_wherever_they_stand_in_the_file(tmp_path):
     table = coco_table()
     table["annotations"] = [annotation(n, 10 + n % 2) for n in (7, 4, 9, 2)]
     order = ("categories", "annotations", "images", "info")
@@ -118,7 +119,7 @@ def test_a_crowd_is_marked(tmp_path):
 
 
 EMPTY = {"size": [H, W], "counts": [H * W]}
-#: What is done to the annotation 101, of picture 11, and what is said of it.
+#: What is done to the annotation 101, of image 11, and what is said of it.
 ENTRIES = {
     "a polygon with two points": ({"segmentation": [[1, 1, 5, 5]]}, "a polygon with 2 points"),
     "an odd polygon": ({"segmentation": [[1, 1, 5, 5, 2, 2, 3]]}, "a polygon of 7 numbers, which are no pairs"),
@@ -129,7 +130,7 @@ ENTRIES = {
     "run lengths without counts": ({"segmentation": {"size": [H, W]}}, "run lengths without `counts`"),
     "a mask of another size": (
         {"segmentation": {"size": [W, H], "counts": [H * W]}},
-        r"a mask of size \[16, 12\] \(h, w\) for a picture of \[12, 16\]",
+        r"a mask of size \[16, 12\] \(h, w\) for an image of \[12, 16\]",
     ),
     "a negative area": ({"area": -1}, "area -1 is no area"),
     "an area of text": ({"area": "16"}, "area '16' is no area"),
@@ -162,19 +163,20 @@ def test_a_bad_annotation_is_left_out_and_named_and_all_others_stay(tmp_path, da
     number = change.get("id", 101)
     (fault,) = found.faults
     assert (fault.id, fault.file) == ("11", str(file))
-    assert re.search(rf"^annotation {number}, of picture 11: .*{said}", fault.reason), fault.reason
+    assert re.search(rf"^annotation {number}, of image 11: .*{said}", fault.reason), fault.reason
     assert good_and_bad(found, whole) == (["10", "11", "12"], [])
     assert [one.id for one in found[1].instances()] == ["99"]
 
 
 MASKS = {
-    "runs too short": ({"size": [H, W], "counts": [3, 4]}, "run lengths of 7 px for a mask of 16 x 12 px"),
-    "runs too long": ({"size": [H, W], "counts": [3, 4000]}, "run lengths of 4,003 px"),
-    "negative runs": ({"size": [H, W], "counts": [-3, 195]}, "`counts` is neither text nor"),
-    "text that is none": ({"size": [H, W], "counts": "~~~"}, "`counts` is no run-length text"),
-    "no text": ({"size": [H, W], "counts": ""}, "`counts` is no run-length text"),
+    "runs too short": ({"size": [H, W], "counts": [3, 4]}, "the run lengths cover 7 px, the image has 192"),
+    "runs too long": ({"size": [H, W], "counts": [3, 4000]}, "the run lengths cover 4,003 px"),
+    "negative runs": ({"size": [H, W], "counts": [-3, 195]}, "a run length is negative"),
+    "text that is none": ({"size": [H, W], "counts": "~~~"}, "characters that none have"),
+    "no text": ({"size": [H, W], "counts": ""}, "characters that none have"),
     "an infinite polygon": ([[1, 1, float("inf"), 5, 2, 2]], "a number that is not finite"),
-    "a polygon far outside": ([[1, 1, 1e9, 5, 2, 2]], "reaches far outside the picture of 16 x 12 px"),
+    "a huge whole number in a polygon": ([[1, 1, 10**400, 5, 2, 2]], "a number that is not finite"),
+    "a polygon far outside": ([[1, 1, 1e9, 5, 2, 2]], "reaches far outside the image of 16 x 12 px"),
 }
 
 
@@ -187,7 +189,7 @@ def test_what_only_decoding_shows_is_said_when_the_mask_is_asked_for(tmp_path, d
     found = opened(tmp_path)
     assert found.faults == ()
     line = the_one_bad(found)
-    assert line.startswith(f"{file}: annotation 101, of picture 11: ")
+    assert line.startswith(f"{file}: annotation 101, of image 11: ")
     assert said in line
 
 
@@ -213,7 +215,7 @@ def test_a_box_that_is_none_is_noted_and_its_object_counts(tmp_path, damage):
     assert (one.box, one.mask().sum(), found.faults) == (None, 16, ())
     (note,) = found.facts["notes"]
     assert re.search(
-        rf"^annotations that count without .*: 1; the first: annotation 101, of picture 11: .*{said}", note
+        rf"^annotations that count without .*: 1; the first: annotation 101, of image 11: .*{said}", note
     ), note
 
 
@@ -267,8 +269,8 @@ def test_ids_that_differ_by_kind_alone_are_no_two_samples(tmp_path):
     table["images"].append(table["images"][0] | {"id": "10"})
     table["categories"].append({"id": "18"})
     write_coco(tmp_path, table)
-    picture, category = opened(tmp_path).faults
-    assert re.match("a second picture of the id 10, at byte", picture.reason)
+    image, category = opened(tmp_path).faults
+    assert re.match("a second image of the id 10, at byte", image.reason)
     assert category.reason == "a category whose id is '18', which is no id or another's"
 
 
@@ -285,7 +287,7 @@ def test_what_is_no_id_is_named_in_one_line_and_all_else_is_read(tmp_path, value
     assert [len(sample.instances()) for sample in found] == [1, 1, 2]
 
 
-def test_a_file_without_categories_is_one_fault_and_so_is_a_bad_picture_with_annotations(tmp_path):
+def test_a_file_without_categories_is_one_fault_and_so_is_a_bad_image_with_annotations(tmp_path):
     table = coco_table()
     del table["categories"]
     write_coco(tmp_path, table)
@@ -296,7 +298,7 @@ def test_a_file_without_categories_is_one_fault_and_so_is_a_bad_picture_with_ann
     table["annotations"] += [annotation(8, 11), annotation(9, 11, category_id=5)]
     write_coco(tmp_path, table)
     (fault,) = opened(tmp_path).faults
-    assert fault.reason == f"picture 11: its height and width are '{H}' and {W}"
+    assert fault.reason == f"image 11: its height and width are '{H}' and {W}"
 
 
 def test_names_as_windows_writes_them_are_read_and_noted_once(tmp_path):
@@ -320,7 +322,7 @@ def test_names_of_any_length_take_no_more_memory_than_the_file(tmp_path):
     table["images"] += [{"id": n, "file_name": "x" * (50_000 if n == 100 else 1)} for n in range(100, 2000)]
     file = write_coco(tmp_path, coco_table(2))
     dump(file, table)
-    index = coco_index.read_index(file, tmp_path, lambda *_: "", classes=True)
+    index = read_index(file, tmp_path, lambda *_: "", classes=True)
     assert index.names.nbytes < file.stat().st_size
 
 
@@ -332,13 +334,13 @@ def test_a_checksum_is_had_of_files_whose_names_lead_elsewhere(tmp_path):
     assert len(opened(tmp_path).checksum) == 64
 
 
-def test_an_annotation_of_an_unknown_picture_is_a_fault_and_every_picture_is_read(tmp_path):
+def test_an_annotation_of_an_unknown_image_is_a_fault_and_every_image_is_read(tmp_path):
     table = coco_table()
     table["annotations"] += [annotation(7, 99), annotation(8, "11"), {"id": 9}]
     write_coco(tmp_path, table)
     found = opened(tmp_path)
     assert [fault.reason for fault in found.faults] == [
-        f"annotation {n} is of an unknown picture, image_id {of}" for n, of in ((7, 99), (8, "'11'"), (9, None))
+        f"annotation {n} is of an unknown image, image_id {of}" for n, of in ((7, 99), (8, "'11'"), (9, None))
     ]
     assert len(good_and_bad(found, whole)[0]) == 3
 
@@ -354,7 +356,7 @@ def test_an_annotation_of_an_unknown_picture_is_a_fault_and_every_picture_is_rea
         ({"height": H + 1}, "16 x 12 px, but its annotation says 16 x 13 px"),
     ],
 )
-def test_a_bad_entry_of_a_picture_makes_that_sample_bad(tmp_path, change, said):
+def test_a_bad_entry_of_an_image_makes_that_sample_bad(tmp_path, change, said):
     table = coco_table()
     table["images"][1] |= change
     write_coco(tmp_path, table)
@@ -364,33 +366,33 @@ def test_a_bad_entry_of_a_picture_makes_that_sample_bad(tmp_path, change, said):
     assert found.faults
 
 
-def test_a_picture_whose_size_is_not_the_annotated_one_is_bad(tmp_path):
+def test_an_image_whose_size_is_not_the_annotated_one_is_bad(tmp_path):
     write_coco(tmp_path)
     path = photo(tmp_path / "coco/val2017/000000000011.jpg", (W, H))
     assert the_one_bad(opened(tmp_path)) == f"{path}: 12 x 16 px, but its annotation says 16 x 12 px"
 
 
-def test_missing_and_cut_pictures_are_bad_alone(tmp_path):
+def test_missing_and_cut_images_are_bad_alone(tmp_path):
     write_coco(tmp_path, coco_table(4))
     missing, broken = (tmp_path / f"coco/val2017/{n:012d}.jpg" for n in (11, 12))
     missing.unlink()
     cut(broken)
     good, bad = good_and_bad(opened(tmp_path), whole)
     assert good == ["10", "13"]
-    assert bad[0] == f"{missing}: cannot be read as a picture: No such file or directory"
-    assert bad[1].startswith(f"{broken}: cannot be read as a picture: ")
+    assert bad[0] == f"{missing}: cannot be read as an image: No such file or directory"
+    assert bad[1].startswith(f"{broken}: cannot be read as an image: ")
 
 
-def test_pictures_without_a_number_and_second_ones_are_left_out_and_named(tmp_path):
+def test_images_without_a_number_and_second_ones_are_left_out_and_named(tmp_path):
     table = coco_table()
     table["images"] += [table["images"][0], {"id": [1]}, 3]
     write_coco(tmp_path, coco_table())
     dump(tmp_path / "coco/annotations/instances_val2017.json", table)
     found = opened(tmp_path)
     assert [fault.reason.split(", at byte")[0] for fault in found.faults] == [
-        "a second picture of the id 10",
-        "a picture whose id is neither a whole number nor text: [1]",
-        "a picture whose id is neither a whole number nor text: None",
+        "a second image of the id 10",
+        "an image whose id is neither a whole number nor text: [1]",
+        "an image whose id is neither a whole number nor text: None",
     ]
     assert len(good_and_bad(found, whole)[0]) == 3
 
@@ -461,7 +463,7 @@ def test_a_file_that_changed_while_it_was_in_use_is_said_to_have(tmp_path):
         found[0].instances()
 
 
-def test_the_checksum_is_of_the_annotations_and_of_the_pictures_sizes(tmp_path):
+def test_the_checksum_is_of_the_annotations_and_of_the_images_sizes(tmp_path):
     file = write_coco(tmp_path)
     before = opened(tmp_path).checksum
     file.write_text(file.read_text() + " ")
@@ -480,7 +482,7 @@ def test_the_annotations_themselves_are_not_kept_in_memory(tmp_path):
     assert len(found[0].instances()) == 100
 
 
-def test_entityseg_has_one_class_and_takes_the_smaller_pictures_only_where_there_are_no_larger(tmp_path):
+def test_entityseg_has_one_class_and_takes_the_smaller_images_only_where_there_are_no_larger(tmp_path):
     table = coco_table()
     del table["categories"]
     for image in table["images"]:
@@ -496,7 +498,7 @@ def test_entityseg_has_one_class_and_takes_the_smaller_pictures_only_where_there
 
 
 @pytest.mark.data
-def test_the_real_coco_pictures_and_masks_are_those_of_pycocotools():
+def test_the_real_coco_images_and_masks_are_those_of_pycocotools():
     base = realdata("coco_train2017_free")
     found = coco_instances("COCO subset", "train", base / "instances.json", base / "images")
     theirs = COCO(str(base / "instances.json"))
@@ -507,11 +509,11 @@ def test_the_real_coco_pictures_and_masks_are_those_of_pycocotools():
         assert sample.id == str(entry["image_id"])
         assert found.facts["category_ids"][one.category] == entry["category_id"]
         np.testing.assert_array_equal(one.mask(), theirs.annToMask(entry).astype(bool))
-    assert all(sample.picture().shape[:2] == sample.size for sample in found)
+    assert all(sample.image().shape[:2] == sample.size for sample in found)
 
 
 @pytest.mark.data
-def test_real_annotations_without_their_pictures_have_no_faults():
+def test_real_annotations_without_their_images_have_no_faults():
     base = realdata("cocoapi_val2014_100")
-    found = coco_index.read_index(base / "instances_val2014_100.json", base, lambda *_: "", classes=True)
+    found = read_index(base / "instances_val2014_100.json", base, lambda *_: "", classes=True)
     assert (len(found), len(found.spans), found.faults) == (100, 839, ())

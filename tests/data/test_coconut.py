@@ -1,4 +1,4 @@
-"""COCONut-B: instances are the things of a panoptic mask, and its pictures are COCO's, wherever those lie."""
+"""COCONut-B: instances are the things of a panoptic mask, and its images are COCO's, wherever those lie."""
 
 import re
 
@@ -22,7 +22,7 @@ def panoptic(numbers) -> np.ndarray:
 
 
 def written(root, change=None, segments=SEGMENTS):
-    """Three pictures, of which the second may be changed, in COCO's own folder and in that of unlabeled pictures."""
+    """Three images, of which the second may be changed, in COCO's own folder and in that of unlabeled images."""
     numbers = np.full((H, W), SKY)
     numbers[square()], numbers[square(6, 9, 3)] = THING, CROWD
     for n, where in enumerate(("coco/train2017", "coco/unlabeled2017", "coconut/unlabeled2017")):
@@ -62,7 +62,7 @@ def test_only_things_are_instances_and_their_masks_are_the_segments(tmp_path):
         np.testing.assert_array_equal(people.mask(), square(6, 9, 3))
 
 
-def test_pictures_lie_in_either_folder_of_coco_or_beside_the_masks(tmp_path):
+def test_images_lie_in_either_folder_of_coco_or_beside_the_masks(tmp_path):
     written(tmp_path)
     assert good_and_bad(opened(tmp_path), whole) == (["1", "2", "3"], [])
 
@@ -98,7 +98,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_bad_annotation_is_said_in_a_line_and_the_other_pictures_are_read(tmp_path, damage):
+def test_a_bad_annotation_is_said_in_a_line_and_the_other_images_are_read(tmp_path, damage):
     change, said = DAMAGE[damage]
     written(tmp_path, change)
     line = the_one_bad(opened(tmp_path))
@@ -110,7 +110,7 @@ def test_a_bad_annotation_is_said_in_a_line_and_the_other_pictures_are_read(tmp_
     [
         (cut, "cannot be read as a mask"),
         (lambda path: path.unlink(), "cannot be read as a mask: No such file"),
-        (lambda path: saved(panoptic(np.full((4, 4), SKY)), path), "a mask of 4 x 4 px for a picture of 16 x 12 px"),
+        (lambda path: saved(panoptic(np.full((4, 4), SKY)), path), "a mask of 4 x 4 px for an image of 16 x 12 px"),
         (lambda path: saved(square() * np.uint8(255), path), "a panoptic mask has three channels"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linbench.data.check import checked
+from linbench.data.check import check_sample
 from linbench.data.contract import BadDataset
 from linbench.data.roots import open_dataset
 from tests.data.sets import coco_table, dump, folder, photo, saved, square, write_coco
@@ -104,7 +104,7 @@ def test_something_else_in_a_files_place_costs_one_sample(tmp_path: Path, name: 
         INSTEAD[instead](path)
         found = open_dataset(name, "train" if name == "sa1b" else "val", str(root))
         assert len(found.checksum) == 64
-        seen = [checked(found, n) for n in range(len(found))]
+        seen = [check_sample(found, n) for n in range(len(found))]
         bad = [fault for one in seen for fault in one.faults]
         assert (len(found), sum(bool(one.faults) for one in seen)) == (3, 1), bad
         assert all(str(path.parent) in fault.file and "<_io" not in fault.reason for fault in bad), bad
@@ -119,9 +119,9 @@ def test_a_name_that_is_no_utf_8_is_read_and_written_with_escapes(tmp_path: Path
     assert len(found.checksum) == 64
     ids = [found[n].id for n in range(3)]
     assert [one for one in ids if one.endswith("sa_\\udcff\\n")]
-    assert [checked(found, n).faults for n in range(3)] == [(), (), ()]
+    assert [check_sample(found, n).faults for n in range(3)] == [(), (), ()]
     damaged[-1].with_name(os.fsdecode(b"sa_\xff\n") + damaged[-1].suffix).write_text("")
-    (fault,) = [fault for n in range(3) for fault in checked(found, n).faults]
+    (fault,) = [fault for n in range(3) for fault in check_sample(found, n).faults]
     json.dumps([*ids, fault.id, fault.file, fault.reason], ensure_ascii=False).encode()
     assert "\n" not in fault.file
 
@@ -134,7 +134,7 @@ def test_a_name_that_no_file_can_have_costs_its_image_and_not_the_checksum(tmp_p
     dump(tmp_path / "coco/annotations/instances_val2017.json", images)
     found = open_dataset("coco", "val", str(tmp_path))
     assert len(found.checksum) == 64
-    assert [bool(checked(found, n).faults) for n in range(3)] == [False, True, False]
+    assert [bool(check_sample(found, n).faults) for n in range(3)] == [False, True, False]
 
 
 @pytest.mark.parametrize("kind", ["a link that leads nowhere", "a link to itself"])

@@ -84,9 +84,9 @@ def test_what_could_be_two_things_is_refused(values, said):
         binary(bands, "a.png")
 
 
-def test_a_picture_is_no_mask():
+def test_an_image_is_no_mask():
     noise = np.random.default_rng(0).integers(0, 256, (50, 50), dtype=np.uint8)
-    with pytest.raises(BadSample, match="95% of its pixels are neither dark nor bright: it looks like a picture"):
+    with pytest.raises(BadSample, match="95% of its pixels are neither dark nor bright: it looks like an image"):
         binary(noise, "a.png")
 
 
@@ -139,10 +139,10 @@ def test_a_mask_in_the_alpha_channel_is_refused(disc, tmp_path):
         read_mask(tmp_path / "a.png")
 
 
-def test_files_that_are_cut_or_no_picture_are_named(disc, tmp_path):
+def test_files_that_are_cut_or_no_image_are_named(disc, tmp_path):
     Image.fromarray(soft(disc)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-40])
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     for name in ("cut.png", "text.png", "none.png"):
         with pytest.raises(BadSample, match=name) as refused:
             read_mask(tmp_path / name)

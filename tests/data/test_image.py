@@ -1,4 +1,4 @@
-"""Pictures of every kind, drawn and written here, become 8-bit RGB; what is none is refused in one line."""
+"""Images of every kind, drawn and written here, become 8-bit RGB; what is none is refused in one line."""
 
 import re
 import struct
@@ -63,16 +63,16 @@ def test_a_bitmap_of_one_bit_becomes_black_and_white(tmp_path):
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_alpha_is_dropped_and_nothing_blended(tmp_path, mode):
-    picture = Image.fromarray(COLOURS if mode == "RGBA" else RAMP)
-    opaque = read_image(written(tmp_path / "opaque.png", picture))
-    picture.putalpha(Image.fromarray(RAMP))
-    np.testing.assert_array_equal(read_image(written(tmp_path / "a.png", picture)), opaque)
+    image = Image.fromarray(COLOURS if mode == "RGBA" else RAMP)
+    opaque = read_image(written(tmp_path / "opaque.png", image))
+    image.putalpha(Image.fromarray(RAMP))
+    np.testing.assert_array_equal(read_image(written(tmp_path / "a.png", image)), opaque)
 
 
 def test_a_palette_is_looked_up(tmp_path):
-    picture = Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8), mode="L")
-    picture.putpalette([255, 0, 0, 0, 255, 0, 1, 2, 3])
-    found = read_image(written(tmp_path / "a.png", picture, transparency=1))
+    image = Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8), mode="L")
+    image.putpalette([255, 0, 0, 0, 255, 0, 1, 2, 3])
+    found = read_image(written(tmp_path / "a.png", image, transparency=1))
     assert found.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 255, 0], [1, 2, 3]]]
 
 
@@ -115,12 +115,12 @@ def test_sixteen_bits_of_grey_and_of_colour_are_scaled_alike(tmp_path):
 def test_every_exif_orientation_is_read_upright(tmp_path, orientation, stored):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = Image.fromarray(np.ascontiguousarray(stored))
-    found = read_image(written(tmp_path / "a.png", picture, exif=exif))
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    found = read_image(written(tmp_path / "a.png", image, exif=exif))
     np.testing.assert_array_equal(found, COLOURS)
 
 
-def test_a_deep_picture_is_turned_as_well(tmp_path):
+def test_a_deep_image_is_turned_as_well(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
     found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP.astype(np.uint16) * 257), exif=exif))
@@ -158,29 +158,29 @@ def test_a_png_whose_chunk_ends_early_is_refused_in_one_line(tmp_path):
     start = data.index(b"IDAT") - 4
     data[start : start + 4] = struct.pack(">I", struct.unpack_from(">I", data, start)[0] - 20)
     path.write_bytes(data)
-    assert refusal(path).startswith("cannot be read as a picture: broken PNG file")
+    assert refusal(path).startswith("cannot be read as an image: broken PNG file")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
-def test_a_file_without_a_picture_is_refused_with_what_is_read(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
+def test_a_file_without_an_image_is_refused_with_what_is_read(tmp_path, content):
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    assert refusal(path) == f"not a picture in a format that is read: {', '.join(FORMATS)}"
+    assert refusal(path) == f"not an image in a format that is read: {', '.join(FORMATS)}"
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    assert refusal(tmp_path / "absent.png") == "cannot be read as a picture: No such file or directory"
-    assert refusal(tmp_path) == "cannot be read as a picture: it is a folder; name the files in it"
+    assert refusal(tmp_path / "absent.png") == "cannot be read as an image: No such file or directory"
+    assert refusal(tmp_path) == "cannot be read as an image: it is a folder; name the files in it"
 
 
-def test_a_picture_above_the_bound_is_refused_and_one_at_it_is_read(tmp_path):
+def test_an_image_above_the_bound_is_refused_and_one_at_it_is_read(tmp_path):
     path = written(tmp_path / "a.png", Image.fromarray(COLOURS))
-    assert refusal(path, most_pixels=34) == "cannot be read as a picture: 7 x 5 px are more than the 34 px allowed"
+    assert refusal(path, most_pixels=34) == "cannot be read as an image: 7 x 5 px are more than the 34 px allowed"
     assert read_image(path, most_pixels=35).shape == (5, 7, 3)
 
 
 @pytest.mark.parametrize("side", [12_000, 20_000])
-def test_a_small_file_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side):
+def test_a_small_file_that_claims_a_huge_image_is_refused_before_it_is_decoded(tmp_path, side):
     """Below Pillow's own bound, where it warns, and above it, where it raises."""
     path = png16(tmp_path / "a.png", RAMP[:, :, None].astype(np.uint16))
     data = bytearray(path.read_bytes())

@@ -34,7 +34,7 @@ def test_a_label_is_the_place_of_the_folder_among_all_sorted(tmp_path):
         ("n01443537/n01443537_0", 1),
         ("n01443537/n01443537_1", 1),
     ]
-    assert found[0].picture().shape == (12, 16, 3)
+    assert found[0].image().shape == (12, 16, 3)
 
 
 def test_validation_has_the_labels_of_training_also_where_classes_are_absent(tmp_path):
@@ -68,7 +68,7 @@ def test_the_list_alone_gives_the_classes_where_there_is_no_training_set(tmp_pat
     assert (found.classes, [label for _, label in labels(found)]) == ((WNIDS[0], WNIDS[2]), [1, 0, 1])
 
 
-def test_pictures_that_the_list_has_not_and_bad_lines_are_faults(tmp_path):
+def test_images_that_the_list_has_not_and_bad_lines_are_faults(tmp_path):
     written(tmp_path)
     for n in range(3):
         photo(tmp_path / f"imagenet/val/{n}.JPEG")
@@ -82,7 +82,7 @@ def test_pictures_that_the_list_has_not_and_bad_lines_are_faults(tmp_path):
     ]
 
 
-def test_pictures_in_one_folder_without_a_list_are_refused(tmp_path):
+def test_images_in_one_folder_without_a_list_are_refused(tmp_path):
     photo(tmp_path / "imagenet/val/0.JPEG")
     with pytest.raises(BadDataset, match=r"no folders of classes in it, and no list .*val\.txt"):
         opened(tmp_path)
@@ -94,17 +94,17 @@ def test_a_folder_that_training_has_not_is_a_fault_and_the_others_are_read(tmp_p
     assert [(fault.id, fault.reason) for fault in found.faults] == [
         ("lost+found", f"a class that {tmp_path / 'imagenet/train'} has not")
     ]
-    assert len(good_and_bad(found, lambda sample: sample.picture())[0]) == 3
+    assert len(good_and_bad(found, lambda sample: sample.image())[0]) == 3
 
 
-def test_a_cut_picture_is_bad_alone(tmp_path):
+def test_a_cut_image_is_bad_alone(tmp_path):
     written(tmp_path)
     path = cut(tmp_path / "imagenet/train/n01443537/n01443537_0.JPEG")
-    said = the_one_bad(opened(tmp_path, "train"), lambda sample: sample.picture())
-    assert said.startswith(f"{path}: cannot be read as a picture: ")
+    said = the_one_bad(opened(tmp_path, "train"), lambda sample: sample.image())
+    assert said.startswith(f"{path}: cannot be read as an image: ")
 
 
-def test_a_picture_taken_away_or_added_changes_the_checksum(tmp_path):
+def test_an_image_taken_away_or_added_changes_the_checksum(tmp_path):
     before = opened(written(tmp_path), "train").checksum
     photo(tmp_path / "imagenet/train/n01443537/another.JPEG")
     assert opened(tmp_path, "train").checksum != before

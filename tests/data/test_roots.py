@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from linbench.data.contract import BadDataset, dataset
-from linbench.data.roots import found, open_dataset
+from linbench.data.roots import list_splits, open_dataset
 from linbench.registry import UnknownName
 from tests.data.sets import write_coco
 
@@ -34,7 +34,7 @@ def test_the_embedded_set_is_read_by_the_same_reader_under_a_name_of_its_own(nam
     assert (opened.name, opened.split, len(opened), opened.faults) == ("shapes", split, 3, ())
     assert opened.facts["embedded"] is True
     for sample in opened:
-        assert sample.picture().shape == (64, 64, 3)
+        assert sample.image().shape == (64, 64, 3)
         for instance in sample.instances() if hasattr(sample, "instances") else ():
             assert instance.mask().shape == (64, 64)
             assert instance.area in (None, instance.mask().sum())
@@ -50,7 +50,7 @@ def test_coco_and_coconut_have_the_same_objects_of_the_embedded_set():
 
 
 def test_what_cannot_be_opened_is_refused_in_a_line_that_says_why(tmp_path):
-    with pytest.raises(UnknownName, match="unknown data set 'coc'"):
+    with pytest.raises(UnknownName, match="unknown dataset 'coc'"):
         open_dataset("coc", "val")
     with pytest.raises(BadDataset, match="none: no such folder; --data or LINBENCH_DATA names"):
         open_dataset("coco", "val", str(tmp_path / "none"))
@@ -60,7 +60,7 @@ def test_what_cannot_be_opened_is_refused_in_a_line_that_says_why(tmp_path):
 
 def test_what_is_found_is_said_for_every_set_and_split(tmp_path):
     write_coco(tmp_path)
-    rows = found(str(tmp_path))
+    rows = list_splits(str(tmp_path))
     assert {row["name"] for row in rows} == set(NAMES)
     (here,) = [row for row in rows if row["found"]]
     assert (here["name"], here["split"], here["said"]) == ("coco", "val", str(tmp_path / "coco"))

@@ -1,4 +1,4 @@
-"""SA-1B: pictures with a JSON file each, in folders or in tars, and nothing that a tar says is believed."""
+"""SA-1B: images with a JSON file each, in folders or in tars, and nothing that a tar says is believed."""
 
 import io
 import re
@@ -22,7 +22,7 @@ def table(number, **image):
 
 
 def written(root, count=3):
-    """A folder of pictures and JSON files, as one of the tars unpacked."""
+    """A folder of images and JSON files, as one of the tars unpacked."""
     where = folder(root / "sa1b/sa_000000")
     for n in range(1, count + 1):
         photo(where / f"sa_{n}.jpg", seed=n)
@@ -55,7 +55,7 @@ def test_folders_and_tars_give_the_same_samples(tmp_path, write):
     first, second = by_id["sa_2"].instances()
     np.testing.assert_array_equal(first.mask(), square())
     assert (second.mask().sum(), second.area, second.id) == (4, 4.0, "2")
-    assert by_id["sa_2"].picture().shape == (H, W, 3)
+    assert by_id["sa_2"].image().shape == (H, W, 3)
     assert good_and_bad(found, whole)[1] == []
 
 
@@ -79,7 +79,7 @@ DAMAGE = {
     "a list": (lambda where: dump(where / "sa_2.json", []), r"it holds no `image` and `annotations`"),
     "another size": (
         lambda where: dump(where / "sa_2.json", table(2, height=H + 1)),
-        r"sa_2\.json: masks of 16 x 13 px for a picture of 16 x 12 px",
+        r"sa_2\.json: masks of 16 x 13 px for an image of 16 x 12 px",
     ),
     "no size": (lambda where: dump(where / "sa_2.json", table(2, height=-1)), "height and width are -1 and 16"),
     "a polygon": (
@@ -94,7 +94,7 @@ DAMAGE = {
         lambda where: dump(where / "sa_2.json", table(2) | {"annotations": [annotation(1, 0, iscrowd="0")]}),
         r"sa_2\.json: entry 0: iscrowd '0' is neither 0 nor 1",
     ),
-    "a cut picture": (lambda where: cut(where / "sa_2.jpg"), r"sa_2\.jpg: cannot be read as a picture"),
+    "a cut image": (lambda where: cut(where / "sa_2.jpg"), r"sa_2\.jpg: cannot be read as an image"),
 }
 
 
@@ -106,14 +106,14 @@ def test_what_is_wrong_with_one_sample_is_said_in_a_line_and_the_others_are_read
     assert re.search(said, line), line
 
 
-def test_annotations_without_a_picture_and_a_picture_that_is_there_twice_are_faults(tmp_path):
+def test_annotations_without_an_image_and_an_image_that_is_there_twice_are_faults(tmp_path):
     packed(tmp_path)
     where = written(tmp_path, 1)
     dump(where / "sa_9.json", table(9))
     found = opened(tmp_path)
     assert [(fault.id, fault.reason.split(",")[0]) for fault in found.faults] == [
-        ("sa_1", "a second picture of this name"),
-        ("sa_9", "annotations without a picture"),
+        ("sa_1", "a second image of this name"),
+        ("sa_9", "annotations without an image"),
     ]
     assert len(good_and_bad(found, whole)[0]) == 3
 
@@ -138,19 +138,19 @@ def test_a_tar_cut_inside_a_member_says_how_much_of_it_is_missing(tmp_path):
 
 def test_names_in_a_tar_lead_nowhere(tmp_path):
     where = written(tmp_path, 1)
-    picture = (where / "sa_1.jpg").read_bytes()
+    image = (where / "sa_1.jpg").read_bytes()
     with tarfile.open(tmp_path / "sa1b/sa_000001.tar", "w") as archive:
         for name in ("../../../sa_7.jpg", "/sa_8.jpg"):
             member = tarfile.TarInfo(name)
-            member.size = len(picture)
-            archive.addfile(member, io.BytesIO(picture))
+            member.size = len(image)
+            archive.addfile(member, io.BytesIO(image))
         link = tarfile.TarInfo("sa_9.jpg")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     before = sorted(tmp_path.rglob("*"))
     found = opened(tmp_path)
     assert [sample.id for sample in found] == ["sa_1", "sa_7", "sa_8"]
-    assert good_and_bad(found, lambda sample: sample.picture())[1] == []
+    assert good_and_bad(found, lambda sample: sample.image())[1] == []
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -168,19 +168,19 @@ def test_a_tar_that_states_a_negative_size_is_read_up_to_there(tmp_path, size):
     assert any("it is no whole uncompressed tar: " in fault.reason for fault in found.faults)
 
 
-def test_pictures_and_json_files_above_their_bounds_are_not_read(tmp_path, monkeypatch):
+def test_images_and_json_files_above_their_bounds_are_not_read(tmp_path, monkeypatch):
     written(tmp_path, 1)
-    monkeypatch.setattr(sa1b, "MOST_JSON", 10)
+    monkeypatch.setattr(sa1b, "MOST_JSON_BYTES", 10)
     (line,) = good_and_bad(opened(tmp_path), lambda sample: sample.instances())[1]
     assert re.search(r"sa_1\.json: it has [\d,]+ bytes; at most 10 are read", line)
-    monkeypatch.setattr(sa1b, "MOST_PICTURE", 10)
-    (line,) = good_and_bad(opened(tmp_path), lambda sample: sample.picture())[1]
+    monkeypatch.setattr(sa1b, "MOST_IMAGE_BYTES", 10)
+    (line,) = good_and_bad(opened(tmp_path), lambda sample: sample.image())[1]
     assert "at most 10 are read" in line
 
 
 def test_a_compressed_tar_alone_is_refused_and_said_to_be_one(tmp_path):
     (folder(tmp_path / "sa1b") / "sa_000000.tar.gz").write_bytes(b"x")
-    with pytest.raises(BadDataset, match="a compressed tar gives no picture by its number"):
+    with pytest.raises(BadDataset, match="a compressed tar gives no image by its number"):
         opened(tmp_path)
 
 

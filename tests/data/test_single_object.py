@@ -1,4 +1,4 @@
-"""DIS5K, COIFT, HRSOD: a picture, a mask of its name, and whatever may be wrong with either."""
+"""DIS5K, COIFT, HRSOD: an image, a mask of its name, and whatever may be wrong with either."""
 
 import pickle
 import re
@@ -30,7 +30,7 @@ def write(root, images, masks, count=3):
 
 @pytest.fixture
 def dis(tmp_path):
-    """A set of three, and its folders of pictures and masks."""
+    """A set of three, and its folders of images and masks."""
     write(tmp_path, *LAYOUTS["dis", "val"][:2])
     return tmp_path, tmp_path / "DIS5K/DIS-VD/im", tmp_path / "DIS5K/DIS-VD/gt"
 
@@ -45,7 +45,7 @@ def test_each_published_layout_is_read(tmp_path, which):
     found = open_dataset(*which, str(write(tmp_path, images, masks)))
     assert (found.name, found.split, len(found), found.faults) == (name, which[1], 3, ())
     sample = found[1]
-    assert (sample.id, sample.picture().shape) == ("1#a bag", (12, 16, 3))
+    assert (sample.id, sample.image().shape) == ("1#a bag", (12, 16, 3))
     (instance,) = sample.instances()
     np.testing.assert_array_equal(instance.mask(), square(top=1))
     assert (instance.box, instance.area, instance.crowd) == (None, None, False)
@@ -62,7 +62,7 @@ def test_a_missing_set_is_refused_with_what_is_missing_and_the_layout(dis):
         open_dataset("dis", "test", str(dis[0]))
 
 
-def test_a_folder_of_pictures_without_one_of_masks_is_refused(tmp_path):
+def test_a_folder_of_images_without_one_of_masks_is_refused(tmp_path):
     photo(tmp_path / "DIS5K/DIS-VD/im/a.jpg")
     with pytest.raises(BadDataset, match=r"there is no .*DIS-VD/gt"):
         opened(tmp_path)
@@ -71,18 +71,18 @@ def test_a_folder_of_pictures_without_one_of_masks_is_refused(tmp_path):
 def test_nothing_is_read_before_it_is_asked_for(dis):
     root, images, masks = dis
     for path in (*images.iterdir(), *masks.iterdir()):
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     found = opened(root)
     assert [found[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
     with pytest.raises(BadSample):
-        found[0].picture()
+        found[0].image()
 
 
 DAMAGE = {
-    "no mask": (lambda image, mask: mask.unlink(), r"1#a bag\.png: no such mask, of the picture"),
-    "a cut picture": (lambda image, mask: cut(image), r"1#a bag\.jpg: cannot be read as a picture"),
+    "no mask": (lambda image, mask: mask.unlink(), r"1#a bag\.png: no such mask, of the image"),
+    "a cut image": (lambda image, mask: cut(image), r"1#a bag\.jpg: cannot be read as an image"),
     "a cut mask": (lambda image, mask: cut(mask), r"1#a bag\.png: cannot be read as a mask"),
-    "text": (lambda image, mask: image.write_text("no"), r"1#a bag\.jpg: not a picture in a format that is read"),
+    "text": (lambda image, mask: image.write_text("no"), r"1#a bag\.jpg: not an image in a format that is read"),
     "a mask of another size": (
         lambda image, mask: saved(np.eye(20, dtype=np.uint8) * 255, mask),
         r"1#a bag\.png: a mask of 20 x 20 px for 1#a bag\.jpg of 16 x 12 px",
@@ -136,7 +136,7 @@ def test_a_mask_is_recognised_however_it_is_stored(dis, stored):
     np.testing.assert_array_equal(opened(root)[1].instances()[0].mask(), square())
 
 
-def test_masks_without_pictures_and_second_pictures_are_faults(dis):
+def test_masks_without_images_and_second_images_are_faults(dis):
     root, images, masks = dis
     saved(square() * np.uint8(255), masks / "stray.png")
     photo(images / "1#a bag.png")
@@ -144,8 +144,8 @@ def test_masks_without_pictures_and_second_pictures_are_faults(dis):
     (images / "Thumbs.db").write_text("")
     found = opened(root)
     assert [(fault.id, fault.reason.split(",")[0]) for fault in found.faults] == [
-        ("1#a bag", "a second picture of this name"),
-        ("stray", f"a mask without a picture in {images}"),
+        ("1#a bag", "a second image of this name"),
+        ("stray", f"a mask without an image in {images}"),
     ]
     assert len(good_and_bad(found, whole)[0]) == 3
 
@@ -186,4 +186,4 @@ def test_every_real_frame_of_davis_has_its_mask():
     assert (len(found), found.faults) == (40, ())
     sizes = {sample.instances()[0].mask().shape for sample in found}
     assert sizes == {(480, 854)}
-    assert found[0].picture().shape == (480, 854, 3)
+    assert found[0].image().shape == (480, 854, 3)

@@ -15,7 +15,7 @@ from linbench.metrics.boundary import boundary_iou
 from linbench.metrics.coco import coco_evaluation, coco_metrics
 from linbench.metrics.coco_entries import Candidate, Target
 from linbench.metrics.coco_matching import Matcher
-from linbench.metrics.intervals import drawn
+from linbench.metrics.intervals import resample_counts
 from linbench.metrics.iou import mask_iou
 from tests.goldens import golden
 from tests.metrics.coco_cases import coco_sets, encoded, official
@@ -47,12 +47,12 @@ def numbers(evaluation):
     [
         ("segm", {}, "segm_stats_maskarea"),
         ("segm", {"area": "box"}, "segm_stats"),
-        ("segm", {"most": (100, 300, 1000)}, "segm_stats_mmdet"),
+        ("segm", {"max_dets": (100, 300, 1000)}, "segm_stats_mmdet"),
         ("bbox", {}, "bbox_stats"),
         ("boundary", {"area": "box"}, "boundary_stats"),
         ("boundary", {"area": "box", "ratio": 0.005}, "boundary_stats_ratio_0.005"),
         ("boundary", {"area": "box", "ratio": 0.008}, "boundary_stats_ratio_0.008"),
-        ("boundary", {"most": (100, 300, 1000)}, "boundary_stats_mmdet"),
+        ("boundary", {"max_dets": (100, 300, 1000)}, "boundary_stats_mmdet"),
     ],
 )
 def test_all_twelve_numbers_are_those_of_the_published_programs(iou, options, stored):
@@ -66,9 +66,9 @@ def test_every_precision_and_recall_is_equal_by_category_area_and_number(iou):
     annotations, detections, arrays = synthetic()
     found = coco_evaluation(annotations, detections, iou, area="box").rankings
     for area in range(4):
-        for m, most in enumerate((1, 10, 100)):
-            precision = np.stack([one.precision(area, most)[:, ::5] for one in found], axis=-1)
-            recall = np.stack([one.recall(area, most) for one in found], axis=-1)
+        for m, max_dets in enumerate((1, 10, 100)):
+            precision = np.stack([one.precision(area, max_dets)[:, ::5] for one in found], axis=-1)
+            recall = np.stack([one.recall(area, max_dets) for one in found], axis=-1)
             np.testing.assert_allclose(np.nan_to_num(precision, nan=-1), arrays[f"out_{iou}_precision"][..., area, m])
             np.testing.assert_allclose(np.nan_to_num(recall, nan=-1), arrays[f"out_{iou}_recall"][..., area, m])
 
@@ -87,7 +87,7 @@ def test_the_numbers_published_with_cocoapi_are_reproduced(iou, stored, publishe
 def test_the_numbers_bear_their_names_and_the_recalls_their_count():
     annotations, detections, _ = synthetic()
     assert list(coco_metrics(annotations, detections)) == NAMES
-    many = coco_evaluation(annotations, detections, most=(100, 300, 1000)).metrics()
+    many = coco_evaluation(annotations, detections, max_dets=(100, 300, 1000)).metrics()
     assert list(many)[6:9] == ["ar100", "ar300", "ar1000"]
 
 
@@ -168,7 +168,7 @@ def test_ignored_objects_count_for_masks_and_not_for_boundaries_as_in_the_publis
 def test_a_draw_of_images_gives_the_numbers_of_a_set_with_these_images(case, seed):
     annotations, detections = case
     evaluation = coco_evaluation(annotations, detections)
-    draws = next(drawn(len(evaluation.images), 1, seed))
+    draws = next(resample_counts(len(evaluation.images), 1, seed))
     rng = np.random.default_rng(seed)  # without ties the order of copies does not matter
     scores = rng.permutation(len(detections)) / 1000.0
     detections = [{**one, "score": float(s)} for one, s in zip(detections, scores, strict=True)]
@@ -188,7 +188,7 @@ def test_a_draw_of_images_gives_the_numbers_of_a_set_with_these_images(case, see
     expected = coco_evaluation(copied, said).metrics()
     for ranking in evaluation.rankings:
         assert ranking.precision(0, 100, draws).shape == (10, RECALLS.size)
-    found = evaluation.metrics_of(draws)
+    found = evaluation.resampled_metrics(draws)
     assert list(found.values()) == pytest.approx(list(expected.values()), abs=1e-12, nan_ok=True)
 
 
@@ -224,13 +224,13 @@ def changed(**more):
         (changed(image_id=[1]), "image_id \\[1\\] is none"),
         (changed(category_id=4), "category_id 4 is none of the 4 categories: 1, "),
         (changed(category_id=True), "category_id True is none"),
-        (changed(score=math.nan), "its score is nan"),
-        (changed(score="0.5"), "its score is '0.5'"),
-        (changed(bbox=[math.nan, 1, 2, 3]), "its bbox is \\[nan, 1, 2, 3\\]; four finite numbers"),
-        (changed(bbox=[1, 1, -2, 3]), "has a negative side"),
-        (changed(segmentation=None), "a list of polygons or run lengths"),
+        (changed(score=math.nan), "score nan is no finite number"),
+        (changed(score="0.5"), "score '0.5' is no finite number"),
+        (changed(bbox=[math.nan, 1, 2, 3]), "bbox \\[nan, 1, 2, 3\\] is not finite"),
+        (changed(bbox=[1, 1, -2, 3]), "is reversed"),
+        (changed(segmentation=None), "no segmentation"),
         (changed(segmentation={"size": [640, 427], "counts": "~"}), "characters that none have"),
-        (changed(segmentation={"size": [427, 640], "counts": [427 * 640]}), "the image has \\[640, 427\\]"),
+        (changed(segmentation={"size": [427, 640], "counts": [427 * 640]}), "for an image of \\[640, 427\\]"),
         (changed(segmentation={"size": [640, 427], "counts": [7]}), "cover 7 px, the image has 273,280"),
         ([1, 2], "it is no object"),
     ],
@@ -238,7 +238,7 @@ def changed(**more):
 def test_a_bad_detection_is_named_and_the_rest_is_evaluated(entry, said):
     annotations, detections, _ = synthetic()
     found = coco_evaluation(annotations, [*detections[:10], entry, *detections[10:]])
-    assert len(found.bad) == 1 and (found.bad[0].kind, found.bad[0].place) == ("detection", 10)
+    assert len(found.bad) == 1 and (found.bad[0].kind, found.bad[0].entry_index) == ("detection", 10)
     assert found.metrics() == coco_metrics(annotations, detections)
     with pytest.raises(ValueError, match=f"detection 10 of image .*{said}"):
         coco_metrics(annotations, [*detections[:10], entry, *detections[10:]])
@@ -256,12 +256,12 @@ def test_of_detections_with_one_id_the_first_counts():
     ("change", "said"),
     [
         ({"image_id": 5}, "image_id 5 is none"),
-        ({"segmentation": [[1.0, 1.0, 9.0, 9.0]]}, "a polygon has 2 points"),
-        ({"area": math.nan}, "its area is nan"),
+        ({"segmentation": [[1.0, 1.0, 9.0, 9.0]]}, "a polygon with 2 points"),
+        ({"area": math.nan}, "area nan is no area"),
         ({"id": 2}, "its id 2 stands in the list before"),
-        ({"iscrowd": "0"}, "its iscrowd is '0'; 0 or 1 is needed"),
-        ({"iscrowd": 0.5}, "its iscrowd is '0.5'"),
-        ({"ignore": "false"}, "its ignore is 'false'"),
+        ({"iscrowd": "0"}, "iscrowd '0' is neither 0 nor 1"),
+        ({"iscrowd": 0.5}, "iscrowd 0.5 is neither 0 nor 1"),
+        ({"ignore": "false"}, "ignore 'false' is neither 0 nor 1"),
         ({"category_id": [1]}, "category_id [1] is none"),
     ],
 )
@@ -276,7 +276,7 @@ def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
     mask = np.zeros((40, 40), np.bool_)
     mask[5:35, 5:35] = True
     found = coco_evaluation(table, [{**known, "segmentation": encoded(mask), "score": 0.5}])
-    assert [(one.kind, one.place) for one in found.bad] == [("annotation", 1)] and said in found.bad[0].reason
+    assert [(one.kind, one.entry_index) for one in found.bad] == [("annotation", 1)] and said in found.bad[0].reason
     assert found.metrics()["map"] == pytest.approx(1.0)
 
 
@@ -325,8 +325,8 @@ def test_a_match_with_an_object_of_id_0_is_a_match():
     [
         ({"iou": "mask"}, "iou is one of segm, bbox, boundary; found 'mask'"),
         ({"area": "masks"}, "area is one of mask, box"),
-        ({"most": (1, 10, 50)}, "with 100 among them"),
-        ({"most": (100, 10, 1)}, "ascending"),
+        ({"max_dets": (1, 10, 50)}, "with 100 among them"),
+        ({"max_dets": (100, 10, 1)}, "ascending"),
     ],
 )
 def test_options_are_named_when_they_are_wrong(options, said):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from linbench.data.asked import from_words
+from linbench.data.prompts import parse_prompts
 from linbench.models.segment_images import ImageSegmenter, file_identities, output_names, write_file
 from linbench.models.segmenter import load_segmenter
 
@@ -81,7 +81,7 @@ def segmenter():
 def test_from_python_an_image_file_becomes_masks_and_json_without_an_overlay(tmp_path, segmenter):
     image = tmp_path / "cat.png"
     Image.new("RGB", (40, 30), (200, 30, 90)).save(image)
-    prompts = from_words(["5,5,20,25", "9,9,1,1"], [])
+    prompts = parse_prompts(["5,5,20,25", "9,9,1,1"], [])
     result = ImageSegmenter(segmenter, tmp_path)(image, prompts)
     assert [entry["prompt"] for entry in result["predictions"]] == [1]
     assert len(result["errors"]) == 1 and "--box 9,9,1,1" in result["errors"][0]
@@ -100,11 +100,11 @@ def test_memory_that_runs_out_is_an_error_of_the_image_and_another_failure_is_ra
     segment = ImageSegmenter(segmenter, tmp_path)
     for failure in (torch.OutOfMemoryError("CUDA out of memory"), MemoryError()):
         monkeypatch.setattr(segmenter.sam, "encode", _raising(failure))
-        result = segment(image, from_words(["5,5,20,25"], []))
+        result = segment(image, parse_prompts(["5,5,20,25"], []))
         assert result["predictions"] == [] and "out of memory" in result["errors"][0]
     monkeypatch.setattr(segmenter.sam, "encode", _raising(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
-        segment(image, from_words(["5,5,20,25"], []))
+        segment(image, parse_prompts(["5,5,20,25"], []))
     assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
 
 

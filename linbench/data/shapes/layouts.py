@@ -1,6 +1,6 @@
-"""The embedded set on disk, in the layouts that the real sets are published in: sets of files by folder.
+"""The embedded dataset on disk, in the layouts of published datasets whose files are sorted into folders.
 
-Each layout writes one picture at a time, and at the end what speaks of all of them. Those in COCO's format stand in
+Each layout writes one image at a time, and at the end the files about all of them. Layouts in COCO's format are in
 ``coco_layouts.py``.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from linbench.data.shapes.render import Rendered
+from linbench.data.shapes.render import RenderedScene
 from linbench.data.shapes.scene import CLASSES, THINGS
 
 JPEG_QUALITY = 95
@@ -23,33 +23,33 @@ JPEG_QUALITY = 95
 class Layout:
     """One published layout.
 
-    task: Whose scenes it shows.
-    shown_by: By split, what shows below the root that it is there; the layout has no other split.
-    write: Writes the files of picture ``number``, from 1, of a split below a root; returns what ``close`` needs.
-    close: Writes the files that speak of all pictures, in the order of their numbers.
+    task: The task whose scenes it holds.
+    shown_by: By split, the path below the root that shows that it exists; the layout has no other split.
+    write: Writes the files of image ``number``, from 1, of a split below a root; returns what ``close`` needs.
+    close: Writes the files about all images, in the order of their numbers.
     """
 
     task: str
     shown_by: Mapping[str, str]
-    write: Callable[[Rendered, int, str, Path], Any]
+    write: Callable[[RenderedScene, int, str, Path], Any]
     close: Callable[[Sequence[Any], str, Path], None]
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write a picture, or a mask of one channel, in the format that the name's ending says."""
+    """Write an image, or a mask of one channel, in the format of the name's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, quality=JPEG_QUALITY, compress_level=4)
 
 
 def wnid(label: int) -> str:
-    """The name of a class's folder, like a WordNet id; WordNet itself has none of these."""
+    """Return the name of a class's folder, like a WordNet id; WordNet itself has none of these."""
     return f"n99{label:06d}"
 
 
-def _imagenet(found: Rendered, number: int, split: str, root: Path) -> None:
-    folder = wnid(found.label)
+def _imagenet(rendered: RenderedScene, number: int, split: str, root: Path) -> None:
+    folder = wnid(rendered.label)
     name = f"{folder}_{number}" if split == "train" else f"ILSVRC2012_val_{number:08d}"
-    save(found.picture, root / "imagenet" / split / folder / f"{name}.JPEG")
+    save(rendered.image, root / "imagenet" / split / folder / f"{name}.JPEG")
 
 
 def _imagenet_classes(_: Sequence[Any], split: str, root: Path) -> None:
@@ -59,32 +59,32 @@ def _imagenet_classes(_: Sequence[Any], split: str, root: Path) -> None:
     (root / "imagenet" / "LOC_synset_mapping.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def _ade20k(found: Rendered, number: int, split: str, root: Path) -> None:
+def _ade20k(rendered: RenderedScene, number: int, split: str, root: Path) -> None:
     base, folder = root / "ADEChallengeData2016", {"train": "training", "val": "validation"}[split]
-    save(found.picture, base / "images" / folder / f"ADE_{split}_{number:08d}.jpg")
-    save(found.semantic + np.uint8(1), base / "annotations" / folder / f"ADE_{split}_{number:08d}.png")
+    save(rendered.image, base / "images" / folder / f"ADE_{split}_{number:08d}.jpg")
+    save(rendered.semantic + np.uint8(1), base / "annotations" / folder / f"ADE_{split}_{number:08d}.png")
 
 
 def _ade20k_classes(_: Sequence[Any], __: str, root: Path) -> None:
-    lines = [f"{place}\t-\t-\t-\t{int(name not in THINGS)}\t{name}\n" for place, name in enumerate(CLASSES, start=1)]
+    lines = [f"{index}\t-\t-\t-\t{int(name not in THINGS)}\t{name}\n" for index, name in enumerate(CLASSES, start=1)]
     path = root / "ADEChallengeData2016" / "objectInfo150.txt"
     path.write_text("Idx\tRatio\tTrain\tVal\tStuff\tName\n" + "".join(lines), encoding="utf-8")
 
 
-def _single(images: str, masks: str) -> Callable[[Rendered, int, str, Path], None]:
-    """Pictures in one folder, masks 0 and 255 of the same names in another; ``{}`` stands for the DIS5K part."""
+def _single(images: str, masks: str) -> Callable[[RenderedScene, int, str, Path], None]:
+    """Return a writer of images in one folder and masks, 0 and 255, in another; ``{}`` is the part of DIS5K."""
 
-    def write(found: Rendered, number: int, split: str, root: Path) -> None:
+    def write(rendered: RenderedScene, number: int, split: str, root: Path) -> None:
         part = {"train": "DIS-TR", "val": "DIS-VD"}[split]
-        name = f"{number:05d}_{THINGS[found.label]}"
-        save(found.picture, root / images.format(part) / f"{name}.jpg")
-        save((found.ids > 0) * np.uint8(255), root / masks.format(part) / f"{name}.png")
+        name = f"{number:05d}_{THINGS[rendered.label]}"
+        save(rendered.image, root / images.format(part) / f"{name}.jpg")
+        save((rendered.ids > 0) * np.uint8(255), root / masks.format(part) / f"{name}.png")
 
     return write
 
 
 def _nothing(*_: Any) -> None:
-    """These layouts have no file that speaks of all pictures."""
+    """Write nothing: these layouts have no file about all images."""
 
 
 FOLDERS = {

@@ -1,4 +1,4 @@
-"""Objects that people make, drawn anew from ``rng``, from back to front; what stands does so at y = ONE."""
+"""Man-made objects: each function draws one anew from ``rng``, from back to front; what stands does so at y = ONE."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ QUARTER = TURN // 4
 
 
 def ball(rng: Rng) -> list[Part]:
-    """A ball with a band or a pattern."""
+    """Draw a ball with a band or a pattern."""
     parts = [fill(bright(rng), ring(98 * U, sides=64), relief=Relief.DOME)]
     if rng.bernoulli(50):
         low, high = rng.between(-45, -10) * U, rng.between(10, 45) * U
@@ -21,11 +21,11 @@ def ball(rng: Rng) -> list[Part]:
 
 
 def bicycle(rng: Rng) -> list[Part]:
-    """Two spoked wheels and a frame of tubes."""
+    """Draw two spoked wheels and a frame of tubes."""
     radius = rng.between(40, 45) * U
     y = ONE - radius - 3 * U
     rear, front = (-54 * U, y), (54 * U, y)
-    rubber, steel, paint = metal(rng), metal(rng), plain(rng)
+    rubber, steel, material = metal(rng), metal(rng), plain(rng)
     spokes, hub = rng.between(12, 22), rng.between(0, TURN)
     parts = []
     for middle in (rear, front):
@@ -34,7 +34,7 @@ def bicycle(rng: Rng) -> list[Part]:
         parts.append(stroke(rubber, arc(radius, 0, TURN, 3 * U, middle, 40)))
     crank, seat, head = (-8 * U, y + 4 * U), (-24 * U, y - 58 * U), (38 * U, y - 56 * U)
     tubes = ((rear, crank), (crank, seat), (seat, head), (crank, head), (seat, rear), (head, front))
-    parts.append(stroke(paint, *(bar(a, b, 2 * U) for a, b in tubes)))
+    parts.append(stroke(material, *(bar(a, b, 2 * U) for a, b in tubes)))
     parts.append(
         stroke(
             steel,
@@ -54,8 +54,8 @@ def bicycle(rng: Rng) -> list[Part]:
 
 
 def chair(rng: Rng) -> list[Part]:
-    """A chair in slanting view: four legs, a seat, a back of slats or bars."""
-    paint = rng.choice((wood, wood, plain, metal))(rng)
+    """Draw a chair in slanting view: four legs, a seat, a back of slats or bars."""
+    material = rng.choice((wood, wood, plain, metal))(rng)
     leg, lean = rng.between(250, 520), rng.between(6, 16) * U
     seat, top, slats = rng.between(8, 18) * U, -rng.between(88, 99) * U, rng.between(3, 7)
     left, right, back = -50 * U, 46 * U, seat - 16 * U
@@ -82,20 +82,20 @@ def chair(rng: Rng) -> list[Part]:
     board = [(left - 4 * U, seat), (right + 2 * U, seat), (right + lean + 4 * U, back), (left + lean - 2 * U, back)]
     near = [bar((left, seat), (left - 2 * U, 98 * U), leg), bar((right, seat), (right + 2 * U, 98 * U), leg)]
     rim = [bar((left - 4 * U, seat), (right + 2 * U, seat), 2 * U)]
-    upright = along(paint, QUARTER)
+    upright = along(material, QUARTER)
     return [
         stroke(upright, *far),
-        stroke(paint, *rails),
-        stroke(paint, *rungs),
+        stroke(material, *rails),
+        stroke(material, *rungs),
         stroke(upright, *posts),
-        fill(paint, board),
+        fill(material, board),
         stroke(upright, *near),
-        stroke(paint, *rim),
+        stroke(material, *rim),
     ]
 
 
 def fence(rng: Rng) -> list[Part]:
-    """Of pickets, bars or wire mesh."""
+    """Draw a fence of pickets, bars or wire mesh."""
     kind, half = rng.choice(("pickets", "bars", "mesh")), rng.between(52, 80) * U
     top, foot = -half, ONE
     if kind == "mesh":
@@ -107,25 +107,25 @@ def fence(rng: Rng) -> list[Part]:
         posts = [bar((x, top - 4 * U), (x, foot), 3 * U) for x in (-97 * U, 0, 97 * U)]
         return [stroke(wire, *wires), stroke(post, *posts, bar((-ONE, top), (ONE, top), 200))]
     count = rng.between(7, 13)
-    paint = rng.choice((wood, pale, plain))(rng) if kind == "pickets" else metal(rng)
+    material = rng.choice((wood, pale, plain))(rng) if kind == "pickets" else metal(rng)
     rails = [bar((-ONE, y), (ONE, y), rng.between(150, 380)) for y in (top + 30 * U, foot - 30 * U)]
     xs = [-94 * U + 188 * U * i // (count - 1) for i in range(count)]
     if kind == "bars":
-        tips = [fill(paint, [(x - 4 * U, top), (x, top - 12 * U), (x + 4 * U, top)]) for x in xs]
-        return [stroke(paint, *rails), stroke(paint, *(bar((x, top), (x, foot), 230) for x in xs)), *tips]
+        tips = [fill(material, [(x - 4 * U, top), (x, top - 12 * U), (x + 4 * U, top)]) for x in xs]
+        return [stroke(material, *rails), stroke(material, *(bar((x, top), (x, foot), 230) for x in xs)), *tips]
     wide = 188 * U // (count - 1) * rng.between(25, 36) // 100
     boards = [
         fill(
-            along(paint, QUARTER),
+            along(material, QUARTER),
             [(x - wide, foot), (x - wide, top), (x, top - wide), (x + wide, top), (x + wide, foot)],
         )
         for x in xs
     ]
-    return [stroke(paint, *rails), *boards]
+    return [stroke(material, *rails), *boards]
 
 
 def _cut(a: Point, b: Point, radius: int) -> list[tuple[int, int, int]]:
-    """A diagonal wire, cut at the frame's sides."""
+    """Return a diagonal wire, cut at the frame's sides."""
     (ax, ay), (bx, by) = a, b
     rise = 1 if by > ay else -1
     left, right = max(ax, -ONE), min(bx, ONE)
@@ -135,7 +135,7 @@ def _cut(a: Point, b: Point, radius: int) -> list[tuple[int, int, int]]:
 
 
 def gear(rng: Rng) -> list[Part]:
-    """A toothed wheel with holes."""
+    """Draw a toothed wheel with holes."""
     teeth, root = rng.between(9, 22), rng.between(76, 84) * U
     rim = []
     for i in range(4 * teeth):
@@ -149,7 +149,7 @@ def gear(rng: Rng) -> list[Part]:
 
 
 def house(rng: Rng) -> list[Part]:
-    """Walls, a roof, windows with bars, a chimney."""
+    """Draw walls, a roof, windows with bars, a chimney."""
     wall, roof, frame, glass = plain(rng), plain(rng, rng.between(0, 40)), pale(rng), plain(rng, 210)
     eaves, side = rng.between(-25, 5) * U, rng.between(66, 84) * U
     parts = [fill(plain(rng, 15), [(36 * U, -90 * U), (54 * U, -90 * U), (54 * U, eaves), (36 * U, eaves)])]
@@ -174,7 +174,7 @@ def house(rng: Rng) -> list[Part]:
 
 
 def kite(rng: Rng) -> list[Part]:
-    """Four sails on two sticks and a long tail with bows."""
+    """Draw four sails on two sticks and a long tail with bows."""
     top, left, right, low = (0, -98 * U), (-44 * U, -50 * U), (44 * U, -50 * U), (0, 22 * U)
     middle = (0, -50 * U)
     sails = [
@@ -209,8 +209,8 @@ def kite(rng: Rng) -> list[Part]:
 
 
 def ladder(rng: Rng) -> list[Part]:
-    """Two poles and rungs, wider at the foot."""
-    paint = rng.choice((wood, wood, metal, plain))(rng)
+    """Draw two poles and rungs, wider at the foot."""
+    material = rng.choice((wood, wood, metal, plain))(rng)
     foot, top, count, thick = (
         rng.between(30, 42) * U,
         rng.between(18, 28) * U,
@@ -223,11 +223,11 @@ def ladder(rng: Rng) -> list[Part]:
         x = top + (foot - top) * (y + ONE) // (2 * ONE)
         rungs.append(bar((-x, y), (x, y), thick * 3 // 5))
     poles = [bar((s * foot, ONE), (s * top, -ONE), thick) for s in (-1, 1)]
-    return [stroke(paint, *rungs), stroke(along(paint, QUARTER), *poles)]
+    return [stroke(material, *rungs), stroke(along(material, QUARTER), *poles)]
 
 
 def lamp(rng: Rng) -> list[Part]:
-    """A shade on a thin bent stand, and its cord."""
+    """Draw a shade on a thin bent stand, and its cord."""
     iron, reach = metal(rng), rng.between(-30, 30) * U
     shade = [
         (reach - 22 * U, -96 * U),
@@ -251,24 +251,24 @@ def lamp(rng: Rng) -> list[Part]:
 
 
 def mug(rng: Rng) -> list[Part]:
-    """A mug whose handle leaves a hole."""
-    paint, height, width = bright(rng), rng.between(70, 96) * U, rng.between(50, 62) * U
+    """Draw a mug whose handle leaves a hole."""
+    material, height, width = bright(rng), rng.between(70, 96) * U, rng.between(50, 62) * U
     rim = ring(width, (-20 * U, -height), 16 * U)
     body = [*(p for p in ring(width * 15 // 16, (-20 * U, 82 * U), 16 * U) if p[1] >= 82 * U)]
     body = [(width - 20 * U, -height), *body, (-width - 20 * U, -height)]
     middle = (width - 22 * U, rng.between(-12, 10) * U)
-    handle = stroke(paint, [(*at(TURN * i // 24 - QUARTER, 40 * U, middle, 44 * U), 7 * U) for i in range(13)])
+    handle = stroke(material, [(*at(TURN * i // 24 - QUARTER, 40 * U, middle, 44 * U), 7 * U) for i in range(13)])
     inside = ring(width - 6 * U, (-20 * U, -height + U), 12 * U)
     return [
         handle,
-        fill(paint, body, relief=Relief.DOME),
-        fill(paint, rim),
+        fill(material, body, relief=Relief.DOME),
+        fill(material, rim),
         fill(plain(rng, rng.between(10, 40)), inside, relief=Relief.FLAT),
     ]
 
 
 def net(rng: Rng) -> list[Part]:
-    """Threads of a web between spokes, hung at its corners."""
+    """Draw threads of a web between spokes, hung at its corners."""
     spokes, turns = rng.between(8, 14), rng.between(5, 9)
     angles = [TURN * i // spokes + rng.between(-12, 12) for i in range(spokes)]
     reach = [rng.between(80, 99) * U for _ in angles]
@@ -282,7 +282,7 @@ def net(rng: Rng) -> list[Part]:
 
 
 def umbrella(rng: Rng) -> list[Part]:
-    """Segments in two colours, ribs and a crooked handle."""
+    """Draw segments in two colours, ribs and a crooked handle."""
     first, second, iron, count = bright(rng), bright(rng), metal(rng), rng.between(3, 5) * 2
     top = (0, -92 * U)
     rim = [(-96 * U + 192 * U * i // count, (-12 if i in (0, count) else -18) * U) for i in range(count + 1)]
@@ -297,4 +297,4 @@ def umbrella(rng: Rng) -> list[Part]:
     return [*parts, stroke(iron, *ribs)]
 
 
-MADE = (ball, bicycle, chair, fence, gear, house, kite, ladder, lamp, mug, net, umbrella)
+MANMADE = (ball, bicycle, chair, fence, gear, house, kite, ladder, lamp, mug, net, umbrella)

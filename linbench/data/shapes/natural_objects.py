@@ -1,11 +1,11 @@
-"""Objects that grow, drawn anew from ``rng``, from back to front; what stands does so at y = ONE."""
+"""Natural objects: each function draws one anew from ``rng``, from back to front; what stands does so at y = ONE."""
 
 from itertools import pairwise
 
 from linbench.data.shapes.materials import bark, bright, leaf, metal, pale, plain
 from linbench.data.shapes.parts import (
     Knot,
-    Paint,
+    Material,
     Part,
     Point,
     Relief,
@@ -26,7 +26,7 @@ UP = -QUARTER
 
 
 def butterfly(rng: Rng) -> list[Part]:
-    """Two pairs of wings with spots, veins, and two antennae."""
+    """Draw two pairs of wings with spots, veins, and two antennae."""
     wing, spot, vein, body = bright(rng), bright(rng), metal(rng), bark(rng)
     parts: list[Part] = []
     for tilt, long, wide in ((rng.between(40, 90), 52, 36), (rng.between(-130, -80), 44, 26)):
@@ -47,7 +47,7 @@ def butterfly(rng: Rng) -> list[Part]:
 
 
 def cactus(rng: Rng) -> list[Part]:
-    """Columns with arms, ribs and thin spines."""
+    """Draw columns with arms, ribs and thin spines."""
     skin, spine = leaf(rng), pale(rng)
     wide = rng.between(15, 20) * U
     limbs = [[(0, 98 * U, wide), (0, -76 * U, wide)]]
@@ -75,7 +75,7 @@ def cactus(rng: Rng) -> list[Part]:
 
 
 def dandelion(rng: Rng) -> list[Part]:
-    """A ball of hair-thin rays on a stem; some have left."""
+    """Draw a ball of hair-thin rays on a stem, of which some are gone."""
     middle = (0, -42 * U)
     rays: list[list[Knot]] = []
     for i in range(rng.between(60, 110)):
@@ -93,17 +93,16 @@ def dandelion(rng: Rng) -> list[Part]:
     return [*blades, stroke(leaf(rng), stem), stroke(pale(rng), *rays), heart]
 
 
-def _blade(rng: Rng, paint: Paint, root: Point, size: int, angle: int) -> Part:
-    """A slender leaf from ``root``."""
-
+def _blade(rng: Rng, material: Material, root: Point, size: int, angle: int) -> Part:
+    """Draw a slender leaf from ``root``."""
     long, wide = size * U // 2, size * U // 14
     side = [(x, y) for x, y, _ in bow((0, 0), (long // 2, -2 * wide), (long, 0), 0)]
     other = [(x, y) for x, y, _ in bow((long, 0), (long // 2, wide * rng.between(10, 20) // 10), (0, 0), 0)]
-    return fill(paint, turned(side + other[1:-1], angle, root))
+    return fill(material, turned(side + other[1:-1], angle, root))
 
 
 def fern(rng: Rng) -> list[Part]:
-    """Fronds of thin leaflets along bent ribs."""
+    """Draw fronds of thin leaflets along bent ribs."""
     green, parts, count = leaf(rng), [], rng.between(3, 6)
     for frond in range(count):
         lean = (-90 + 180 * frond // (count - 1)) * U + rng.between(-8, 8) * U
@@ -124,7 +123,7 @@ def fern(rng: Rng) -> list[Part]:
 
 
 def fish(rng: Rng) -> list[Part]:
-    """A body with a tail, rayed fins and an eye."""
+    """Draw a body with a tail, rayed fins and an eye."""
     skin, fin = bright(rng), plain(rng)
     tall = rng.between(30, 50) * U
     back = [(x, y) for x, y, _ in bow((-90 * U, 0), (-20 * U, -2 * tall), (60 * U, -6 * U), 0, pieces=14)]
@@ -149,7 +148,7 @@ def fish(rng: Rng) -> list[Part]:
 
 
 def flower(rng: Rng) -> list[Part]:
-    """Petals around a heart, on a stem with leaves."""
+    """Draw petals around a heart, on a stem with leaves."""
     green, petal, heart = leaf(rng), plain(rng), bark(rng)
     middle, count = (rng.between(-12, 12) * U, -48 * U), rng.between(5, 13)
     stem = bow((0, ONE), (rng.between(-30, 30) * U, 30 * U), middle, 330, 230, 10)
@@ -158,8 +157,8 @@ def flower(rng: Rng) -> list[Part]:
         for i, side in ((1, 1), (3, -1), (4, 1))
     ]
     wide, start = min(22, 130 // count) * U, rng.between(0, TURN)
-    one = ring(24 * U, (27 * U, 0), wide, 20)
-    petals = [fill(petal, turned(one, start + TURN * i // count, middle)) for i in range(count)]
+    outline = ring(24 * U, (27 * U, 0), wide, 20)
+    petals = [fill(petal, turned(outline, start + TURN * i // count, middle)) for i in range(count)]
     stamens = [bar(middle, at(start + TURN * i // 18, 19 * U, middle), 60, 110) for i in range(18)]
     return [
         stroke(green, stem),
@@ -171,7 +170,7 @@ def flower(rng: Rng) -> list[Part]:
 
 
 def jellyfish(rng: Rng) -> list[Part]:
-    """A bell with long hair-like tentacles."""
+    """Draw a bell with long hair-like tentacles."""
     hue = rng.between(0, 359)
     bell, frill = plain(rng, hue), plain(rng, hue + 25)
     threads: list[list[Knot]] = []
@@ -198,7 +197,7 @@ def jellyfish(rng: Rng) -> list[Part]:
 
 
 def tree(rng: Rng) -> list[Part]:
-    """Branches that fork into twigs, bare or in leaf."""
+    """Draw branches that fork into twigs, bare or in leaf."""
     wood, green = bark(rng), leaf(rng, rng.choice((None, None, 45, 20)))
     branches: list[list[Knot]] = []
     tips: list[Point] = []
@@ -218,19 +217,20 @@ def _fork(
     angle: int,
     long: int,
     wide: int,
-    left: int,
+    levels: int,
 ) -> None:
+    """Add a branch and, until no ``levels`` are left, the two that fork from its end."""
     end = (root[0] + long * cosine(angle) // ONE, root[1] + long * sine(angle) // ONE)
     end = (max(-97 * U, min(97 * U, end[0])), max(-97 * U, end[1]))
     bend = at(rng.between(0, TURN - 1), long // 8, ((root[0] + end[0]) // 2, (root[1] + end[1]) // 2))
     last = max(40, wide * 6 // 10)
     branches.append(bow(root, bend, end, wide, last, 4))
-    if left == 0:
+    if levels == 0:
         tips.append(end)
         return
     for side in (-1, 1):
         turn = side * rng.between(30, 90) + rng.between(-14, 14)
-        _fork(rng, branches, tips, end, angle + turn, long * rng.between(62, 80) // 100, last, left - 1)
+        _fork(rng, branches, tips, end, angle + turn, long * rng.between(62, 80) // 100, last, levels - 1)
 
 
-GROWN = (butterfly, cactus, dandelion, fern, fish, flower, jellyfish, tree)
+NATURAL = (butterfly, cactus, dandelion, fern, fish, flower, jellyfish, tree)

@@ -1,4 +1,4 @@
-"""What objects are made of: filled outlines and strokes with a paint, in whole numbers around the object's middle.
+"""Parts of objects: filled outlines and strokes with a material, in whole numbers around the object's middle.
 
 An object's own frame reaches from -ONE to ONE in x (rightwards) and y (downwards).
 """
@@ -18,8 +18,8 @@ Knot = tuple[int, int, int]  # x, y and the stroke's radius there
 Colour = tuple[int, int, int]
 
 
-class Weave(IntEnum):
-    """What a texture looks like."""
+class Texture(IntEnum):
+    """The pattern that mixes a material's two colours."""
 
     PLAIN = 0
     CLOUD = 1
@@ -35,7 +35,7 @@ class Weave(IntEnum):
 
 
 class Relief(IntEnum):
-    """How light falls on a part."""
+    """The shape of a part's surface, which decides how light falls on it."""
 
     FLAT = 0
     BEVEL = 1  # raised, with a sloping rim
@@ -44,17 +44,17 @@ class Relief(IntEnum):
 
 
 @dataclass(frozen=True)
-class Paint:
+class Material:
     """Two colours and the texture that mixes them.
 
     cells: Of the texture, from the object's middle to ONE.
-    angle: The texture's own, in steps.
+    angle: Of the texture, in steps of TURN.
     gloss: Strength of the highlight, 0 to 255.
     """
 
     colour: Colour
     other: Colour
-    weave: Weave = Weave.CLOUD
+    texture: Texture = Texture.CLOUD
     cells: int = 6
     angle: int = 0
     gloss: int = 40
@@ -63,85 +63,85 @@ class Paint:
 
 @dataclass(frozen=True)
 class Part:
-    """One painted piece.
+    """One piece of an object, in one material.
 
     lines: ``n 6``: x y of both ends and the radius at both; of a filled part the outline's sides, radius 0, where a
         point is inside if a ray from it crosses the sides an odd number of times.
     """
 
     lines: NDArray[np.int64]
-    paint: Paint
+    material: Material
     relief: Relief
 
 
-def fill(paint: Paint, *outlines: Sequence[Point], relief: Relief = Relief.BEVEL) -> Part:
-    """An area; outlines inside another are holes."""
+def fill(material: Material, *outlines: Sequence[Point], relief: Relief = Relief.BEVEL) -> Part:
+    """Return a filled area; outlines inside another are holes."""
     rows = [
         (ax, ay, bx, by, 0, 0)
         for line in outlines
         for (ax, ay), (bx, by) in zip(line, (*line[1:], line[0]), strict=True)
     ]
-    return Part(np.array(rows, dtype=np.int64), paint, relief)
+    return Part(np.array(rows, dtype=np.int64), material, relief)
 
 
-def stroke(paint: Paint, *paths: Sequence[Knot]) -> Part:
-    """Round bars from knot to knot."""
+def stroke(material: Material, *paths: Sequence[Knot]) -> Part:
+    """Return round bars from knot to knot."""
     rows = [(ax, ay, bx, by, ar, br) for path in paths for (ax, ay, ar), (bx, by, br) in pairwise(path)]
-    return Part(np.array(rows, dtype=np.int64), paint, Relief.ROUND)
+    return Part(np.array(rows, dtype=np.int64), material, Relief.ROUND)
 
 
 def at(angle: int, radius: int, middle: Point = (0, 0), radius_y: int | None = None) -> Point:
-    """A point on a circle, or on an ellipse with upright axes."""
+    """Return a point on a circle, or on an ellipse with upright axes."""
     ry = radius if radius_y is None else radius_y
     return middle[0] + radius * cosine(angle) // ONE, middle[1] + ry * sine(angle) // ONE
 
 
 def ring(radius: int, middle: Point = (0, 0), radius_y: int | None = None, sides: int = 40) -> list[Point]:
-    """The outline of a circle or ellipse."""
+    """Return the outline of a circle or ellipse."""
     return [at(TURN * i // sides, radius, middle, radius_y) for i in range(sides)]
 
 
 def turned(points: Iterable[Point], angle: int, middle: Point = (0, 0)) -> list[Point]:
-    """The points turned about the origin and then moved to ``middle``."""
+    """Return the points turned about the origin and then moved to ``middle``."""
     c, s = cosine(angle), sine(angle)
     return [(middle[0] + (x * c - y * s) // ONE, middle[1] + (x * s + y * c) // ONE) for x, y in points]
 
 
 def bar(a: Point, b: Point, radius: int, end: int | None = None) -> list[Knot]:
-    """A straight stroke."""
+    """Return a straight stroke."""
     return [(*a, radius), (*b, radius if end is None else end)]
 
 
 def arc(radius: int, start: int, stop: int, width: int, middle: Point = (0, 0), pieces: int = 16) -> list[Knot]:
-    """A stroke along a circle."""
+    """Return a stroke along a circle."""
     return [(*at(start + (stop - start) * i // pieces, radius, middle), width) for i in range(pieces + 1)]
 
 
 def bow(a: Point, control: Point, b: Point, width: int, end: int | None = None, pieces: int = 8) -> list[Knot]:
-    """A stroke along a quadratic Bézier curve, whose radius goes from ``width`` to ``end``."""
+    """Return a stroke along a quadratic Bézier curve, whose radius goes from ``width`` to ``end``."""
     last = width if end is None else end
-    found = []
+    knots = []
     for i in range(pieces + 1):
         p, q, n = pieces - i, i, pieces * pieces
         x = (a[0] * p * p + 2 * control[0] * p * q + b[0] * q * q) // n
         y = (a[1] * p * p + 2 * control[1] * p * q + b[1] * q * q) // n
-        found.append((x, y, width + (last - width) * i // pieces))
-    return found
+        knots.append((x, y, width + (last - width) * i // pieces))
+    return knots
 
 
 def blob(rng: Rng, radius: int, middle: Point = (0, 0), rough: int = 18, sides: int = 20) -> list[Point]:
-    """A round outline with bumps of ``rough`` percent."""
+    """Return a round outline with bumps of ``rough`` percent."""
     waves = [(n, rng.between(0, TURN - 1), rough * 2 // n) for n in (2, 3, 5)]
-    found = []
+    outline = []
     for i in range(sides):
         angle = TURN * i // sides
-        swell = sum(share * sine(n * angle + phase) for n, phase, share in waves)
-        found.append(at(angle, radius + radius * swell // (100 * ONE), middle))
-    return found
+        swell = sum(height * sine(n * angle + phase) for n, phase, height in waves)
+        outline.append(at(angle, radius + radius * swell // (100 * ONE), middle))
+    return outline
 
 
 def hsv(hue: int, saturation: int, value: int) -> Colour:
-    """A colour: hue 0 to 359, the others 0 to 255."""
+    """Return a colour: hue 0 to 359, the others 0 to 255."""
     sector, rest = divmod(hue % 360, 60)
     low = value * (255 - saturation) // 255
     up = value * (255 * 60 - saturation * (60 - rest)) // (255 * 60)

@@ -1,11 +1,11 @@
-"""From lines to pixels, in whole numbers: lengths in 1/256 px, shares of 256, sines of 2^14.
+"""From lines to pixels, in whole numbers: lengths in 1/256 px, fractions of 256, sines of 2^14.
 
 Relied upon for equal pixels everywhere: 64-bit integer arithmetic, and IEEE 754's square root of a whole number,
 which is rounded correctly on every platform; its result is cut to a whole number. Nothing else is floating point,
 and plain Python without the compiler gives the same. A pixel belongs to a part where its middle does (depth >= 0);
-the edges in the picture are smoothed over one pixel around that.
+the edges in the image are smoothed over one pixel around that.
 
-All compiled functions stand in this file, because numba watches a function's own file only.
+All compiled functions are in this file, because numba watches a function's own file only.
 """
 
 import math
@@ -27,7 +27,7 @@ def _clamped(value: int, low: int, high: int) -> int:
 
 @compiled()
 def _noise(u: int, v: int, seed: int, table: Any) -> int:
-    """Smooth noise, 0 to 255, with a knot per 256."""
+    """Return smooth noise, 0 to 255, with a knot per 256."""
     x, y = (u >> 8) + seed, (v >> 8) + (seed >> 8)
     fu, fv = u & 255, v & 255
     fu, fv = fu * fu * (768 - 2 * fu) >> 16, fv * fv * (768 - 2 * fv) >> 16
@@ -39,46 +39,46 @@ def _noise(u: int, v: int, seed: int, table: Any) -> int:
 
 @compiled()
 def _cloud(u: int, v: int, seed: int, table: Any) -> int:
-    """Three octaves of noise, 0 to 255."""
+    """Return three octaves of noise, 0 to 255."""
     coarse, middle = _noise(u, v, seed, table), _noise(2 * u, 2 * v, seed + 77, table)
     return (4 * coarse + 2 * middle + _noise(4 * u, 4 * v, seed + 154, table)) // 7
 
 
 @compiled()
 def _wave(u: int, sharp: int) -> int:
-    """0 to 256, with the period 512."""
+    """Return a wave of 0 to 256, with the period 512."""
     return _clamped((abs((u & 511) - 256) - 128) * sharp + 128, 0, 256)
 
 
 @compiled()
-def _woven(weave: int, u: int, v: int, seed: int, table: Any) -> int:
-    """Share of the second colour, 0 to 256, at u, v in 1/256 cells; the numbers are those of ``Weave``."""
-    if weave == 0:
+def _texture_mix(texture: int, u: int, v: int, seed: int, table: Any) -> int:
+    """Return the fraction of the second colour, 0 to 256, at u, v in 1/256 cells; numbers as in ``Texture``."""
+    if texture == 0:
         return 0
-    if weave == 1:
+    if texture == 1:
         return _clamped((_cloud(u, v, seed, table) - 128) * 2 + 128, 0, 256)
-    if weave == 2:
+    if texture == 2:
         return _wave(u * 2, 5)
-    if weave == 3:
+    if texture == 3:
         a, b = _wave(u * 2, 8), _wave(v * 2, 8)
         return (a * (256 - b) + b * (256 - a)) >> 8
-    if weave == 4:
+    if texture == 4:
         x, y = (u & 255) - 128, (v & 255) - 128
         return _clamped((6400 - x * x - y * y) >> 4, 0, 256)
-    if weave == 5:
+    if texture == 5:
         bent = _noise(u >> 3, v, seed, table)
         return (_wave(4 * v + 5 * bent, 1) + _noise(u >> 1, v * 12, seed + 31, table)) >> 1
-    if weave == 6:
+    if texture == 6:
         row = v >> 8
         along = (u >> 1) + (row & 1) * 128
         if (v & 255) < 26 or (along & 255) < 13:
             return 200 + (_noise(8 * u, 8 * v, seed, table) >> 3)
         tint = np.int64(table[(row + seed) & 255, ((along >> 8) + seed) & 255]) >> 2
         return tint + (_noise(6 * u, 6 * v, seed, table) >> 2)
-    if weave == 7:
+    if texture == 7:
         fine = _noise(4 * u, 4 * v, seed, table)
         return _clamped((fine - 150) * 3, 0, 256) + (_cloud(u, v, seed, table) >> 2)
-    if weave == 8:
+    if texture == 8:
         row = v >> 8
         if (v & 255) < 12:
             return 256
@@ -87,7 +87,7 @@ def _woven(weave: int, u: int, v: int, seed: int, table: Any) -> int:
             return 256
         bent = _noise((u >> 3) + shift * 64, v, seed, table)
         return (shift >> 2) + (_wave(3 * v + 4 * bent, 1) >> 2) + (_noise(u, v * 10, seed, table) >> 2)
-    if weave == 9:
+    if texture == 9:
         swell = _noise(u, 3 * v, seed, table) + _noise(2 * u, 7 * v, seed + 9, table)
         return _clamped((swell - 230) * 3, 0, 256)
     return _clamped((_cloud(u, v, seed, table) - 128) * 8 + 128, 0, 256)
@@ -95,7 +95,7 @@ def _woven(weave: int, u: int, v: int, seed: int, table: Any) -> int:
 
 @compiled()
 def spread(
-    picture: Any, stuff: Any, number: int, region: Any, horizon: int, tint: Any, cells: int, weave: int, table: Any
+    image: Any, stuff: Any, number: int, region: Any, horizon: int, tint: Any, cells: int, texture: int, table: Any
 ) -> None:
     """Cover all below an edge with a texture, in perspective where ``horizon`` is not negative.
 
@@ -128,18 +128,18 @@ def spread(
             if cover == 0:
                 continue
             u = (x - (w >> 1)) * step >> 8
-            share = 64 + (_woven(weave, u, v, seed, table) - 64) * fade // 256
+            mix = 64 + (_texture_mix(texture, u, v, seed, table) - 64) * fade // 256
             for c in range(3):
-                value = (tint[0, c] * (256 - share) + tint[1, c] * share) >> 8
+                value = (tint[0, c] * (256 - mix) + tint[1, c] * mix) >> 8
                 value = (value * (256 - haze) + tint[2, c] * haze) >> 8
-                picture[y, x, c] = (np.int64(picture[y, x, c]) * (256 - cover) + value * cover) >> 8
+                image[y, x, c] = (np.int64(image[y, x, c]) * (256 - cover) + value * cover) >> 8
             if cover >= 128:
                 stuff[y, x] = number
 
 
 @compiled()
 def _measure(lines: Any, filled: bool, reach: int, y0: int, x0: int, depth: Any, lit: Any, light: Any) -> None:
-    """Depth under the outline of a part, 1/256 px, negative outside; and the share of light, -256 to 256."""
+    """Write the depth below a part's outline, 1/256 px, negative outside, and the fraction of light, -256 to 256."""
     h, w = depth.shape
     depth[:] = -FAR
     lit[:] = 0
@@ -163,9 +163,9 @@ def _measure(lines: Any, filled: bool, reach: int, y0: int, x0: int, depth: Any,
             for x in range(max(0, ((low + ax) >> 8) - x0), min(w, ((high + ax) >> 8) + 1 - x0)):
                 px = ((x + x0) << 8) + 128 - ax
                 along, lateral = (px * ux + py * uy) >> 16, (px * uy - py * ux) >> 16
-                held = min(max(along, 0), length)
-                off = along - held
-                radius = ra + (slope * held >> 16)
+                nearest = min(max(along, 0), length)
+                off = along - nearest
+                radius = ra + (slope * nearest >> 16)
                 inside = radius - np.int64(math.sqrt(np.float64(lateral * lateral + off * off)))
                 if inside > depth[y, x]:
                     depth[y, x] = inside
@@ -198,12 +198,12 @@ def _sign(lines: Any, y0: int, x0: int, depth: Any) -> None:
 
 @compiled()
 def draw(
-    picture: Any, ids: Any, number: int, lines: Any, parts: Any, origin: Any, light: Any, shadow: Any, table: Any
+    image: Any, ids: Any, number: int, lines: Any, parts: Any, origin: Any, light: Any, shadow: Any, table: Any
 ) -> None:
     """Draw an object's shadow and then its parts.
 
     lines: ``n 6`` as in ``Part``, 1/256 px.
-    parts: A row each: filled, first and last line, relief, bevel, the two colours, weave, cells per px in 2^16,
+    parts: A row each: filled, first and last line, relief, bevel, the two colours, texture, cells per px in 2^16,
         cosine, sine, seed, gloss, least and greatest x and y of the lines (x y x y) and their greatest radius.
     light: Towards it, x and y of 256.
     shadow: Darkness of 256, softness in 1/256 px, kind 0 for a wall and 1 for the ground, x and y of its offset in px
@@ -235,56 +235,57 @@ def draw(
             for y in range(ey - by):
                 for x in range(ex - bx):
                     if depth[y, x] > -soft:
-                        share = min(depth[y, x] + soft, 2 * soft) * shadow[0] // (2 * soft)
-                        dark[y + by - y0, x + bx - x0] = max(dark[y + by - y0, x + bx - x0], share)
+                        mix = min(depth[y, x] + soft, 2 * soft) * shadow[0] // (2 * soft)
+                        dark[y + by - y0, x + bx - x0] = max(dark[y + by - y0, x + bx - x0], mix)
     if shadow[0] > 0 and shadow[2] == 0:
-        _darken_wall(picture, dark, y0 + shadow[4], x0 + shadow[3])
+        _darken_wall(image, dark, y0 + shadow[4], x0 + shadow[3])
     elif shadow[0] > 0:
-        _darken_ground(picture, dark, y0, x0, shadow)
+        _darken_ground(image, dark, y0, x0, shadow)
     start = 0
     for i in range(len(parts)):
         by, bx, ey, ex = boxes[i]
         depth = depths[start : start + areas[i]].reshape((ey - by, ex - bx))
         lit = lights[start : start + areas[i]].reshape((ey - by, ex - bx))
         start += areas[i]
-        _paint(picture, ids, number, by, bx, depth, lit, parts[i], origin, light, table)
+        _shade_part(image, ids, number, by, bx, depth, lit, parts[i], origin, light, table)
 
 
 @compiled()
-def _darken_wall(picture: Any, dark: Any, y0: int, x0: int) -> None:
-    """A shadow of the same shape, moved."""
-    h, w = picture.shape[:2]
+def _darken_wall(image: Any, dark: Any, y0: int, x0: int) -> None:
+    """Darken the image by a shadow of the same shape, moved."""
+    h, w = image.shape[:2]
     for y in range(max(0, -y0), min(dark.shape[0], h - y0)):
         for x in range(max(0, -x0), min(dark.shape[1], w - x0)):
             if dark[y, x] > 0:
                 for c in range(3):
-                    picture[y + y0, x + x0, c] = np.int64(picture[y + y0, x + x0, c]) * (256 - dark[y, x]) >> 8
+                    image[y + y0, x + x0, c] = np.int64(image[y + y0, x + x0, c]) * (256 - dark[y, x]) >> 8
 
 
 @compiled()
-def _darken_ground(picture: Any, dark: Any, y0: int, x0: int, shadow: Any) -> None:
-    """A shadow that lies on the ground, sheared and shortened from the object's foot."""
-    h, w = picture.shape[:2]
+def _darken_ground(image: Any, dark: Any, y0: int, x0: int, shadow: Any) -> None:
+    """Darken the image by a shadow on the ground, sheared and shortened from the object's foot."""
+    h, w = image.shape[:2]
     side, rise, foot, edge = shadow[3], shadow[4], shadow[5], shadow[6]
     for y in range(max(0, edge), h):
-        high = (y - foot) * 256 // rise  # px above the foot of what throws its shadow here
+        high = (y - foot) * 256 // rise  # px above the foot of what casts its shadow here
         row = foot - high - y0
         if high < -4 or row < 0 or row >= dark.shape[0]:
             continue
         shift = high * side >> 8
         for x in range(max(0, x0 + shift), min(w, x0 + shift + dark.shape[1])):
-            share = np.int64(dark[row, x - x0 - shift])
-            if share > 0:
+            mix = np.int64(dark[row, x - x0 - shift])
+            if mix > 0:
                 for c in range(3):
-                    picture[y, x, c] = np.int64(picture[y, x, c]) * (256 - share) >> 8
+                    image[y, x, c] = np.int64(image[y, x, c]) * (256 - mix) >> 8
 
 
 @compiled()
-def _paint(
-    picture: Any, ids: Any, number: int, y0: int, x0: int, depth: Any, lit: Any, part: Any, origin: Any,
+def _shade_part(
+    image: Any, ids: Any, number: int, y0: int, x0: int, depth: Any, lit: Any, part: Any, origin: Any,
     light: Any, table: Any,
 ) -> None:  # fmt: skip
-    relief, bevel, weave, rate, c, s, seed, gloss = (
+    """Colour, light and number the pixels of a part."""
+    relief, bevel, texture, rate, c, s, seed, gloss = (
         part[3], part[4], part[11], part[12], part[13], part[14], part[15], part[16],
     )  # fmt: skip
     middle_x, middle_y = (part[17] + part[19]) >> 1, (part[18] + part[20]) >> 1
@@ -299,7 +300,7 @@ def _paint(
             px = ((x + x0) << 8) + 128
             dx, dy = px - origin[0], py - origin[1]
             u, v = ((dx * c + dy * s) >> 14) * rate >> 16, ((dy * c - dx * s) >> 14) * rate >> 16
-            share = _woven(weave, u, v, seed, table)
+            mix = _texture_mix(texture, u, v, seed, table)
             bright = int(lit[y, x])
             if relief == 0:
                 bright = 0
@@ -312,22 +313,20 @@ def _paint(
             bright = _clamped(bright, -256, 256)
             glance = max(0, bright - 130) * gloss >> 7 if relief != 1 else max(0, bright - 60) * gloss >> 9
             for k in range(3):
-                value = (part[5 + k] * (256 - share) + part[8 + k] * share) >> 8
+                value = (part[5 + k] * (256 - mix) + part[8 + k] * mix) >> 8
                 value = min(255, (value * (256 + (bright * 110 >> 8)) >> 8) + glance)
-                picture[y + y0, x + x0, k] = (
-                    np.int64(picture[y + y0, x + x0, k]) * (256 - cover) + value * cover
-                ) >> 8
+                image[y + y0, x + x0, k] = (np.int64(image[y + y0, x + x0, k]) * (256 - cover) + value * cover) >> 8
             if deep >= 0:
                 ids[y + y0, x + x0] = number
 
 
 @compiled()
-def finish(picture: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
-    """Uneven light and the sensor's noise.
+def finish(image: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
+    """Add uneven light and the sensor's noise.
 
     sun: Change of brightness over the width, over the height, and at the corners, of 256.
     """
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     for y in range(h):
         ny = (2 * y + 1 - h) * 256 // h
         for x in range(w):
@@ -340,4 +339,4 @@ def finish(picture: Any, sun: Any, noise: int, seed: int, table: Any) -> None:
                     if c == 1
                     else np.int64(table[(row + 91 * c + 7) & 255, (x + 3 * y) & 255])
                 ) - 128
-                picture[y, x, c] = _clamped((np.int64(picture[y, x, c]) * gain + speck * noise) >> 8, 0, 255)
+                image[y, x, c] = _clamped((np.int64(image[y, x, c]) * gain + speck * noise) >> 8, 0, 255)

@@ -1,4 +1,4 @@
-"""Writing the embedded set: into a folder that somebody names, or once and for all into the user's cache."""
+"""Write the embedded dataset: into a folder, or once into the user's cache."""
 
 import shutil
 import sys
@@ -11,22 +11,22 @@ from pathlib import Path
 from linbench.data.contract import BadDataset
 from linbench.data.shapes.coco_layouts import COCO_KIN
 from linbench.data.shapes.layouts import FOLDERS, Layout
-from linbench.data.shapes.render import rendered, sides
-from linbench.data.shapes.scene import VERSION, scene
+from linbench.data.shapes.render import render_scene, sides
+from linbench.data.shapes.scene import VERSION, make_scene
 from linbench.system.affinity import unbind
 from linbench.system.files import cache_dir, locked
 from linbench.system.threads import cores
 
 LAYOUTS = FOLDERS | COCO_KIN
-FORMAT = 1  # of the files around the pictures: raised when a layout is written otherwise
-PATIENCE_S = 3.0  # without a word
+FORMAT = 1  # of the files around the images: raised when a layout is written otherwise
+PROGRESS_S = 3.0  # between two lines of progress
 WRITERS = 4
 
 Size = int | tuple[int, int]
 
 
 def layout_of(name: str, split: str) -> Layout:
-    """The layout of a name; raises ValueError with those that there are, and for a split that it has not."""
+    """Return the layout of a name; raises ValueError, with the names allowed, also for a split that it has not."""
     if name not in LAYOUTS:
         raise ValueError(f"layout {name!r}: allowed are {', '.join(LAYOUTS)}")
     layout = LAYOUTS[name]
@@ -35,24 +35,24 @@ def layout_of(name: str, split: str) -> Layout:
     return layout
 
 
-def write(
+def write_dataset(
     name: str, split: str, images: int, size: Size, seed: int, out: Path, advance: Callable[[int], None] | None = None
 ) -> Path:
-    """Write a split below ``out``, which may hold other sets, and other splits of this one, and return ``out``.
+    """Write a split below ``out``, which may hold other datasets, and other splits of this one; returns ``out``.
 
-    advance: Is told how many pictures are done.
-    What is there of this split is not written over: ValueError. Nothing of a killed write looks like a set.
+    advance: Called with the number of images that were written since the last call.
+    Raises ValueError where the split exists already. A killed write leaves nothing that looks like a dataset.
     """
     layout = layout_of(name, split)
     if images < 1:
-        raise ValueError(f"{images} pictures: at least 1")
-    if (there := out / layout.shown_by[split]).exists():
-        raise ValueError(f"{there} is there already; name another folder, or remove it")
+        raise ValueError(f"{images} images: at least 1")
+    if (marker := out / layout.shown_by[split]).exists():
+        raise ValueError(f"{marker} exists already; name another folder, or remove it")
     out.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=".shapes-", suffix=".part", dir=out))
     try:
         _write(layout, split, images, sides(size), seed, part, advance or (lambda _: None))
-        _move(part, out, there)
+        _move(part, out, marker)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return out
@@ -61,15 +61,15 @@ def write(
 def _write(
     layout: Layout, split: str, images: int, size: Size, seed: int, root: Path, advance: Callable[[int], None]
 ) -> None:
-    def one(number: int) -> object:
-        found = rendered(scene(seed, number - 1, layout.task, split), size)
-        return layout.write(found, number, split, root)
+    def write_image(number: int) -> object:
+        rendered = render_scene(make_scene(seed, number - 1, layout.task, split), size)
+        return layout.write(rendered, number, split, root)
 
     entries = []
     # Drawing and compressing free the GIL.
     pool = ThreadPoolExecutor(min(WRITERS, cores()), initializer=unbind)
     try:
-        for entry in pool.map(one, range(1, images + 1)):
+        for entry in pool.map(write_image, range(1, images + 1)):
             entries.append(entry)
             advance(1)
     finally:
@@ -78,9 +78,9 @@ def _write(
 
 
 def _move(part: Path, out: Path, last: Path) -> None:
-    """Bring files and whole folders to their place; a file that speaks of the classes is the same in each split.
+    """Move files and whole folders into ``out``; a file about the classes is the same in each split.
 
-    What shows that the split is there comes last.
+    last: The path that shows that the split exists.
     """
     for path in sorted(part.iterdir(), key=lambda path: last.is_relative_to(out / path.name)):
         target = out / path.name
@@ -90,11 +90,11 @@ def _move(part: Path, out: Path, last: Path) -> None:
             path.replace(target)
 
 
-def prepared(layout: str, split: str, images: int, size: Size, seed: int = 0) -> Path:
-    """The root of the embedded set in a layout, from the user's cache, where it is written first if need be.
+def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int = 0) -> Path:
+    """Return the root of the embedded dataset in a layout, in the user's cache; writes it where it is missing.
 
-    size: Side of the square pictures, or height and width, px.
-    Several processes may ask at once: one writes, and the others wait. A folder of the final name is whole.
+    size: Side of the square images, or height and width, px.
+    Of several processes one writes, and the others wait. A folder of the final name is complete.
     Raises ValueError for what cannot be drawn, and BadDataset where the cache cannot be written.
     """
     h, w = sides(size)
@@ -110,30 +110,29 @@ def prepared(layout: str, split: str, images: int, size: Size, seed: int = 0) ->
         with locked(cache / f".{name}.lock", wait=True):
             if not root.is_dir():
                 shutil.rmtree(part, ignore_errors=True)  # a killed writer's
-                write(layout, split, images, size, seed, part, _telling(layout, split, images))
+                write_dataset(layout, split, images, size, seed, part, _progress(layout, split, images))
                 part.replace(root)
     except OSError as error:
-        said = error.strerror or str(error)
+        reason = error.strerror or str(error)
         raise BadDataset(
-            f"{root}: the embedded set cannot be written there: {said}; XDG_CACHE_HOME moves it"
+            f"{root}: the embedded dataset cannot be written there: {reason}; XDG_CACHE_HOME moves it"
         ) from error
     return root
 
 
-def _telling(layout: str, split: str, images: int) -> Callable[[int], None]:
-    """Says on standard error how far the writing is, every few seconds."""
-    begun = said = time.monotonic()
+def _progress(layout: str, split: str, images: int) -> Callable[[int], None]:
+    """Return a function that reports progress on standard error, every few seconds."""
+    start = last = time.monotonic()
     done = 0
 
     def advance(n: int) -> None:
-        nonlocal done, said
+        nonlocal done, last
         done += n
         now = time.monotonic()
-        if now - said >= PATIENCE_S:
-            said = now
-            left = (now - begun) * (images - done) / done
-            sys.stderr.write(
-                f"linbench: writing the embedded set as {layout}, {split}: {done} of {images}, {left:.0f} s left\n"
-            )
+        if now - last >= PROGRESS_S:
+            last = now
+            left = (now - start) * (images - done) / done
+            text = f"writing the embedded dataset as {layout}, {split}: {done} of {images}, {left:.0f} s left"
+            sys.stderr.write(f"linbench: {text}\n")
 
     return advance

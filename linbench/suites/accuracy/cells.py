@@ -10,7 +10,7 @@ import torch
 
 from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
-from linbench.data.roots import asked, open_dataset
+from linbench.data.roots import open_dataset, resolve_data
 from linbench.environment import cpu_name
 from linbench.models.checkpoint import own_size
 from linbench.models.sam import backbone_of, has_fine_maps
@@ -134,7 +134,7 @@ def weights_of(cell: Cell, choices: Choices) -> Weights:
 
 def opened(name: str, choices: Choices) -> Dataset[Any]:
     """The data set of that name, opened once in a process."""
-    return _opened(name, asked(choices.data), choices.images)
+    return _opened(name, resolve_data(choices.data), choices.images)
 
 
 @cache

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from linbench.cli.data_make import make
-from linbench.data import dis  # noqa: F401 (registers the reader)
+from linbench.data import single_object  # noqa: F401 (registers the reader)
 from linbench.data.contract import dataset
 
 
@@ -26,7 +26,7 @@ def test_a_set_is_made_as_asked_and_can_be_read(run, tmp_path):
     said = json.loads(done.stdout)
     assert (said["height"], said["width"], said["images"], said["seed"]) == (40, 56, 3, 0)
     found = dataset["dis"].build(tmp_path, "train")
-    assert [found[n].picture().shape for n in range(3)] == [(40, 56, 3)] * 3
+    assert [found[n].image().shape for n in range(3)] == [(40, 56, 3)] * 3
     assert "[3/3] shapes as dis, train" in done.stderr
 
 
@@ -54,7 +54,7 @@ def test_a_set_that_is_there_is_not_written_over(run, tmp_path):
     assert run(*words).exit_code == 0
     again = run(*words)
     assert again.exit_code == 2
-    assert "is there already; name another folder, or remove it" in again.stderr
+    assert "exists already; name another folder, or remove it" in again.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):

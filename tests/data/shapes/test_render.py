@@ -1,4 +1,4 @@
-"""Scenes and their pictures: the same everywhere, with masks that are exact."""
+"""Scenes and their images: the same everywhere, with masks that are exact."""
 
 import hashlib
 from dataclasses import replace
@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from linbench.data.shapes import CLASSES, TASKS, THINGS, pixels, render, rendered, scene
-from linbench.data.shapes.backgrounds import TOP, Ground, Region
+from linbench.data.shapes import CLASSES, TASKS, THINGS, make_scene, pixels, render, render_scene
+from linbench.data.shapes.backgrounds import TOP, Background, Region
 from linbench.data.shapes.manmade_objects import gear
 from linbench.data.shapes.materials import plain
-from linbench.data.shapes.parts import Weave, bar, fill, ring, stroke
+from linbench.data.shapes.parts import Texture, bar, fill, ring, stroke
 from linbench.data.shapes.rng import ONE, Rng
 from linbench.data.shapes.scene import Scene, Thing
 
-#: By task, split, seed, index and size: of picture, map of objects and map of stuff.
+#: By task, split, seed, index and size: of image, map of objects and map of stuff.
 GOLDEN = {
     ("objects", "train", 0, 0, 64): "9235fb355854e693",
     ("objects", "val", 0, 3, (96, 160)): "ab48b9d94a9d21d5",
@@ -29,15 +29,15 @@ GOLDEN = {
 
 
 def digest(found):
-    parts = (found.picture, found.ids, found.stuff)
+    parts = (found.image, found.ids, found.stuff)
     assert [part.dtype.str for part in parts] == ["|u1", "<u2", "|u1"]
     return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("key", GOLDEN, ids=str)
-def test_pictures_and_masks_are_those_of_every_other_platform(key):
+def test_images_and_masks_are_those_of_every_other_platform(key):
     task, split, seed, index, size = key
-    assert digest(rendered(scene(seed, index, task, split), size)) == GOLDEN[key]
+    assert digest(render_scene(make_scene(seed, index, task, split), size)) == GOLDEN[key]
 
 
 @pytest.mark.parametrize("key", [key for key in GOLDEN if key[4] in (64, 96, 128)], ids=str)
@@ -48,12 +48,12 @@ def test_the_compiler_changes_nothing_and_no_product_leaves_64_bits(key, monkeyp
             if hasattr(value, "py_func"):
                 monkeypatch.setattr(module, name, value.py_func)
     task, split, seed, index, size = key
-    assert digest(render.rendered(scene(seed, index, task, split), size)) == GOLDEN[key]
+    assert digest(render.render_scene(make_scene(seed, index, task, split), size)) == GOLDEN[key]
 
 
 def grey():
-    region = Region("wall", -1, ((120, 120, 120),) * 3, Weave.PLAIN, 4, 0)
-    return Ground((region,), -1, shadows=False)
+    region = Region("wall", -1, ((120, 120, 120),) * 3, Texture.PLAIN, 4, 0)
+    return Background((region,), -1, shadows=False)
 
 
 def thing(*parts, x=TOP // 2, y=TOP // 2, size=TOP // 4, name="gear"):
@@ -61,22 +61,22 @@ def thing(*parts, x=TOP // 2, y=TOP // 2, size=TOP // 4, name="gear"):
 
 
 def drawn(*things, size=64):
-    return rendered(Scene(grey(), things, (0, -256), (0, 0, 0), 0, 0, 0), size)
+    return render_scene(Scene(grey(), things, (0, -256), (0, 0, 0), 0, 0, 0), size)
 
 
-def paint():
+def material():
     return plain(Rng("paint"))
 
 
 def test_a_stroke_of_no_length_is_the_disc_of_all_pixels_whose_middle_is_in_it():
-    found = drawn(thing(stroke(paint(), bar((0, 0), (0, 0), ONE // 2))))
+    found = drawn(thing(stroke(material(), bar((0, 0), (0, 0), ONE // 2))))
     y, x = np.mgrid[:64, :64] * 256 + 128 - 32 * 256
     assert np.array_equal(found.ids > 0, x * x + y * y < (8 * 256 + 1) ** 2)
 
 
 def test_a_filled_outline_covers_the_pixels_whose_middle_is_inside_and_leaves_its_holes():
     square, hole = [(s * ONE, t * ONE) for s, t in ((-1, -1), (1, -1), (1, 1), (-1, 1))], ring(ONE // 2, sides=64)
-    found = drawn(thing(fill(paint(), square, hole)))
+    found = drawn(thing(fill(material(), square, hole)))
     y, x = np.mgrid[:64, :64] + 0.5 - 32
     expected = (np.maximum(abs(x), abs(y)) < 16) & (x * x + y * y > 64)
     unsure = abs(np.hypot(x, y) - 8) < 0.1  # the hole is a polygon
@@ -85,7 +85,7 @@ def test_a_filled_outline_covers_the_pixels_whose_middle_is_inside_and_leaves_it
 
 
 def test_what_is_in_front_hides_what_is_behind():
-    disc = stroke(paint(), bar((0, 0), (0, 0), ONE))
+    disc = stroke(material(), bar((0, 0), (0, 0), ONE))
     back, front = thing(disc, x=TOP * 3 // 8), thing(disc, x=TOP * 5 // 8)
     alone = [drawn(one).ids > 0 for one in (back, front)]
     both = drawn(back, front)
@@ -94,7 +94,7 @@ def test_what_is_in_front_hides_what_is_behind():
 
 
 def test_one_sees_through_the_hole_of_a_gear_what_lies_behind():
-    disc = thing(stroke(paint(), bar((0, 0), (0, 0), ONE // 10)), name="ball")
+    disc = thing(stroke(material(), bar((0, 0), (0, 0), ONE // 10)), name="ball")
     both = drawn(disc, thing(*gear(Rng(1))))
     assert [one.category for one in both.objects] == [THINGS.index("ball"), THINGS.index("gear")]
     assert np.array_equal(both.mask(both.objects[0]), drawn(disc).ids > 0)
@@ -102,15 +102,15 @@ def test_one_sees_through_the_hole_of_a_gear_what_lies_behind():
 
 def test_an_object_of_which_less_than_twelve_pixels_are_seen_is_none():
     def dot(pixels):
-        return thing(stroke(paint(), bar((0, 0), (0, 0), ONE * pixels // 16)))
+        return thing(stroke(material(), bar((0, 0), (0, 0), ONE * pixels // 16)))
 
     assert [one.area for one in drawn(dot(2)).objects] == [12]
     assert drawn(dot(1)).objects == ()
     assert not drawn(dot(1)).ids.any()
 
 
-def test_no_stroke_breaks_however_small_the_picture():
-    wire = thing(stroke(paint(), bar((-ONE, -ONE // 3), (ONE, ONE // 2), 1)))
+def test_no_stroke_breaks_however_small_the_image():
+    wire = thing(stroke(material(), bar((-ONE, -ONE // 3), (ONE, ONE // 2), 1)))
     for size in (32, 61, 256):
         mask = drawn(wire, size=size).ids > 0
         columns = np.flatnonzero(mask.any(axis=0))
@@ -122,7 +122,7 @@ def test_no_stroke_breaks_however_small_the_picture():
 def test_a_scene_is_the_same_at_two_sizes(task):
     """Each pixel of the small masks against the four of the large ones: they may differ at edges only."""
     for index in range(3):
-        large, small = (rendered(scene(5, index, task), size) for size in (512, 256))
+        large, small = (render_scene(make_scene(5, index, task), size) for size in (512, 256))
         halves = large.ids.reshape(256, 2, 256, 2)
         agree = (halves == small.ids[:, None, :, None]).any(axis=(1, 3))
         assert agree.mean() > 0.995
@@ -132,20 +132,20 @@ def test_a_scene_is_the_same_at_two_sizes(task):
             covered = (halves == one.number).sum(axis=(1, 3)) >= 2
             both, either = (f(covered, small.ids == one.number).sum() for f in (np.logical_and, np.logical_or))
             assert both / either > (0.6 if task == "dis" else 0.55)
-        colours = large.picture.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
-        assert np.abs(colours - small.picture).mean() < 8
+        colours = large.image.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
+        assert np.abs(colours - small.image).mean() < 8
 
 
 def test_a_wider_frame_moves_objects_apart_and_does_not_stretch_them():
-    disc = stroke(paint(), bar((0, 0), (0, 0), ONE))
+    disc = stroke(material(), bar((0, 0), (0, 0), ONE))
     scene = Scene(grey(), (thing(disc, x=TOP // 4),), (0, -256), (0, 0, 0), 0, 0, 0)
-    square, wide = rendered(scene, 64), rendered(scene, (64, 128))
+    square, wide = render_scene(scene, 64), render_scene(scene, (64, 128))
     assert np.array_equal(square.ids[:, :32], wide.ids[:, 16:48])
 
 
 def test_splits_tasks_seeds_and_indices_have_no_scene_in_common():
     found = [
-        repr(scene(seed, index, task, split).sun) + repr(scene(seed, index, task, split).seed)
+        repr(make_scene(seed, index, task, split).sun) + repr(make_scene(seed, index, task, split).seed)
         for seed in range(2)
         for index in range(8)
         for task in TASKS
@@ -155,12 +155,12 @@ def test_splits_tasks_seeds_and_indices_have_no_scene_in_common():
 
 
 def test_a_scene_is_drawn_again_as_it_was():
-    first, again = (rendered(scene(3, 4, "objects"), 64) for _ in range(2))
+    first, again = (render_scene(make_scene(3, 4, "objects"), 64) for _ in range(2))
     assert digest(first) == digest(again)
 
 
 def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
-    found = rendered(scene(0, 3, "objects"), (96, 160))
+    found = render_scene(make_scene(0, 3, "objects"), (96, 160))
     assert len(found.objects) > 3
     assert sum(one.area for one in found.objects) == np.count_nonzero(found.ids)
     for one in found.objects:
@@ -172,10 +172,10 @@ def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
     assert behind.max() < len(CLASSES)
 
 
-def test_the_object_that_names_a_picture_is_in_it_and_every_class_has_its_turn():
+def test_the_object_that_names_an_image_is_in_it_and_every_class_has_its_turn():
     labels = []
     for index in range(len(THINGS)):
-        found = rendered(scene(1, index, "classes"), 128)
+        found = render_scene(make_scene(1, index, "classes"), 128)
         labels.append(found.label)
         largest = max((one for one in found.objects), key=lambda one: one.number)
         assert largest.category == found.label
@@ -190,20 +190,20 @@ def thinness(mask):
 
 
 def test_objects_of_dis_are_thin_and_a_ball_is_not():
-    shares = [thinness(rendered(scene(0, index, "dis"), 512).ids > 0) for index in range(12)]
+    shares = [thinness(render_scene(make_scene(0, index, "dis"), 512).ids > 0) for index in range(12)]
     assert np.median(shares) > 0.08
     assert max(shares) > 0.5  # wires, of 2 px
-    ball = thing(stroke(paint(), bar((0, 0), (0, 0), ONE)))
+    ball = thing(stroke(material(), bar((0, 0), (0, 0), ONE)))
     assert thinness(drawn(ball, size=512).ids > 0) < 0.03
 
 
 def test_a_shadow_darkens_the_ground_and_no_mask():
-    disc = thing(stroke(paint(), bar((0, 0), (0, 0), ONE)))
+    disc = thing(stroke(material(), bar((0, 0), (0, 0), ONE)))
     bright = Scene(grey(), (disc,), (180, -160), (0, 0, 0), 0, 0, 0)
-    shaded = replace(bright, ground=replace(grey(), shadows=True))
-    without, with_shadow = rendered(bright, 128), rendered(shaded, 128)
+    shaded = replace(bright, background=replace(grey(), shadows=True))
+    without, with_shadow = render_scene(bright, 128), render_scene(shaded, 128)
     assert np.array_equal(without.ids, with_shadow.ids)
-    darker = without.picture.astype(int) - with_shadow.picture
+    darker = without.image.astype(int) - with_shadow.image
     assert darker[without.ids == 0].max() > 30
     assert darker.min() >= 0
     edge_free = (without.ids > 0) & (np.roll(without.ids, 2, 0) > 0) & (np.roll(without.ids, -2, 0) > 0)
@@ -213,9 +213,9 @@ def test_a_shadow_darkens_the_ground_and_no_mask():
 @pytest.mark.parametrize("size", [7, 9000, (64, 4)])
 def test_a_size_that_cannot_be_drawn_is_refused(size):
     with pytest.raises(ValueError, match=r"each side is 8 to 8,192 px"):
-        rendered(scene(0, 0), size)
+        render_scene(make_scene(0, 0), size)
 
 
 def test_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match="allowed are classes, objects, dis, coift, hrsod"):
-        scene(0, 0, "panoptic")
+        make_scene(0, 0, "panoptic")

@@ -13,7 +13,17 @@ from pycocotools.cocoeval import COCOeval
 
 from linbench.data import roots, sa1b  # noqa: F401 (register the readers)
 from linbench.data.contract import BadDataset, dataset
-from linbench.data.shapes import CLASSES, LAYOUTS, THINGS, detections_file, prepared, rendered, scene, write, writing
+from linbench.data.shapes import (
+    CLASSES,
+    LAYOUTS,
+    THINGS,
+    detections_file,
+    make_scene,
+    prepare_dataset,
+    render_scene,
+    write_dataset,
+    writing,
+)
 
 SIZE = (72, 96)
 IMAGES = 6
@@ -26,16 +36,16 @@ def cache(tmp_path, monkeypatch):
 
 
 def read(layout, split, tmp_path):
-    """What was drawn, and the samples that its reader finds, by the number of the picture."""
-    write(layout, split, IMAGES, SIZE, 0, tmp_path)
+    """What was drawn, and the samples that its reader finds, by the number of the image."""
+    write_dataset(layout, split, IMAGES, SIZE, 0, tmp_path)
     found = dataset[layout.split("-")[0]].build(tmp_path, split)
     assert len(found) == IMAGES
     assert not found.faults
-    drawn = [rendered(scene(0, n, LAYOUTS[layout].task, split), SIZE) for n in range(IMAGES)]
+    drawn = [render_scene(make_scene(0, n, LAYOUTS[layout].task, split), SIZE) for n in range(IMAGES)]
     samples = [found[n] for n in range(IMAGES)]
     for sample in samples:
-        picture = sample.picture()
-        assert picture.shape == (*SIZE, 3)
+        image = sample.image()
+        assert image.shape == (*SIZE, 3)
     return found, drawn, samples
 
 
@@ -43,9 +53,9 @@ def splits(*layouts):
     return [(layout, split) for layout in layouts for split in LAYOUTS[layout].shown_by]
 
 
-def like(picture, drawn):
-    """Whether a picture is another after JPEG: close on the mean, which two scenes are not."""
-    return np.abs(picture.astype(int) - drawn.picture).mean() < 12
+def like(image, drawn):
+    """Whether an image is another after JPEG: close on the mean, which two scenes are not."""
+    return np.abs(image.astype(int) - drawn.image).mean() < 12
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("dis", "coift", "hrsod"))
@@ -54,16 +64,16 @@ def test_sets_of_single_objects_are_read_back_exactly(tmp_path, layout, split):
     for sample, one in zip(samples, drawn, strict=True):
         (instance,) = sample.instances()
         assert np.array_equal(instance.mask(), one.ids > 0)
-        assert like(sample.picture(), one)
+        assert like(sample.image(), one)
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("imagenet"))
-def test_classes_of_pictures_are_read_back_with_every_class_in_its_place(tmp_path, layout, split):
+def test_classes_of_images_are_read_back_with_every_class_in_its_place(tmp_path, layout, split):
     found, drawn, samples = read(layout, split, tmp_path)
-    assert len(found.classes) == len(THINGS)  # though not all have a picture
+    assert len(found.classes) == len(THINGS)  # though not all have an image
     by_label = {one.label: one for one in drawn}
     assert sorted(by_label) == sorted(sample.label for sample in samples)
-    assert all(like(sample.picture(), by_label[sample.label]) for sample in samples)
+    assert all(like(sample.image(), by_label[sample.label]) for sample in samples)
     lines = (tmp_path / "imagenet" / "LOC_synset_mapping.txt").read_text().splitlines()
     assert [line.split() for line in lines] == [
         [wnid, name] for wnid, name in zip(found.classes, THINGS, strict=True)
@@ -76,7 +86,7 @@ def test_classes_of_pixels_are_read_back_exactly(tmp_path, layout, split):
     assert found.classes[: len(CLASSES)] == CLASSES
     for sample, one in zip(samples, drawn, strict=True):
         assert np.array_equal(sample.labels(), one.semantic)
-        assert like(sample.picture(), one)
+        assert like(sample.image(), one)
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("coco", "coconut"))
@@ -92,25 +102,25 @@ def test_objects_are_read_back_with_mask_box_class_and_area(tmp_path, layout, sp
             assert np.array_equal(instance.mask(), mask)
             (y0, x0), (y1, x1) = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
             assert instance.box == (x0, y0, x1 + 1, y1 + 1)
-        assert like(sample.picture(), one)
+        assert like(sample.image(), one)
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("entityseg", "sa1b", "sa1b-tar"))
 def test_sets_of_entities_cover_each_pixel_once(tmp_path, layout, split):
     _, drawn, samples = read(layout, split, tmp_path)
-    by_picture = {int(sample.id.removeprefix("sa_")): sample for sample in samples}
+    by_image = {int(sample.id.removeprefix("sa_")): sample for sample in samples}
     for number, one in enumerate(drawn, start=1):
-        masks = [instance.mask() for instance in by_picture[number].instances()]
+        masks = [instance.mask() for instance in by_image[number].instances()]
         for thing, mask in zip(one.objects, masks, strict=False):
             assert np.array_equal(mask, one.mask(thing))
         count = np.sum(masks, axis=0)
         assert count.max() == 1
         assert (count == 0).sum() < 12 * 11  # stuff of which next to nothing is to be seen
-        assert like(by_picture[number].picture(), one)
+        assert like(by_image[number].image(), one)
 
 
 def test_boxes_of_the_made_up_detector_are_good_and_not_perfect(tmp_path, capsys):
-    write("coco", "val", 24, 128, 0, tmp_path)
+    write_dataset("coco", "val", 24, 128, 0, tmp_path)
     truth = COCO(str(tmp_path / "coco" / "annotations" / "instances_val2017.json"))
     evaluation = COCOeval(truth, truth.loadRes(str(detections_file(tmp_path, "val"))), "bbox")
     evaluation.evaluate()
@@ -126,10 +136,10 @@ def test_boxes_of_the_made_up_detector_are_good_and_not_perfect(tmp_path, capsys
 
 def test_splits_are_written_beside_each_other_and_never_over(tmp_path):
     for split in ("train", "val"):
-        write("ade20k", split, 2, 32, 0, tmp_path)
+        write_dataset("ade20k", split, 2, 32, 0, tmp_path)
     assert len(dataset["ade20k"].build(tmp_path, "train")) == len(dataset["ade20k"].build(tmp_path, "val")) == 2
-    with pytest.raises(ValueError, match=r"images/validation is there already"):
-        write("ade20k", "val", 3, 32, 0, tmp_path)
+    with pytest.raises(ValueError, match=r"images/validation exists already"):
+        write_dataset("ade20k", "val", 3, 32, 0, tmp_path)
     assert len(dataset["ade20k"].build(tmp_path, "val")) == 2
 
 
@@ -137,13 +147,13 @@ def test_what_cannot_be_written_is_refused_before_a_file_is_made(tmp_path, cache
     for arguments, sentence in (
         (("voc", "val", 1, 32), "allowed are imagenet, ade20k"),
         (("coift", "train", 1, 32), "the layout coift has val only"),
-        (("dis", "val", 0, 32), "0 pictures: at least 1"),
+        (("dis", "val", 0, 32), "0 images: at least 1"),
         (("dis", "val", 1, 3), "each side is 8 to 8,192 px"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            write(*arguments, 0, tmp_path / "out")
+            write_dataset(*arguments, 0, tmp_path / "out")
         with pytest.raises(ValueError, match=sentence):
-            prepared(*arguments)
+            prepare_dataset(*arguments)
     assert not (tmp_path / "out" / "DIS5K").exists()
 
 
@@ -152,30 +162,30 @@ def test_a_failing_writer_leaves_nothing(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        write("dis", "val", 8, 32, 0, tmp_path, full)
+        write_dataset("dis", "val", 8, 32, 0, tmp_path, full)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_cache_is_written_once_and_keyed_by_all_that_is_asked_for(cache):
-    root = prepared("dis", "val", 2, 32)
+    root = prepare_dataset("dis", "val", 2, 32)
     stamp = (root / "DIS5K").stat().st_mtime_ns
-    assert prepared("dis", "val", 2, (32, 32)) == root
+    assert prepare_dataset("dis", "val", 2, (32, 32)) == root
     assert (root / "DIS5K").stat().st_mtime_ns == stamp
     others = [
-        prepared(*arguments)
+        prepare_dataset(*arguments)
         for arguments in (("dis", "val", 3, 32), ("dis", "val", 2, 32, 1), ("dis", "train", 2, 32))
     ]
-    assert len({root, *others, prepared("dis", "val", 2, (32, 40))}) == 5
+    assert len({root, *others, prepare_dataset("dis", "val", 2, (32, 40))}) == 5
 
 
 def test_a_long_writing_says_how_far_it_is_and_a_short_one_is_silent(cache, capsys, monkeypatch):
-    prepared("dis", "val", 2, 32)
+    prepare_dataset("dis", "val", 2, 32)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(writing, "PATIENCE_S", 0.0)
-    prepared("dis", "val", 2, 32, 1)
+    monkeypatch.setattr(writing, "PROGRESS_S", 0.0)
+    prepare_dataset("dis", "val", 2, 32, 1)
     said = capsys.readouterr().err.splitlines()
     assert [line.rpartition(",")[0] for line in said] == [
-        f"linbench: writing the embedded set as dis, val: {n} of 2" for n in (1, 2)
+        f"linbench: writing the embedded dataset as dis, val: {n} of 2" for n in (1, 2)
     ]
 
 
@@ -183,7 +193,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(BadDataset, match=r"file/linbench/.*Not a directory; XDG_CACHE_HOME moves it"):
-        prepared("dis", "val", 1, 32)
+        prepare_dataset("dis", "val", 1, 32)
 
 
 def masks_below(folder):
@@ -192,7 +202,7 @@ def masks_below(folder):
 
 
 def _prepare():
-    prepared("dis", "val", 40, 256)
+    prepare_dataset("dis", "val", 40, 256)
 
 
 forking = multiprocessing.get_context("fork") if os.name == "posix" else None
@@ -201,7 +211,7 @@ posix = pytest.mark.skipif(forking is None, reason="forks")
 
 @posix
 def test_a_killed_writer_leaves_nothing_that_looks_whole_and_the_next_one_finishes(cache):
-    prepared("dis", "val", 1, 32)
+    prepare_dataset("dis", "val", 1, 32)
     for wanted in (1, 9):
         writer = forking.Process(target=_prepare)
         writer.start()
@@ -211,14 +221,14 @@ def test_a_killed_writer_leaves_nothing_that_looks_whole_and_the_next_one_finish
         writer.join()
         assert writer.exitcode == -signal.SIGKILL
         assert not list(cache.glob("shapes-*-40-*"))
-    root = prepared("dis", "val", 40, 256)
+    root = prepare_dataset("dis", "val", 40, 256)
     assert len(dataset["dis"].build(root, "val")) == 40
     assert not list(cache.glob(".*.part"))
 
 
 @posix
 def test_processes_that_ask_at_once_all_get_the_whole_set(cache):
-    prepared("dis", "val", 1, 32)
+    prepare_dataset("dis", "val", 1, 32)
     writers = [forking.Process(target=_prepare) for _ in range(3)]
     for writer in writers:
         writer.start()

@@ -10,8 +10,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from linbench.data.coco_instances import coco_instances
-from linbench.data.rle import encode
+from linbench.coco.rle import encode
+from linbench.data.coco import coco_instances
 from linbench.data.roots import open_dataset
 from linbench.metrics.coco import coco_metrics
 from linbench.suites.coco import _annotation, _means, _object, _truths, summary
@@ -109,7 +109,7 @@ def test_all_twelve_numbers_are_pycocotools_own_on_a_file_with_what_it_reads(tmp
     assert sum(summed.scores["objects"]) == 8
     assert sorted(fault.reason.split(",")[0] for fault in dataset.faults) == [
         "annotation 93",
-        "annotation 94 is of an unknown picture",
+        "annotation 94 is of an unknown image",
     ]
 
 
@@ -137,7 +137,7 @@ def test_an_annotation_of_no_image_is_one_fault_and_the_rest_counts(tmp_path: Pa
     assert run("coco", tmp_path, tmp_path / "r", "--max-bad", 1).exit_code == 0
     record = only(tmp_path / "r")
     (fault,) = record["rounds"][0]["skipped"]
-    assert fault["reason"].startswith("annotation 90 is of an unknown picture")
+    assert fault["reason"].startswith("annotation 90 is of an unknown image")
     assert record["metrics"] == clean["metrics"]
 
 
@@ -170,7 +170,7 @@ def test_a_mask_that_cannot_be_decoded_costs_its_object_and_not_its_image(tmp_pa
     assert run("coco", tmp_path, tmp_path / "r", "--max-bad", 1).exit_code == 0
     record = only(tmp_path / "r")
     (fault,) = record["rounds"][0]["skipped"]
-    assert "annotation 90, of picture 1: `counts` is no run-length text" in fault["reason"]
+    assert "annotation 90, of image 1: the compressed run lengths hold characters that none have" in fault["reason"]
     assert record["metrics"] == clean["metrics"]
 
 

@@ -10,8 +10,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from linbench import build_classifier, build_sam
+from linbench.coco.rle import encode
 from linbench.data.image import read_image
-from linbench.data.rle import encode
 from linbench.metrics.boundary import boundary_iou
 from linbench.models.checkpoint import About, save
 from linbench.models.sam import Prompts
@@ -228,7 +228,7 @@ def test_bad_entries_of_cocos_files_cost_only_themselves(tmp_path: Path) -> None
     assert entry["scores"]["id"] == ["1", "3", "4", "5", "6"]
     reasons = " | ".join(fault["reason"] for fault in entry["skipped"])
     for said in (
-        "unknown picture",
+        "unknown image",
         "2 points",
         "nan",
         "second detection of this id",
