@@ -3,7 +3,7 @@
     python benchmarks/input_pipeline.py [backbone]
 
 Pictures are read, augmented and collated as in training, by one loading process per core, at the recipes' own sizes
-and from the embedded set. A step is forward, loss, backward and optimiser with all cores. Both are taken alone, one
+and from the embedded set. A step is forward, loss, backward and optimizer with all cores. Both are taken alone, one
 after the other, in turns: a ratio of 3 says that loading takes a quarter of the cores' time when both run together.
 """
 
@@ -16,8 +16,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from linbench.environment import cores, cpu_name
-from linbench.recipes import Batch, Recipe, Task, order, override, recipe, task
-from linbench.recipes.optimizer import optimiser
+from linbench.recipes import Batch, Recipe, Task, epoch_order, override, recipe, task
+from linbench.recipes.optimizer import build_optimizer
 
 DEFAULT = "rwkv-sam-t"
 ASKED = 3.0
@@ -48,7 +48,7 @@ def rates(chosen: Recipe, backbone: str, micro: int, count: int) -> tuple[float,
     """Images/s of the input and of training: medians of turns."""
     its: Task = task[chosen.task].build(chosen)
     model = its.build(backbone).train()
-    steps = optimiser(its.parameter_groups(model), chosen)
+    steps = build_optimizer(its.parameter_groups(model), chosen)
     fed, consumed = [], []
     for turn in range(TURNS):
         start, images, batches = time.perf_counter(), 0, []
@@ -67,7 +67,7 @@ def rates(chosen: Recipe, backbone: str, micro: int, count: int) -> tuple[float,
 
 def loaded(its: Task, micro: int, count: int, epoch: int) -> Iterator[Batch]:
     examples = its.examples("shapes", seed=0)
-    keys = [(epoch, index % len(examples)) for index in order(count, 0, epoch)]
+    keys = [(epoch, index % len(examples)) for index in epoch_order(count, 0, epoch)]
     parts = [keys[i : i + micro] for i in range(0, count, micro)]
     loader = DataLoader(examples, batch_sampler=parts, collate_fn=its.collate, num_workers=cores())
     for number, batch in enumerate(loader):

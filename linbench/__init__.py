@@ -10,9 +10,8 @@ The names below are loaded on first use, so that ``import linbench`` costs no im
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from linbench._version import __version__ as __version__
 from linbench.system import affinity as _affinity  # noqa: F401 (reads it before torch may bind this thread)
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from linbench import kernels as kernels

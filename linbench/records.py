@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from linbench.atomic import replacing
+from linbench.system.files import LOCK_NAME, locked
 
 SCHEMA_VERSION = 1
 MOST_DIGITS = 300  # of a whole number
@@ -194,26 +195,15 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Lock the folder for one writer and remove temporary files of killed ones; raise BlockingIOError, OSError.
-
-        The lock is on the folder itself and ends with the process. Systems without ``flock`` (Windows) have none.
-        """
+        """Hold the folder's lock, and clear what a killed writer left. Raises BlockingIOError, OSError."""
         self.root.mkdir(parents=True, exist_ok=True)
         probe = self.root / ".writable.tmp"
         probe.touch()
         probe.unlink()
-        folder = os.open(self.root, os.O_RDONLY) if os.name == "posix" else None
-        try:
-            if folder is not None:
-                import fcntl
-
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(self.root / LOCK_NAME):
             for temporary in self.root.glob("*/*/*/.*.json.tmp"):
                 temporary.unlink(missing_ok=True)
             yield
-        finally:
-            if folder is not None:
-                os.close(folder)
 
 
 def _refuse(constant: str) -> None:

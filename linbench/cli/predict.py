@@ -1,103 +1,109 @@
-"""``linbench predict``: masks, run lengths and a picture to look at, for boxes and points on pictures."""
+"""``linbench predict``: masks, run lengths and an overlay for boxes and points on images."""
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linbench.cli.answers import Job, Result, answer
-from linbench.cli.outputs import file_identities, output_names
+from linbench.cli.option_groups import grouped_options
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     from linbench.data.prompts import PromptSpec
+    from linbench.models.segment_images import ImageSegmenter, Result
     from linbench.models.segmenter import Segmenter
 
 FUSIONS = ("conv", "mamba", "rwkv", "dcn")
 BRANCHES = ("model", "ema")
 
-LARGEST = 16384  # px; at that side the input alone has 3 GB
-MOST_SCORES = 6  # in a row of the table
-WEIGHTS = (
+MAX_SIDE = 16384  # px; at that side the input alone takes 3 GB
+MAX_SCORES = 6  # in a row of the table
+NO_CHECKPOINT = (
     "--checkpoint is missing: linbench comes with no weights. Give a .safetensors file that linbench wrote, or an "
     "official one: SAM's (sam_vit_b_01ec64.pth with --backbone sam-vit-b), HQ-SAM's (sam_hq_vit_b.pth, hq-sam-b) or "
     "EfficientSAM's (efficient_sam_vitt.pt, efficientsam-ti). --random does without, for smoke tests"
 )
+RANDOM_STAMP = "RANDOM WEIGHTS: a smoke test; these masks mean nothing"
+SMOKE_STAMP = "SMOKE RECIPE: weights of a shortened training; these masks say nothing about the model"
+
+Texts = list[str] | None
 
 
-def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.", show_default=False)],
-    backbone: Annotated[
-        str | None, typer.Option(help="A backbone or hq-sam-b/l/h; a checkpoint of ours says it itself.")
-    ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights: .safetensors, or an official .pth.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="model or ema, of a checkpoint that holds both; default as its source does.")
-    ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Random weights, for smoke tests.")] = False,
-    box: Annotated[
-        list[str] | None, typer.Option(help="x0,y0,x1,y1 in px of the upright picture; repeatable.")
-    ] = None,
+@dataclass(frozen=True)
+class PromptOptions:
+    """The images and their prompts."""
+
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)]
+    box: Annotated[Texts, typer.Option(help="x0,y0,x1,y1 in px of the upright image; repeatable.")] = None
     point: Annotated[
-        list[str] | None,
-        typer.Option(help="x,y or x,y,0 (background); repeatable. All are one prompt, with the one --box or alone."),
-    ] = None,
-    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with the boxes of many pictures.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for masks, JSON and overlays.")] = Path("predictions"),
-    multimask: Annotated[
-        bool, typer.Option("--multimask", help="Three masks a prompt, where the model can; the best is written.")
-    ] = False,
-    fusion: Annotated[str | None, typer.Option(help="conv, mamba, rwkv or dcn, for RWKV-SAM's decoder.")] = None,
+        Texts, typer.Option(help="x,y or x,y,0 (background); repeatable. All are one prompt, with the --box if any.")
+    ] = None
+    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with the boxes of many images.")] = None
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The segmenter and its weights."""
+
+    backbone: Annotated[
+        str | None, typer.Option(help="Backbone or hq-sam-b/l/h; default as linbench's checkpoint states it.")
+    ] = None
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights: .safetensors, or an official .pth.")] = None
+    weights: Annotated[
+        str | None, typer.Option(help="model or ema, if the checkpoint holds both; default as its source does.")
+    ] = None
+    random: Annotated[bool, typer.Option("--random", help="Random weights, for smoke tests.")] = False
+    fusion: Annotated[str | None, typer.Option(help="RWKV-SAM's fusion: conv, mamba, rwkv or dcn.")] = None
     image_size: Annotated[
         int | None,
-        typer.Option(
-            min=16, max=LARGEST, help="Side of the model's input, px; default the checkpoint's own, or 1024."
-        ),
-    ] = None,
-    prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8,
-    option: Annotated[list[str] | None, typer.Option(help="A model's own option, NAME=VALUE; repeatable.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that registers backbones.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """Segment what boxes and points ask for.
+        typer.Option(min=16, max=MAX_SIDE, help="Side of the input, px; default the checkpoint's own, or 1024."),
+    ] = None
+    option: Annotated[Texts, typer.Option(help="Option of the model, NAME=VALUE; repeatable.")] = None
+    plugin: Annotated[list[Path] | None, typer.Option(help="Python file that registers backbones.")] = None
 
-    Writes, for each picture, NAME.overlay.png to look at, NAME.masks.json (COCO run lengths) and NAME.maskN.png
-    (0 and 255) for prompt N. Exit code 1 where a picture or a prompt could not be done.
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How the masks are computed, and where they go."""
+
+    out: Annotated[Path, typer.Option(help="Folder for masks, JSON and overlays.")] = Path("predictions")
+    multimask: Annotated[
+        bool, typer.Option("--multimask", help="Three masks a prompt, if the model can; the best is written.")
+    ] = False
+    prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
+
+
+@grouped_options
+def predict(prompts: PromptOptions, model: ModelOptions, output: OutputOptions) -> None:
+    """Segment the objects that boxes and points mark.
+
+    Writes, for each image, NAME.overlay.png to look at, NAME.masks.json (COCO run lengths) and NAME.maskN.png
+    (0 and 255) for prompt N. Exit code 1 if an image or a prompt failed.
     """
-    if not (box or point or boxes):
-        refuse("nothing is asked: give --box x0,y0,x1,y1, --point x,y or --boxes FILE.json")
-    if boxes and (box or point):
-        refuse("--boxes beside --box or --point: give the boxes of all pictures in the file, or on the command line")
-    if checkpoint and random:
-        refuse("--random beside --checkpoint: give one of them")
-    if not checkpoint and not random:
-        refuse(WEIGHTS)
-    if random and not backbone:
-        refuse("--backbone is missing: --random needs the name of a model; `linbench list` shows all")
-    if weights is not None and checkpoint is None:
-        refuse("--weights without --checkpoint: it chooses between the weights of that file")
-    if weights is not None:
-        choice("--weights", weights, BRANCHES)
-    if fusion is not None:
-        choice("--fusion", fusion, FUSIONS)
+    _check_prompt_options(prompts)
+    _check_model_options(model)
     with refusing():
-        asked = _asked(images, boxes, box or [], point or [])
-        segmenter = _segmenter(backbone, checkpoint, weights, image_size, fusion, option, device, threads, plugin)
+        prompts_by_image = _prompts(prompts)
+        segmenter = _load(model, output.device, output.threads)
         decoder = segmenter.sam.decoder
-        getattr(decoder, "base", decoder).which(multimask)  # refuses three masks where there is one
-    explain_threads(threads)
+        getattr(decoder, "base", decoder).output_tokens(output.multimask)  # refuses three masks where there is one
+    explain_threads(output.threads)
     if note := _size_note(segmenter):
         typer.echo(f"linbench: {note}", err=True)
-    inputs = file_identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
-    job = Job(segmenter, out, inputs, multimask, prompt_chunk)
-    results = _all(job, images, asked)
-    if as_json:
+    results = _segment_all(_image_segmenter(segmenter, prompts, model, output), prompts.images, prompts_by_image)
+    if output.as_json:
         typer.echo(json.dumps(results, indent=1))
     else:
         _print(results)
@@ -105,33 +111,44 @@ def predict(
         raise typer.Exit(1)
 
 
-def _asked(
-    images: Sequence[Path], boxes: Path | None, box: Sequence[str], point: Sequence[str]
-) -> "list[list[PromptSpec]]":
-    """The prompts of each picture, unchecked."""
+def _check_prompt_options(prompts: PromptOptions) -> None:
+    if not (prompts.box or prompts.point or prompts.boxes):
+        refuse("no prompts given: pass --box x0,y0,x1,y1, --point x,y or --boxes FILE.json")
+    if prompts.boxes and (prompts.box or prompts.point):
+        refuse("--boxes excludes --box and --point: give all boxes in the file, or all on the command line")
+
+
+def _check_model_options(model: ModelOptions) -> None:
+    if model.checkpoint and model.random:
+        refuse("--random and --checkpoint exclude each other; give one of them")
+    if not model.checkpoint and not model.random:
+        refuse(NO_CHECKPOINT)
+    if model.random and not model.backbone:
+        refuse("--backbone is missing: --random needs the name of a model; `linbench list` shows all")
+    if model.weights is not None:
+        if model.checkpoint is None:
+            refuse("--weights without --checkpoint: it chooses between the weights of that file")
+        choice("--weights", model.weights, BRANCHES)
+    if model.fusion is not None:
+        choice("--fusion", model.fusion, FUSIONS)
+
+
+def _prompts(options: PromptOptions) -> "list[list[PromptSpec]]":
+    """Return the prompts of each image, not yet checked against it. Raises ValueError."""
     from linbench.data.prompt_file import read_prompt_file
     from linbench.data.prompts import parse_prompts
 
-    if boxes is None:
-        return [parse_prompts(box, point)] * len(images)
-    detections = read_prompt_file(boxes)
-    found = [detections.for_image(image) for image in images]
-    if not any(found):
-        raise ValueError(f"--boxes {boxes}: it has no boxes of {' or '.join(map(str, images[:3]))}; names must agree")
-    return found
+    if options.boxes is None:
+        return [parse_prompts(options.box or [], options.point or [])] * len(options.images)
+    detections = read_prompt_file(options.boxes)
+    prompts = [detections.for_image(image) for image in options.images]
+    if not any(prompts):
+        names = " or ".join(map(str, options.images[:3]))
+        raise ValueError(f"--boxes {options.boxes}: it has no boxes of {names}; names must agree")
+    return prompts
 
 
-def _segmenter(
-    backbone: str | None,
-    checkpoint: Path | None,
-    weights: str | None,
-    image_size: int | None,
-    fusion: str | None,
-    option: Sequence[str] | None,
-    device: str,
-    threads: int | None,
-    plugin: Sequence[Path] | None,
-) -> "Segmenter":
+def _load(model: ModelOptions, device: str, threads: int | None) -> "Segmenter":
     import torch
 
     from linbench.backbones import backbone as backbones
@@ -139,68 +156,113 @@ def _segmenter(
     from linbench.suites.runner.device import find_device
     from linbench.system.threads import thread_count
 
-    load_plugins(plugin or [], backbones)
+    load_plugins(model.plugin or [], backbones)
     torch.set_num_threads(thread_count(threads))
-    options = pairs("--option", option or [], "output=hq")
     return load_segmenter(
-        backbone,
-        checkpoint,
-        image_size=image_size,
-        fusion=fusion,
-        options=options,
+        model.backbone,
+        model.checkpoint,
+        image_size=model.image_size,
+        fusion=model.fusion,
+        options=pairs("--option", model.option or [], "output=hq"),
         device=find_device(device),
-        weights=weights,
+        weights=model.weights,
     )
 
 
 def _size_note(segmenter: "Segmenter") -> str:
-    """Say that the model is used at another size than it was trained at; empty where it is not."""
-    from linbench.models.input_size import size_note
+    """Return a note if the model runs at another size than it was trained at; otherwise an empty string."""
+    from linbench.models.checkpoint import size_note
 
     facts, side = segmenter.facts, segmenter.transform.side
     return size_note(facts["weights"], facts["trained_at"], (side, side))
 
 
-def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[PromptSpec]]") -> list[Result]:
-    """What became of each picture; what fails is said at once, and the others are done."""
+def _image_segmenter(
+    segmenter: "Segmenter", prompts: PromptOptions, model: ModelOptions, output: OutputOptions
+) -> "ImageSegmenter":
+    """Return what segments each image; it overwrites none of the files that the command reads."""
+    from linbench.models.segment_images import ImageSegmenter, file_identities
+
+    inputs = [*prompts.images, *(path for path in (model.checkpoint, prompts.boxes) if path), *(model.plugin or [])]
+
+    def draw(path: Path, pixels: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]) -> "Image.Image":
+        return draw_overlay(segmenter.facts, path, pixels, predictions)
+
+    return ImageSegmenter(segmenter, output.out, file_identities(inputs), output.multimask, output.prompt_chunk, draw)
+
+
+def _segment_all(
+    segment: "ImageSegmenter", images: Sequence[Path], prompts: "Sequence[list[PromptSpec]]"
+) -> "list[Result]":
+    """Segment every image; report a failure at once, and go on with the others."""
+    from linbench.models.segment_images import output_names
     from linbench.reports.render.plain_text import plain
 
     results = []
     try:
-        job.out.mkdir(parents=True, exist_ok=True)
-        with progress("pictures", len(images)) as advance:
-            for image, name, prompts in zip(images, output_names(images), asked, strict=True):
+        segment.out.mkdir(parents=True, exist_ok=True)
+        with progress("images", len(images)) as advance:
+            for path, name, image_prompts in zip(images, output_names(images), prompts, strict=True):
                 start = time.perf_counter()
-                result = answer(job, image, name, prompts)
-                for text in (*result["errors"], *result["notes"]):
-                    typer.echo(f"linbench: {plain(text)}", err=True)
-                advance(f"{plain(str(image))}: {_told(result)} ({time.perf_counter() - start:.1f} s)", 1)
+                result = segment(path, image_prompts, name)
+                for message in (*result["errors"], *result["notes"]):
+                    typer.echo(f"linbench: {plain(message)}", err=True)
+                advance(f"{plain(str(path))}: {_summary(result)} ({time.perf_counter() - start:.1f} s)", 1)
                 results.append(result)
     except KeyboardInterrupt:
-        typer.echo(f"\nlinbench: stopped; the files in {job.out} are whole", err=True)
+        typer.echo(f"\nlinbench: stopped; the files in {segment.out} are whole", err=True)
         raise typer.Exit(130) from None
     except OSError as error:
-        refuse(f"--out {job.out}: it cannot be written ({error.strerror or error}); name another folder")
+        refuse(f"--out {segment.out}: it cannot be written ({error.strerror or error}); name another folder")
     return results
 
 
-def _told(result: Result) -> str:
-    """What became of a picture, in a few words."""
-    done = len(result["predictions"])
-    if not done:
+def _summary(result: "Result") -> str:
+    """Return the result of an image in a few words."""
+    count = len(result["predictions"])
+    if not count:
         return "nothing written" if result["errors"] else "no boxes"
-    return f"{done} mask{'s' * (done > 1)}, {result['overlay']}"
+    return f"{count} mask{'s' * (count > 1)}, {result['overlay']}"
 
 
-def _print(results: Sequence[Result]) -> None:
+def draw_overlay(
+    facts: Mapping[str, Any], path: Path, pixels: "NDArray[np.uint8]", predictions: Sequence[Mapping[str, Any]]
+) -> "Image.Image":
+    """Draw an image with its masks, prompts and scores; the caption names the model and its weights.
+
+    facts: Of the segmenter. Random weights and those of a smoke recipe are stamped.
+    pixels: ``h w 3``.
+    predictions: As the JSON of the image has them.
+    """
+    from linbench.coco.rle import decode
+    from linbench.reports.render.overlay import Mark, overlay
+
+    marks = (
+        Mark(
+            f"{prediction['name'] or '#' + str(prediction['prompt'])} {prediction['score']:.2f}",
+            decode(prediction["segmentation"]),
+            prediction["box"],
+            prediction["points"],
+        )
+        for prediction in predictions
+    )
+    is_random = facts["sha256"] is None
+    weights = "random weights" if is_random else f"{facts['weights']} ({facts['sha256'][:8]})"
+    height, width = pixels.shape[:2]
+    caption = f"{path.name} · {width} x {height} px · {facts['name']} at {facts['image_size']} px · {weights}"
+    stamp = RANDOM_STAMP if is_random else SMOKE_STAMP if facts["scale"] == "smoke" else ""
+    return overlay(pixels, marks, caption, stamp)
+
+
+def _print(results: "Sequence[Result]") -> None:
     from tabulate import tabulate
 
     from linbench.reports.render.plain_text import plain
 
     rows = []
     for result in results:
-        scores = [one["score"] for one in result["predictions"]]
-        shown = " ".join(f"{score:.2f}" for score in scores[:MOST_SCORES])
-        more = " …" if len(scores) > MOST_SCORES else ""
+        scores = [prediction["score"] for prediction in result["predictions"]]
+        shown = " ".join(f"{score:.2f}" for score in scores[:MAX_SCORES])
+        more = " …" if len(scores) > MAX_SCORES else ""
         rows.append((plain(result["image"]), len(scores), len(result["errors"]), shown + more, result["overlay"]))
-    typer.echo(tabulate(rows, headers=["picture", "masks", "errors", "predicted IoU", "overlay"]))
+    typer.echo(tabulate(rows, headers=["image", "masks", "errors", "predicted IoU", "overlay"]))

@@ -14,6 +14,7 @@ import typer
 
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
 from linbench.reports.render.plain_text import plain, without_middle
+from linbench.system.files import cache_dir
 
 LONGEST = 2000  # characters of a refusal
 
@@ -96,7 +97,7 @@ def load_plugins(files: Sequence[Path], *registries: Registry) -> None:
 
 def log(error: BaseException) -> Path:
     """Append the traceback of ``error`` to linbench's log and return the log's path."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench"
+    cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / "linbench.log"
     with path.open("a", encoding="utf-8") as file:

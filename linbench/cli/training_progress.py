@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from linbench.train.job import Job
-    from linbench.train.run import Progress
+    from linbench.train.run import Run
+    from linbench.train.training import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown(speaks: bool) -> Iterator[Callable[["Progress"], None]]:
-    """Yield what shows a progress on standard error.
-
-    speaks: Whether this process is the one that does.
-    """
+def show_progress(enabled: bool) -> Iterator[Callable[["Progress"], None]]:
+    """Yield a function that shows a progress on standard error, or does nothing unless ``enabled``."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not speaks:
+    if not enabled:
         yield lambda progress: None
     elif console.is_terminal:
         with _bar(console) as show:
@@ -36,121 +33,134 @@ def shown(speaks: bool) -> Iterator[Callable[["Progress"], None]]:
 
 @contextmanager
 def _bar(console: Any) -> Iterator[Callable[["Progress"], None]]:
-    from rich import progress as bars
+    from rich import progress as rich_progress
 
     columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[told]}"),
-        bars.TimeElapsedColumn(),
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[summary]}"),
+        rich_progress.TimeElapsedColumn(),
     )
-    with bars.Progress(*columns, console=console) as bar:
+    with rich_progress.Progress(*columns, console=console) as bar:
         tasks: dict[str, Any] = {}
-        clocks: dict[str, Clock] = {}
+        meters: dict[str, SpeedMeter] = {}
 
         def show(progress: "Progress") -> None:
-            name = progress.job.name
-            clock = clocks.setdefault(name, Clock(progress.step))
+            name = progress.run.name
+            meter = meters.setdefault(name, SpeedMeter(progress.step))
             if name not in tasks:
-                tasks[name] = bar.add_task(name, total=progress.steps, completed=progress.step, told="")
+                tasks[name] = bar.add_task(name, total=progress.steps, completed=progress.step, summary="")
             for note in progress.notes:
                 bar.console.print(f"{name}: {note}", markup=False, highlight=False)
             bar.update(tasks[name], completed=progress.step, total=progress.steps)
-            if progress.outcome:
-                bar.update(tasks[name], told=told(progress, clock))
+            if progress.result:
+                bar.update(tasks[name], summary=format_progress(progress, meter))
 
         yield show
 
 
 def _lines() -> Callable[["Progress"], None]:
-    clocks: dict[str, Clock] = {}
+    meters: dict[str, SpeedMeter] = {}
     last = 0.0
 
     def show(progress: "Progress") -> None:
         nonlocal last
-        name = progress.job.name
-        first = name not in clocks
-        clock = clocks.setdefault(name, Clock(progress.step))
+        name = progress.run.name
+        is_first = name not in meters
+        meter = meters.setdefault(name, SpeedMeter(progress.step))
         for note in progress.notes:
             typer.echo(f"{name}: {note}", err=True)
-        if not progress.outcome:
+        if not progress.result:
             return
-        if first or progress.step == progress.steps or time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+        if is_first or progress.step == progress.steps or time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            typer.echo(f"[{progress.step}/{progress.steps}] {name}: {told(progress, clock)}", err=True)
+            typer.echo(f"[{progress.step}/{progress.steps}] {name}: {format_progress(progress, meter)}", err=True)
 
     return show
 
 
-class Clock:
-    """Images/s and the time that is left, from what was done since ``step``."""
+class SpeedMeter:
+    """The speed of a run since a step.
+
+    step: Number of steps done at the start.
+    """
 
     def __init__(self, step: int) -> None:
         self.step = step
         self.start = time.monotonic()
 
     def rate(self, progress: "Progress") -> float:
-        """Steps per second so far."""
+        """Return steps per second so far."""
         return (progress.step - self.step) / max(time.monotonic() - self.start, 1e-9)
 
 
-def told(progress: "Progress", clock: Clock) -> str:
-    """Loss, learning rate, images/s, time left and memory in one line."""
-    outcome = progress.outcome
-    assert outcome is not None
-    rate = clock.rate(progress)
-    left = (progress.steps - progress.step) / rate if rate else 0.0
+def format_progress(progress: "Progress", meter: SpeedMeter) -> str:
+    """Return loss, learning rate, images/s, remaining time and memory in one line."""
+    result = progress.result
+    assert result is not None
+    rate = meter.rate(progress)
+    remaining = (progress.steps - progress.step) / rate if rate else 0.0
     memory = f", {progress.memory / 2**30:.1f} GiB" if progress.memory else ""
     return (
-        f"loss {outcome.losses['loss']:.4g}, lr {outcome.lr:.2g}, {rate * outcome.images:.3g} images/s, "
-        f"{duration(left)} left{memory}"
+        f"loss {result.losses['loss']:.4g}, lr {result.lr:.2g}, {rate * result.images:.3g} images/s, "
+        f"{format_duration(remaining)} left{memory}"
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds as 45 s, 12 min or 3.2 h."""
+def format_duration(seconds: float) -> str:
+    """Return seconds as 45 s, 12 min or 3.2 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 @dataclass
-class Stage:
-    """What became of a stage: its last progress, and the losses of the first and the last step that were seen."""
+class StageResult:
+    """The result of a stage.
 
-    end: "Progress"
+    last: Its last progress.
+    losses: Of the first and the last step of this command.
+    """
+
+    last: "Progress"
     losses: tuple[float, ...] = ()
 
 
-class Results:
-    """What became of each stage."""
+class TrainingResults:
+    """The results of all stages.
 
-    def __init__(self, jobs: "Sequence[Job]") -> None:
-        self.jobs = jobs
+    runs: The stages in their order.
+    last: The last progress of any; None before the first.
+    """
+
+    def __init__(self, runs: "Sequence[Run]") -> None:
+        self.runs = runs
         self.last: Progress | None = None
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[str, StageResult] = {}
 
     def add(self, progress: "Progress") -> None:
+        """Note a progress."""
         self.last = progress
-        stage = self._stages.setdefault(progress.job.name, Stage(progress))
-        stage.end = progress
-        if progress.outcome:
-            stage.losses = (*stage.losses[:1], progress.outcome.losses["loss"])
+        stage = self._stages.setdefault(progress.run.name, StageResult(progress))
+        stage.last = progress
+        if progress.result:
+            stage.losses = (*stage.losses[:1], progress.result.losses["loss"])
 
     @property
     def finished(self) -> bool:
-        return self.last is not None and self.last.finished and self.last.job == self.jobs[-1]
+        """Whether the last stage is finished."""
+        return self.last is not None and self.last.finished and self.last.run == self.runs[-1]
 
     def print(self, as_json: bool) -> None:
-        """On standard output: a table, or JSON."""
-        rows = [self._row(job) for job in self.jobs if job.name in self._stages]
+        """Print the stages on standard output, as a table or as JSON."""
+        rows = [self._row(run) for run in self.runs if run.name in self._stages]
         if as_json:
             typer.echo(json.dumps(rows, indent=1))
             return
         from tabulate import tabulate
 
-        shown = [
+        columns = [
             {
                 "stage": row["stage"],
                 "steps": f"{row['step']} of {row['steps']}",
@@ -160,19 +170,19 @@ class Results:
             }
             for row in rows
         ]
-        typer.echo(tabulate(shown, headers="keys", disable_numparse=True))
+        typer.echo(tabulate(columns, headers="keys", disable_numparse=True))
 
-    def _row(self, job: "Job") -> dict[str, Any]:
-        stage = self._stages[job.name]
-        end = stage.end
+    def _row(self, run: "Run") -> dict[str, Any]:
+        stage = self._stages[run.name]
+        last = stage.last
         return {
-            "stage": job.name,
-            "recipe_hash": job.recipe.hash,
-            "scale": job.recipe.scale,
-            "step": end.step,
-            "steps": end.steps,
+            "stage": run.name,
+            "recipe_hash": run.recipe.hash,
+            "scale": run.recipe.scale,
+            "step": last.step,
+            "steps": last.steps,
             "losses": list(stage.losses),
-            "scores": dict(end.scores),
-            "finished": end.finished,
-            "checkpoint": str(job.model) if end.finished else None,
+            "scores": dict(last.scores),
+            "finished": last.finished,
+            "checkpoint": str(run.model) if last.finished else None,
         }

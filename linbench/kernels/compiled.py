@@ -19,6 +19,8 @@ from typing import Any
 
 import numba
 
+from linbench.system.files import cache_dir
+
 OTHER_FOLDERS = 4  # of other checkouts and versions that are not removed
 
 
@@ -43,7 +45,7 @@ def folder() -> Path:
     package = Path(__file__).parent
     for source in sorted(package.rglob("*.py")):
         digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes() + b"\0")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench" / "kernels"
+    root = cache_dir("kernels")
     current = root / digest.hexdigest()[:16]
     if not current.exists():
         with suppress(OSError):

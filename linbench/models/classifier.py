@@ -1,4 +1,4 @@
-"""Image classification: a linear head on the vector that the backbone's source pools."""
+"""Image classification: a linear head on the backbone's features, pooled as its source does."""
 
 from typing import Any
 
@@ -20,15 +20,15 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits of image, ``b 3 h w``, as ``b num_classes``."""
+        """Return the logits ``b num_classes`` of images ``b 3 h w``."""
         logits: Tensor = self.head(pooled(self.backbone, image))
         return logits
 
 
 def pooled(backbone: Backbone, image: Tensor) -> Tensor:
-    """The vector ``b c`` that a classifier reads: the backbone's own ``pooled``, or the mean of its last map."""
-    own = getattr(backbone, "pooled", None)
-    return own(image) if own else backbone(image)[-1].mean(dim=(2, 3))
+    """Return a classifier's input ``b c``: the backbone's own ``pooled``, or the mean of its last map."""
+    pool = getattr(backbone, "pooled", None)
+    return pool(image) if pool else backbone(image)[-1].mean(dim=(2, 3))
 
 
 def build_classifier(

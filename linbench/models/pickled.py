@@ -1,4 +1,4 @@
-"""What a pickle of torch.save gives where it is read as data: names, and tensors whose bytes are not read yet."""
+"""The content of a pickle of torch.save that is read as data: names, and tensors whose bytes are not read yet."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-LARGEST_NUMBER = 2**48  # of a size, stride or offset: the bytes that a machine can address
-MOST_DIMENSIONS = 64
-#: The types of storages by the names that torch.save gives them, and the dtypes that a tensor may name itself.
+MAX_NUMBER = 2**48  # of a size, stride or offset: the bytes that a machine can address
+MAX_DIMENSIONS = 64
+#: The dtypes of torch.save's storage types, and those that a tensor may name, by name.
 DTYPES = {
     "torch.DoubleStorage": torch.float64,
     "torch.FloatStorage": torch.float32,
@@ -35,11 +35,11 @@ DTYPES = {
 
 
 class BadPickle(ValueError):
-    """A pickle that is damaged, too large or odd; its text says how."""
+    """A pickle that is damaged, too large or unusual; the text says how."""
 
 
 class Symbol:
-    """The name of a class or function; it stands for the name alone."""
+    """The name of a class or function, and nothing else of it."""
 
     __slots__ = ("name",)
 
@@ -48,7 +48,7 @@ class Symbol:
 
 
 class Inert:
-    """Stands for an object of another class; it has neither the object's arguments nor its state."""
+    """A placeholder for an object of another class, without the object's arguments and state."""
 
     __slots__ = ("name",)
 
@@ -60,7 +60,7 @@ class Inert:
 class Storage:
     """The elements that a file claims to hold under a key.
 
-    first, numel: The part of them that a view of the older format has; all of them elsewhere.
+    first, numel: Start and length: of a view of the older format a part, otherwise all.
     """
 
     dtype: torch.dtype
@@ -71,7 +71,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class TensorRef:
-    """A tensor whose bytes were not read yet; it lies within its storage."""
+    """A tensor whose bytes are not read yet; it lies within its storage."""
 
     storage: Storage
     offset: int
@@ -81,7 +81,7 @@ class TensorRef:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all its elements; of an expanded tensor more than its storage has."""
+        """Bytes of all its elements; an expanded tensor has more than its storage."""
         size = self.dtype.itemsize
         for side in self.shape:
             size *= side
@@ -89,17 +89,19 @@ class TensorRef:
 
 
 def is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < LARGEST_NUMBER
+    """Return whether a value can be a size, stride or offset."""
+    return type(value) is int and 0 <= value < MAX_NUMBER
 
 
-def storage(found: Any, known: dict[str, Storage]) -> Storage:
-    """The storage of a persistent id: its word, type, key, device, length and, in the older format, a view.
+def storage(persistent_id: Any, known: dict[str, Storage]) -> Storage:
+    """Return the storage of a persistent id: ``"storage"``, type, key, device, length and perhaps a view.
 
-    known: The storages so far by key, which it joins.
+    known: The storages so far by key; it is added to them.
+    Raises BadPickle.
     """
-    if not (isinstance(found, tuple) and len(found) in (5, 6) and found[0] == "storage"):
+    if not (isinstance(persistent_id, tuple) and len(persistent_id) in (5, 6) and persistent_id[0] == "storage"):
         raise BadPickle("it refers to something that is no storage of torch")
-    kind, key, _, numel = found[1:5]
+    kind, key, _, numel = persistent_id[1:5]
     dtype = DTYPES.get(kind.name) if isinstance(kind, Symbol) else None
     if dtype is None:
         raise BadPickle(
@@ -110,18 +112,18 @@ def storage(found: Any, known: dict[str, Storage]) -> Storage:
     whole = known.setdefault(key, Storage(dtype, key, 0, numel))
     if (whole.dtype, whole.numel) != (dtype, numel):
         raise BadPickle(f"it has two storages {key[:20]!r} that differ")
-    view = found[5] if len(found) == 6 else None
+    view = persistent_id[5] if len(persistent_id) == 6 else None
     if view is None:
         return whole
     if not (isinstance(view, tuple) and len(view) == 3 and is_size(view[1]) and is_size(view[2])):
-        raise BadPickle("it has a view of a storage without a place")
+        raise BadPickle("it has a view of a storage without start and length")
     if view[1] + view[2] > numel:
         raise BadPickle("it has a view that reaches outside its storage")
     return Storage(dtype, key, view[1], view[2])
 
 
 def _tensor(arguments: tuple[Any, ...]) -> TensorRef:
-    """``_rebuild_tensor`` and its two later versions: storage, offset, size, stride; the third names its dtype."""
+    """Rebuild a tensor as ``_rebuild_tensor`` and its two later versions; the third names its dtype."""
     storage, offset, size, stride = arguments[:4]
     dtype = arguments[6] if len(arguments) > 6 and isinstance(arguments[6], Symbol) else None
     if not isinstance(storage, Storage):
@@ -129,15 +131,15 @@ def _tensor(arguments: tuple[Any, ...]) -> TensorRef:
     kind = DTYPES.get(dtype.name) if dtype else storage.dtype
     if kind is None:
         raise BadPickle(f"it has a tensor of an unknown dtype ({ascii(dtype.name)[1:-1][:80] if dtype else ''})")
-    whole = (
+    is_valid = (
         is_size(offset)
         and isinstance(size, tuple)
         and isinstance(stride, tuple)
-        and len(size) == len(stride) <= MOST_DIMENSIONS
+        and len(size) == len(stride) <= MAX_DIMENSIONS
         and all(is_size(n) for n in (*size, *stride))
     )
-    if not whole:
-        raise BadPickle("it has a tensor whose size, stride or offset are no sizes")
+    if not is_valid:
+        raise BadPickle("it has a tensor whose size, stride or offset is no size")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and (last + 1) * kind.itemsize > storage.numel * storage.dtype.itemsize:
         raise BadPickle("it has a tensor that reaches outside its storage")
@@ -145,17 +147,17 @@ def _tensor(arguments: tuple[Any, ...]) -> TensorRef:
 
 
 def _first(arguments: tuple[Any, ...]) -> Any:
-    """``_rebuild_parameter``: the tensor, which a state dict needs alone."""
+    """Rebuild a parameter as its tensor, the only part that a state dict needs."""
     return arguments[0]
 
 
 def _from_type(arguments: tuple[Any, ...]) -> Any:
-    """``_rebuild_from_type_v2``: the function that rebuilds it, its class, the arguments and a state."""
+    """Rebuild what ``_rebuild_from_type_v2`` names: a function, the class, its arguments and a state."""
     function, kind, inner = arguments[:3]
     if isinstance(kind, Symbol) and kind.name in _TENSORS and isinstance(function, Symbol):
-        made = _REBUILD.get(function.name)
-        if made and isinstance(inner, tuple):
-            return made(inner)
+        rebuild = _REBUILD.get(function.name)
+        if rebuild and isinstance(inner, tuple):
+            return rebuild(inner)
     return Inert(kind.name if isinstance(kind, Symbol) else "a tensor's class")
 
 
@@ -168,8 +170,8 @@ _REBUILD: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch.nn.parameter.Parameter": _first,
 }
-#: Functions and classes of torch that a pickle may call, by name, and what is made of their arguments here.
+#: Functions and classes of torch that a pickle may call, by name, and what linbench makes of their arguments.
 CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     **_REBUILD,
-    "torch._tensor._rebuild_from_type_v2": _from_type,  # not among those that it calls itself: none is nested
+    "torch._tensor._rebuild_from_type_v2": _from_type,  # not in _REBUILD, which it calls itself: calls are not nested
 }

@@ -1,11 +1,10 @@
-"""A promptable segmenter ready for pictures: the model, its weights, and its way in and out of pixels.
+"""A promptable segmenter ready for images: the model, its weights, and the transform from pixels and back.
 
 segmenter = load_segmenter("rwkv-sam-s", Path("weights.safetensors"))
-for answer in segmenter.predict(picture, Prompts(boxes=boxes)):
-    answer.masks, answer.scores
+for predicted in segmenter.predict(image, Prompts(boxes=boxes)):
+    predicted.masks, predicted.scores
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +17,21 @@ from torch import Tensor
 
 from linbench.models import checkpoint as checkpoints
 from linbench.models.finite import check_finite
-from linbench.models.input_size import own_size
 from linbench.models.sam import PROMPT_CHUNK, Fusion, Prompts, Sam, build_sam, transform_of
 from linbench.models.sam.transforms import Transform
+from linbench.system.files import file_sha256
 
-SIDE = 1024  # px, of the input where neither the caller nor the checkpoint says it
-#: Prompts whose logits are kept at a time; at 1024 px they have 0.25 MB each.
-KEPT = 256
+DEFAULT_SIDE = 1024  # px, of the input if neither the caller nor the checkpoint states it
+#: Prompts whose logits are in memory at a time; at 1024 px they have 0.25 MB each.
+LOGITS_CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model says to one prompt.
+class PredictedMasks:
+    """The masks of one prompt.
 
-    masks: ``k h w``, at the size of the picture; k is 3 for ``multimask`` where the model has so many, and 1 else.
-    scores: ``k``, the IoUs that the model predicts of them.
+    masks: ``k h w``, at the size of the image; k is 3 for ``multimask`` if the model has three masks, otherwise 1.
+    scores: ``k``, their IoUs as the model predicts them.
     """
 
     masks: NDArray[np.bool_]
@@ -43,7 +42,7 @@ class Answer:
 class Segmenter:
     """A model with its transform.
 
-    facts: What it is and where its weights are from, in the words of JSON.
+    facts: The model and the origin of its weights, as JSON values.
     """
 
     sam: Sam
@@ -52,48 +51,48 @@ class Segmenter:
 
     def predict(
         self,
-        picture: NDArray[np.uint8],
+        image: NDArray[np.uint8],
         prompts: Prompts,
         *,
         multimask: bool = False,
         prompt_chunk: int = PROMPT_CHUNK,
-    ) -> Iterator[Answer]:
-        """Answer prompts one by one, in their order; the picture is encoded once.
+    ) -> Iterator[PredictedMasks]:
+        """Encode the image once, and yield the masks of each prompt, in the prompts' order.
 
-        picture: ``h w 3``, 0 to 255.
-        prompts: In px of the picture.
+        image: ``h w 3``, 0 to 255.
+        prompts: In px of the image.
         multimask, prompt_chunk: As in ``Sam.decode``.
-        Raises NotFinite where logits or scores are no numbers.
+        Raises NotFinite if logits or scores are not finite.
         """
-        height, width = picture.shape[:2]
-        moved = self._moved(prompts, (height, width))
+        height, width = image.shape[:2]
+        input_prompts = self._to_input(prompts, (height, width))
         with torch.inference_mode():
-            embedding = self.sam.encode(self.transform.image(picture).to(self._device))
-        for some in moved.chunks(KEPT):
+            embedding = self.sam.encode(self.transform.image(image).to(self._device))
+        for chunk in input_prompts.chunks(LOGITS_CHUNK):
             with torch.inference_mode():
-                logits, scores = self.sam.decode(embedding, some, multimask=multimask, prompt_chunk=prompt_chunk)
+                logits, scores = self.sam.decode(embedding, chunk, multimask=multimask, prompt_chunk=prompt_chunk)
                 check_finite("this image", logits=logits, scores=scores)
-            for mine, score in zip(logits, scores, strict=True):
+            for prompt_logits, prompt_scores in zip(logits, scores, strict=True):
                 with torch.inference_mode():
-                    masks = self.transform.masks(mine[None], (height, width))[0]
-                yield Answer(masks.cpu().numpy(), score.float().cpu().numpy())
+                    masks = self.transform.masks(prompt_logits[None], (height, width))[0]
+                yield PredictedMasks(masks.cpu().numpy(), prompt_scores.float().cpu().numpy())
 
     @property
     def _device(self) -> torch.device:
         return next(self.sam.parameters()).device
 
-    def _moved(self, prompts: Prompts, size: tuple[int, int]) -> Prompts:
-        """The prompts as places in the model's input."""
+    def _to_input(self, prompts: Prompts, size: tuple[int, int]) -> Prompts:
+        """Return the prompts in px of the model's input, on its device."""
 
-        def here(x: Tensor | None) -> Tensor | None:
+        def to_device(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.to(self._device)
 
-        boxes, points = here(prompts.boxes), here(prompts.points)
+        boxes, points = to_device(prompts.boxes), to_device(prompts.points)
         return Prompts(
             boxes=None if boxes is None else self.transform.boxes(boxes, size),
             points=None if points is None else self.transform.points(points, size),
-            labels=here(prompts.labels),
-            masks=here(prompts.masks),
+            labels=to_device(prompts.labels),
+            masks=to_device(prompts.masks),
         )
 
 
@@ -107,56 +106,53 @@ def load_segmenter(
     device: torch.device | str = "cpu",
     weights: str | None = None,
 ) -> Segmenter:
-    """Build the model and fill it.
+    """Build a segmenter and load its weights.
 
-    name: As ``build_sam``'s; None where the checkpoint is one of ours, which says it, and its size and options too.
+    name: As in ``build_sam``; None for a checkpoint of linbench's, which states its model, size and options.
     checkpoint: None for random weights, the same each time.
-    image_size: Side of the input, px; None for the checkpoint's own, or 1024 where it says none.
-    fusion, options: As ``build_sam``'s; None for the checkpoint's, or the defaults.
-    weights: ``model`` or ``ema``, of a checkpoint that holds both; None for the one that its source evaluates.
-    Raises ValueError and UnknownName that teach.
+    image_size: Side of the input, px; None for the checkpoint's own, or 1024 if it states none.
+    fusion, options: As in ``build_sam``; None for the checkpoint's, or the defaults.
+    weights: ``model`` or ``ema``, if the checkpoint holds both; None for the one that its source evaluates.
+    Raises BadCheckpoint and Misfit, which are ValueError, ValueError for other input, and UnknownName.
     """
     about = checkpoints.describe(checkpoint) if checkpoint else None
     if about and about.task != "sam":
-        raise ValueError(f"{checkpoint}: it is {about}; a segmenter's is needed, of the task sam")
+        raise ValueError(f"{checkpoint}: it is {about}; a segmenter is needed, with the task sam")
     if about and len(set(about.image_size)) > 1 and image_size is None:
-        raise ValueError(f"{checkpoint}: it is {about}; pictures go into a square, so give the size of its side")
+        raise ValueError(
+            f"{checkpoint}: it is {about}; the input of a segmenter is square, so give its side as the image size"
+        )
     if about is None and name is None:
-        raise ValueError(f"{checkpoint}: it does not say which model it is of; name its backbone")
-    kept = dict(about.options) if about else {}
-    chosen = {"fusion": Fusion.CONV, **kept, **(options or {}), **({"fusion": fusion} if fusion else {})}
-    if own := chosen.keys() & {"name", "image_size"}:
-        raise ValueError(f"option {min(own)}: it is no option of a model; it has an argument of its own")
-    side = image_size or own_size(about, (SIDE, SIDE))[0]
+        raise ValueError(f"{checkpoint}: it does not state its model; name the backbone")
+    stored = dict(about.options) if about else {}
+    chosen = {"fusion": Fusion.CONV, **stored, **(options or {}), **({"fusion": fusion} if fusion else {})}
+    if reserved := chosen.keys() & {"name", "image_size"}:
+        raise ValueError(f"option {min(reserved)}: it is no option of a model; it has an argument of its own")
+    side = image_size or checkpoints.own_size(about, (DEFAULT_SIDE, DEFAULT_SIDE))[0]
     name = name or (about.model if about else "")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = build_sam(name, image_size=checkpoints.built_for(about, name, (side, side)), **chosen)
-    facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _words(chosen)}
+    facts = {"name": name, "decoder": sam.description, "image_size": side, "options": _json_options(chosen)}
     if checkpoint:
         branch = checkpoints.branch_of(checkpoint, weights, checkpoints.default_branch(name))
         about = checkpoints.load(sam, checkpoint, branch or "model")
         facts |= {"branch": branch} if branch else {}
-    facts |= _facts_of_weights(checkpoint, about)
+    facts |= _weights_facts(checkpoint, about)
     return Segmenter(sam.to(device).eval(), transform_of(name, side), facts)
 
 
-def _facts_of_weights(file: Path | None, about: checkpoints.About | None) -> dict[str, Any]:
-    """Where the weights are from, and what their file says of their training."""
+def _weights_facts(path: Path | None, about: checkpoints.About | None) -> dict[str, Any]:
+    """Return the origin of the weights, and what their file states about their training."""
     return {
-        "weights": file.name if file else "random",
-        "sha256": _hash(file) if file else None,
+        "weights": path.name if path else "random",
+        "sha256": file_sha256(path) if path else None,
         "recipe": about.recipe if about else "",
         "scale": str(about.training.get("scale", "")) if about else "",
         "trained_at": list(about.image_size) if about else None,
     }
 
 
-def _words(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON has them."""
+def _json_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as JSON values."""
     return {name: str(value) if isinstance(value, Fusion) else value for name, value in options.items()}
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

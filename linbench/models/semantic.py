@@ -7,8 +7,8 @@
 | ``fuse`` | the fusion of all levels at stride 4 |
 | ``Auxiliary`` | the second loss on the map at stride 16; mmsegmentation's FCNHead |
 
-512 channels, pools of 1, 2, 3 and 6 cells, batch norm, dropout of 0.1, an auxiliary head of 256 channels: the values
-of mmsegmentation's UPerNet, which VRWKV's release has too.
+512 channels, pools of 1, 2, 3 and 6 cells, batch norm, dropout of 0.1 and an auxiliary head of 256 channels are the
+values of mmsegmentation's UPerNet, which VRWKV's release has too.
 """
 
 from typing import Any
@@ -30,27 +30,27 @@ AUXILIARY_STRIDE = 16
 
 
 def conv(width_in: int, width: int, side: int) -> nn.Sequential:
-    """A convolution of ``side`` x ``side``, batch norm, ReLU."""
+    """Return a convolution of ``side`` x ``side``, batch norm and ReLU."""
     layer = nn.Conv2d(width_in, width, side, padding=side // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(layer, nn.BatchNorm2d(width), nn.ReLU())
 
 
 def classifier(width: int, classes: int) -> nn.Sequential:
-    """Dropout of whole channels, then a linear layer for each cell."""
+    """Return dropout of whole channels, then a linear layer for each cell."""
     layer = nn.Conv2d(width, classes, 1)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return nn.Sequential(nn.Dropout2d(DROPOUT), layer)
 
 
-def resized(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """A map ``b c h w`` at another size, bilinear."""
+def resize(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Resize a map ``b c h w``, bilinear."""
     return functional.interpolate(x, (size[0], size[1]), mode="bilinear", align_corners=False)
 
 
 class PoolingPyramid(nn.Module):
-    """PPM: means over a grid of cells of several sizes beside the map itself."""
+    """PPM: the map, and its means over grids of several sizes."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ class PoolingPyramid(nn.Module):
         self.fuse = conv(width + len(POOLS) * CHANNELS, CHANNELS, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = [resized(pool(x), x.shape[2:]) for pool in self.pools]
+        pooled = [resize(pool(x), x.shape[2:]) for pool in self.pools]
         return self.fuse(torch.cat([x, *pooled], dim=1))
 
 
 class UPerHead(nn.Module):
-    """Maps at strides 4 to 32 to the logits of ``classes`` at stride 4.
+    """UPerNet's head: maps at strides 4 to 32 to the logits of ``classes`` at stride 4.
 
     widths: Channels of the maps.
     """
@@ -81,15 +81,15 @@ class UPerHead(nn.Module):
         *fine, coarse = maps
         sums = [self.pooling(coarse)]  # coarse to fine
         for x, lateral in zip(reversed(fine), reversed(self.lateral), strict=True):
-            sums.append(lateral(x) + resized(sums[-1], x.shape[2:]))
+            sums.append(lateral(x) + resize(sums[-1], x.shape[2:]))
         levels = [smooth(x) for smooth, x in zip(reversed(self.smooth), sums[1:], strict=True)]
         size = maps[0].shape[2:]
-        joined = torch.cat([resized(x, size) for x in [*reversed(levels), sums[0]]], dim=1)
+        joined = torch.cat([resize(x, size) for x in [*reversed(levels), sums[0]]], dim=1)
         return self.classifier(self.fuse(joined))
 
 
 class Auxiliary(nn.Sequential):
-    """One map to logits at its own stride."""
+    """The auxiliary head: one map to logits at its own stride."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__(conv(width, AUXILIARY_CHANNELS, 3), classifier(AUXILIARY_CHANNELS, classes))
@@ -99,7 +99,7 @@ class Semantic(nn.Module):
     """A backbone under UPerNet.
 
     head: Maps at strides 4 to 32 to logits.
-    auxiliary_head: The map at stride 16 to logits, which training alone reads.
+    auxiliary_head: The map at stride 16 to logits, for training only.
     """
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
@@ -111,13 +111,13 @@ class Semantic(nn.Module):
         self.auxiliary_head = Auxiliary(self.pyramid.widths[self.auxiliary_at], num_classes)
 
     def both(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits at stride 4, and the auxiliary head's at stride 16."""
+        """Return the logits at stride 4, and the auxiliary head's at stride 16."""
         maps = self.pyramid(self.backbone(image))
         return self.head(maps), self.auxiliary_head(maps[self.auxiliary_at])
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits of image, ``b 3 h w``, as ``b num_classes h w``."""
-        return resized(self.head(self.pyramid(self.backbone(image))), image.shape[2:])
+        """Return the logits ``b num_classes h w`` of images ``b 3 h w``."""
+        return resize(self.head(self.pyramid(self.backbone(image))), image.shape[2:])
 
 
 def build_semantic(

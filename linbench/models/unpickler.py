@@ -1,13 +1,13 @@
-"""Reads a pickle as data: no class is looked up, nothing is imported, nothing of the file's is called.
+"""Read a pickle as data: no class is looked up, nothing is imported, and no code that the file names is called.
 
 An official checkpoint holds its arguments beside its weights: Vim's an ``argparse.Namespace``, VMamba's a yacs
 ``CfgNode``, others numpy scalars. Python's unpickler would import and call what such a pickle names. This one is a
 stack machine of its own over ``pickletools.genops``, which only splits bytes into opcodes:
 
-- ``GLOBAL`` and its kin give a ``Symbol``, the name alone;
-- a call (``REDUCE``, ``NEWOBJ``, ``INST`` …) of a name in ``CALLS`` makes a dictionary or a ``TensorRef`` here; a
-  call of any other gives an ``Inert``, which keeps the name and drops the arguments; ``BUILD`` changes nothing;
-- a persistent id gives a ``Storage``: what the file claims, checked when its bytes are read.
+- ``GLOBAL`` and similar opcodes push a ``Symbol``, a name;
+- a call (``REDUCE``, ``NEWOBJ``, ``INST`` …) of a name in ``CALLS`` pushes a dictionary or a ``TensorRef``; a call of
+  any other name pushes an ``Inert``, which keeps the name and drops the arguments; ``BUILD`` changes nothing;
+- a persistent id pushes a ``Storage``: a claim of the file, checked when its bytes are read.
 
 Time and memory stay linear in the pickle's length: nothing is allocated by a length that the pickle claims, shared
 values stay shared, and only short text, numbers and bytes are hashed as keys.
@@ -19,28 +19,28 @@ import struct
 from collections.abc import Callable
 from typing import IO, Any, cast
 
-from linbench.models.pickled import CALLS, LARGEST_NUMBER, BadPickle, Inert, Storage, Symbol, storage
+from linbench.models.pickled import CALLS, MAX_NUMBER, BadPickle, Inert, Storage, Symbol, storage
 
-#: Largest pickle that is read, bytes; those of 600 M parameters with an optimizer's state have under 2 MB.
-LARGEST_PICKLE = 64 * 2**20
+#: Pickles of 600 M parameters with an optimizer's state have under 2 MB.
+MAX_PICKLE_BYTES = 64 * 2**20
 DICTIONARIES = ("collections.OrderedDict", "collections.defaultdict")
 
 
 def unpickle(file: IO[bytes]) -> tuple[Any, dict[str, Storage]]:
-    """Read one pickle from where the file stands; return its value and its storages by key. Raises BadPickle."""
+    """Read a pickle from the file's position; return its value and its storages by key. Raises BadPickle."""
     machine = _Machine(file)
     try:
         return machine.run(), machine.storages
     except BadPickle:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError, struct.error) as error:
-        raise BadPickle(f"its pickle is damaged ({_line(error)})") from error
+        raise BadPickle(f"its pickle is damaged ({_first_line(error)})") from error
 
 
 class _Bounded:
-    """A file for ``genops``, which may ask for as many bytes as the pickle claims.
+    """A file with a limit, for ``genops``, which requests as many bytes as the pickle claims.
 
-    size, left: Bytes that may be read, of them those that were not read yet.
+    size, remaining: Bytes that may be read, and those of them that are not read yet.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -48,24 +48,26 @@ class _Bounded:
         end = file.seek(0, io.SEEK_END)
         file.seek(start)
         self._file = file
-        self.size = self.left = min(end - start, LARGEST_PICKLE)
+        self.size = self.remaining = min(end - start, MAX_PICKLE_BYTES)
 
     def read(self, n: int) -> bytes:
-        if not 0 <= n <= self.left:
-            raise BadPickle(f"its pickle ends too early, or has more than {LARGEST_PICKLE:,} bytes")
-        self.left -= n
+        """Read exactly ``n`` bytes. Raises BadPickle beyond the limit."""
+        if not 0 <= n <= self.remaining:
+            raise BadPickle(f"its pickle ends too early, or has more than {MAX_PICKLE_BYTES:,} bytes")
+        self.remaining -= n
         return self._file.read(n)
 
     def readline(self) -> bytes:
-        line = self._file.readline(self.left)
-        self.left -= len(line)
+        """Read a line, up to the limit."""
+        line = self._file.readline(self.remaining)
+        self.remaining -= len(line)
         return line
 
 
 class _Machine:
     """The pickle machine: a stack, its marks and a memo.
 
-    copied: Pairs that dictionaries were made of from lists. In a whole file each pair is written for one of them.
+    copied: Number of pairs that dictionaries took from lists. In a genuine file each pair is written for one of them.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -77,8 +79,9 @@ class _Machine:
         self.copied = 0
 
     def run(self) -> Any:
+        """Execute the opcodes up to STOP; return the value. Raises BadPickle."""
         stack = self.stack
-        for opcode, value, _ in pickletools.genops(cast(IO[bytes], self.file)):  # of which it calls these two
+        for opcode, value, _ in pickletools.genops(cast(IO[bytes], self.file)):  # it calls read and readline only
             name = opcode.name
             if (step := _STEPS.get(name)) is not None:
                 step(self, value)
@@ -91,19 +94,20 @@ class _Machine:
         raise BadPickle("its pickle has no end")
 
     def pop_mark(self) -> list[Any]:
-        """All that was pushed since the last mark."""
+        """Pop and return the items since the last mark."""
         start = self.marks.pop()
-        found = self.stack[start:]
+        items = self.stack[start:]
         del self.stack[start:]
-        return found
+        return items
 
     def remember(self, index: int) -> None:
+        """Store the top of the stack in the memo. Raises BadPickle."""
         if not 0 <= index < 2**32:
-            raise BadPickle("its pickle has a memo of odd numbers")
+            raise BadPickle("its pickle has a memo with impossible indices")
         self.memo[index] = self.stack[-1]
 
     def call(self, function: Any, arguments: Any) -> None:
-        """Push what the call gives: a dictionary, a tensor, or an Inert."""
+        """Push the result of a call: a dictionary, a tensor, or an Inert."""
         name = function.name if isinstance(function, Symbol) else ""
         if name in DICTIONARIES and isinstance(arguments, tuple):
             self.stack.append(self.dictionary(arguments))
@@ -113,26 +117,26 @@ class _Machine:
             self.stack.append(Inert(name or "a value that is no class"))
 
     def dictionary(self, arguments: tuple[Any, ...]) -> dict[Any, Any]:
-        """An OrderedDict, empty or, as Python 2 writes it, of a list of pairs; a defaultdict without its default."""
-        found: dict[Any, Any] = {}
+        """Return an OrderedDict, empty or, as Python 2 writes it, of pairs; a defaultdict loses its default."""
+        entries: dict[Any, Any] = {}
         for pair in arguments[0] if arguments and type(arguments[0]) is list else ():
             self.copied += 1
-            if self.copied > self.file.size - self.file.left:
+            if self.copied > self.file.size - self.file.remaining:
                 raise BadPickle("its pickle copies a list many times over")
             if type(pair) not in (list, tuple) or len(pair) != 2:
                 raise BadPickle("it has a dictionary of something else than pairs")
-            found[_key(pair[0])] = pair[1]
-        return found
+            entries[_key(pair[0])] = pair[1]
+        return entries
 
 
 def _key(value: Any) -> Any:
-    """What stands for a key: itself where hashing it is cheap, and otherwise an object of its own."""
-    cheap = value is None or type(value) in (str, bytes, bool) or (type(value) is int and abs(value) < LARGEST_NUMBER)
-    return value if cheap else Inert("a key")
+    """Return the key if hashing it is cheap, otherwise a new object in its place."""
+    is_cheap = value is None or type(value) in (str, bytes, bool) or (type(value) is int and abs(value) < MAX_NUMBER)
+    return value if is_cheap else Inert("a key")
 
 
 def _fill(target: Any, items: list[Any]) -> None:
-    """Put pairs into a dictionary; into anything else nothing."""
+    """Put pairs into a dictionary; leave anything else as it is."""
     if type(target) is dict:
         target.update((_key(items[i]), items[i + 1]) for i in range(0, len(items) - 1, 2))
 
@@ -204,17 +208,17 @@ def _tuple(count: int) -> Callable[[_Machine, Any], None]:
     def step(machine: _Machine, _: Any) -> None:
         if len(machine.stack) < count:
             raise BadPickle("its pickle is damaged (its stack is too short)")
-        found = tuple(machine.stack[-count:])
+        items = tuple(machine.stack[-count:])
         del machine.stack[-count:]
-        machine.stack.append(found)
+        machine.stack.append(items)
 
     return step
 
 
 def _dictionary_since_mark(machine: _Machine, _: Any) -> None:
-    found: dict[Any, Any] = {}
-    _fill(found, machine.pop_mark())
-    machine.stack.append(found)
+    entries: dict[Any, Any] = {}
+    _fill(entries, machine.pop_mark())
+    machine.stack.append(entries)
 
 
 def _set_item(machine: _Machine, _: Any) -> None:
@@ -277,5 +281,5 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 }
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:100] or type(error).__name__

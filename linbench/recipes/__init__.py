@@ -1,8 +1,8 @@
-"""Recipes: frozen descriptions of training runs that cannot name a backbone. A new one is a file and an import."""
+"""Recipes: frozen descriptions of training runs that cannot name a backbone. A new recipe is a file and an import."""
 
 from linbench.recipes import classification, distillation, promptable, semantic
-from linbench.recipes.changes import UnknownField, diff, flat, override, shortened
-from linbench.recipes.contract import PIPELINES, Batch, Recipe, Source, Task, batch_hash, order, recipe, task
+from linbench.recipes.changes import UnknownField, diff, flat_values, override, shorten
+from linbench.recipes.contract import PIPELINES, Batch, Recipe, Source, Task, batch_hash, epoch_order, recipe, task
 
 __all__ = [
     "PIPELINES",
@@ -15,12 +15,12 @@ __all__ = [
     "classification",
     "diff",
     "distillation",
-    "flat",
-    "order",
+    "epoch_order",
+    "flat_values",
     "override",
     "promptable",
     "recipe",
     "semantic",
-    "shortened",
+    "shorten",
     "task",
 ]

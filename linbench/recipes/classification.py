@@ -4,9 +4,9 @@
 
 Table 4 of the paper: 75.6, 80.9 and 82.5 % top-1 for RWKV-SAM-T, -S and -B. A full run is 120 x 1.28 million images.
 
-Stochastic depth belongs to the backbone, which has it as its source's classifier has it. What is mixed by Mixup or
-CutMix are neighbours of the epoch's random order, with one mixing ratio a step, so that a step does not depend on how
-it is split; Swin mixes the images of one device back to front, each device with a ratio of its own.
+Stochastic depth belongs to the backbone, which has it as its source's classifier has it. Mixup and CutMix mix
+neighbours of the epoch's random order, with one mixing ratio a step, so a step does not depend on its split; Swin
+mixes the images of one device back to front, with a separate ratio on each device.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,26 +23,35 @@ from torch.nn import functional
 
 from linbench.data.contract import BadSample, ClassSample
 from linbench.models.classifier import build_classifier
-from linbench.recipes import optimizer as optimiser
-from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
+from linbench.recipes import optimizer
+from linbench.recipes.augmentation import seeded
+from linbench.recipes.contract import (
+    Batch,
+    Recipe,
+    Source,
+    check_at_least_one,
+    check_fractions,
+    derive_seed,
+    recipe,
+    task,
+)
 from linbench.recipes.examples import Examples, collate, open_sources
-from linbench.recipes.randomness import seeded
 
-CROP_SHARE = 224 / 256  # of the picture's short side that an evaluation sees (facts: resize 256 bicubic, crop 224)
-LOOK = 32  # images at a time
+CROP_FRACTION = 224 / 256  # of the short side that an evaluation sees: resized to 256 px, bicubic, cropped to 224
+EVALUATION_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What classification adds to a recipe; the defaults are Swin's config.py, which RWKV-SAM's dataset file repeats.
+    """The values of classification; the defaults are Swin's config.py, which RWKV-SAM's dataset file repeats.
 
     classes: Of the head.
-    crop: Range of the crop's area as a share of the picture's (RandomResizedCrop, bicubic).
+    crop: Range of the crop's area as a fraction of the image's (RandomResizedCrop, bicubic).
     flip: Probability of a horizontal flip.
-    augment: timm's name of the automatic augmentation; Swin's colour jitter of 0.4 gives way to it.
+    augment: timm's name of the automatic augmentation, which replaces Swin's colour jitter of 0.4.
     erasing: Probability of RandomErasing, with noise per pixel.
-    mixup, cutmix: Their α; 0 switches one off.
-    mixing: Probability that a step is mixed by one of the two, evenly where both are on.
+    mixup, cutmix: Their α; 0 disables one.
+    mixing: Probability that a step is mixed by one of the two, with equal chances if both are enabled.
     smoothing: Of the labels.
     """
 
@@ -58,8 +67,8 @@ class Classification:
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        at_least_one(self, "classes")
-        shares(self, "flip", "erasing", "mixing", "smoothing")
+        check_at_least_one(self, "classes")
+        check_fractions(self, "flip", "erasing", "mixing", "smoothing")
 
 
 SMOKE = (
@@ -78,7 +87,7 @@ SMOKE = (
 def imagenet() -> Recipe:
     """224 px, 120 epochs, batch 1024, AdamW 1e-3.
 
-    Paper, Appendix A: learning rate, optimiser, batch, epochs; "mainly follow Swin-Transformer". Swin's config.py:
+    Paper, Appendix A: learning rate, optimizer, batch, epochs; "mainly follow Swin-Transformer". Swin's config.py:
     weight decay 0.05, clip 5, warm-up from 1e-6 and cosine to 1e-5 at this batch, augmentation. RWKV-SAM's released
     120-epoch schedule: a warm-up of 10 epochs (Swin's 20 are of 300), no decay of biases and vectors. That position
     tables and class tokens do not decay either is Swin's and Vim's rule.
@@ -125,71 +134,82 @@ class ClassificationTask:
             re_prob=s.erasing,
             re_mode="pixel",
         )
-        _allow_no_bits(self._augment)
-        self._look = create_transform(recipe.image_size, interpolation="bicubic", crop_pct=CROP_SHARE)
+        _allow_zero_bits(self._augment)
+        self._evaluation_transform = create_transform(
+            recipe.image_size, interpolation="bicubic", crop_pct=CROP_FRACTION
+        )
 
     def build(self, name: str, *, impl: str = "fast", **options: Any) -> nn.Module:
+        """Return the model on the backbone ``name``; see ``Task.build``."""
         size, classes = self.recipe.image_size, self.settings.classes
         return build_classifier(name, image_size=size, num_classes=classes, impl=impl, **options)
 
     def examples(self, data: str | None, seed: int) -> Examples:
+        """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: ClassSample, source: Source, seed: int) -> Batch:
-        picture = Image.fromarray(sample.image())
+        image = Image.fromarray(sample.image())
         if not sample.label < self.settings.classes:
-            raise BadSample(f"{sample.file}: its class is {sample.label}, the recipe has {self.settings.classes}")
+            raise BadSample(
+                f"{sample.file}: class {sample.label}, but the recipe has {self.settings.classes} classes"
+            )
         with seeded(seed):
-            return {"image": self._augment(picture), "label": torch.tensor(sample.label)}
+            return {"image": self._augment(image), "label": torch.tensor(sample.label)}
 
     def collate(self, items: Sequence[Batch]) -> Batch:
+        """Join items; see ``Task.collate``."""
         return collate(items, ("image", "label"))
 
     def mix(self, batch: Batch, *, seed: int, epoch: int, step: int) -> Batch:
-        """Add ``target``, the soft labels, ``b classes``, and mix the images."""
+        """Mix the images, and add ``target``, the soft labels ``b classes``."""
         s = self.settings
         if not (s.mixup or s.cutmix):
             hot = functional.one_hot(batch["label"], s.classes)
             return {**batch, "target": hot * (1 - s.smoothing) + s.smoothing / s.classes}
         count = len(batch["image"])
         if count % 2:
-            raise ValueError(f"{count} images cannot be mixed in pairs; give each device an even number")
+            raise ValueError(f"{count} images cannot be mixed in pairs; each device needs an even number")
         mixup = Mixup(s.mixup, s.cutmix, prob=s.mixing, label_smoothing=s.smoothing, num_classes=s.classes)
-        # timm mixes the batch with its reverse, so neighbours go to mirrored places: 0 2 4 … 5 3 1.
-        places = torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2).flip(0)])
-        with seeded(derived(seed, epoch, step)):
-            image, target = mixup(batch["image"][places], batch["label"][places])
-        back = places.argsort()
+        # timm mixes the batch with its reverse, so neighbours go to mirrored positions: 0 2 4 … 5 3 1.
+        mirrored = torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2).flip(0)])
+        with seeded(derive_seed(seed, epoch, step)):
+            image, target = mixup(batch["image"][mirrored], batch["label"][mirrored])
+        back = mirrored.argsort()
         return {**batch, "image": image[back], "target": target[back]}
 
     def weight(self, batch: Batch) -> float:
+        """Return the number of images."""
         return float(len(batch["image"]))
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses; see ``Task.loss``."""
         return {"loss": functional.cross_entropy(model(batch["image"]).float(), batch["target"].float())}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        """Return the groups for the optimizer."""
+        return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
-        """Top-1, in %, of the whole picture's middle."""
+        """Return the top-1 accuracy, in %, on the centre crop of held-out images."""
         (held_out,) = open_sources(self.recipe, data, split="val")
         device = next(model.parameters()).device
-        # From all over the set: its pictures stand by class.
-        numbers = np.linspace(0, len(held_out) - 1, min(images, len(held_out))).astype(int).tolist()
-        right = 0
-        for start in range(0, len(numbers), LOOK):
-            samples = [held_out[number] for number in numbers[start : start + LOOK]]
-            x = torch.stack([self._look(Image.fromarray(sample.image())) for sample in samples])
+        # Spread over the dataset, whose images are ordered by class.
+        indices = np.linspace(0, len(held_out) - 1, min(images, len(held_out))).astype(int).tolist()
+        correct = 0
+        for start in range(0, len(indices), EVALUATION_BATCH):
+            samples = [held_out[index] for index in indices[start : start + EVALUATION_BATCH]]
+            x = torch.stack([self._evaluation_transform(Image.fromarray(sample.image())) for sample in samples])
             labels = torch.tensor([sample.label for sample in samples])
-            right += int((model(x.to(device)).argmax(1).cpu() == labels).sum())
-        return {"images": len(numbers), "top1": 100 * right / len(numbers)}
+            correct += int((model(x.to(device)).argmax(1).cpu() == labels).sum())
+        return {"images": len(indices), "top1": 100 * correct / len(indices)}
 
 
-def _allow_no_bits(transform: Any) -> None:
-    """Let timm's Posterize keep 0 bits of a colour, as its strongest magnitude does: black, as Pillow gave before 13,
-    which refuses it.
+def _allow_zero_bits(transform: Any) -> None:
+    """Let timm's Posterize keep 0 bits of a colour, as its strongest magnitude does.
+
+    The result is black, as Pillow before 13 returned; Pillow 13 refuses 0 bits.
     """
     for stage in transform.transforms:
         for operation in getattr(stage, "ops", ()):
@@ -197,5 +217,5 @@ def _allow_no_bits(transform: Any) -> None:
                 operation.aug_fn = partial(_posterize, operation.aug_fn)
 
 
-def _posterize(of_timm: Callable[..., Image.Image], image: Image.Image, bits: int, **options: Any) -> Image.Image:
-    return of_timm(image, bits, **options) if bits else Image.new(image.mode, image.size)
+def _posterize(posterize: Callable[..., Image.Image], image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    return posterize(image, bits, **options) if bits else Image.new(image.mode, image.size)

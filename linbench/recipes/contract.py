@@ -1,21 +1,21 @@
-"""What a recipe is, and what the training loop asks of its task.
+"""What a recipe is, and what the training loop needs of its task.
 
     chosen = override(recipe["sam-joint"].build(), "lr=2e-4")  # a Recipe, frozen, with a hash
-    its = task[chosen.task].build(chosen)
-    model = its.build("rwkv-sam-t", impl="fast")
-    examples = its.examples(data=None, seed=0)  # a map-style data set, whose keys are (epoch, index)
+    chosen_task = task[chosen.task].build(chosen)
+    model = chosen_task.build("rwkv-sam-t", impl="fast")
+    examples = chosen_task.examples(data=None, seed=0)  # a map-style dataset, whose keys are (epoch, index)
     for epoch in range(…):
-        keys = [(epoch, index) for index in order(len(examples), seed=0, epoch=epoch)]
-        batch = its.collate([examples[key] for key in keys[:n]])
-        batch = its.mix(batch, seed=0, epoch=epoch, step=step)
-        losses = its.loss(model, batch)  # {"loss": …, "ce": …, "dice": …}
+        keys = [(epoch, index) for index in epoch_order(len(examples), seed=0, epoch=epoch)]
+        batch = chosen_task.collate([examples[key] for key in keys[:n]])
+        batch = chosen_task.mix(batch, seed=0, epoch=epoch, step=step)
+        losses = chosen_task.loss(model, batch)  # {"loss": …, "ce": …, "dice": …}
 
 Nothing in a recipe can name a backbone, and nothing that a batch holds depends on the model: two backbones with one
-recipe and seed see the same pictures, crops, boxes and points in the same order; ``batch_hash`` shows it.
+recipe and seed see the same images, crops, boxes and points in the same order; ``batch_hash`` proves it.
 
-How a step is averaged. ``loss`` is a mean over what the batch holds, and ``weight(batch)`` says over how much:
+How a step is averaged: ``loss`` is a mean over what the batch holds, and ``weight(batch)`` counts its terms:
 images, masks, pixels. The gradient of a step that is split over devices and accumulated batches is that of
-Σ weight · loss / Σ weight over all its parts, so that it does not depend on the split.
+Σ weight · loss / Σ weight over all parts, so it does not depend on the split.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import Dataset
 
-#: All recipes by name. ``@recipe("imagenet")`` adds a factory without arguments that gives a ``Recipe``.
+#: All recipes by name. ``@recipe("imagenet")`` adds a factory without arguments that returns a ``Recipe``.
 recipe = Registry("recipe", group="linbench.recipes")
 #: All tasks by name. ``@task("classification")`` adds a factory ``Recipe -> Task``.
 task = Registry("task", group="linbench.tasks")
 
-#: Part of every hash: raised when the same values come to mean another training.
+#: Part of every hash: raised when the same values come to mean a different training.
 FORMAT = 1
 SCHEDULES = ("cosine", "poly")
 SCALES = ("full", "smoke")
@@ -43,30 +43,30 @@ Batch = dict[str, Any]
 Key = tuple[int, int]
 
 
-def at_least_one(value: Any, *names: str) -> None:
-    """Raise ValueError for the first of the named numbers that is below 1; None is no number."""
+def check_at_least_one(owner: Any, *names: str) -> None:
+    """Raise ValueError for the first of the named fields that is below 1; None passes."""
     for name in names:
-        if (found := getattr(value, name)) is not None and found < 1:
-            raise ValueError(f"{name}={found}: at least 1 is asked")
+        if (value := getattr(owner, name)) is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def shares(value: Any, *names: str) -> None:
-    """Raise ValueError for the first of the named numbers that is not within 0 to 1."""
+def check_fractions(owner: Any, *names: str) -> None:
+    """Raise ValueError for the first of the named fields that is not within 0 to 1."""
     for name in names:
-        if not 0 <= (found := getattr(value, name)) <= 1:
-            raise ValueError(f"{name}={found}: a share, of 0 to 1, is asked")
+        if not 0 <= (value := getattr(owner, name)) <= 1:
+            raise ValueError(f"{name} must be a fraction from 0 to 1, got {value}")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One data set of a mix.
+    """One dataset of a mix.
 
-    dataset: Its name, as ``linbench.data`` knows it.
+    dataset: Its name in ``linbench.data``.
     split: ``train`` or ``val``.
     repeat: How often an epoch holds each of its samples.
-    resize: Large-scale jitter: range of the resized long side as a share of the input's; None for no augmentation.
+    resize: Large-scale jitter: range of the resized long side as a fraction of the input's; None for none.
     flip: Probability of a horizontal flip.
-    images: How many images are made of it where the embedded set stands in for it.
+    images: Number of images that the embedded dataset makes where it stands in for this one.
     """
 
     dataset: str
@@ -77,12 +77,12 @@ class Source:
     images: int = 64
 
     def __post_init__(self) -> None:
-        at_least_one(self, "repeat", "images")
-        shares(self, "flip")
+        check_at_least_one(self, "repeat", "images")
+        check_fractions(self, "flip")
 
 
 class Settings(Protocol):
-    """What a task adds to a recipe: a frozen dataclass of plain values, with the task's name."""
+    """The values that a task adds to a recipe: a frozen dataclass of plain values, with the task's name."""
 
     task: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -92,24 +92,24 @@ class Settings(Protocol):
 class Recipe:
     """A training run, whatever the backbone.
 
-    name: As it is registered.
-    settings: The task, and what is its own.
+    name: Its registered name.
+    settings: The task and its own values.
     sources: The data mix.
     image_size: Side of the model's input, px.
-    embedded_size: Side of the pictures that are made where the embedded set stands in, px.
+    embedded_size: Side of the embedded dataset's images where it stands in for a source, px.
     batch: Images a step, over all devices and accumulated batches.
-    epochs, steps: Length; one of them, the other is None.
+    epochs, steps: Length; one of them is None.
     lr, betas, eps, weight_decay: Of AdamW.
-    undecayed: Parameters whose name holds one of these parts have no weight decay.
-    decay_vectors: Whether biases and other parameters of one axis have weight decay; those of normalisations never.
-    head_lr: Factor of the learning rate of parameters whose name holds ``head``.
+    undecayed: Parameters whose name contains one of these have no weight decay.
+    decay_vectors: Whether biases and other one-axis parameters have weight decay; those of normalizations never have.
+    head_lr: Factor of the learning rate of parameters whose name contains ``head``.
     clip: Largest norm of the gradient, or None.
     schedule: ``cosine`` or ``poly``, per step, after the warm-up.
     power: Of ``poly``.
-    final_factor: Learning rate at the end, as a share of ``lr``.
+    final_factor: Final learning rate as a fraction of ``lr``.
     warmup_epochs, warmup_steps: Length of the linear warm-up; one of them is 0.
-    warmup_factor: Learning rate at its start, as a share of ``lr``.
-    ema: Decay of a moving average of the weights, which is what is kept then; or None.
+    warmup_factor: Learning rate at the start of the warm-up, as a fraction of ``lr``.
+    ema: Decay of a moving average of the weights, which is then the stored model; or None.
     scale: ``full``, or ``smoke`` for a shortened run, which no report mixes with full ones.
     """
 
@@ -140,19 +140,21 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError(f"a recipe has epochs or steps, got epochs={self.epochs} and steps={self.steps}")
-        at_least_one(self, "image_size", "embedded_size", "batch", "epochs", "steps")
+            raise ValueError(
+                f"a recipe needs either epochs or steps, got epochs={self.epochs} and steps={self.steps}"
+            )
+        check_at_least_one(self, "image_size", "embedded_size", "batch", "epochs", "steps")
         for name in ("lr", "eps"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}={getattr(self, name)}: a number above 0 is asked")
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule={self.schedule!r}: it is one of {', '.join(SCHEDULES)}")
+            raise ValueError(f"schedule={self.schedule!r} is unknown; allowed are {', '.join(SCHEDULES)}")
         if self.scale not in SCALES:
-            raise ValueError(f"scale={self.scale!r}: it is one of {', '.join(SCALES)}")
+            raise ValueError(f"scale={self.scale!r} is unknown; allowed are {', '.join(SCALES)}")
         if self.warmup_epochs and self.warmup_steps:
-            raise ValueError("the warm-up has epochs or steps, got both")
+            raise ValueError("the warm-up needs either warmup_epochs or warmup_steps, got both")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema={self.ema}: a decay lies between 0 and 1")
+            raise ValueError(f"ema must be a decay between 0 and 1, got {self.ema}")
 
     @property
     def task(self) -> str:
@@ -166,7 +168,11 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def epochs_and_steps(self, examples: int) -> tuple[int, int]:
-        """Epochs that are begun, and steps in all, on so many examples; an epoch's last, short batch is left out."""
+        """Return the epochs that are started and the total steps; an epoch's last, short batch is left out.
+
+        examples: Number of examples of an epoch.
+        Raises ValueError for fewer examples than a batch.
+        """
         per_epoch = examples // self.batch
         if per_epoch == 0:
             raise ValueError(f"batch={self.batch}: an epoch has {examples} images; a step needs a whole batch")
@@ -177,33 +183,33 @@ class Recipe:
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON has it, with its task's name and the format of the hash."""
+    """Return the recipe as JSON values, with its task's name and the format of the hash."""
     return {**asdict(recipe), "task": recipe.task, "format": FORMAT}
 
 
-def order(count: int, seed: int, epoch: int) -> list[int]:
-    """The order of ``count`` examples in an epoch, the same on every machine."""
+def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
+    """Return the order of ``count`` examples in an epoch, the same on every machine."""
     import torch
 
-    return torch.randperm(count, generator=torch.Generator().manual_seed(derived(seed, epoch))).tolist()
+    return torch.randperm(count, generator=torch.Generator().manual_seed(derive_seed(seed, epoch))).tolist()
 
 
-def derived(*numbers: int) -> int:
-    """A seed of 63 bits from numbers, as (seed, epoch, index); another for each tuple."""
+def derive_seed(*numbers: int) -> int:
+    """Return a seed of 63 bits from numbers, as (seed, epoch, index); a different one for each tuple."""
     digest = hashlib.sha256(",".join(str(int(n)) for n in numbers).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def batch_hash(batch: Mapping[str, Any]) -> str:
-    """SHA-256, in hexadecimal, of all that a batch holds."""
+    """Return the SHA-256, in hexadecimal, of all that a batch holds."""
     digest = hashlib.sha256()
     for name in sorted(batch):
         digest.update(name.encode() + b"\0")
-        _absorb(digest, batch[name])
+        _update(digest, batch[name])
     return digest.hexdigest()
 
 
-def _absorb(digest: Any, value: Any) -> None:
+def _update(digest: Any, value: Any) -> None:
     if hasattr(value, "detach"):
         array = value.detach().cpu().contiguous()
         digest.update(f"{array.dtype}{tuple(array.shape)}".encode())
@@ -211,18 +217,20 @@ def _absorb(digest: Any, value: Any) -> None:
     elif isinstance(value, (list, tuple)):
         digest.update(f"[{len(value)}]".encode())
         for part in value:
-            _absorb(digest, part)
+            _update(digest, part)
     else:
         digest.update(repr(value).encode() + b"\0")
 
 
 class Task(Protocol):
-    """One recipe's task. All randomness of what it feeds comes from (seed, epoch, index), never from a global state.
+    """The task of one recipe: model, examples, loss and evaluation.
 
-    recipe: Whose it is.
-    checkpoint: What its model's checkpoint says it is, one of ``linbench.models.checkpoint.TASKS``.
-    teacher: Whether ``loss`` reads ``batch["embedding"]``, which is the teacher's of ``batch["image"]`` and depends
-        on ``batch["ids"]`` alone; ``linbench.recipes.teacher`` makes it.
+    All randomness in its examples comes from (seed, epoch, index), never from a global state.
+
+    recipe: The recipe.
+    checkpoint: The task in its model's checkpoint, one of ``linbench.models.checkpoint.TASKS``.
+    teacher: Whether ``loss`` reads ``batch["embedding"]``: the teacher's embedding of ``batch["image"]``, which
+        depends on ``batch["ids"]`` alone; ``linbench.recipes.teacher`` computes it.
     """
 
     recipe: Recipe
@@ -230,46 +238,48 @@ class Task(Protocol):
     teacher: ClassVar[bool]
 
     def build(self, name: str, *, impl: str = "fast", **options: Any) -> "nn.Module":
-        """The model on the backbone ``name``, with what the recipe freezes frozen."""
+        """Return the model on the backbone ``name``, with the parts frozen that the recipe freezes."""
 
     def examples(self, data: str | None, seed: int) -> "Dataset[Batch]":
-        """A map-style data set with a length; its keys are (epoch, index), its items are what ``collate`` joins.
+        """Return a map-style dataset with a length; its keys are (epoch, index), its items go into ``collate``.
 
-        data: As ``--data`` says it: None, a folder, or ``shapes``.
-        An item that cannot be used (an unreadable picture, no instance left) is replaced by the next index's, round
-        the end; each one that was passed over stands in the item's ``skipped``. It has ``checksums``: by data set.
-        Raises BadDataset that names the set which is missing.
+        data: The value of ``--data``: None, a folder, or ``shapes``.
+        A sample that cannot be used (an unreadable image, no instance left) is replaced by the next index's, wrapping
+        at the end; the skipped ones are in the item's ``skipped``. It has ``checksums``, by dataset.
+        Raises BadDataset that names the missing dataset.
         """
 
     def collate(self, items: Sequence[Batch]) -> Batch:
         """Join items: tensors or lists of them, ``ids`` (text), and ``skipped`` (pairs of id and reason)."""
 
     def mix(self, batch: Batch, *, seed: int, epoch: int, step: int) -> Batch:
-        """Mixup and CutMix where the recipe has them; ``step`` counts within the epoch. Neighbours are mixed, so that
-        batches of an even number of images that follow each other give what one large batch gives.
+        """Apply Mixup and CutMix, if the recipe has them; ``step`` counts within the epoch.
+
+        Neighbours are mixed, so that consecutive batches of an even number of images give what one large batch gives.
         """
 
     def weight(self, batch: Batch) -> float:
-        """Over how much ``loss`` is a mean."""
+        """Return the number of terms that ``loss`` is a mean of."""
 
     def loss(self, model: "nn.Module", batch: Batch) -> "dict[str, Tensor]":
-        """The loss under ``loss``, with a gradient, and its parts.
+        """Return the loss as ``loss``, with a gradient, and its parts.
 
-        model: As ``build`` gave it, not wrapped: what is wrapped for several devices, or compiled, is a module that
-            holds it and whose forward calls this.
+        model: As ``build`` returned it, not wrapped: what is wrapped for several devices, or compiled, is a module
+            that holds it and whose forward calls this.
         """
 
     def parameter_groups(self, model: "nn.Module") -> list[dict[str, Any]]:
-        """Groups for an optimiser: ``params``, ``weight_decay``, and ``lr_scale`` where it is not 1."""
+        """Return groups for an optimizer: ``params``, ``weight_decay``, and ``lr_scale`` if it is not 1."""
 
     def evaluate(self, model: "nn.Module", data: str | None, images: int) -> dict[str, float]:
-        """Scores on so many held-out images, or all there are, and how many as ``images``: a look at how the training
-        went, and no suite's number.
+        """Return scores on at most ``images`` held-out images, and their number as ``images``.
+
+        They show how the training went, and are no suite's number.
         """
 
 
-#: Recipes in a row, each one's checkpoint handed to the next: section 4.1's two sessions after the pretraining, and
-#: Table 7's ablation of the first.
+#: Recipes in a row, each of which starts from the checkpoint of the one before: the paper's two steps of section 4.1
+#: after the pretraining, and Table 7's ablation of the first.
 PIPELINES: dict[str, tuple[str, ...]] = {
     "paper": ("imagenet", "sam-distill", "sam-joint"),
     "no-distillation": ("imagenet", "sam-joint"),

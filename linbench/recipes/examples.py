@@ -1,4 +1,4 @@
-"""What a recipe's data mix gives by (epoch, index): the same whatever the backbone, the worker or the machine."""
+"""The examples of a recipe's data mix by (epoch, index): the same for every backbone, worker and machine."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,35 +12,43 @@ from linbench.data import contract as data_contract
 from linbench.data.contract import BadDataset, BadSample
 from linbench.data.roots import open_dataset
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
-from linbench.recipes.contract import Batch, Key, Recipe, Source, derived
+from linbench.recipes.contract import Batch, Key, Recipe, Source, derive_seed
 
-#: Samples in a row that may be passed over; a set that needs more is not the set that it should be.
-MOST_SKIPPED = 100
-#: Makes an item of a sample: with a seed for all that is random in it. Raises BadSample.
-Make = Callable[[Any, Source, int], Batch]
+#: Bad samples in a row that are skipped; a dataset with more is not the dataset that it should be.
+MAX_SKIPPED = 100
+#: ``(sample, source, seed) -> item``; the seed is that of all randomness in the item. Raises BadSample.
+MakeItem = Callable[[Any, Source, int], Batch]
 
 
 class Examples(Dataset[Batch]):
-    """The samples of several data sets, each repeated as its source says, in the sources' order.
+    """The samples of several datasets in the sources' order, each repeated as its source states.
 
-    Key (epoch, index): a bad sample is replaced by the one at index + 1, round the end, and so on; what was passed
-    over stands in ``skipped``. The seed of an item is derived from (seed, epoch, index, how many were passed over).
+    The key is (epoch, index). A bad sample is replaced by the one at index + 1, wrapping at the end, and so on; the
+    skipped ones are in ``skipped``. The seed of an item is derived from (seed, epoch, index, number of skipped ones).
+
+    sources, datasets: One dataset for each source.
+    make_item: Makes an item of a sample.
     """
 
     def __init__(
-        self, sources: Sequence[Source], opened: Sequence[data_contract.Dataset[Any]], seed: int, make: Make
+        self,
+        sources: Sequence[Source],
+        datasets: Sequence[data_contract.Dataset[Any]],
+        seed: int,
+        make_item: MakeItem,
     ) -> None:
         self.sources = tuple(sources)
-        self.opened = tuple(opened)
+        self.datasets = tuple(datasets)
         self.seed = seed
-        self.make = make
-        lengths = [len(its) * source.repeat for source, its in zip(sources, opened, strict=True)]
+        self.make_item = make_item
+        lengths = [len(dataset) * source.repeat for source, dataset in zip(sources, datasets, strict=True)]
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The data sets' checksums by their names in the recipe."""
-        return {source.dataset: its.checksum for source, its in zip(self.sources, self.opened, strict=True)}
+        """The datasets' checksums by their names in the recipe."""
+        pairs = zip(self.sources, self.datasets, strict=True)
+        return {source.dataset: dataset.checksum for source, dataset in pairs}
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -48,13 +56,13 @@ class Examples(Dataset[Batch]):
     def __getitem__(self, key: Key) -> Batch:
         epoch, index = key
         skipped: list[tuple[str, str]] = []
-        while len(skipped) < min(MOST_SKIPPED, len(self)):
-            source, its, number = self._place((index + len(skipped)) % len(self))
-            name = f"{source.dataset} {number}"
+        while len(skipped) < min(MAX_SKIPPED, len(self)):
+            source, dataset, sample_index = self._locate((index + len(skipped)) % len(self))
+            name = f"{source.dataset} {sample_index}"
             try:
-                sample = its[number]
+                sample = dataset[sample_index]
                 name = f"{source.dataset} {sample.id}"
-                item = self.make(sample, source, derived(self.seed, epoch, index, len(skipped)))
+                item = self.make_item(sample, source, derive_seed(self.seed, epoch, index, len(skipped)))
             except BadSample as error:
                 skipped.append((name, str(error)))
                 continue
@@ -62,21 +70,22 @@ class Examples(Dataset[Batch]):
         name, reason = skipped[-1]
         raise BadDataset(f"{len(skipped)} samples in a row cannot be used; the last, {name}: {reason}")
 
-    def _place(self, index: int) -> tuple[Source, data_contract.Dataset[Any], int]:
-        which = int(np.searchsorted(self.starts, index, side="right")) - 1
-        its = self.opened[which]
-        return self.sources[which], its, (index - int(self.starts[which])) % len(its)
+    def _locate(self, index: int) -> tuple[Source, data_contract.Dataset[Any], int]:
+        """Return the source and dataset of an example, and its index in the dataset."""
+        position = int(np.searchsorted(self.starts, index, side="right")) - 1
+        dataset = self.datasets[position]
+        return self.sources[position], dataset, (index - int(self.starts[position])) % len(dataset)
 
 
 def open_sources(recipe: Recipe, data: str | None, split: str | None = None) -> list[data_contract.Dataset[Any]]:
-    """The recipe's data sets; raises BadDataset that names the recipe and the set which is missing.
+    """Open the recipe's datasets. Raises BadDataset that names the recipe and the missing dataset.
 
-    split: None for what each source says.
+    split: None for the split of each source.
     """
-    found = []
+    datasets = []
     for source in recipe.sources:
         try:
-            its = open_dataset(
+            dataset = open_dataset(
                 source.dataset, split or source.split, data, images=source.images, size=recipe.embedded_size
             )
         except BadDataset as error:
@@ -84,16 +93,17 @@ def open_sources(recipe: Recipe, data: str | None, split: str | None = None) -> 
             raise BadDataset(
                 f"recipe {recipe.name} needs {names}; {source.dataset} cannot be opened: {error}"
             ) from error
-        if not len(its):
+        if not len(dataset):
             raise BadDataset(f"recipe {recipe.name} needs {source.dataset}, which is empty")
-        found.append(its)
-    return found
+        datasets.append(dataset)
+    return datasets
 
 
 def collate(items: Sequence[Batch], stacked: Sequence[str]) -> Batch:
-    """Items as a batch: the tensors named in ``stacked`` become one with an axis in front, all else lists.
+    """Join items to a batch.
 
-    ``id`` becomes ``ids``, and the items' ``skipped`` follow each other in one list.
+    stacked: Names of tensors that are stacked along a new first axis; all other entries become lists.
+    ``id`` becomes ``ids``, and the items' ``skipped`` are concatenated.
     """
     batch: Batch = {"ids": [item["id"] for item in items], "skipped": [s for item in items for s in item["skipped"]]}
     for name in items[0].keys() - {"id", "skipped"}:
@@ -102,7 +112,7 @@ def collate(items: Sequence[Batch], stacked: Sequence[str]) -> Batch:
     return batch
 
 
-def normalised(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """``h w 3`` of 0 to 255 as ``3 h w``, ImageNet's mean taken off and divided by its deviation."""
-    x = torch.from_numpy(np.ascontiguousarray(picture)).float()
+def normalize(image: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    """Return ``h w 3`` of 0 to 255 as ``3 h w``, normalized with ImageNet's mean and deviation."""
+    x = torch.from_numpy(np.ascontiguousarray(image)).float()
     return ((x - torch.tensor(MEAN_255)) / torch.tensor(DEVIATION_255)).permute(2, 0, 1).contiguous()

@@ -1,8 +1,9 @@
 """The loss of masks on points (arXiv 2406.19369, eq. 9, on points as in Mask2Former, 2112.01527, section 3.3).
 
-Points are drawn per mask: ``oversample`` times as many as are kept, of which the most uncertain, whose logit is
-nearest to 0, are kept up to a share, and the rest anew. They come from a generator with the image's own seed, on the
-CPU: every backbone is asked about the same candidates, whatever the batch and the device.
+Points are drawn per mask: of ``oversample`` times as many candidates the most uncertain, whose logits are nearest to
+0, fill a fraction of the points, and the rest are drawn anew. They come from a generator with the image's own seed,
+on the CPU, so every backbone sees the same candidates, whatever the batch and the device. A point is x y as fractions
+of the width and the height.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ class PointSampling:
 
     points: Points per mask.
     oversample: Candidates per point.
-    uncertain: Share of the points that are the most uncertain candidates.
+    uncertain: Fraction of the points that are the most uncertain candidates.
     """
 
     points: int
@@ -26,48 +27,48 @@ class PointSampling:
     uncertain: float
 
 
-def at(maps: Tensor, places: Tensor) -> Tensor:
-    """Values of maps ``m h w`` at places ``m p 2``, x y as shares of the width and height, bilinear; ``m p``.
+def sample_at(maps: Tensor, points: Tensor) -> Tensor:
+    """Return the bilinear values ``m p`` of maps ``m h w`` at points ``m p 2``.
 
-    The map's pixels are squares with their values at the centres; beyond the outer centres it fades to 0.
+    A map's pixels are squares with their values at the centres; beyond the outer centres it fades to 0.
     """
-    found = functional.grid_sample(maps[:, None], 2 * places[:, :, None] - 1, align_corners=False)
-    return found[:, 0, :, 0]
+    values = functional.grid_sample(maps[:, None], 2 * points[:, :, None] - 1, align_corners=False)
+    return values[:, 0, :, 0]
 
 
 @torch.no_grad()
 def draw_points(logits: Tensor, sampling: PointSampling, seed: int) -> Tensor:
-    """Places ``m p 2``, x y as shares of the width and height, for logits ``m h w``."""
+    """Return points ``m p 2`` for logits ``m h w``."""
     generator = torch.Generator().manual_seed(seed)
     masks = len(logits)
     uncertain = int(sampling.uncertain * sampling.points)
     candidates = torch.rand(masks, int(sampling.oversample * sampling.points), 2, generator=generator)
     others = torch.rand(masks, sampling.points - uncertain, 2, generator=generator)
     candidates, others = candidates.to(logits.device), others.to(logits.device)
-    nearest = at(logits.float(), candidates).abs().topk(uncertain, dim=1, largest=False).indices
+    nearest = sample_at(logits.float(), candidates).abs().topk(uncertain, dim=1, largest=False).indices
     return torch.cat([candidates.gather(1, nearest[..., None].expand(-1, -1, 2)), others], dim=1)
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Sigmoid cross-entropy, averaged over the points and summed over the masks of ``m p``."""
+    """Return the sigmoid cross-entropy of ``m p``, averaged over the points and summed over the masks."""
     return functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1).sum()
 
 
 def dice(logits: Tensor, truth: Tensor) -> Tensor:
-    """One minus the Dice coefficient of soft masks, 1 added above and below, summed over the masks of ``m p``."""
+    """Return one minus the Dice coefficient of soft masks ``m p``, smoothed by 1, summed over the masks."""
     p = logits.sigmoid()
     return (1 - (2 * (p * truth).sum(1) + 1) / (p.sum(1) + truth.sum(1) + 1)).sum()
 
 
 def point_losses(logits: Tensor, masks: Tensor, sampling: PointSampling, seed: int) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and Dice of one image's masks, each summed over them.
+    """Return cross-entropy and Dice loss of one image's masks, each summed over them.
 
     logits: ``m h w``.
-    masks: The truth, ``m H W``, which covers the same place at any resolution.
+    masks: The truth, ``m H W``, which covers the same part of the image at any resolution.
     """
     logits = logits.float()
-    places = draw_points(logits, sampling, seed)
+    points = draw_points(logits, sampling, seed)
     with torch.no_grad():
-        truth = at(masks.float(), places)
-    found = at(logits, places)
-    return cross_entropy(found, truth), dice(found, truth)
+        truth = sample_at(masks.float(), points)
+    predicted = sample_at(logits, points)
+    return cross_entropy(predicted, truth), dice(predicted, truth)

@@ -1,4 +1,4 @@
-"""AdamW's parameter groups, the optimiser and the schedule of the learning rate that a recipe describes."""
+"""AdamW's parameter groups, the optimizer and the learning-rate schedule that a recipe describes."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from linbench.recipes.contract import Recipe
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The parameters that learn, in groups of one weight decay and one factor of the learning rate.
+    """Return the trainable parameters in groups of one weight decay and one factor of the learning rate.
 
-    Weights and biases of normalisations never decay. Where vectors do not decay either, the rule is that of timm's
+    Weights and biases of normalizations never decay. Where vectors do not decay either, the rule is that of timm's
     ``param_groups_weight_decay``.
     """
     groups: dict[tuple[bool, float], list[Tensor]] = {}
@@ -19,9 +19,9 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        vector = parameter.ndim <= 1 or name.endswith(".bias")
-        exempt = name.rpartition(".")[0] in norms or any(part in name for part in recipe.undecayed)
-        decays = not exempt and (recipe.decay_vectors or not vector)
+        is_vector = parameter.ndim <= 1 or name.endswith(".bias")
+        is_exempt = name.rpartition(".")[0] in norms or any(part in name for part in recipe.undecayed)
+        decays = not is_exempt and (recipe.decay_vectors or not is_vector)
         groups.setdefault((decays, recipe.head_lr if "head" in name else 1.0), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0, "lr_scale": scale}
@@ -30,17 +30,17 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """Whether it is a layer norm, batch norm and so on, torch's or a backbone's own, and no block around one."""
+    """Return whether a module is a normalization, torch's or a backbone's own, and no block around one."""
     return "Norm" in type(module).__name__ and next(module.children(), None) is None
 
 
-def optimiser(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:
-    """AdamW over groups as ``parameter_groups`` gives them; fused is faster on a CPU too."""
+def build_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:
+    """Return AdamW over groups of ``parameter_groups``; fused, which is faster on a CPU too."""
     return AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=True)
 
 
-def schedule(optimizer: Optimizer, recipe: Recipe, steps: int, steps_per_epoch: int) -> Any:
-    """timm's scheduler; ``step_update(n)`` sets the learning rate of step n, counted from 0, before it is taken."""
+def build_schedule(optimizer: Optimizer, recipe: Recipe, steps: int, steps_per_epoch: int) -> Any:
+    """Return timm's scheduler; ``step_update(n)`` sets the learning rate of step n, from 0, before it is taken."""
     from timm.scheduler import CosineLRScheduler, PolyLRScheduler
 
     warmup = min(recipe.warmup_steps or recipe.warmup_epochs * steps_per_epoch, steps - 1)

@@ -17,20 +17,29 @@ from torch import Tensor, nn
 
 from linbench.data.contract import BadSample, InstanceSample
 from linbench.models.sam import Prompts, Sam, build_sam
-from linbench.recipes import optimizer as optimiser
-from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, derived, recipe, shares, task
-from linbench.recipes.examples import Examples, collate, normalised, open_sources
-from linbench.recipes.jitter import View, box_of, draw_view, padded
+from linbench.recipes import optimizer
+from linbench.recipes.augmentation import View, draw_view, mask_box, pad_to_square
+from linbench.recipes.contract import (
+    Batch,
+    Recipe,
+    Source,
+    check_at_least_one,
+    check_fractions,
+    derive_seed,
+    recipe,
+    task,
+)
+from linbench.recipes.examples import Examples, collate, normalize, open_sources
 from linbench.recipes.mask_loss import PointSampling, point_losses
 
-VIEWS = 10  # that are drawn of a picture before it is passed over for having no instance in any
+MAX_VIEWS = 10  # drawn of an image before it is skipped because none has an instance
 
 
 @dataclass(frozen=True)
 class Promptable:
-    """What joint training adds to a recipe.
+    """The values of joint training.
 
-    instances: Most that are asked of an image, drawn at random (paper, section 3.2: up to 20).
+    instances: Most instances of an image, drawn at random (paper, section 3.2: up to 20).
     least_area: In px of the input; smaller instances are dropped (RWKV-SAM's released loader: 32).
     points: Points per mask (RWKV-SAM's released loss, after Mask2Former).
     oversample, uncertain: As ``PointSampling`` (the same).
@@ -49,13 +58,12 @@ class Promptable:
     freeze_prompt: bool = True
 
     def __post_init__(self) -> None:
-        at_least_one(self, "instances", "least_area", "points", "oversample")
-        shares(self, "uncertain")
+        check_at_least_one(self, "instances", "least_area", "points", "oversample")
+        check_fractions(self, "uncertain")
 
 
-#: Small pictures with large objects, and an optimiser in a hurry: a decoder with random weights has to learn in
-#: hundreds of steps that a box says where. It begins to after some 4,000 masks, sooner where Dice outweighs
-#: cross-entropy.
+#: Small images with large objects, and a high learning rate: a decoder with random weights has hundreds of steps to
+#: learn that a box locates the object. It begins to after some 4,000 masks, sooner if Dice outweighs cross-entropy.
 SMOKE = (
     "image_size=64",
     "embedded_size=160",
@@ -108,7 +116,7 @@ def sam_joint() -> Recipe:
 
 @task("promptable")
 class PromptableTask:
-    """A segmenter asked with boxes, under cross-entropy and Dice on points of its masks."""
+    """A segmenter prompted with boxes, under cross-entropy and Dice loss on points of its masks."""
 
     checkpoint: ClassVar[str] = "sam"
     teacher: ClassVar[bool] = False
@@ -119,51 +127,57 @@ class PromptableTask:
         self.sampling = PointSampling(s.points, s.oversample, s.uncertain)
 
     def build(self, name: str, *, impl: str = "fast", **options: Any) -> nn.Module:
+        """Return the model on the backbone ``name``; see ``Task.build``."""
         sam = build_sam(name, image_size=self.recipe.image_size, impl=impl, **options)
         sam.prompt.requires_grad_(not self.settings.freeze_prompt)
         return sam
 
     def examples(self, data: str | None, seed: int) -> Examples:
+        """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: InstanceSample, source: Source, seed: int) -> Batch:
-        """An item: ``image``, ``3 side side``; ``boxes``, ``m 4``; ``masks``, ``m side side``; the ``points``' seed.
+        """Return ``image``, ``3 side side``; ``boxes``, ``m 4``; ``masks``, ``m side side``; the seed of ``points``.
 
-        A view without an instance is drawn again, VIEWS times in all; a picture that has none then is a bad sample.
+        A view without an instance is drawn again, MAX_VIEWS times in all. Raises BadSample if none has one.
         """
         rng = np.random.default_rng(seed)
-        picture, side = sample.image(), self.recipe.image_size
-        original = (picture.shape[0], picture.shape[1])
-        found = self._decoded(sample, original)
-        for _ in range(VIEWS):
+        image, side = sample.image(), self.recipe.image_size
+        original = (image.shape[0], image.shape[1])
+        instances = self._instances(sample)
+        for _ in range(MAX_VIEWS):
             view = draw_view(rng, original, side, source.resize, source.flip)
-            masks = self._seen(found, view, rng)
+            masks = self._visible_masks(instances, view, rng)
             if masks:
                 break
         else:
-            least = self.settings.least_area
-            raise BadSample(f"{sample.file}: none of its {len(found)} instances has {least} px in {VIEWS} views")
+            area = self.settings.least_area
+            raise BadSample(
+                f"{sample.file}: none of its {len(instances)} instances has {area} px in {MAX_VIEWS} views"
+            )
         return {
-            "image": padded(normalised(view.picture(picture)), side),
-            "boxes": torch.tensor([box_of(mask) for mask in masks], dtype=torch.float32),
-            "masks": padded(torch.from_numpy(np.stack(masks)), side),
-            "points": derived(seed),
+            "image": pad_to_square(normalize(view.image(image)), side),
+            "boxes": torch.tensor([mask_box(mask) for mask in masks], dtype=torch.float32),
+            "masks": pad_to_square(torch.from_numpy(np.stack(masks)), side),
+            "points": derive_seed(seed),
         }
 
-    def _decoded(self, sample: InstanceSample, original: tuple[int, int]) -> list[Any]:
-        """The instances that can be asked for; their masks are decoded when they are."""
-        found = [instance for instance in sample.instances() if not instance.crowd]
-        if not found:
+    def _instances(self, sample: InstanceSample) -> list[Any]:
+        """Return the instances that are no crowds; their masks are not yet decoded. Raises BadSample."""
+        instances = [instance for instance in sample.instances() if not instance.crowd]
+        if not instances:
             raise BadSample(f"{sample.file}: it has no instance")
-        return found
+        return instances
 
-    def _seen(self, found: list[Any], view: View, rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
-        """Masks of instances that are large enough in the view, at most as many as are asked, drawn at random."""
+    def _visible_masks(
+        self, instances: list[Any], view: View, rng: np.random.Generator
+    ) -> list[np.ndarray[Any, Any]]:
+        """Return the masks of random instances that are large enough in the view, at most ``settings.instances``."""
         masks = []
-        for number in rng.permutation(len(found)):
-            mask = found[number].mask()
+        for index in rng.permutation(len(instances)):
+            mask = instances[index].mask()
             if mask.shape != view.original:
-                raise BadSample(f"a mask has {mask.shape} px, its picture {view.original}")
+                raise BadSample(f"a mask has {mask.shape} px, but its image {view.original}")
             seen = view.nearest(mask)
             if seen.sum() >= self.settings.least_area:
                 masks.append(seen)
@@ -172,81 +186,85 @@ class PromptableTask:
         return masks
 
     def collate(self, items: Sequence[Batch]) -> Batch:
+        """Join items; see ``Task.collate``."""
         return collate(items, ("image",))
 
     def mix(self, batch: Batch, *, seed: int, epoch: int, step: int) -> Batch:
+        """Return the batch as it is: this task mixes no images."""
         return batch
 
     def weight(self, batch: Batch) -> float:
-        """Masks."""
+        """Return the number of masks."""
         return float(sum(len(boxes) for boxes in batch["boxes"]))
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses; see ``Task.loss``."""
         s, boxes = self.settings, batch["boxes"]
-        logits, iou = ask(cast(Sam, model), batch["image"], boxes)
-        parts = zip(logits.split([len(its) for its in boxes]), batch["masks"], batch["points"], strict=True)
-        found = [point_losses(its[:, 0], masks, self.sampling, seed) for its, masks, seed in parts]
-        entropy, overlap = (torch.stack(losses).sum() / len(logits) for losses in zip(*found, strict=True))
-        unused = 0 * iou.float().sum()  # as in the release: the IoU head is given a loss of zero
+        logits, iou = decode_boxes(cast(Sam, model), batch["image"], boxes)
+        images = zip(logits.split(list(map(len, boxes))), batch["masks"], batch["points"], strict=True)
+        losses = [point_losses(image[:, 0], masks, self.sampling, seed) for image, masks, seed in images]
+        entropy, overlap = (torch.stack(parts).sum() / len(logits) for parts in zip(*losses, strict=True))
+        unused = 0 * iou.float().sum()  # as in the release: the IoU head has a loss of zero
         total = s.cross_entropy * entropy + s.dice * overlap + unused
         return {"loss": total, "ce": entropy.detach(), "dice": overlap.detach()}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        """Return the groups for the optimizer."""
+        return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
-        """Mean IoU, in %, of the model and, as ``box_…``, of the boxes themselves as masks, in the input's pixels.
+        """Return the mean IoU, in %, of the model and, as ``box_…``, of filled boxes, in the input's pixels.
 
-        The mean over images of the mean over their masks, of all sets as ``miou`` and of each as ``<set>_miou``.
+        It is the mean over images of the mean over masks, of all datasets as ``miou``, of each as ``<dataset>_miou``.
         """
         sam, device = cast(Sam, model), next(model.parameters()).device
         whole = [Source(source.dataset, "val", images=source.images) for source in self.recipe.sources]
         held_out = Examples(whole, open_sources(self.recipe, data, split="val"), 0, self._example)
-        found: dict[str, list[float]] = {}
+        ious: dict[str, list[float]] = {}
         for index in np.linspace(0, len(held_out) - 1, min(images, len(held_out))).astype(int):
             item = held_out[0, int(index)]
             masks, boxes = item["masks"], item["boxes"]
-            logits, _ = ask(sam, item["image"][None].to(device), [boxes.to(device)])
+            logits, _ = decode_boxes(sam, item["image"][None].to(device), [boxes.to(device)])
             sized = torch.nn.functional.interpolate(logits.float(), masks.shape[1:], mode="bilinear")
             scores = {
                 "miou": _iou(sized[:, 0].cpu() > 0, masks),
-                "box_miou": _iou(_filled(boxes, masks.shape[1:]), masks),
+                "box_miou": _iou(_fill_boxes(boxes, masks.shape[1:]), masks),
             }
             for name, iou in scores.items():
                 for label in (name, f"{item['id'].split()[0]}_{name}"):
-                    found.setdefault(label, []).append(100 * float(iou.mean()))
-        means = {name: sum(values) / len(values) for name, values in found.items()}
-        return {"images": len(found["miou"]), **means}
+                    ious.setdefault(label, []).append(100 * float(iou.mean()))
+        means = {name: sum(values) / len(values) for name, values in ious.items()}
+        return {"images": len(ious["miou"]), **means}
 
 
-def ask(sam: Sam, image: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mask logits ``m 1 h/4 w/4`` and predicted IoUs ``m 1`` of all boxes of all images, in one pass of the decoder.
+def decode_boxes(sam: Sam, image: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mask logits ``m 1 h/4 w/4`` and predicted IoUs ``m 1`` of all boxes, in one pass of the decoder.
 
+    ``Sam.decode`` gives the same image by image, and would compute the weights' gradients once for each image.
     image: ``b 3 h w``.
-    boxes: Of each image, ``m 4``.
-    What ``Sam.decode`` gives image by image; there the weights' gradients would be computed once for each image.
+    boxes: ``m 4`` for each image.
     """
     embedding = sam.encode(image)
     maps = sam.decoder.prepare(embedding.maps)
-    each = tuple(
-        torch.cat([one.expand(len(its), -1, -1, -1) for one, its in zip(x.split(1), boxes, strict=True)])
-        for x in maps
+    repeated = tuple(
+        torch.cat([x.expand(len(prompts), -1, -1, -1) for x, prompts in zip(batch.split(1), boxes, strict=True)])
+        for batch in maps
     )
     grid = (embedding.maps[-1].shape[2], embedding.maps[-1].shape[3])
     tokens = sam.prompt(Prompts(boxes=torch.cat(list(boxes))), embedding.image_size, grid)
-    found: tuple[Tensor, Tensor] = sam.decoder(each, tokens, False)
-    return found
+    predicted: tuple[Tensor, Tensor] = sam.decoder(repeated, tokens, False)
+    return predicted
 
 
-def _iou(found: Tensor, truth: Tensor) -> Tensor:
-    """IoU of masks ``m h w``, ``m``."""
-    both, either = (found & truth).flatten(1).sum(1), (found | truth).flatten(1).sum(1)
-    return both / either.clamp(min=1)
+def _iou(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Return the IoU ``m`` of masks ``m h w``."""
+    intersection, union = (predicted & truth).flatten(1).sum(1), (predicted | truth).flatten(1).sum(1)
+    return intersection / union.clamp(min=1)
 
 
-def _filled(boxes: Tensor, size: Sequence[int]) -> Tensor:
-    """Boxes of inclusive corners ``m 4`` as masks ``m h w``."""
+def _fill_boxes(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Return boxes ``m 4`` with inclusive corners as masks ``m h w``."""
     x0, y0, x1, y1 = (side[:, None, None] for side in boxes.unbind(1))
     y, x = torch.arange(size[0])[:, None], torch.arange(size[1])[None]
     return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)

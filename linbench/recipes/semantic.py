@@ -17,24 +17,23 @@ from torch.nn import functional
 
 from linbench.data.contract import IGNORED, BadSample, SemanticSample
 from linbench.metrics.semantic import Confusion
-from linbench.models.semantic import Semantic, build_semantic, resized
-from linbench.recipes import optimizer as optimiser
-from linbench.recipes.contract import Batch, Recipe, Source, at_least_one, recipe, shares, task
-from linbench.recipes.distortion import distorted
-from linbench.recipes.examples import Examples, collate, normalised, open_sources
-from linbench.recipes.jitter import Size, View, padded
+from linbench.models.semantic import Semantic, build_semantic, resize
+from linbench.recipes import optimizer
+from linbench.recipes.augmentation import View, distort, draw_crop, pad_to_square
+from linbench.recipes.contract import Batch, Recipe, Source, check_at_least_one, check_fractions, recipe, task
+from linbench.recipes.examples import Examples, collate, normalize, open_sources
 
-CROPS = 10  # that are drawn until no class fills too much of one; the last is taken (mmsegmentation's RandomCrop)
+MAX_CROPS = 10  # drawn until no class fills too much of one; the last is used (mmsegmentation's RandomCrop)
 
 
 @dataclass(frozen=True)
 class SemanticSegmentation:
-    """What semantic segmentation adds to a recipe; the defaults are those of RWKV-SAM's released dataset file.
+    """The values of semantic segmentation; the defaults are those of RWKV-SAM's released dataset file.
 
     classes: Of the heads.
-    long_side, short_side: Box, px, that the picture fills before ``ratio``.
+    long_side, short_side: Box, px, that the image fills before ``ratio``.
     ratio: Range of the factor of that box.
-    most: Largest share of one class in a crop.
+    most: Largest fraction of one class in a crop.
     flip: Probability of a horizontal flip.
     distortion: Probability of each photometric distortion.
     auxiliary: Weight of the auxiliary head's loss (mmsegmentation's UPerNet, and VRWKV's).
@@ -51,8 +50,8 @@ class SemanticSegmentation:
     auxiliary: float = 0.4
 
     def __post_init__(self) -> None:
-        at_least_one(self, "classes", "long_side", "short_side")
-        shares(self, "flip", "distortion")
+        check_at_least_one(self, "classes", "long_side", "short_side")
+        check_fractions(self, "flip", "distortion")
 
 
 SMOKE = (
@@ -71,7 +70,7 @@ def ade20k() -> Recipe:
 
     Paper, Appendix A: steps and batch. RWKV-SAM's released dataset and schedule files: crops and augmentation, the
     learning rate, weight decay 0.01 but not of norms, tenfold learning rate of the heads, warm-up of 1500 steps from
-    1e-6 of the learning rate, linear decay to 0. No clip is given there.
+    1e-6 of the learning rate, linear decay to 0. They state no clip.
     """
     return Recipe(
         name="ade20k",
@@ -96,10 +95,10 @@ def ade20k() -> Recipe:
 
 @task("semantic")
 class SemanticTask:
-    """UPerNet under cross-entropy, with the auxiliary head's beside it.
+    """UPerNet under cross-entropy, plus that of the auxiliary head.
 
-    The mean is over all pixels, those without a label too, which add 0: mmsegmentation's default.
-    Batch norm reads what a device is given at a time, at least two images.
+    The mean is over all pixels, also those without a label, which add 0: mmsegmentation's default.
+    Batch norm reads a micro-batch, which must have at least two images.
     """
 
     checkpoint: ClassVar[str] = "semantic"
@@ -110,88 +109,88 @@ class SemanticTask:
         self.settings = cast(SemanticSegmentation, recipe.settings)
 
     def build(self, name: str, *, impl: str = "fast", **options: Any) -> nn.Module:
+        """Return the model on the backbone ``name``; see ``Task.build``."""
         size, classes = self.recipe.image_size, self.settings.classes
         return build_semantic(name, image_size=size, num_classes=classes, impl=impl, **options)
 
     def examples(self, data: str | None, seed: int) -> Examples:
+        """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
     def _example(self, sample: SemanticSample, source: Source, seed: int) -> Batch:
-        """An item: ``image``, ``3 side side``, and ``labels``, ``side side``, with IGNORED in the padding."""
+        """Return ``image``, ``3 side side``, and ``labels``, ``side side``, with IGNORED in the padding."""
         s, side = self.settings, self.recipe.image_size
         rng = np.random.default_rng(seed)
-        picture, labels = sample.image(), sample.labels()
+        image, labels = sample.image(), sample.labels()
         known = labels[labels != IGNORED]
         if known.size and known.max() >= s.classes:
-            raise BadSample(f"{sample.file}: it has the class {known.max()}, the recipe has {s.classes}")
+            raise BadSample(f"{sample.file}: class {known.max()}, the recipe has {s.classes} classes")
         view = self._view(rng, labels)
-        seen = distorted(view.picture(picture), rng, s.distortion)
-        cut = torch.from_numpy(view.nearest(labels).astype(np.int64))
-        framed = functional.pad(cut, (0, side - cut.shape[1], 0, side - cut.shape[0]), value=IGNORED)
-        return {"image": padded(normalised(seen), side), "labels": framed}
+        crop = distort(view.image(image), rng, s.distortion)
+        target = torch.from_numpy(view.nearest(labels).astype(np.int64))
+        target = functional.pad(target, (0, side - target.shape[1], 0, side - target.shape[0]), value=IGNORED)
+        return {"image": pad_to_square(normalize(crop), side), "labels": target}
 
     def _view(self, rng: np.random.Generator, labels: NDArray[np.uint8]) -> View:
-        """A random crop of the resized picture in which no class fills too much, or the last of CROPS."""
+        """Return a random crop of the resized image in which no class fills too much, or the last of MAX_CROPS."""
         s, side = self.settings, self.recipe.image_size
         original = (labels.shape[0], labels.shape[1])
         factor = rng.uniform(*s.ratio) * min(s.long_side / max(original), s.short_side / min(original))
-        whole = (max(1, int(original[0] * factor + 0.5)), max(1, int(original[1] * factor + 0.5)))
+        resized = (max(1, int(original[0] * factor + 0.5)), max(1, int(original[1] * factor + 0.5)))
         flip = bool(rng.random() < s.flip)
-        for _ in range(CROPS):
-            view = _crop(rng, original, whole, side, flip)
+        for _ in range(MAX_CROPS):
+            view = View(original, resized, *draw_crop(rng, resized, side), flip)
             counts = np.bincount(view.nearest(labels).ravel(), minlength=IGNORED + 1)[:IGNORED]
             if np.count_nonzero(counts) > 1 and counts.max() < s.most * counts.sum():
                 break
         return view
 
     def collate(self, items: Sequence[Batch]) -> Batch:
+        """Join items; see ``Task.collate``."""
         return collate(items, ("image", "labels"))
 
     def mix(self, batch: Batch, *, seed: int, epoch: int, step: int) -> Batch:
+        """Return the batch as it is: this task mixes no images."""
         return batch
 
     def weight(self, batch: Batch) -> float:
-        """Images, all of which have as many pixels."""
+        """Return the number of images, all of which have the same number of pixels."""
         return float(len(batch["image"]))
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses; see ``Task.loss``."""
         if model.training and len(batch["image"]) < 2:
-            raise ValueError("UPerNet's batch norm needs two images at a time on a device, got one")
+            raise ValueError("UPerNet's batch norm needs a micro-batch of at least two images, got one")
         labels = batch["labels"]
-        main, auxiliary = (_entropy(logits, labels) for logits in cast(Semantic, model).both(batch["image"]))
+        main, auxiliary = (_cross_entropy(logits, labels) for logits in cast(Semantic, model).both(batch["image"]))
         total = main + self.settings.auxiliary * auxiliary
         return {"loss": total, "main": main.detach(), "auxiliary": auxiliary.detach()}
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        return optimiser.parameter_groups(model, self.recipe)
+        """Return the groups for the optimizer."""
+        return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
-        """Mean IoU and pixel accuracy, in %, of whole pictures with the short side at the crop's size."""
+        """Return mean IoU and pixel accuracy, in %, of whole images with the short side at the crop's size."""
         (held_out,) = open_sources(self.recipe, data, split="val")
         confusion, device = Confusion(self.settings.classes, IGNORED), next(model.parameters()).device
         count = min(images, len(held_out))
-        for number in range(count):
-            sample = held_out[number]
-            picture, labels = sample.image(), sample.labels()
+        for index in range(count):
+            sample = held_out[index]
+            image, labels = sample.image(), sample.labels()
             factor = self.recipe.image_size / min(labels.shape)
             size = (max(1, int(labels.shape[0] * factor + 0.5)), max(1, int(labels.shape[1] * factor + 0.5)))
             view = View(labels.shape, size, (0, 0), size, flip=False)
-            x = normalised(view.picture(picture))
+            x = normalize(view.image(image))
             x = functional.pad(x, (0, -size[1] % 32, 0, -size[0] % 32))[None].to(device)
-            logits = resized(model(x)[..., : size[0], : size[1]].float(), labels.shape)
+            logits = resize(model(x)[..., : size[0], : size[1]].float(), labels.shape)
             confusion.add(logits[0].argmax(0).cpu().numpy(), labels)
         scores = {"miou": 100 * confusion.miou(), "pixel_accuracy": 100 * confusion.pixel_accuracy()}
         return {"images": count, **scores}
 
 
-def _crop(rng: np.random.Generator, original: Size, whole: Size, side: int, flip: bool) -> View:
-    seen = (min(whole[0], side), min(whole[1], side))
-    start = (int(rng.integers(whole[0] - seen[0] + 1)), int(rng.integers(whole[1] - seen[1] + 1)))
-    return View(original, whole, start, seen, flip)
-
-
-def _entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy over ``b h w`` of logits at any resolution, which are resized to it."""
-    sized = resized(logits.float(), labels.shape[1:])
-    return functional.cross_entropy(sized, labels, ignore_index=IGNORED, reduction="sum") / labels.numel()
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy over labels ``b h w``, to whose size the logits are resized."""
+    logits = resize(logits.float(), labels.shape[1:])
+    return functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / labels.numel()

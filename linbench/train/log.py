@@ -1,34 +1,47 @@
-"""A run's log: one JSON object a line, and one line a step, however often the run was interrupted.
+"""A run's log, one JSON object a line and one line a step however often the run was interrupted; and its curves.
 
 A line of a step has ``step`` (how many are done), ``epoch``, ``losses``, ``lr``, ``gradient``, ``images``,
 ``images_per_s``, ``memory_bytes`` and ``batch`` (the hash of its items). Other lines have an ``event``: ``start``,
-``resume``, ``skipped``, ``stop``, ``end``.
+``resume``, ``skipped``, ``stop``, ``end``. ``linbench train --curves runs/rwkv-sam-t-paper`` draws it.
 """
 
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from linbench.atomic import replacing
-from linbench.train.files import writing
+from linbench.train.states import saving
 
-NAME = "log.jsonl"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+LOG_NAME = "log.jsonl"
+CURVES_NAME = "curves.png"
+#: Each curve gets a running mean over this fraction of its steps.
+SMOOTHED_FRACTION = 0.05
+COLORS = ("#2a6fbb", "#c4541a", "#3d8b40", "#7a4fa3", "#8a6d1d")
 
 
 class Log:
-    """The log of a folder, open for appending; each line is with the system once it is written."""
+    """The log of a folder, open for appending; each line reaches the operating system as it is written.
+
+    folder: Of the run.
+    step: The step that the run resumes from; lines of later steps, which will be done again, are removed.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
-        """step: Where the run goes on; lines of later steps, which will be made again, are removed."""
-        self.path = folder / NAME
-        kept = [line for line in read(self.path) if line.get("step", 0) <= step]
+        self.path = folder / LOG_NAME
+        lines = [line for line in read_log(self.path) if line.get("step", 0) <= step]
         with replacing(self.path) as temporary:
-            temporary.write_text("".join(_line(line) for line in kept), encoding="utf-8")
+            temporary.write_text("".join(_line(line) for line in lines), encoding="utf-8")
         self._file = self.path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -41,47 +54,47 @@ class Log:
 
     def add(self, **values: Any) -> None:
         """Append a line. Raises CannotSave."""
-        with writing(self.path, "a line of the log", "the states are whole"):
+        with saving(self.path, "a line of the log", "the states are whole"):
             self._file.write(_line(values))
             self._file.flush()
 
-    def event(self, what: str, step: int, **values: Any) -> None:
-        """Append what happened, with the time in UTC."""
-        self.add(event=what, step=step, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **values)
+    def event(self, name: str, step: int, **values: Any) -> None:
+        """Append an event, with the time in UTC. Raises CannotSave."""
+        self.add(event=name, step=step, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **values)
 
 
-def read(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The lines of a log that are whole, objects whose step, if they have one, is a number; none without a file."""
+def read_log(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the whole lines of a log; none if there is no such file."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
             try:
                 line = json.loads(text)
-            except (ValueError, RecursionError):  # cut off when its writer was killed, or damaged
+            except json.JSONDecodeError:  # cut off when its writer was killed
                 continue
-            if isinstance(line, dict) and type(line.get("step", 0)) is int:
+            if isinstance(line, dict):
                 yield line
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    return json.dumps(_plain(values), allow_nan=False) + "\n"
+    return json.dumps(_finite_json(values), allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
-    """Numbers that JSON does not have, as text."""
+def _finite_json(value: Any) -> Any:
+    """Return the value with NaN and infinities, which JSON lacks, as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: _finite_json(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [_finite_json(part) for part in value]
     return value
 
 
 @contextmanager
-def board(folder: Path) -> Iterator[Any]:
-    """TensorBoard's writer of event files into the folder. Raises ValueError where it is not installed."""
+def tensorboard_writer(folder: Path) -> Iterator[Any]:
+    """Yield TensorBoard's writer of event files into the folder. Raises ValueError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -93,3 +106,60 @@ def board(folder: Path) -> Iterator[Any]:
         yield writer
     finally:
         writer.close()
+
+
+def write_curves(folder: Path) -> list[Path]:
+    """Draw the curves of the run in a folder, or of the stages below it; return the paths of the images.
+
+    Raises ValueError if no log has a step.
+    """
+    logs = sorted(folder.glob(LOG_NAME)) or sorted(folder.glob(f"*/{LOG_NAME}"))
+    paths = []
+    for log in logs:
+        steps = [line for line in read_log(log) if "losses" in line]
+        if steps:
+            path = log.with_name(CURVES_NAME)
+            draw_curves(log.parent.name, steps).savefig(path, dpi=110)
+            paths.append(path)
+    if not paths:
+        raise ValueError(f"{folder}: there is no {LOG_NAME} with a step in it, nor in the folder of a stage below")
+    return paths
+
+
+def draw_curves(title: str, steps: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Draw every loss, and the learning rate below, against the step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    x = np.array([step["step"] for step in steps])
+    for name, color in zip(steps[0]["losses"], COLORS, strict=False):
+        y = np.array([float(step["losses"][name]) for step in steps])
+        mean = running_mean(y)
+        above.plot(x, y, color=color, alpha=0.3, linewidth=0.8)
+        above.plot(x, mean, color=color, linewidth=1.8, label=f"{name} (last {mean[-1]:.4g})")
+    above.set_yscale("log")
+    above.set_ylabel("loss")
+    above.set_title(f"{title}: {len(steps)} steps; bold: mean of the last {_window(len(x))}", loc="left", fontsize=10)
+    above.legend(frameon=False)
+    below.plot(x, [step["lr"] for step in steps], color="#444444", linewidth=1.2)
+    below.set_ylabel("learning rate")
+    below.set_xlabel("step")
+    below.set_ylim(bottom=0)
+    for axes in (above, below):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def running_mean(y: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Return each value's mean with those before it, over SMOOTHED_FRACTION of all; fewer at the start."""
+    window = _window(len(y))
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    end = np.arange(1, len(y) + 1)
+    start = np.maximum(0, end - window)
+    return (total[end] - total[start]) / (end - start)
+
+
+def _window(count: int) -> int:
+    return max(1, round(SMOOTHED_FRACTION * count))

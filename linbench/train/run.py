@@ -1,169 +1,218 @@
-"""One run: it begins or goes on, is logged and saved, and ends with a checkpoint; a generator of how far it is.
+"""A run: one recipe on one backbone in one folder; how it is computed, its identity, its lock, what may resume it."""
 
-    out/run.json            what the run is
-    out/log.jsonl           a line a step
-    out/states/             the last two states, to go on from
-    out/model.safetensors   the finished model, and what it says of itself
-    out/curves.png
-    out/bad-batch.json, last-good.safetensors    where a loss was not finite
-
-A run that was interrupted at any step goes on from its last state, and the numbers are those of one that was not.
-"""
-
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-import torch
-from accelerate import Accelerator
+from linbench._version import __version__
+from linbench.atomic import replacing
+from linbench.backbones import backbone as backbones
+from linbench.models.checkpoint import describe
+from linbench.provenance import code_hash
+from linbench.recipes.contract import Recipe, as_json
+from linbench.system.files import LOCK_NAME, file_sha256, locked
+from linbench.train.states import saving
 
-from linbench.data.contract import BadDataset
-from linbench.suites.runner.memory import resident_bytes
-from linbench.train.files import states
-from linbench.train.finalize import finish, not_finite
-from linbench.train.job import Job, alone
-from linbench.train.loop import Outcome, fit
-from linbench.train.nonfinite import NotFinite
-from linbench.train.processes import agreed
-from linbench.train.session import How, RunFailed, Session, open_session
+IDENTITY_NAME = "run.json"
+MODEL_NAME = "model.safetensors"
+STATES_NAME = "states"
+#: Entries of a run's identity that a resumed run must share, each with its option. The recipe is compared by itself.
+IDENTITY_OPTIONS = {
+    "backbone": "--backbone",
+    "options": "--option or --fusion",
+    "seed": "--seed",
+    "data": "--data: the data's checksums",
+    "init": "--init: its SHA-256",
+    "init_weights": "--weights",
+    "teacher": "--teacher: its SHA-256",
+}
 
-SIGNAL_S = 0.5  # in which torch hears of a loading process that died
+
+class OtherRun(ValueError):
+    """The folder holds another run than the requested one; the text names every difference."""
+
+
+class InUse(RuntimeError):
+    """Another process trains in the folder."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is.
+class Run:
+    """One recipe on one backbone.
 
-    step: Steps done, of ``steps``.
-    outcome: Of the last step; None before the first.
-    images_per_s: Over the last steps, all devices together.
-    memory: Bytes of the device that the run holds, where the system tells.
-    notes: What happened that a person should know, a sentence each.
-    scores: Of the finished model on a few held-out images, by name.
-    finished: Whether the model is written.
+    out: Folder of everything that the run writes.
+    options: The model's own options, as ``fusion``.
+    data: The value of ``--data``.
+    init: A checkpoint with the initial weights, or None.
+    teacher: A teacher's checkpoint, or None; read if the task has a teacher.
+    teacher_cache: Folder for the teacher's embeddings, or None to compute them each time.
+    init_weights: ``model`` or ``ema``, if ``init`` holds both; None for ``model``, as the sources' fine-tuning takes.
     """
 
-    job: Job
-    step: int
-    steps: int
-    outcome: Outcome | None = None
-    images_per_s: float = 0.0
-    memory: int | None = None
-    notes: tuple[str, ...] = ()
-    scores: Mapping[str, float] = field(default_factory=dict)
-    finished: bool = False
+    backbone: str
+    recipe: Recipe
+    out: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    data: str | None = None
+    init: Path | None = None
+    teacher: Path | None = None
+    teacher_cache: Path | None = None
+    init_weights: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The run in a few words."""
+        return f"{self.recipe.name} on {self.backbone}"
+
+    @property
+    def model(self) -> Path:
+        """The path of the finished model."""
+        return self.out / MODEL_NAME
+
+    @property
+    def states(self) -> Path:
+        """The folder of the states to resume from."""
+        return self.out / STATES_NAME
 
 
-def train(job: Job, how: How, accelerator: Accelerator, stopping: Callable[[], int]) -> Iterator[Progress]:
-    """Train from the last state to the end; yield how far it is after each step.
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a run is computed: what moves its time and its rounding, and nothing else.
 
-    stopping: Gives the number of a signal that asks to stop, or 0; asked after each step. A run that it stops has
-        written its state, and its last progress is not ``finished``.
-    Raises OtherRun, InUse, BadDataset and ValueError for what is asked; CannotSave and RunFailed for what happens.
+    precision: ``fp32``, ``bf16`` or ``fp16``.
+    micro_batch: Images that go through the model at once, on each device; None for a size that suits the images.
+    workers: Processes that load data.
+    checkpoint_minutes: Time between two states on the disk.
+    gradient_checkpointing: Whether the backbone's activations are recomputed in the backward pass to save memory.
+    channels_last: Whether weights lie in memory with their channels last.
+    compile: Whether the backbone goes through torch.compile.
+    max_steps: Stop, with a state on the disk, at this step; None to run to the end.
+    tensorboard: Whether TensorBoard's event files are written as well.
     """
-    with ExitStack() as stack:
-        if accelerator.is_main_process:
-            stack.enter_context(alone(job.out))
-        session, notes = open_session(job, how, accelerator, stack)
-        if session is None:
-            yield Progress(job, 0, 0, notes=notes, finished=True)
-            return
-        yield Progress(job, session.state.step, session.steps, notes=notes)
-        ended = yield from _steps(session, stopping)
-        if ended:
-            scores = finish(session)
-            if session.skipped:
-                yield Progress(job, session.steps, session.steps, notes=(f"{session.skipped} samples passed over",))
-            told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-            notes = (f"on held-out images: {told}",) if told else ()
-            yield Progress(job, session.steps, session.steps, notes=notes, scores=scores, finished=True)
+
+    precision: str = "fp32"
+    micro_batch: int | None = None
+    workers: int = 0
+    checkpoint_minutes: float = 10.0
+    gradient_checkpointing: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    max_steps: int | None = None
+    tensorboard: bool = False
 
 
-def _steps(session: Session, stopping: Callable[[], int]) -> Generator[Progress, None, bool]:
-    """Train; return whether the run came to its end."""
-    job, how, accelerator, state = session.job, session.how, session.accelerator, session.state
-    batches = map(session.taught.step, session.feed.steps(state.step, session.steps))
-    before = time.monotonic()
-    try:
-        for number, outcome in fit(state, job.recipe, batches, accelerator, job.seed):
-            now = time.monotonic()
-            rate, before = outcome.images / max(now - before, 1e-9), now
-            memory = memory_bytes(accelerator.device)
-            _log(session, outcome, rate, memory)
-            last = number == session.steps
-            signal = agreed(accelerator, stopping())
-            paused = not last and (signal or number == how.max_steps)
-            if last or paused or now - session.saved >= 60 * how.checkpoint_minutes:
-                session.save()
-            notes = _passed_over(session, outcome)
-            yield Progress(job, number, session.steps, outcome, rate, memory, notes)
-            if paused:
-                session.event("stop", signal=signal)
-                return False
-    except NotFinite as error:
-        raise not_finite(session, error) from error
-    except BadDataset as error:  # raised between two steps
-        session.save()
-        raise RunFailed(f"{error}; {_goes_on(session)}") from error
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        # Anywhere, within a step too: the last state on the disk is what counts.
-        advice = _advice(error)
-        if advice is None:
-            raise
-        raise RunFailed(f"{advice}; {_goes_on(session)}") from error
-    return True
+def source_hash(run: Run) -> str:
+    """Return the hash of the code that trains: the loop, the recipes and the backbone, with all that they import."""
+    return code_hash((), ["linbench.train.training", "linbench.recipes", backbones[run.backbone].source])
 
 
-def _advice(error: Exception) -> str | None:
-    """What to do about a failure of the system's, or None where it is another one."""
-    if isinstance(error, ConnectionError | EOFError):  # the pipe breaks a moment before torch hears of the death
-        try:
-            time.sleep(SIGNAL_S)
-        except RuntimeError as heard:
-            return _advice(heard)
-        return f"a loading process stopped answering ({type(error).__name__}): take fewer --workers, or none"
-    said = str(error).partition("\n")[0]
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"memory ran out ({said}); take a smaller --micro-batch, or --recompute"
-    if said.startswith("DataLoader worker"):
-        return f"a loading process ended unasked ({said}); most often memory ran out: take fewer --workers, or none"
-    return None
+def run_identity(run: Run, checksums: Mapping[str, str], teacher: str | None) -> dict[str, Any]:
+    """Return what makes the run the one that it is, as JSON values.
 
-
-def _goes_on(session: Session) -> str:
-    found = states(session.job.states)
-    return f"the same command goes on from {f'the state of step {found[0].step}' if found else 'the beginning'}"
-
-
-def _passed_over(session: Session, outcome: Outcome) -> tuple[str, ...]:
-    """What is said of samples that were passed over: the first one of a run, the others are in the log."""
-    first = session.skipped == 0 and outcome.skipped
-    session.skipped += len(outcome.skipped)
-    return (f"passed over {': '.join(outcome.skipped[0])}; others are counted in the log",) if first else ()
-
-
-def _log(session: Session, outcome: Outcome, rate: float, memory: int | None) -> None:
-    if not session.log:
-        return
-    values = {
-        "losses": dict(outcome.losses),
-        "lr": outcome.lr,
-        "gradient": outcome.gradient,
-        "images": outcome.images,
-        "images_per_s": round(rate, 3),
-        "memory_bytes": memory,
-        "batch": outcome.batch_hash,
+    checksums: Of its datasets, by name.
+    teacher: The hash of its teacher, if it has one.
+    """
+    identity = {
+        "backbone": run.backbone,
+        "options": {name: str(value) for name, value in run.options.items()},
+        "recipe": as_json(run.recipe),
+        "recipe_hash": run.recipe.hash,
+        "seed": run.seed,
+        "data": dict(checksums),
+        "init": file_sha256(run.init) if run.init else None,
+        "init_weights": run.init_weights if run.init_weights == "ema" else None,
+        "lineage": lineage(run.init) if run.init else [],
+        "teacher": teacher,
+        "code_hash": source_hash(run),
+        "linbench": __version__,
     }
-    step = session.state.step
-    session.log.add(step=step, epoch=(step - 1) // session.feed.steps_per_epoch, **values)
-    for name, reason in outcome.skipped:
-        session.event("skipped", id=name, reason=reason)
-    if session.board:
-        for name, value in {**outcome.losses, "lr": outcome.lr, "gradient": outcome.gradient}.items():
-            session.board.add_scalar(name, value, step)
+    normalized: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as in the file
+    return normalized
 
 
-def memory_bytes(device: torch.device) -> int | None:
-    """What the run holds of the device now: allocated on a GPU, resident on the CPU."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else resident_bytes()
+def lineage(init: Path) -> list[str]:
+    """Return the recipes behind initial weights, oldest first, as stated by their file. Raises BadCheckpoint."""
+    about = describe(init)
+    if about is None or not about.training:
+        return []
+    return [*about.training.get("lineage", []), about.training["recipe"]]
+
+
+def read_run(run: Run) -> dict[str, Any] | None:
+    """Return the identity stored in the run's folder, or None. Raises OtherRun where it cannot be read."""
+    path = run.out / IDENTITY_NAME
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(stored, dict) or "recipe" not in stored:
+            raise ValueError("it describes no run")
+    except (ValueError, OSError) as error:
+        raise OtherRun(f"{path}: damaged ({error}); name another --out") from error
+    return stored
+
+
+def write_run(run: Run, identity: Mapping[str, Any]) -> None:
+    """Write the identity into the run's folder. Raises CannotSave."""
+    path = run.out / IDENTITY_NAME
+    with saving(path, "the run's description", "nothing was started"), replacing(path) as temporary:
+        temporary.write_text(json.dumps(identity, indent=1), encoding="utf-8")
+
+
+def refuse_other_run(run: Run, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
+    """Raise OtherRun if the identity stored in the folder differs from the requested one."""
+    differences = [
+        f"{option}: {_short(stored.get(name))} there, {_short(requested[name])} requested"
+        for name, option in IDENTITY_OPTIONS.items()
+        if stored.get(name) != requested[name]
+    ]
+    changed = _changed_values(stored["recipe"], requested["recipe"])
+    differences += [f"{name}: {_short(a)} there, {_short(b)} requested" for name, (a, b) in changed.items()]
+    if differences:
+        raise OtherRun(
+            f"--out {run.out} holds another run, which this command cannot resume: {'; '.join(differences)}. Repeat "
+            "the command of that run, or name another folder"
+        )
+
+
+def _changed_values(stored: Any, requested: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the values in which two recipes differ, by the names that ``--set`` takes; both recipes are JSON."""
+    before, after = _flat_recipe(stored), _flat_recipe(requested)
+    names = dict.fromkeys([*before, *after])
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+
+
+def _flat_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in recipe.items() if name not in ("settings", "sources")}
+    values |= recipe["settings"]
+    return values | {f"{source['dataset']}.{name}": v for source in recipe["sources"] for name, v in source.items()}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+@contextmanager
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process, and clear what a killed writer left. Raises InUse and CannotSave.
+
+    The lock ends with the process, however it ends.
+    """
+    with saving(folder / IDENTITY_NAME, "the run's folder", "nothing was started"):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable.tmp"
+        probe.touch()
+        probe.unlink()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / LOCK_NAME))
+        except BlockingIOError:
+            raise InUse(f"--out {folder}: another linbench train is at work there") from None
+        for leftover in [*folder.glob(".*.tmp"), *(folder / STATES_NAME).glob(".*.tmp")]:
+            leftover.unlink(missing_ok=True)
+        yield

@@ -1,7 +1,7 @@
-"""A run under way: where it begins, or where it goes on from.
+"""A session: one process's work on a run, from its start or its last state.
 
-Beginning and going on are one command: a folder that holds the same run's state gives its last whole one, and the
-numbers are those of a run that was never interrupted. A folder that holds another run is refused.
+Starting and resuming are one command: a folder that holds a state of the same run gives its last whole one, and the
+numbers are those of an uninterrupted run. A folder that holds another run is refused.
 """
 
 import json
@@ -9,184 +9,150 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from linbench.environment import environment
 from linbench.models import checkpoint
-from linbench.models.sam import Sam
-from linbench.recipes.contract import Task, derived, task
-from linbench.recipes.sam_initialization import keep_sam
-from linbench.train import files
-from linbench.train.batches import Feed, Share
-from linbench.train.gradient_checkpointing import recompute
-from linbench.train.initial import load_initial
-from linbench.train.job import Job, begin, begun, identity, refuse_other
-from linbench.train.log import NAME, Log, board, read
-from linbench.train.loop import State, prepare
-from linbench.train.processes import facts
-from linbench.train.teacher_features import Taught, teaching
-
-SEGMENTER = "sam"  # a task whose model keeps the teacher's prompt encoder and decoder (paper, section 3.2)
-MODEL_WEIGHTS = 2  # tells the seed of a model's first weights from others
+from linbench.recipes.contract import Task, task
+from linbench.system.files import file_sha256
+from linbench.train.batches import BatchShard, BatchStream
+from linbench.train.distributed import device_facts
+from linbench.train.initial_state import SEGMENTER, build_state
+from linbench.train.log import LOG_NAME, Log, read_log, tensorboard_writer
+from linbench.train.loop import TrainingState
+from linbench.train.run import Run, TrainingOptions, read_run, refuse_other_run, run_identity, write_run
+from linbench.train.states import BadState, load_state, save_state, saved_states
+from linbench.train.teacher_features import TeacherFeatures, teacher_features
 
 #: Conditions that change the order of sums or the numbers' precision, and so the last digits.
-ROUNDING = ("precision", "micro_batch", "channels_last", "compile", "device", "processes", "threads")
+ROUNDING_CONDITIONS = ("precision", "micro_batch", "channels_last", "compile", "device", "processes", "threads")
 
 
 class RunFailed(RuntimeError):
-    """A run that cannot go on as it is; its text says why, what is whole and how to continue."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How a run is computed: what moves its time and its rounding, and nothing else.
-
-    precision: ``fp32``, ``bf16`` or ``fp16``.
-    micro_batch: Images that go through the model at once, on each device; None for a size that suits the images.
-    workers: Processes that load data.
-    checkpoint_minutes: Time between two states on the disk.
-    recompute: Whether the backbone's activations are computed again in the backward pass, which saves memory.
-    channels_last: Whether weights lie in memory with their channels last.
-    compile: Whether the backbone goes through torch.compile.
-    max_steps: Stop, with a state on the disk, at this step; None to run to the end.
-    tensorboard: Whether its event files are written as well.
-    """
-
-    precision: str = "fp32"
-    micro_batch: int | None = None
-    workers: int = 0
-    checkpoint_minutes: float = 10.0
-    recompute: bool = False
-    channels_last: bool = False
-    compile: bool = False
-    max_steps: int | None = None
-    tensorboard: bool = False
+    """A run that cannot continue as it is; the text says why, what is whole and how to continue."""
 
 
 @dataclass
 class Session:
-    """A run that is under way, on this process.
+    """One process's work on a run.
 
-    log: On the main process only, which alone writes.
-    saved: When the last state was written, in seconds of time.monotonic.
-    skipped: Samples that this process passed over.
+    steps: Of the whole run.
+    identity: Of the run, as ``run.json`` has it.
+    log: On the main process, which alone writes; None on others.
+    saved_at: When the last state was written, in seconds of time.monotonic.
+    skipped: Number of samples that this process skipped.
     """
 
-    job: Job
-    how: How
+    run: Run
+    options: TrainingOptions
     accelerator: Accelerator
-    feed: Feed
-    taught: Taught
-    state: State
+    stream: BatchStream
+    features: TeacherFeatures
+    state: TrainingState
     steps: int
-    wanted: Mapping[str, Any]
+    identity: Mapping[str, Any]
     log: Log | None = None
     board: Any = None
-    saved: float = 0.0
+    saved_at: float = 0.0
     skipped: int = 0
 
     def save(self) -> None:
         """Write the state, on the main process. Raises CannotSave."""
         if self.log:
-            files.save(self.state, self.job.states)
-        self.saved = time.monotonic()
+            save_state(self.state, self.run.states)
+        self.saved_at = time.monotonic()
 
-    def event(self, what: str, **values: Any) -> None:
+    def event(self, name: str, **values: Any) -> None:
+        """Log an event, on the main process. Raises CannotSave."""
         if self.log:
-            self.log.event(what, self.state.step, **values)
+            self.log.event(name, self.state.step, **values)
 
 
 def open_session(
-    job: Job, how: How, accelerator: Accelerator, stack: ExitStack
+    run: Run, options: TrainingOptions, accelerator: Accelerator, stack: ExitStack
 ) -> tuple[Session | None, tuple[str, ...]]:
-    """The run where it begins or goes on, and what is to be said of that; None where it is done already."""
-    its_task: Task = task[job.recipe.task].build(job.recipe)
-    examples: Any = its_task.examples(job.data, job.seed)
-    _, steps = job.recipe.epochs_and_steps(len(examples))
-    taught = stack.enter_context(teaching(job, its_task, examples.checksums, accelerator))
-    own = files.sha256(job.teacher) if job.teacher and its_task.checkpoint == SEGMENTER else None
-    wanted = identity(job, examples.checksums, taught.hash or own)
-    found = begun(job)
-    if found:
-        refuse_other(job, found, wanted)
-        if _is_done(job, steps):
-            return None, (f"{job.model} is there already",)
-    share = Share(accelerator.process_index, accelerator.num_processes, how.micro_batch)
-    feed = Feed(its_task, examples, job.seed, share, how.workers, pin=accelerator.device.type == "cuda")
-    state, notes = build_state(job, how, its_task, steps, feed.steps_per_epoch, accelerator)
-    notes += _resume(job, state)
-    if found and found["code_hash"] != wanted["code_hash"]:
-        notes.append("the code has changed since the run began; it goes on with the present one")
-    conditions = {**asdict(how), **facts(accelerator)}
-    if found:
-        notes += _other_conditions(job, conditions)
-    session = Session(job, how, accelerator, feed, taught, state, steps, wanted, saved=time.monotonic())
-    accelerator.wait_for_everyone()  # until all have read what the main process may write anew
+    """Start or resume a run; return the session, None if the run is finished, and notes for the user.
+
+    stack: Closes the log and the teacher's cache.
+    """
+    run_task: Task = task[run.recipe.task].build(run.recipe)
+    examples: Any = run_task.examples(run.data, run.seed)
+    _, steps = run.recipe.epochs_and_steps(len(examples))
+    features = stack.enter_context(teacher_features(run, run_task, examples.checksums, accelerator))
+    sam_hash = file_sha256(run.teacher) if run.teacher and run_task.checkpoint == SEGMENTER else None
+    identity = run_identity(run, examples.checksums, features.hash or sam_hash)
+    stored = read_run(run)
+    if stored:
+        refuse_other_run(run, stored, identity)
+        if _is_finished(run, steps):
+            return None, (f"{run.model} is there already",)
+    shard = BatchShard(accelerator.process_index, accelerator.num_processes, options.micro_batch)
+    is_gpu = accelerator.device.type == "cuda"
+    stream = BatchStream(run_task, examples, run.seed, shard, options.workers, pin_memory=is_gpu)
+    state, notes = build_state(run, options, run_task, steps, stream.steps_per_epoch, accelerator)
+    notes += _resume(run, state)
+    conditions = {**asdict(options), **device_facts(accelerator)}
+    if stored:
+        notes += _changed_conditions(run, stored, identity, conditions)
+    session = Session(run, options, accelerator, stream, features, state, steps, identity, saved_at=time.monotonic())
+    accelerator.wait_for_everyone()  # until all ranks have read what the main process may overwrite
     if accelerator.is_main_process:
-        if not found:
-            begin(job, wanted)
-        session.log = stack.enter_context(Log(job.out, state.step))
-        session.board = stack.enter_context(board(job.out)) if how.tensorboard else None
+        _open_log(session, stack, is_new=not stored)
     session.event("resume" if state.step else "start", how=conditions, environment=environment(), notes=notes)
     return session, tuple(notes)
 
 
-def _other_conditions(job: Job, conditions: Mapping[str, Any]) -> list[str]:
-    """What differs of the conditions that move a number's last digits, since the run was last under way."""
-    before = [line["how"] for line in read(job.out / NAME) if isinstance(line.get("how"), dict)]
+def _open_log(session: Session, stack: ExitStack, is_new: bool) -> None:
+    """Open the log and the TensorBoard writer, and write the identity of a new run."""
+    run = session.run
+    if is_new:
+        write_run(run, session.identity)
+    session.log = stack.enter_context(Log(run.out, session.state.step))
+    session.board = stack.enter_context(tensorboard_writer(run.out)) if session.options.tensorboard else None
+
+
+def _changed_conditions(
+    run: Run, stored: Mapping[str, Any], identity: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> list[str]:
+    """Say whether the code, or a condition that moves the last digits, has changed since the last session."""
+    notes = []
+    if stored["code_hash"] != identity["code_hash"]:
+        notes.append("the code has changed since the run started; it continues with the present code")
+    before = [line["how"] for line in read_log(run.out / LOG_NAME) if "how" in line]
     last = before[-1] if before else conditions
     changes = [
         f"{name} was {json.dumps(last[name])} and is {json.dumps(conditions[name])}"
-        for name in ROUNDING
+        for name in ROUNDING_CONDITIONS
         if name in last and last[name] != conditions[name]
     ]
-    said = "numbers are no longer those of an uninterrupted run bit for bit"
-    return [f"{', '.join(changes)}: {said}"] if changes else []
+    if changes:
+        notes.append(f"{', '.join(changes)}: numbers no longer equal those of an uninterrupted run bit for bit")
+    return notes
 
 
-def _is_done(job: Job, steps: int) -> bool:
-    if not job.model.exists():
+def _is_finished(run: Run, steps: int) -> bool:
+    """Return whether the run's folder holds its finished model."""
+    if not run.model.exists():
         return False
-    about = checkpoint.describe(job.model)
-    return about is not None and about.recipe == job.recipe.hash and about.training.get("steps") == steps
+    about = checkpoint.describe(run.model)
+    return about is not None and about.recipe == run.recipe.hash and about.training.get("steps") == steps
 
 
-def build_state(
-    job: Job, how: How, its_task: Task, steps: int, steps_per_epoch: int, accelerator: Accelerator
-) -> tuple[State, list[str]]:
-    """The state before the first step, and what is to be said of it."""
-    torch.manual_seed(derived(MODEL_WEIGHTS, job.seed))
-    model = its_task.build(job.backbone, **job.options)
-    notes: list[str] = []
-    parts: list[str] = []
-    if job.init:
-        branch = checkpoint.branch_of(job.init, job.init_weights, "model")
-        parts = load_initial(model, job.backbone, its_task.checkpoint, job.init, branch or "model")
-        which = f" (its weights {branch})" if branch else ""
-        notes.append(f"begins with the {' and '.join(parts)} of {job.init}{which}")
-    if job.teacher and its_task.checkpoint == SEGMENTER and "decoder" not in parts:
-        keep_sam(cast(Sam, model), job.teacher)
-        notes.append(f"keeps the prompt encoder and the decoder of {job.teacher}")
-    if how.recompute and not recompute(model):
-        raise ValueError(f"--recompute: {job.backbone} has no blocks in a row whose activations could be made again")
-    if how.channels_last:
-        model.to(memory_format=torch.channels_last)
-    return prepare(model, its_task, steps, steps_per_epoch, accelerator, how.compile), notes
+def _resume(run: Run, state: TrainingState) -> list[str]:
+    """Fill the state with the last whole one on the disk; return notes, which name damaged states.
 
-
-def _resume(job: Job, state: State) -> list[str]:
-    """Put the last whole state in place; what is to be said of it. A damaged one is named and passed over."""
+    Raises RunFailed where there are states and all are damaged.
+    """
     notes = []
-    for saved in files.states(job.states):
+    for saved in saved_states(run.states):
         try:
-            files.load(state, saved)
-        except files.BadState as error:
-            notes.append(f"{error}; the state before it is taken")
+            load_state(state, saved)
+        except BadState as error:
+            notes.append(f"{error}; the state before it is used")
             continue
-        return [*notes, f"goes on from step {state.step}"]
+        return [*notes, f"resumes from step {state.step}"]
     if notes:
-        raise RunFailed(f"{'; '.join(notes)}, but there is none; begin anew in another --out")
+        raise RunFailed(f"{'; '.join(notes)}, but there is none; start anew in another --out")
     return notes

@@ -1,43 +1,156 @@
-"""The teacher beside a run: it adds ``embedding`` to the batches of a task that has one, and to no others.
+"""The teacher's features: ``embedding`` is added to the batches of a task that has a teacher, and to no others.
 
-An embedding is made of one image at a time, so that it does not depend on the batch that the image came in, and a run
-with a cache sees the numbers of one without.
+Each image is embedded by itself, so its embedding does not depend on the batch, and a run with a cache sees the same
+numbers as one without. The cache on the disk is filled as far as a run gets; later runs read it and go on filling it:
+
+    CACHE/<teacher>-<data>-<side>/p0-000000.safetensors     embeddings by the image's id
+    CACHE/<teacher>-<data>-<side>/p0-000000.json            its SHA-256 and the ids; written last
+
+A shard counts once its JSON exists. Its checksum is verified when it is first read; a damaged shard is removed and
+computed again. Each rank writes shards of its own, and reads those of all ranks.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+import safetensors.torch
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
 from torch import Tensor
 
+from linbench.atomic import replacing
 from linbench.recipes.contract import Batch, Task
 from linbench.recipes.teacher import Teacher, load_teacher
-from linbench.train.batches import Step
-from linbench.train.embeddings import Embeddings
-from linbench.train.job import Job
+from linbench.system.files import file_sha256
+from linbench.train.batches import StepBatches
+from linbench.train.run import Run
+from linbench.train.states import saving
+
+SHARD_BYTES = 256 * 2**20
+
+
+class EmbeddingCache:
+    """The embeddings in a folder.
+
+    folder: Created if it is missing.
+    rank: Of this process, which names its shards.
+    notes: One sentence for each damaged shard.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.folder = folder
+        self.rank = rank
+        self.notes: list[str] = []
+        self._shards: dict[str, Path] = {}  # by the image's id
+        self._indexed: set[Path] = set()  # JSON files whose ids are known
+        self._verified: set[Path] = set()  # shards that agree with their checksum
+        self._unwritten: dict[str, Tensor] = {}
+        with saving(folder / "", "the teacher's cache", "nothing was computed"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._index()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.flush()
+
+    def __len__(self) -> int:
+        return len(self._shards) + len(self._unwritten)
+
+    def get(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the embedding of an image, on the CPU; compute and store it if it is missing. Raises CannotSave."""
+        if name in self._unwritten:
+            return self._unwritten[name]
+        if name not in self._shards:
+            self._index()  # another rank may have it
+        embedding = self._read(name)
+        if embedding is None:
+            embedding = self._unwritten[name] = compute().cpu()
+            if sum(x.numel() * x.element_size() for x in self._unwritten.values()) >= SHARD_BYTES:
+                self.flush()
+        return embedding
+
+    def flush(self) -> None:
+        """Write the new embeddings as a shard. Raises CannotSave."""
+        if not self._unwritten:
+            return
+        index = len(list(self.folder.glob(f"p{self.rank}-*.json")))
+        while (shard := self.folder / f"p{self.rank}-{index:06d}.safetensors").exists():
+            index += 1
+        with saving(shard, "a shard of the teacher's embeddings", "the other shards are whole"):
+            with replacing(shard) as temporary:
+                safetensors.torch.save_file({k: x.contiguous() for k, x in self._unwritten.items()}, temporary)
+            content = {"sha256": file_sha256(shard), "ids": list(self._unwritten)}
+            with replacing(shard.with_suffix(".json")) as temporary:
+                temporary.write_text(json.dumps(content), encoding="utf-8")
+        self._shards |= dict.fromkeys(self._unwritten, shard)
+        self._indexed.add(shard.with_suffix(".json"))
+        self._verified.add(shard)
+        self._unwritten.clear()
+
+    def _index(self) -> None:
+        """Note the ids of shards that were written since the last call."""
+        for path in sorted(set(self.folder.glob("p*-*.json")) - self._indexed):
+            try:
+                ids = json.loads(path.read_text(encoding="utf-8"))["ids"]
+            except (OSError, ValueError, KeyError):
+                self._discard(path.with_suffix(".safetensors"))
+                continue
+            self._indexed.add(path)
+            self._shards |= dict.fromkeys(ids, path.with_suffix(".safetensors"))
+
+    def _read(self, name: str) -> Tensor | None:
+        shard = self._shards.get(name)
+        if shard is None:
+            return None
+        if shard not in self._verified:
+            stored = json.loads(shard.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+            if not shard.exists() or file_sha256(shard) != stored:
+                self._discard(shard)
+                return None
+            self._verified.add(shard)
+        with safe_open(shard, framework="pt") as file:
+            embedding: Tensor = file.get_tensor(name).clone()
+        return embedding
+
+    def _discard(self, shard: Path) -> None:
+        self.notes.append(f"{shard}: damaged; its embeddings are computed again")
+        shard.with_suffix(".json").unlink(missing_ok=True)
+        shard.unlink(missing_ok=True)
+        self._shards = {name: path for name, path in self._shards.items() if path != shard}
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What makes a step's batches complete.
+class TeacherFeatures:
+    """What completes the batches of a task with a teacher.
 
-    hash: Of the teacher, or None where the task has none.
+    teacher: None if the task has none.
+    hash: Of the teacher, or None.
+    cache: None to compute each embedding anew.
     """
 
     teacher: Teacher | None
     hash: str | None
     accelerator: Accelerator
-    cache: Embeddings | None = None
+    cache: EmbeddingCache | None = None
 
-    def step(self, step: Step) -> Step:
-        """The step with the teacher's embeddings in it."""
-        return step if self.teacher is None else replace(step, micro=tuple(map(self._batch, step.micro)))
+    def complete(self, step: StepBatches) -> StepBatches:
+        """Return the step with the teacher's embeddings in its batches."""
+        if self.teacher is None:
+            return step
+        return replace(step, micro_batches=tuple(map(self._with_embedding, step.micro_batches)))
 
-    def _batch(self, batch: Batch) -> Batch:
+    def _with_embedding(self, batch: Batch) -> Batch:
         pairs = zip(batch["ids"], batch["image"], strict=True)
         return {**batch, "embedding": torch.stack([self._embedding(name, image) for name, image in pairs])}
 
@@ -53,25 +166,27 @@ class Taught:
 
 
 @contextmanager
-def teaching(job: Job, task: Task, checksums: Mapping[str, str], accelerator: Accelerator) -> Iterator[Taught]:
-    """The teacher of the job's task, if it has one; what it computed is in its cache when the block ends.
+def teacher_features(
+    run: Run, task: Task, checksums: Mapping[str, str], accelerator: Accelerator
+) -> Iterator[TeacherFeatures]:
+    """Yield the features of the run's teacher, if its task has one; write what is new to the cache at the end.
 
-    checksums: Of the data, of which the cache is one.
-    Raises ValueError where a teacher's file is missing or of no use, and CannotSave.
+    checksums: Of the data, which the cache belongs to.
+    Raises ValueError where a teacher's file is missing or unusable, and CannotSave.
     """
     if not task.teacher:
-        yield Taught(None, None, accelerator)
+        yield TeacherFeatures(None, None, accelerator)
         return
-    teacher = load_teacher(job.recipe, job.teacher)
+    teacher = load_teacher(run.recipe, run.teacher)
     teacher.encoder.to(accelerator.device)
     digest = _hash(teacher.facts)
     with ExitStack() as stack:
         cache = None
-        if job.teacher_cache:
+        if run.teacher_cache:
             content = _hash({"data": dict(checksums), "precision": accelerator.mixed_precision})
-            folder = job.teacher_cache / f"{digest[:16]}-{content[:16]}-{job.recipe.image_size}"
-            cache = stack.enter_context(Embeddings(folder, accelerator.process_index))
-        yield Taught(teacher, digest, accelerator, cache)
+            folder = run.teacher_cache / f"{digest[:16]}-{content[:16]}-{run.recipe.image_size}"
+            cache = stack.enter_context(EmbeddingCache(folder, accelerator.process_index))
+        yield TeacherFeatures(teacher, digest, accelerator, cache)
 
 
 def _hash(facts: Mapping[str, object]) -> str:

@@ -63,10 +63,10 @@ def assert_accepted(model, tmp_path):
     suite = ("--suite", "dis", "--checkpoint", model, "--data", "shapes", "--images", "4", "--res", "64")
     call("run", *suite, "--results", tmp_path / "results", "--device", "cpu")
     (path,) = (tmp_path / "results").glob("*/dis/*/*.json")
-    said = json.loads(path.read_text())["environment"]["checkpoint"]
+    stated = json.loads(path.read_text())["environment"]["checkpoint"]
     about = checkpoint.describe(model)
-    assert (said["recipe_hash"], said["scale"], said["seed"]) == (about.recipe, "smoke", 0)
-    assert said["code_hash"] == about.training["code_hash"]
+    assert (stated["recipe_hash"], stated["scale"], stated["seed"]) == (about.recipe, "smoke", 0)
+    assert stated["code_hash"] == about.training["code_hash"]
 
 
 def assert_predicts(model, tmp_path):

@@ -70,16 +70,16 @@ def document(out, name):
 
 def assert_whole(out, name, shape):
     """The JSON, its PNGs and the overlay of a picture agree, and have the picture's size ``h w``."""
-    found = document(out, name)
-    assert (found["height"], found["width"]) == shape
-    for one in found["predictions"]:
+    content = document(out, name)
+    assert (content["height"], content["width"]) == shape
+    for one in content["predictions"]:
         mask = np.array(Image.open(out / one["mask"]))
         assert (mask.dtype, mask.shape) == (np.uint8, shape)
         assert set(np.unique(mask)) <= {0, 255}
         np.testing.assert_array_equal(coco.decode(one["segmentation"]), mask // 255)
         assert one["area"] == (mask > 0).sum()
     assert Image.open(out / f"{name}.overlay.png").mode == "RGB"
-    return found
+    return content
 
 
 def kinds(folder):
@@ -106,8 +106,8 @@ def test_a_picture_of_any_kind_gets_masks_of_its_own_upright_size(tmp_path):
     result = predict(tmp_path, *files, "--box", "0,0,1,1")
     assert result.exit_code == 0, result.output
     for file, shape in files.items():
-        found = assert_whole(tmp_path / "out", file.stem, shape)
-        assert [one["box"] for one in found["predictions"]] == [[0.0, 0.0, 1.0, 1.0]]
+        content = assert_whole(tmp_path / "out", file.stem, shape)
+        assert [one["box"] for one in content["predictions"]] == [[0.0, 0.0, 1.0, 1.0]]
     assert len(written(tmp_path / "out")) == 3 * len(files)
 
 
@@ -119,13 +119,15 @@ def test_real_photographs_and_their_annotated_boxes_go_through(tmp_path):
     table = json.loads((folder / "instances.json").read_text())
     of = {name: [one for one in table["annotations"] if one["image_id"] == int(name)] for name in names}
     boxes = tmp_path / "boxes.json"
-    boxes.write_text(json.dumps({**table, "annotations": [one for found in of.values() for one in found[:2]]}))
+    boxes.write_text(
+        json.dumps({**table, "annotations": [entry for entries in of.values() for entry in entries[:2]]})
+    )
     result = predict(tmp_path, *images, "--boxes", boxes)
     assert result.exit_code == 0, result.output
     for name, image in zip(names, images, strict=True):
-        found = assert_whole(tmp_path / "out", name, read_image(image).shape[:2])
-        assert found["predictions"][0]["name"] in ("dog", "bicycle", "donut")
-        assert {one["image_id"] for one in found["predictions"]} == {int(name)}
+        content = assert_whole(tmp_path / "out", name, read_image(image).shape[:2])
+        assert content["predictions"][0]["name"] in ("dog", "bicycle", "donut")
+        assert {one["image_id"] for one in content["predictions"]} == {int(name)}
 
 
 def test_64_boxes_are_one_call_of_the_encoder(tmp_path):
@@ -192,11 +194,11 @@ def test_what_is_no_picture_is_one_line_and_the_others_are_done(tmp_path):
     folder.mkdir()
     result = predict(tmp_path, short, other, absent, folder, good, "--box", "1,2,30,40")
     assert result.exit_code == 1
-    said = [line for line in result.stderr.splitlines() if line.startswith("linbench: ")]
-    assert len(said) == 4
-    for line, file in zip(said, (short, other, absent, folder), strict=True):
+    messages = [line for line in result.stderr.splitlines() if line.startswith("linbench: ")]
+    assert len(messages) == 4
+    for line, file in zip(messages, (short, other, absent, folder), strict=True):
         assert line.startswith(f"linbench: {file}: ")
-    assert said[3].endswith("it is a folder; name the files in it")
+    assert messages[3].endswith("it is a folder; name the files in it")
     assert written(tmp_path / "out") == ["good.mask1.png", "good.masks.json", "good.overlay.png"]
 
 
@@ -219,9 +221,9 @@ def test_a_wrong_box_is_named_with_the_allowed_range_and_the_others_are_done(tmp
     assert result.exit_code == 1
     line = f"{file}: --box {box}: {fault}; allowed are x0 < x1 and y0 < y1 with a part in the image of 60 x 40 px"
     assert result.stderr.splitlines()[0] == f"linbench: {line}"
-    found = assert_whole(tmp_path / "out", "a", (40, 60))
-    assert [one["prompt"] for one in found["predictions"]] == [2]
-    assert found["errors"] == [line]
+    content = assert_whole(tmp_path / "out", "a", (40, 60))
+    assert [one["prompt"] for one in content["predictions"]] == [2]
+    assert content["errors"] == [line]
     assert "a.mask1.png" not in written(tmp_path / "out")
 
 
@@ -278,8 +280,8 @@ def test_another_size_than_the_checkpoints_own_is_said(tmp_path):
 
 
 def test_the_help_says_where_the_size_comes_from():
-    said = " ".join(call("--help").stdout.replace("│", " ").split())
-    assert "default the checkpoint's own, or 1024" in said
+    message = " ".join(call("--help").stdout.replace("│", " ").split())
+    assert "default the checkpoint's own, or 1024" in message
 
 
 @pytest.mark.parametrize(("scale", "stamped"), [("smoke", True), ("full", False)])
@@ -347,7 +349,7 @@ def test_an_input_is_never_written(tmp_path):
     content = second.read_bytes()
     result = predict(tmp_path, first, second, "--box", "1,2,30,40")
     assert result.exit_code == 1
-    assert f"{first}: {second} is an input of this call, and would be written; name another --out" in result.stderr
+    assert f"{first}: {second} is an input and would be overwritten; name another --out" in result.stderr
     assert second.read_bytes() == content
     assert "a.overlay.png" not in written(out)
     assert "a.mask1.overlay.png" in written(out)
@@ -391,16 +393,16 @@ def test_the_table_has_a_row_for_each_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["--backbone", "rwkv-sam-t", "--box", "1,2,3,4"],
             "--checkpoint is missing: linbench comes with no weights.",
         ),
         (["--random", "--box", "1,2,3,4"], "--backbone is missing"),
-        ([*MODEL], "nothing is asked: give --box x0,y0,x1,y1, --point x,y or --boxes FILE.json"),
-        ([*MODEL, "--checkpoint", "a.pth", "--box", "1,2,3,4"], "--random beside --checkpoint"),
-        ([*MODEL, "--box", "1,2,3,4", "--boxes", "b.json"], "--boxes beside --box or --point"),
+        ([*MODEL], "no prompts given: pass --box x0,y0,x1,y1, --point x,y or --boxes FILE.json"),
+        ([*MODEL, "--checkpoint", "a.pth", "--box", "1,2,3,4"], "--random and --checkpoint exclude each other"),
+        ([*MODEL, "--box", "1,2,3,4", "--boxes", "b.json"], "--boxes excludes --box and --point"),
         ([*MODEL, "--boxes", "absent.json"], "absent.json: it cannot be read: No such file"),
         ([*MODEL, "--box", "1,2,3,4", "--box", "1,2,3,5", "--point", "1,1"], "--point with 2 boxes"),
         ([*MODEL, "--box", "1,2,3,4", "--multimask"], "multimask: this decoder has one mask token"),
@@ -410,40 +412,40 @@ def test_the_table_has_a_row_for_each_picture(tmp_path):
         ([*MODEL, "--box", "1,2,3,4", "--option", "x"], "--option x: write NAME=VALUE"),
         (
             [*MODEL, "--box", "1,2,3,4", "--image-size", "100"],
-            "a SAM decoder takes heights and widths that 16 divides",
+            "a SAM decoder needs heights and widths divisible by 16",
         ),
         ([*MODEL, "--box", "1,2,3,4", "--backbone", "rwkv-sam-x"], "unknown backbone 'rwkv-sam-x': nearest are"),
         (["--checkpoint", "absent.pth", "--box", "1,2,3,4"], "absent.pth: there is no such file"),
     ],
 )
-def test_wrong_usage_ends_with_one_line_that_teaches_and_code_2(tmp_path, arguments, said):
+def test_wrong_usage_ends_with_one_line_that_teaches_and_code_2(tmp_path, arguments, message):
     file = saved(tmp_path / "a.png", drawn(60, 40))
     result = predict(tmp_path, file, *arguments, model=())
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("linbench: ")
-    assert said in result.stderr
+    assert message in result.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_the_refusal_without_weights_says_where_they_come_from(tmp_path):
-    said = predict(tmp_path, "a.png", "--backbone", "sam-vit-b", "--box", "1,2,3,4", model=()).stderr
+    message = predict(tmp_path, "a.png", "--backbone", "sam-vit-b", "--box", "1,2,3,4", model=()).stderr
     for word in (".safetensors", "sam_vit_b_01ec64.pth", "sam_hq_vit_b.pth", "efficient_sam_vitt.pt", "--random"):
-        assert word in said
+        assert word in message
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"rubbish", "it is text that begins with"), (None, "there is no such file")],
 )
-def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, content, said):
+def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, content, message):
     path = tmp_path / "weights.safetensors"
     if content is not None:
         path.write_bytes(content)
     model = ("--checkpoint", path, "--backbone", "rwkv-sam-t", "--image-size", "128")
     result = predict(tmp_path, saved(tmp_path / "a.png", drawn(60, 40)), "--box", "1,2,3,4", model=model)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_file_with_no_boxes_of_the_pictures_given_is_refused(tmp_path):
@@ -502,7 +504,7 @@ def test_too_little_memory_on_a_cpu_is_an_error_of_the_image_too(tmp_path, plugi
         [str(word) for word in words], preexec_fn=bounded, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 1, done.stderr[-2000:]
-    assert "the device has too little memory; a smaller --prompt-chunk or --image-size needs less" in done.stderr
+    assert "the device is out of memory; a smaller --prompt-chunk or --image-size needs less" in done.stderr
     assert "Traceback" not in done.stderr
 
 

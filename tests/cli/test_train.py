@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from linbench.cli import app
 from linbench.models import build_classifier, checkpoint
 from linbench.models.checkpoint import About
+from linbench.train.log import LOG_NAME, read_log
 from tests.train import toy
 from tests.train.reading import assert_same, curve, events
 
@@ -38,13 +39,13 @@ def call(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "--backbone is missing; `linbench list` shows all"),
         (["--backbone", "rwkv-sam-xs"], "unknown backbone 'rwkv-sam-xs': nearest are rwkv-sam-s"),
         (["--recipe", "sam-jont"], "unknown recipe 'sam-jont': nearest are sam-joint"),
         (["--pipeline", "papr"], "unknown pipeline 'papr': nearest is paper"),
-        (["--recipe", "toy", "--pipeline", "paper"], "--recipe beside --pipeline: give one of them"),
+        (["--recipe", "toy", "--pipeline", "paper"], "--recipe and --pipeline exclude each other; give one of them"),
         (["--scale", "smok"], "--scale smok: did you mean smoke? allowed are full, smoke"),
         (["--precision", "fp8"], "--precision fp8: did you mean"),
         (["--fusion", "con"], "--fusion con: did you mean conv?"),
@@ -54,9 +55,9 @@ def call(*arguments):
             ["--recipe", "toy", "--set", "weigth_decay=0"],
             "recipe toy has no value 'weigth_decay': nearest are weight_de",
         ),
-        (["--recipe", "toy", "--set", "lr"], "a change reads name=value"),
-        (["--recipe", "toy", "--set", "lr=fast"], "lr='fast': a number is asked"),
-        (["--recipe", "toy", "--set", "batch=0"], "batch=0: at least 1 is asked"),
+        (["--recipe", "toy", "--set", "lr"], "a change must be name=value"),
+        (["--recipe", "toy", "--set", "lr=fast"], "lr='fast': expected a number"),
+        (["--recipe", "toy", "--set", "batch=0"], "batch must be at least 1, got 0"),
         (["--recipe", "toy", "--scale", "smoke"], "recipe toy has no short form"),
         (["--recipe", "toy", "--init", "none.pth"], "--init none.pth: there is no such file"),
         (["--recipe", "sam-distill", "--teacher", "none.pth"], "--teacher none.pth: there is no such file"),
@@ -65,14 +66,14 @@ def call(*arguments):
         (["--curves", "no/such/run"], "no/such/run: there is no log.jsonl"),
     ],
 )
-def test_bad_input_ends_with_one_line_that_teaches_and_code_2(arguments, said, tmp_path):
+def test_bad_input_ends_with_one_line_that_teaches_and_code_2(arguments, message, tmp_path):
     backbone = [] if not arguments or "--backbone" in arguments else ["--backbone", "vit-t"]
     result = call(*backbone, *arguments, "--out", tmp_path / "run")
     assert result.exit_code == 2, result.output
     lines = [line for line in result.stderr.splitlines() if line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("linbench: ")
-    assert said in lines[0]
+    assert message in lines[0]
 
 
 def test_a_run_ends_with_a_table_a_checkpoint_curves_and_a_log(tmp_path):
@@ -105,7 +106,7 @@ def test_max_steps_stops_with_a_sentence_and_the_same_command_goes_on(tmp_path):
     call(*TOY, "--out", tmp_path / "whole")
     first = call(*TOY, "--out", tmp_path / "parts", "--max-steps", "11")
     assert first.exit_code == 0
-    assert "stopped at step 11 of 30, toy on vit-t; the same command goes on from there" in first.stderr
+    assert "stopped at step 11 of 30, toy on vit-t; the same command resumes from there" in first.stderr
     assert call(*TOY, "--out", tmp_path / "parts").exit_code == 0
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
@@ -130,7 +131,7 @@ def test_a_signal_writes_a_state_and_ends_with_a_sentence(tmp_path, number, code
     assert signal.getsignal(number) is before
     stopped = len(curve(tmp_path))
     assert call(*slow).exit_code == 0
-    assert f"goes on from step {stopped}" in (tmp_path / "log.jsonl").read_text()
+    assert f"resumes from step {stopped}" in (tmp_path / "log.jsonl").read_text()
     assert len(curve(tmp_path)) == 30
 
 
@@ -138,9 +139,9 @@ def test_a_resume_with_another_recipe_is_refused_with_the_difference(tmp_path):
     call(*TOY, "--out", tmp_path, "--max-steps", "2")
     result = call(*TOY, "--out", tmp_path, "--set", "lr=5e-3")
     assert result.exit_code == 2
-    assert "lr: 0.01 there, 0.005 asked" in result.stderr
+    assert "lr: 0.01 there, 0.005 requested" in result.stderr
     other = call(*TOY, "--out", tmp_path, "--seed", "1")
-    assert "--seed: 0 there, 1 asked" in other.stderr
+    assert "--seed: 0 there, 1 requested" in other.stderr
 
 
 def test_a_checkpoint_of_another_backbone_is_refused(tmp_path):
@@ -168,6 +169,15 @@ def test_without_tensorboard_the_option_says_what_is_missing(tmp_path):
     else:
         assert call(*TOY, "--out", tmp_path, "--tensorboard").exit_code == 0
         assert list(tmp_path.glob("events.out.*"))
+
+
+def test_the_older_name_of_gradient_checkpointing_still_works_and_is_not_advertised(tmp_path):
+    for name, flag in (("new", "--gradient-checkpointing"), ("old", "--recompute")):
+        assert call(*TOY, "--out", tmp_path / name, flag, "--max-steps", "2").exit_code == 0
+        (start,) = [line for line in read_log(tmp_path / name / LOG_NAME) if line.get("event") == "start"]
+        assert start["how"]["gradient_checkpointing"] is True
+    options = call("--help").stdout
+    assert "--gradient-checkpointing" in options and "--recompute" not in options
 
 
 def test_a_dry_run_tells_steps_hours_and_disk_and_writes_nothing(tmp_path):

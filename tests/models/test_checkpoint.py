@@ -49,9 +49,9 @@ def test_our_checkpoint_comes_back_with_what_it_says_of_itself(saved):
 
 def test_any_reader_of_safetensors_finds_the_facts(saved):
     with safetensors.safe_open(saved[1], framework="pt") as file:
-        found = file.metadata()
-    assert (found["model"], found["image_size"], found["recipe"]) == ("rwkv-sam-t", "64x96", "9f1c")
-    assert found["linbench"] == ABOUT.version
+        metadata = file.metadata()
+    assert (metadata["model"], metadata["image_size"], metadata["recipe"]) == ("rwkv-sam-t", "64x96", "9f1c")
+    assert metadata["linbench"] == ABOUT.version
 
 
 def test_a_segmenter_round_trips(tmp_path):
@@ -161,7 +161,7 @@ def test_flipped_bytes_are_read_or_refused_and_nothing_else(tmp_path, name):
 
 
 def test_a_file_or_a_view_or_an_archive_that_is_too_large_is_refused(tmp_path, monkeypatch, saved):
-    monkeypatch.setattr(checkpoint, "LARGEST_BYTES", 100_000)
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 100_000)
     big = tmp_path / "big.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(30_000)}, big)
     view = tmp_path / "view.pth"

@@ -28,10 +28,10 @@ def rows(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
-    found = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
-    assert sorted(found) == names
+    rows = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert sorted(rows) == names
     assert not (folder / "ran").exists()
-    return found
+    return rows
 
 
 @pytest.mark.parametrize("kind", FORMATS)

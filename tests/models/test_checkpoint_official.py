@@ -138,10 +138,10 @@ def test_every_view_and_dtype_comes_back_as_it_was_saved(tmp_path):
     }
     for new in (True, False):
         torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=new)
-        found = checkpoint.read(tmp_path / "a.pth")[1]
+        entries = checkpoint.read(tmp_path / "a.pth")[1]
         for name, value in state.items():
-            assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape), name
-            assert torch.equal(found[name].to(torch.complex128), value.detach().to(torch.complex128)), name
+            assert (entries[name].dtype, entries[name].shape) == (value.dtype, value.shape), name
+            assert torch.equal(entries[name].to(torch.complex128), value.detach().to(torch.complex128)), name
 
 
 @pytest.mark.parametrize("ending", [".ckpt", ".bin", ".pth.tar", ".PTH", ".pt", ".safetensors", ""])
@@ -164,15 +164,15 @@ def test_a_file_is_told_by_its_content(tmp_path, net, kind, ending):
 
 def test_reading_a_large_file_does_not_copy_it(tmp_path):
     torch.save({"model": {"a": torch.zeros(1000)}, "optimizer": torch.zeros(10_000_000)}, tmp_path / "a.pth")
-    found = checkpoint.read(tmp_path / "a.pth")[1]["a"]
+    tensor = checkpoint.read(tmp_path / "a.pth")[1]["a"]
     with (tmp_path / "a.pth").open("rb") as file:
         before = file.read()
-    found.add_(1)  # private to this process
+    tensor.add_(1)  # private to this process
     assert (tmp_path / "a.pth").read_bytes() == before
     maps = Path("/proc/self/maps")
     if maps.exists():
         ranges = (line.split()[0].split("-") for line in maps.read_text().splitlines() if line.endswith("a.pth"))
-        assert any(int(low, 16) <= found.data_ptr() < int(high, 16) for low, high in ranges)
+        assert any(int(low, 16) <= tensor.data_ptr() < int(high, 16) for low, high in ranges)
 
 
 def packed(path, method, size):
@@ -181,7 +181,7 @@ def packed(path, method, size):
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda p: packed(p, zipfile.ZIP_DEFLATED, 2**28), "it unpacks to 268,435,456 bytes from"),
         (lambda p: packed(p, zipfile.ZIP_LZMA, 9), "a zip archive packed by the method 14"),
@@ -205,11 +205,11 @@ def packed(path, method, size):
         (lambda p: torch.save(torch.ones(1), p), "holds no state dict but a tensor"),
     ],
 )
-def test_another_kind_of_file_gets_one_sentence_of_what_it_is(tmp_path, make, said):
+def test_another_kind_of_file_gets_one_sentence_of_what_it_is(tmp_path, make, message):
     path = tmp_path / "weights.pth"
     with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
         make(path)
-    with pytest.raises(BadCheckpoint, match=said) as refusal:
+    with pytest.raises(BadCheckpoint, match=message) as refusal:
         checkpoint.load(Net(), path)
     assert "\n" not in str(refusal.value)
 
@@ -232,11 +232,11 @@ WRAPPERS = {
 def test_a_wrapper_is_seen_through_and_a_prefix_is_said(tmp_path, net, wrapper):
     torch.save(WRAPPERS[wrapper](net.state_dict()), tmp_path / "a.pth")
     model = Net()
-    with warnings.catch_warnings(record=True, action="always") as said:
+    with warnings.catch_warnings(record=True, action="always") as caught:
         checkpoint.load(model, tmp_path / "a.pth")
     assert same(model, net.state_dict())
-    assert len(said) == (wrapper in ("DDP", "compiled", "compiled in DDP", "Lightning"))
-    assert all("begin with" in str(one.message) and "is taken off" in str(one.message) for one in said)
+    assert len(caught) == (wrapper in ("DDP", "compiled", "compiled in DDP", "Lightning"))
+    assert all("begin with" in str(warning.message) and "is taken off" in str(warning.message) for warning in caught)
 
 
 def test_a_prefix_that_is_the_models_own_stays():

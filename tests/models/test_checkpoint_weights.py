@@ -52,7 +52,7 @@ def test_what_is_taken_of_both_is_said_where_nobody_chose(tmp_path):
     path = held(tmp_path / "a.pth", "model", "model_ema")
     for default, other in (("ema", "model"), ("model", "ema")):
         with pytest.warns(
-            UserWarning, match=rf"a.pth: it holds model and ema; {default} is taken \(--weights {other}"
+            UserWarning, match=rf"a.pth: it holds model and ema; {default} is used \(--weights {other}"
         ):
             assert checkpoint.branch_of(path, None, default) == default
 
@@ -134,11 +134,11 @@ def test_integer_positions_of_another_grid_are_refused_and_not_resampled(tmp_pat
 
 def test_a_head_of_other_classes_is_named_by_their_numbers(tmp_path):
     torch.save(Net(classes=7).state_dict(), tmp_path / "a.pth")
-    with pytest.raises(Misfit, match=r"a.pth: its head tells 7 classes apart, and 4 are needed here"):
+    with pytest.raises(Misfit, match=r"a.pth: its head has 7 classes, but the model has 4"):
         checkpoint.load(Net(), tmp_path / "a.pth")
 
 
 def test_a_segmenters_head_of_other_classes_is_named_by_their_numbers(tmp_path):
     torch.save(build_semantic("vit-t", num_classes=3, image_size=64).state_dict(), tmp_path / "a.pth")
-    with pytest.raises(Misfit, match=r"its head tells 3 classes apart, and 5 are needed here"):
+    with pytest.raises(Misfit, match=r"its head has 3 classes, but the model has 5"):
         checkpoint.load(build_semantic("vit-t", num_classes=5, image_size=64), tmp_path / "a.pth")

@@ -20,46 +20,46 @@ BOXES = torch.tensor([[10.0, 5.0, 60.0, 35.0], [0.0, 0.0, 100.0, 40.0], [70.0, 2
 
 
 @pytest.fixture(scope="module")
-def found():
+def loaded():
     return load_segmenter("vit-t", None, image_size=SIDE)
 
 
-def test_the_masks_are_those_of_the_models_parts_in_their_order(found):
-    answers = list(found.predict(PICTURE, Prompts(boxes=BOXES)))
+def test_the_masks_are_those_of_the_models_parts_in_their_order(loaded):
+    answers = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
     with torch.inference_mode():
-        embedding = found.sam.encode(found.transform.image(PICTURE))
+        embedding = loaded.sam.encode(loaded.transform.image(PICTURE))
         for answer, box in zip(answers, BOXES, strict=True):
-            moved = found.transform.boxes(box[None], (40, 100))
-            logits, iou = found.sam.decode(embedding, Prompts(boxes=moved))
-            masks = found.transform.masks(logits, (40, 100))[0]
+            moved = loaded.transform.boxes(box[None], (40, 100))
+            logits, iou = loaded.sam.decode(embedding, Prompts(boxes=moved))
+            masks = loaded.transform.masks(logits, (40, 100))[0]
             assert answer.masks.shape == (1, 40, 100)
             np.testing.assert_allclose(answer.scores, iou[0], atol=2e-5)
             assert (answer.masks == masks.numpy()).mean() > 0.999
 
 
-def test_points_and_their_labels_reach_the_model(found):
+def test_points_and_their_labels_reach_the_model(loaded):
     points = torch.tensor([[[20.0, 10.0], [80.0, 30.0]]])
     one, other = (
-        next(found.predict(PICTURE, Prompts(points=points, labels=torch.tensor([labels]))))
+        next(loaded.predict(PICTURE, Prompts(points=points, labels=torch.tensor([labels]))))
         for labels in ([1, 1], [1, 0])
     )
     assert not np.array_equal(one.scores, other.scores)
 
 
 @pytest.mark.parametrize("prompts", [1, 64])
-def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(found, prompts, monkeypatch):
-    monkeypatch.setattr(segmenter, "KEPT", 10)
+def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(loaded, prompts, monkeypatch):
+    monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 10)
     calls = []
-    handle = found.sam.encoder.register_forward_hook(lambda *_: calls.append(1))
-    answers = list(found.predict(PICTURE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
+    handle = loaded.sam.encoder.register_forward_hook(lambda *_: calls.append(1))
+    answers = list(loaded.predict(PICTURE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
     handle.remove()
     assert (len(calls), len(answers)) == (1, prompts)
 
 
-def test_chunks_change_no_mask(found, monkeypatch):
-    whole = list(found.predict(PICTURE, Prompts(boxes=BOXES)))
-    monkeypatch.setattr(segmenter, "KEPT", 2)
-    for one, other in zip(whole, found.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
+def test_chunks_change_no_mask(loaded, monkeypatch):
+    whole = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
+    monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 2)
+    for one, other in zip(whole, loaded.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
         np.testing.assert_array_equal(one.masks, other.masks)
 
 
@@ -80,8 +80,8 @@ def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):
     model = build_sam("rwkv-sam-t", image_size=96, fusion="rwkv")
     path = tmp_path / "mine.safetensors"
     checkpoint.save(model, path, About("rwkv-sam-t", "sam", (96, 96), {"fusion": "rwkv"}, recipe="9f1c"))
-    found = load_segmenter(None, path)
-    assert {k: v for k, v in found.facts.items() if k != "decoder"} == {
+    loaded = load_segmenter(None, path)
+    assert {k: v for k, v in loaded.facts.items() if k != "decoder"} == {
         "name": "rwkv-sam-t",
         "image_size": 96,
         "options": {"fusion": "rwkv"},
@@ -91,9 +91,9 @@ def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):
         "scale": "",
         "trained_at": [96, 96],
     }
-    assert "rwkv fusion" in found.facts["decoder"]
-    assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.sam.state_dict().items())
-    assert found.transform.side == 96
+    assert "rwkv fusion" in loaded.facts["decoder"]
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in loaded.sam.state_dict().items())
+    assert loaded.transform.side == 96
 
 
 def test_what_is_given_goes_before_what_the_checkpoint_says(tmp_path):
@@ -106,23 +106,23 @@ def test_what_is_given_goes_before_what_the_checkpoint_says(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("about", "said"),
+    ("about", "message"),
     [
-        (About("vit-t", "classifier", (64, 64)), "it is vit-t \\(classifier, 64x64 px\\); a segmenter's is needed"),
-        (About("vit-t", "sam", (64, 96)), "64x96 px\\); pictures go into a square"),
+        (About("vit-t", "classifier", (64, 64)), "it is vit-t \\(classifier, 64x64 px\\); a segmenter is needed"),
+        (About("vit-t", "sam", (64, 96)), "64x96 px\\); the input of a segmenter is square"),
     ],
 )
-def test_a_checkpoint_of_another_kind_is_refused_with_what_it_is(tmp_path, about, said):
+def test_a_checkpoint_of_another_kind_is_refused_with_what_it_is(tmp_path, about, message):
     path = tmp_path / "mine.safetensors"
     checkpoint.save(torch.nn.Linear(2, 2), path, about)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load_segmenter(None, path)
 
 
 def test_an_official_checkpoint_needs_the_name_of_its_model(tmp_path):
     path = tmp_path / "sam_vit_b_01ec64.pth"
     torch.save({"image_encoder.x": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="it does not say which model it is of; name its backbone"):
+    with pytest.raises(ValueError, match="it does not state its model; name the backbone"):
         load_segmenter(None, path)
 
 
@@ -145,9 +145,9 @@ def test_logits_and_scores_that_are_not_finite_are_no_answer(model, multimask, o
         for name, parameter in sam.named_parameters():
             if weight in name and name.endswith("bias"):
                 parameter.fill_(value)
-    found = Segmenter(sam, LongestSide(96), {})
+    loaded = Segmenter(sam, LongestSide(96), {})
     with pytest.raises(NotFinite, match=f"the {output} of this image are not finite"):
-        list(found.predict(PICTURE, Prompts(boxes=BOXES), multimask=multimask))
+        list(loaded.predict(PICTURE, Prompts(boxes=BOXES), multimask=multimask))
 
 
 def test_the_weights_that_were_chosen_of_a_file_that_holds_both_are_named(tmp_path):

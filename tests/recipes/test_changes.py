@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from linbench.backbones import backbone
-from linbench.recipes import UnknownField, diff, flat, override, recipe, shortened, task
+from linbench.recipes import UnknownField, diff, flat_values, override, recipe, shorten, task
 from linbench.recipes.contract import PIPELINES, Recipe, as_json
 
 NAMES = [name for name in recipe if recipe[name].source.startswith("linbench.")]  # tests register others
@@ -23,7 +23,7 @@ def joint() -> Recipe:
 def test_no_recipe_names_a_backbone(name):
     text = json.dumps(as_json(recipe[name].build()))
     assert not [known for known in backbone if f'"{known}"' in text]
-    assert not any("backbone" in value for value in flat(recipe[name].build()))
+    assert not any("backbone" in value for value in flat_values(recipe[name].build()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +59,7 @@ def test_every_value_is_in_the_hash(name):
         "warmup_steps": whole.warmup_steps + (whole.warmup_epochs == 0),
     }
     seen = set()
-    for field, value in flat(whole).items():
+    for field, value in flat_values(whole).items():
         if "." in field or field in whole.settings.__dataclass_fields__:
             continue
         changed = replace(whole, **{field: others.get(field, _another(value))})
@@ -106,9 +106,9 @@ def test_an_override_is_another_recipe_and_the_diff_says_how(joint):
 
 
 def test_the_diff_of_two_tasks_begins_with_the_task(joint):
-    found = diff(joint, recipe["ade20k"].build())
-    assert next(iter(found)) == "task"
-    assert found["points"] == (12_544, None)
+    differences = diff(joint, recipe["ade20k"].build())
+    assert next(iter(differences)) == "task"
+    assert differences["points"] == (12_544, None)
 
 
 @pytest.mark.parametrize(
@@ -128,19 +128,19 @@ def test_an_unknown_value_is_refused_with_the_nearest_name(joint, change, words)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("lr", "reads name=value"),
-        ("lr=fast", "lr='fast': a number is asked"),
-        ("lr=nan", "a finite number is asked"),
-        ("lr=0", "lr=0.0: a number above 0"),
-        ("batch=2.5", "a whole number is asked"),
-        ("batch=0", "batch=0: at least 1"),
-        ("freeze_prompt=maybe", "true or false"),
-        ("betas=0.9", "2 values with commas"),
-        ("schedule=step", "it is one of cosine, poly"),
-        ("steps=10", "epochs or steps"),
-        ("ema=1", "a decay lies between 0 and 1"),
-        ("instances=0", "instances=0: at least 1"),
-        ("uncertain=1.5", "uncertain=1.5: a share"),
+        ("lr", "must be name=value"),
+        ("lr=fast", "lr='fast': expected a number"),
+        ("lr=nan", "expected a finite number"),
+        ("lr=0", "lr must be above 0, got 0.0"),
+        ("batch=2.5", "expected a whole number"),
+        ("batch=0", "batch must be at least 1, got 0"),
+        ("freeze_prompt=maybe", "expected true or false"),
+        ("betas=0.9", "expected 2 values, separated by commas"),
+        ("schedule=step", "schedule='step' is unknown; allowed are cosine, poly"),
+        ("steps=10", "either epochs or steps"),
+        ("ema=1", "ema must be a decay between 0 and 1"),
+        ("instances=0", "instances must be at least 1, got 0"),
+        ("uncertain=1.5", "uncertain must be a fraction from 0 to 1, got 1.5"),
     ],
 )
 def test_a_value_that_the_field_does_not_take_is_refused_by_name(joint, change, words):
@@ -151,7 +151,7 @@ def test_a_value_that_the_field_does_not_take_is_refused_by_name(joint, change, 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_short_form_is_marked_and_has_another_hash(name):
     whole = recipe[name].build()
-    short = shortened(whole)
+    short = shorten(whole)
     assert (whole.scale, short.scale) == ("full", "smoke")
     assert short.hash != whole.hash
     assert short.steps is not None and short.image_size < whole.image_size
@@ -161,7 +161,7 @@ def test_a_short_form_is_marked_and_has_another_hash(name):
 
 def test_a_recipe_without_a_short_form_says_so(joint):
     with pytest.raises(KeyError):
-        shortened(replace(joint, name="unheard-of"))
+        shorten(replace(joint, name="unheard-of"))
 
 
 def test_epochs_leave_out_the_last_short_batch_and_steps_are_counted_over_them(joint):

@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from linbench.data.contract import BadDataset
-from linbench.recipes import batch_hash, order, override, recipe, task
+from linbench.recipes import batch_hash, epoch_order, override, recipe, task
 from linbench.recipes import examples as examples_module
-from linbench.recipes.contract import derived
+from linbench.recipes.contract import derive_seed
 from tests.recipes.made import SIZE, Made
 
 SMALL = {
@@ -39,10 +39,10 @@ def small(name, *changes):
 
 def batches(its, seed=0, count=2):
     """The first batches of an epoch."""
-    found = its.examples(None, seed)
-    places, size = order(len(found), seed, 0), its.recipe.batch
+    examples = its.examples(None, seed)
+    places, size = epoch_order(len(examples), seed, 0), its.recipe.batch
     for step in range(count):
-        items = [found[0, index] for index in places[step * size : (step + 1) * size]]
+        items = [examples[0, index] for index in places[step * size : (step + 1) * size]]
         yield its.mix(its.collate(items), seed=seed, epoch=0, step=step)
 
 
@@ -72,9 +72,9 @@ def test_another_seed_gives_other_batches(opened, name):
 @pytest.mark.parametrize("name", ["imagenet", "sam-joint", "ade20k"])
 def test_an_item_depends_on_its_seed_epoch_and_index_alone(opened, name):
     its = small(name)
-    found, again = its.examples(None, 3), its.examples(None, 3)
+    examples, again = its.examples(None, 3), its.examples(None, 3)
     state = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
-    one = batch_hash(found[2, 5])
+    one = batch_hash(examples[2, 5])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == state[:2]
     assert torch.equal(torch.get_rng_state(), state[2])
     random.seed(9), np.random.seed(9), torch.manual_seed(9)
@@ -86,47 +86,49 @@ def test_an_item_depends_on_its_seed_epoch_and_index_alone(opened, name):
 
 def test_workers_give_what_the_process_itself_gives(opened):
     its = small("imagenet")
-    found = its.examples(None, 0)
+    examples = its.examples(None, 0)
     keys = [[(0, 0), (0, 7)], [(1, 3), (1, 2)]]
-    loader = DataLoader(found, batch_sampler=keys, num_workers=2, collate_fn=its.collate)
-    assert [batch_hash(batch) for batch in loader] == [batch_hash(its.collate([found[k] for k in ks])) for ks in keys]
+    loader = DataLoader(examples, batch_sampler=keys, num_workers=2, collate_fn=its.collate)
+    assert [batch_hash(batch) for batch in loader] == [
+        batch_hash(its.collate([examples[k] for k in ks])) for ks in keys
+    ]
 
 
 def test_an_order_is_a_permutation_and_another_in_each_epoch():
-    one, other = order(50, seed=0, epoch=0), order(50, seed=0, epoch=1)
+    one, other = epoch_order(50, seed=0, epoch=0), epoch_order(50, seed=0, epoch=1)
     assert sorted(one) == sorted(other) == list(range(50))
-    assert one != other != order(50, seed=1, epoch=1)
-    assert one == order(50, seed=0, epoch=0)
+    assert one != other != epoch_order(50, seed=1, epoch=1)
+    assert one == epoch_order(50, seed=0, epoch=0)
 
 
 def test_seeds_derived_from_different_numbers_differ():
-    assert len({derived(a, b, c) for a in range(6) for b in range(6) for c in range(6)}) == 216
-    assert derived(1, 23) != derived(12, 3)
+    assert len({derive_seed(a, b, c) for a in range(6) for b in range(6) for c in range(6)}) == 216
+    assert derive_seed(1, 23) != derive_seed(12, 3)
 
 
 def test_an_epoch_holds_the_sets_in_the_proportion_of_their_repetitions(opened):
     opened.update(coconut=Made("instance", 242), entityseg=Made("instance", 30), dis=Made("instance", 3))
     its = small("sam-joint")
-    found = its.examples(None, 0)
-    assert len(found) == 482  # thousands of samples per epoch, in section 4.1 of the paper
-    counts = Counter(found._place(index)[0].dataset for index in range(len(found)))
+    examples = its.examples(None, 0)
+    assert len(examples) == 482  # thousands of samples per epoch, in section 4.1 of the paper
+    counts = Counter(examples._locate(index)[0].dataset for index in range(len(examples)))
     assert counts == {"coconut": 242, "entityseg": 120, "dis": 120}
-    numbers = Counter(found._place(index)[2] for index in range(242 + 120, 482))
+    numbers = Counter(examples._locate(index)[2] for index in range(242 + 120, 482))
     assert numbers == {0: 40, 1: 40, 2: 40}
 
 
 def test_bad_samples_are_passed_over_for_the_next_ones_and_named(opened):
     its = small("sam-joint")
     opened.update(coconut=Made("instance", bad=(3,), empty=(4,)), entityseg=Made("instance"), dis=Made("instance"))
-    found = its.examples(None, 0)
-    item = found[0, 3]
+    examples = its.examples(None, 0)
+    item = examples[0, 3]
     assert item["id"] == "coconut 5"
     assert [name for name, _ in item["skipped"]] == ["coconut 3", "coconut 4"]
     assert "cannot be read" in item["skipped"][0][1]
     assert "no instance" in item["skipped"][1][1]
-    assert found[0, 5]["skipped"] == ()
-    assert batch_hash(found[0, 3]) == batch_hash(found[0, 3])
-    batch = its.collate([found[0, 3], found[0, 4], found[0, 6]])
+    assert examples[0, 5]["skipped"] == ()
+    assert batch_hash(examples[0, 3]) == batch_hash(examples[0, 3])
+    batch = its.collate([examples[0, 3], examples[0, 4], examples[0, 6]])
     assert len(batch["skipped"]) == 3
     assert batch["ids"] == ["coconut 5", "coconut 5", "coconut 6"]
     assert not torch.equal(batch["image"][0], batch["image"][1]), "each has a seed of its own"
@@ -144,8 +146,8 @@ def test_a_set_of_bad_samples_only_is_an_error_that_names_one(opened):
 
 
 def test_a_label_beyond_the_head_is_a_bad_sample(opened):
-    found = small("imagenet", "classes=2").examples(None, 0)
-    assert [name for name, _ in found[0, 2]["skipped"]] == ["imagenet 2"]
+    examples = small("imagenet", "classes=2").examples(None, 0)
+    assert [name for name, _ in examples[0, 2]["skipped"]] == ["imagenet 2"]
 
 
 def test_a_data_root_that_lacks_one_of_three_sets_is_an_error_that_names_it(tmp_path):
@@ -155,17 +157,17 @@ def test_a_data_root_that_lacks_one_of_three_sets_is_an_error_that_names_it(tmp_
 
 @pytest.mark.parametrize(("most", "expected"), [(2, 2), (9, 3)])
 def test_an_image_has_at_most_the_instances_that_the_recipe_asks(opened, most, expected):
-    found = small("sam-joint", f"instances={most}", "coconut.resize=none").examples(None, 0)
-    assert max(len(found[0, index]["boxes"]) for index in range(12)) == expected
-    picked = {tuple(found[epoch, 0]["boxes"][0].tolist()) for epoch in range(12)}
+    examples = small("sam-joint", f"instances={most}", "coconut.resize=none").examples(None, 0)
+    assert max(len(examples[0, index]["boxes"]) for index in range(12)) == expected
+    picked = {tuple(examples[epoch, 0]["boxes"][0].tolist()) for epoch in range(12)}
     assert len(picked) > 1, "they are drawn anew each epoch"
 
 
 def test_boxes_are_those_of_the_masks_and_small_instances_are_dropped(opened):
-    found = small("sam-joint", "instances=20", "least_area=60").examples(None, 0)
+    examples = small("sam-joint", "instances=20", "least_area=60").examples(None, 0)
     areas = []
     for index in range(24):
-        item = found[1, index]
+        item = examples[1, index]
         assert item["masks"].shape == (len(item["boxes"]), 64, 64)
         for mask, box in zip(item["masks"], item["boxes"].tolist(), strict=True):
             rows, columns = torch.nonzero(mask, as_tuple=True)
@@ -206,13 +208,13 @@ def test_two_half_batches_are_mixed_as_the_whole_is(changes):
 
 def test_an_odd_batch_cannot_be_mixed_and_says_what_to_do():
     its = small("imagenet")
-    with pytest.raises(ValueError, match="3 images cannot be mixed in pairs; give each device an even number"):
+    with pytest.raises(ValueError, match="3 images cannot be mixed in pairs; each device needs an even number"):
         its.mix({"image": torch.zeros(3, 3, 8, 8), "label": torch.arange(3)}, seed=0, epoch=0, step=0)
 
 
 def test_a_crop_keeps_labels_where_the_picture_is_and_ignores_the_padding(opened):
-    found = small("ade20k", "ratio=0.3,0.5", "distortion=0").examples(None, 0)
-    item = found[0, 1]
+    examples = small("ade20k", "ratio=0.3,0.5", "distortion=0").examples(None, 0)
+    item = examples[0, 1]
     height, width = (int(n) for n in (item["labels"] != 255).nonzero().max(0).values + 1)
     assert height < 64 and width < 64
     assert item["image"][:, height + 8 :].abs().max() == 0
@@ -222,10 +224,10 @@ def test_a_crop_keeps_labels_where_the_picture_is_and_ignores_the_padding(opened
 
 def test_a_crop_of_almost_one_class_is_drawn_again(opened):
     def share(its):
-        found = its.examples(None, 0)
+        examples = its.examples(None, 0)
         shares = []
         for index in range(12):
-            labels = found[0, index]["labels"]
+            labels = examples[0, index]["labels"]
             counts = torch.bincount(labels[labels != 255], minlength=3)
             shares.append(float(counts.max() / counts.sum().clamp(min=1)))
         return np.mean(shares)

@@ -25,8 +25,8 @@ def test_training_has_the_gradient_of_the_reference(recipe, name, monkeypatch):
     monkeypatch.setattr(examples_module, "open_dataset", lambda name, *_, **__: Made(KINDS.get(name, "instance")))
     own = {"sam-joint": ("least_area=8", "points=64", "uncertain=0"), "ade20k": ()}[recipe]
     its = small(recipe, "image_size=32", *own)
-    found = its.examples(None, 0)
-    batch = its.collate([found[0, 1], found[0, 2]])
+    examples = its.examples(None, 0)
+    batch = its.collate([examples[0, 1], examples[0, 2]])
     gradients = {}
     for label, impl, dtype in (
         ("fast", "fast", torch.float32),

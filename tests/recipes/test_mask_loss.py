@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from linbench.recipes.mask_loss import PointSampling, at, cross_entropy, dice, draw_points, point_losses
+from linbench.recipes.mask_loss import PointSampling, cross_entropy, dice, draw_points, point_losses, sample_at
 
 SAMPLING = PointSampling(points=64, oversample=3.0, uncertain=0.75)
 
@@ -24,8 +24,8 @@ def bilinear(grid, x, y):
 def test_a_place_has_the_bilinear_value_of_its_pixels():
     torch.manual_seed(0)
     maps, places = torch.randn(2, 5, 7, dtype=torch.float64), torch.rand(2, 40, 2, dtype=torch.float64)
-    found = at(maps, places)
-    for grid, its, values in zip(maps.tolist(), places.tolist(), found.tolist(), strict=True):
+    sampled = sample_at(maps, places)
+    for grid, its, values in zip(maps.tolist(), places.tolist(), sampled.tolist(), strict=True):
         for (x, y), value in zip(its, values, strict=True):
             assert value == pytest.approx(bilinear(grid, 7 * x, 5 * y), abs=1e-12)
 
@@ -51,7 +51,7 @@ def test_three_quarters_of_the_points_are_the_most_uncertain_candidates():
     assert places.shape == (1, 64, 2)
     generator = torch.Generator().manual_seed(3)
     candidates = torch.rand(1, 192, 2, generator=generator)[0]
-    nearest = (at(ramp, candidates[None])[0].abs()).sort().indices[:48]
+    nearest = (sample_at(ramp, candidates[None])[0].abs()).sort().indices[:48]
     wanted = {tuple(place) for place in candidates[nearest].tolist()}
     assert {tuple(place) for place in places[0, :48].tolist()} == wanted
     assert (places[0, :48, 0] - 0.5).abs().max() < 0.2  # 48 of 192 along the x axis are within a quarter of it

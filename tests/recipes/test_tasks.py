@@ -13,8 +13,8 @@ from linbench.models import checkpoint
 from linbench.models.sam import Prompts, build_sam
 from linbench.recipes import examples as examples_module
 from linbench.recipes import override, recipe
-from linbench.recipes.optimizer import optimiser, parameter_groups, schedule
-from linbench.recipes.promptable import ask
+from linbench.recipes.optimizer import build_optimizer, build_schedule, parameter_groups
+from linbench.recipes.promptable import decode_boxes
 from linbench.recipes.teacher import SAM, load_teacher
 from tests.recipes.made import Made
 from tests.recipes.test_examples import KINDS, small
@@ -30,8 +30,8 @@ def opened(monkeypatch):
 
 
 def batch_of(its, count=4):
-    found = its.examples(None, 0)
-    batch = its.mix(its.collate([found[0, index] for index in range(count)]), seed=0, epoch=0, step=0)
+    examples = its.examples(None, 0)
+    batch = its.mix(its.collate([examples[0, index] for index in range(count)]), seed=0, epoch=0, step=0)
     if its.teacher:
         batch["embedding"] = load_teacher(its.recipe, None).embed(batch["image"])
     return batch
@@ -46,14 +46,14 @@ def built(its, name="vit-t"):
 def test_a_few_steps_on_one_batch_lower_the_loss(opened, name):
     its = small(name, "lr=1e-3", "weight_decay=0")
     model, batch = built(its), batch_of(its, count=2)
-    steps = optimiser(its.parameter_groups(model), its.recipe)
+    steps = build_optimizer(its.parameter_groups(model), its.recipe)
     losses = []
     for _ in range(4):
-        found = its.loss(model, batch)["loss"]
+        loss = its.loss(model, batch)["loss"]
         steps.zero_grad()
-        found.backward()
+        loss.backward()
         steps.step()
-        losses.append(found.item())
+        losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
 
 
@@ -62,8 +62,8 @@ def test_the_gradient_of_parts_weighted_is_that_of_the_whole(opened, name):
     """What lets the loop split a step: float64, so that what is left is the order of sums."""
     its = small(name)
     model = built(its).double()
-    found = batch_of(its)
-    whole = {k: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in found.items()}
+    batch = batch_of(its)
+    whole = {k: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in batch.items()}
     parts = [{k: v[part] for k, v in whole.items() if k != "skipped"} for part in (slice(1), slice(1, 4))]
     its.loss(model, whole)["loss"].backward()
     wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -83,7 +83,7 @@ def test_all_boxes_of_a_batch_at_once_get_what_each_image_gets_alone(name):
     image = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     boxes = [torch.tensor([[1.0, 2.0, 30.0, 40.0]]), torch.tensor([[5.0, 5.0, 50.0, 60.0], [0.0, 0.0, 63.0, 63.0]])]
     with torch.no_grad():
-        masks, iou = ask(sam, image, boxes)
+        masks, iou = decode_boxes(sam, image, boxes)
         alone = [sam.decode(one, Prompts(boxes=its)) for one, its in zip(sam.encode(image), boxes, strict=True)]
     torch.testing.assert_close(masks, torch.cat([m for m, _ in alone]))
     torch.testing.assert_close(iou, torch.cat([i for _, i in alone]))
@@ -114,9 +114,9 @@ def test_joint_training_keeps_the_prompt_encoder_and_teaches_all_that_answers(op
 def test_distillation_teaches_the_encoder_alone_and_is_the_mean_squared_error(opened):
     its = small("sam-distill")
     model, batch = built(its), batch_of(its)
-    found = its.loss(model, batch)["loss"]
+    loss = its.loss(model, batch)["loss"]
     difference = model.encode(batch["image"]).maps[-1] - batch["embedding"]
-    assert found.item() == pytest.approx(
+    assert loss.item() == pytest.approx(
         sum(x**2 for x in difference.flatten().tolist()) / difference.numel(), rel=1e-5
     )
     learning = [p for group in its.parameter_groups(model) for p in group["params"]]
@@ -140,7 +140,7 @@ def test_the_semantic_loss_is_the_mean_over_all_pixels_of_both_heads(opened):
 
 def test_one_image_is_refused_where_batch_norm_needs_two(opened):
     its = small("ade20k")
-    with pytest.raises(ValueError, match="two images at a time"):
+    with pytest.raises(ValueError, match="a micro-batch of at least two images"):
         its.loss(built(its).train(), batch_of(its, 1))
 
 
@@ -176,8 +176,8 @@ def test_weight_decay_and_the_heads_learning_rate_are_those_of_the_recipe(name, 
 
 def test_the_learning_rate_warms_up_then_falls_to_its_last_value():
     chosen = override(recipe["ade20k"].build(), "schedule=cosine", "final_factor=0.01", "warmup_steps=10", "lr=1")
-    steps = optimiser(parameter_groups(Tiny(), chosen), chosen)
-    rate = schedule(steps, chosen, steps=110, steps_per_epoch=11)
+    steps = build_optimizer(parameter_groups(Tiny(), chosen), chosen)
+    rate = build_schedule(steps, chosen, steps=110, steps_per_epoch=11)
     seen = []
     for number in range(111):
         rate.step_update(number)
@@ -193,13 +193,13 @@ def test_the_learning_rate_warms_up_then_falls_to_its_last_value():
 
 def test_the_warm_up_of_imagenet_is_counted_in_epochs_and_that_of_ade20k_falls_in_a_line():
     whole = recipe["imagenet"].build()
-    steps = optimiser(parameter_groups(Tiny(), whole), whole)
-    rate = schedule(steps, whole, steps=1200, steps_per_epoch=10)
+    steps = build_optimizer(parameter_groups(Tiny(), whole), whole)
+    rate = build_schedule(steps, whole, steps=1200, steps_per_epoch=10)
     rate.step_update(100)
     assert steps.param_groups[0]["lr"] == pytest.approx(1e-3)
     line = recipe["ade20k"].build()
-    steps = optimiser(parameter_groups(Tiny(), line), line)
-    rate = schedule(steps, line, steps=160_000, steps_per_epoch=1000)
+    steps = build_optimizer(parameter_groups(Tiny(), line), line)
+    rate = build_schedule(steps, line, steps=160_000, steps_per_epoch=1000)
     rate.step_update(1500 + 158_500 // 2)
     assert steps.param_groups[0]["lr"] == pytest.approx(3e-5)
 
@@ -212,10 +212,10 @@ def test_the_random_teacher_is_the_same_each_time_and_does_not_learn():
     torch.rand(5)
     other = load_teacher(chosen, None)
     image = torch.randn(1, 3, 64, 64)
-    found = one.embed(image)
-    assert torch.equal(found, other.embed(image))
-    assert found.shape == (1, 256, 4, 4)
-    assert not found.requires_grad
+    embedding = one.embed(image)
+    assert torch.equal(embedding, other.embed(image))
+    assert embedding.shape == (1, 256, 4, 4)
+    assert not embedding.requires_grad
     assert one.facts == {"name": "random", "sha256": None}
 
 
@@ -225,7 +225,7 @@ def test_a_teacher_needs_its_file_and_takes_no_others(tmp_path):
         load_teacher(whole, None)
     with pytest.raises(ValueError, match="reads no file"):
         load_teacher(small("sam-distill").recipe, tmp_path / "sam.pth")
-    with pytest.raises(ValueError, match="it is one of SAM ViT-B"):
+    with pytest.raises(ValueError, match="is unknown; allowed are SAM ViT-B"):
         load_teacher(override(whole, "teacher=SAM ViT-X"), None)
 
 
@@ -248,12 +248,12 @@ def test_a_look_at_held_out_images_changes_no_model(opened, name):
     its = small(name)
     model = built(its).eval()
     before = copy.deepcopy(model.state_dict())
-    found = its.evaluate(model, None, images=3)
-    assert found.pop("images", None) == (None if name == "sam-distill" else 3)
-    assert all(0 <= score <= 100 for score in found.values())
+    scores = its.evaluate(model, None, images=3)
+    assert scores.pop("images", None) == (None if name == "sam-distill" else 3)
+    assert all(0 <= score <= 100 for score in scores.values())
     each = {f"{which}{score}" for which in ("", *SETS) for score in ("miou", "box_miou")}
     known = {"imagenet": {"top1"}, "sam-distill": set(), "sam-joint": each, "ade20k": {"miou", "pixel_accuracy"}}
-    assert set(found) == known[name]
+    assert set(scores) == known[name]
     assert all(torch.equal(x, before[n]) for n, x in model.state_dict().items())
     if name == "sam-joint":
-        assert 60 < found["box_miou"] < 95  # a disc fills π/4 of its box, less what the image's border cuts
+        assert 60 < scores["box_miou"] < 95  # a disc fills π/4 of its box, less what the image's border cuts

@@ -7,22 +7,21 @@ import torch
 
 from linbench.recipes.changes import override
 from linbench.recipes.contract import recipe
-from linbench.train.job import Job
-from linbench.train.processes import accelerator
-from linbench.train.run import train
-from linbench.train.session import How
+from linbench.train.distributed import build_accelerator
+from linbench.train.run import Run, TrainingOptions
+from linbench.train.training import train
 from tests.train import toy  # noqa: F401 (it registers its recipe and task)
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A call trains the toy and gives its job: ``run("name", "lr=1e-3", width=16, how={"max_steps": 3})``."""
+    """A call trains the toy and gives its job: ``run("name", "lr=1e-3", width=16, options={"max_steps": 3})``."""
 
-    def call(name="run", *changes, how=None, precision="fp32", **options):
+    def call(name="run", *changes, options=None, precision="fp32", **model_options):
         chosen = override(recipe["toy"].build(), *changes)
-        job = Job("vit-t", chosen, tmp_path / name, options)
-        made = accelerator(torch.device("cpu"), precision)
-        for _ in train(job, replace(How(), **(how or {})), made, lambda: 0):
+        job = Run("vit-t", chosen, tmp_path / name, model_options)
+        accelerator = build_accelerator(torch.device("cpu"), precision)
+        for _ in train(job, replace(TrainingOptions(), **(options or {})), accelerator, lambda: 0):
             pass
         return job
 

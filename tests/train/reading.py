@@ -6,7 +6,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from linbench.train.log import NAME, read
+from linbench.train.log import LOG_NAME, read_log
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -16,12 +16,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def curve(folder: Path) -> list[tuple]:
     """Step, losses, learning rate, norm of the gradient and hash of the batch, of each step."""
-    steps = [line for line in read(folder / NAME) if "losses" in line]
+    steps = [line for line in read_log(folder / LOG_NAME) if "losses" in line]
     return [(s["step"], tuple(s["losses"].items()), s["lr"], s["gradient"], s["batch"]) for s in steps]
 
 
 def events(folder: Path) -> list[str]:
-    return [line["event"] for line in read(folder / NAME) if "event" in line]
+    return [line["event"] for line in read_log(folder / LOG_NAME) if "event" in line]
 
 
 def about(folder: Path) -> dict:

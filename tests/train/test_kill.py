@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from linbench.cli import app
-from linbench.train.files import states
+from linbench.train.states import saved_states
 from tests.train import toy  # noqa: F401 (it registers its recipe and task)
 from tests.train.reading import assert_same
 
@@ -46,8 +46,8 @@ def _words(out, steps):
 
 
 def _step(out: Path) -> int:
-    found = states(out / "states")
-    return found[0].step if found else 0
+    states = saved_states(out / "states")
+    return states[0].step if states else 0
 
 
 def _kill_often(tmp_path, kills, steps):

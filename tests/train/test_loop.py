@@ -18,7 +18,7 @@ def test_weights_do_not_depend_on_the_micro_batch_though_the_last_one_is_smaller
 ):
     changes = ("double=true", "dropout=0")
     whole = run("whole", *changes)
-    assert_close(whole.out, run("split", *changes, how={"micro_batch": micro}).out, ROUNDING)
+    assert_close(whole.out, run("split", *changes, options={"micro_batch": micro}).out, ROUNDING)
 
 
 def test_a_split_that_forgot_the_weights_would_be_seen(run):
@@ -30,7 +30,7 @@ def test_a_split_that_forgot_the_weights_would_be_seen(run):
 
 
 def test_activations_that_are_computed_again_give_the_same_numbers_under_dropout(run):
-    assert_same(run("kept").out, run("again", how={"recompute": True}).out)
+    assert_same(run("kept").out, run("again", options={"gradient_checkpointing": True}).out)
 
 
 def test_the_loss_falls(run):
@@ -47,13 +47,13 @@ def test_two_models_of_one_recipe_and_seed_see_the_same_batches_and_another_seed
 
 
 def test_the_hash_of_a_batch_does_not_depend_on_its_split(run):
-    hashes = [[s[-1] for s in curve(run(str(n), how={"micro_batch": n, "max_steps": 3}).out)] for n in (2, 8)]
+    hashes = [[s[-1] for s in curve(run(str(n), options={"micro_batch": n, "max_steps": 3}).out)] for n in (2, 8)]
     assert hashes[0] == hashes[1]
 
 
 def test_channels_last_is_the_same_training_up_to_rounding(run):
     changes = ("double=true", "dropout=0")
-    assert_close(run("first", *changes).out, run("last", *changes, how={"channels_last": True}).out, ROUNDING)
+    assert_close(run("first", *changes).out, run("last", *changes, options={"channels_last": True}).out, ROUNDING)
 
 
 def test_bfloat16_trains_near_float32(run):
@@ -66,11 +66,11 @@ def test_bfloat16_trains_near_float32(run):
 
 def test_the_checkpoint_says_what_it_was_trained_with(run):
     job = run()
-    found = checkpoint.describe(job.model)
-    assert (found.model, found.recipe, found.image_size) == ("vit-t", job.recipe.hash, (8, 8))
-    said = dict(found.training)
-    assert said.pop("code_hash") == about(job.out)["code_hash"]
-    assert said == {
+    stated = checkpoint.describe(job.model)
+    assert (stated.model, stated.recipe, stated.image_size) == ("vit-t", job.recipe.hash, (8, 8))
+    training = dict(stated.training)
+    assert training.pop("code_hash") == about(job.out)["code_hash"]
+    assert training == {
         "recipe": "toy",
         "scale": "full",
         "seed": 0,

@@ -1,4 +1,4 @@
-"""What goes wrong while a run is under way is said in a sentence, and what was written before is whole."""
+"""Failures during a run become one message, and what was written before is whole."""
 
 import json
 import resource
@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from linbench.models import checkpoint
-from linbench.train.files import CannotSave, states
-from linbench.train.nonfinite import first_not_finite
+from linbench.train.loop import first_not_finite
 from linbench.train.session import RunFailed
+from linbench.train.states import CannotSave, saved_states
 from tests.train.reading import assert_same, curve, events
 
 
@@ -26,10 +26,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images_and_the_mo
     assert len(what["ids"]) == 8
     assert what["module"] == "backbone.0.1"  # the first Square: 1e30 squared is no float32
     assert f"step {what['step']}: the loss is nan, made by backbone.0.1. Its images are in" in str(failed.value)
-    assert "--precision fp32, or begin another run with --init" in str(failed.value)
+    assert "--precision fp32, or start another run with --init" in str(failed.value)
     good = checkpoint.read(folder / "last-good.safetensors")[1]
     assert all(x.isfinite().all() for x in good.values())
-    assert [saved.step for saved in states(folder / "states")] == [what["step"]]
+    assert [saved.step for saved in saved_states(folder / "states")] == [what["step"]]
     assert [step for step, *_ in curve(folder)] == list(range(1, what["step"] + 1))
     assert events(folder) == ["start", "not finite"]
 
@@ -42,18 +42,18 @@ def test_the_innermost_module_that_makes_a_bad_number_of_good_ones_is_named():
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), Root()), nn.Linear(2, 2))
     nn.init.constant_(model[0][0].weight, -1.0)
     nn.init.zeros_(model[0][0].bias)
-    with first_not_finite(model) as found:
+    with first_not_finite(model) as names:
         model(torch.ones(1, 2))
-    assert found.name == "0.1"
-    with first_not_finite(model) as found:
+    assert names == ["0.1"]
+    with first_not_finite(model) as names:
         model(-torch.ones(1, 2))
-    assert found.name == ""
+    assert names == []
 
 
 def test_images_that_cannot_be_had_stop_the_run_with_its_state_written(run, tmp_path):
-    with pytest.raises(RunFailed, match=r"toy 7: it is cut off; the same command goes on from the state of step \d+"):
-        run("run", "broken=7", how={"workers": 1})
-    assert states(tmp_path / "run" / "states")
+    with pytest.raises(RunFailed, match=r"toy 7: it is cut off; the same command resumes from the state of step \d+"):
+        run("run", "broken=7", options={"workers": 1})
+    assert saved_states(tmp_path / "run" / "states")
 
 
 #: Its loading process is killed at the third image. The signal that tells of it may come at any later moment.
@@ -76,21 +76,21 @@ main()
 
 def test_a_loading_process_that_dies_is_named_and_the_run_goes_on_from_there(run, tmp_path):
     whole = run("whole")
-    run("parts", how={"max_steps": 3})
+    run("parts", options={"max_steps": 3})
     words = ["train", "--backbone", "vit-t", "--recipe", "toy", "--out", str(tmp_path / "parts"), "--device", "cpu"]
     command = [sys.executable, "-c", DIES, *words, "--threads", "1", "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    said = done.stderr
-    assert "Traceback" not in said and done.returncode == 1
-    assert "a loading process ended unasked (DataLoader worker (pid" in said or "process stopped answering" in said
-    assert "take fewer --workers, or none; the same command goes on from the state of step" in said
+    message = done.stderr
+    assert "Traceback" not in message and done.returncode == 1
+    assert "a loading process died (DataLoader worker (pid" in message or "process stopped answering" in message
+    assert "use fewer --workers, or none; the same command resumes from the state of step" in message
     assert_same(whole.out, run("parts").out)
 
 
 def test_a_disk_that_takes_no_more_leaves_the_earlier_state_whole_and_no_half_of_a_file(run, tmp_path):
     """The limit of a file's size stands in for the disk's: both are errors of writing in the middle of it."""
     whole = run("whole")
-    run("parts", how={"max_steps": 4})
+    run("parts", options={"max_steps": 4})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, hard))  # the log fits, a state of 15 kB does not
@@ -98,7 +98,7 @@ def test_a_disk_that_takes_no_more_leaves_the_earlier_state_whole_and_no_half_of
         with pytest.raises(
             CannotSave, match=r"the state of step 9 .* could not be written: .*the state of step 4 is"
         ):
-            run("parts", how={"max_steps": 9})
+            run("parts", options={"max_steps": 9})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
@@ -129,5 +129,5 @@ def test_a_full_disk_is_called_that(run, small_disk):
 
 def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotSave, match="nothing was begun"):
+    with pytest.raises(CannotSave, match="nothing was started"):
         run("file/run")

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from linbench.data.contract import BadDataset
-from linbench.recipes import optimizer as optimiser
-from linbench.recipes.contract import Recipe, Source, derived, recipe, task
+from linbench.recipes import optimizer
+from linbench.recipes.contract import Recipe, Source, derive_seed, recipe, task
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Examples:
         if index == self.settings.broken:
             raise BadDataset("100 samples in a row cannot be used; the last, toy 7: it is cut off")
         time.sleep(self.settings.nap)
-        draw = torch.Generator().manual_seed(derived(self.seed, epoch, index))
+        draw = torch.Generator().manual_seed(derive_seed(self.seed, epoch, index))
         image = torch.randn(3, 8, 8, generator=draw)
         truth = image[0].mean() * 3
         if index == self.settings.poison:
@@ -143,7 +143,7 @@ class ToyTask:
         return {"loss": (errors * batch["weights"]).sum() / self.weight(batch), "plain": errors.mean().detach()}
 
     def parameter_groups(self, model):
-        return optimiser.parameter_groups(model, self.recipe)
+        return optimizer.parameter_groups(model, self.recipe)
 
     def evaluate(self, model, data, images):
         return {"score": 1.0}

@@ -1,13 +1,11 @@
 """Write the embedded dataset: into a folder, or once into the user's cache."""
 
-import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from linbench.data.contract import BadDataset
@@ -16,6 +14,7 @@ from linbench.data.shapes.layouts import FOLDERS, Layout
 from linbench.data.shapes.render import render_scene, sides
 from linbench.data.shapes.scene import VERSION, make_scene
 from linbench.system.affinity import unbind
+from linbench.system.files import cache_dir, locked
 from linbench.system.threads import cores
 
 LAYOUTS = FOLDERS | COCO_KIN
@@ -100,7 +99,7 @@ def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int 
     """
     h, w = sides(size)
     layout_of(layout, split)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench" / "data"
+    cache = cache_dir("data")
     name = f"shapes-{VERSION}.{FORMAT}-{layout}-{split}-{images}-{h}x{w}-seed{seed}"
     root = cache / name
     if root.is_dir():
@@ -108,7 +107,7 @@ def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int 
     part = cache / f".{name}.part"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _exclusive_lock(cache / f".{name}.lock"):
+        with locked(cache / f".{name}.lock", wait=True):
             if not root.is_dir():
                 shutil.rmtree(part, ignore_errors=True)  # a killed writer's
                 write_dataset(layout, split, images, size, seed, part, _progress(layout, split, images))
@@ -119,17 +118,6 @@ def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int 
             f"{root}: the embedded dataset cannot be written there: {reason}; XDG_CACHE_HOME moves it"
         ) from error
     return root
-
-
-@contextmanager
-def _exclusive_lock(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock, which ends with the process; Windows has none."""
-    with lock.open("a") as file:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _progress(layout: str, split: str, images: int) -> Callable[[int], None]:

@@ -1,7 +1,15 @@
 """Promptable segmenters: SAM's parts, and the decoders that stand on them."""
 
 from linbench.models.sam import official as official
-from linbench.models.sam.build import HQ, backbone_of, build_decoder, build_encoder, build_sam, fuses, transform_of
+from linbench.models.sam.build import (
+    HQ,
+    backbone_of,
+    build_decoder,
+    build_encoder,
+    build_sam,
+    has_fine_maps,
+    transform_of,
+)
 from linbench.models.sam.fusion import Fusion
 from linbench.models.sam.hq import HQOutput
 from linbench.models.sam.model import PROMPT_CHUNK, Embedding, Sam
@@ -19,7 +27,7 @@ __all__ = [
     "build_decoder",
     "build_encoder",
     "build_sam",
-    "fuses",
+    "has_fine_maps",
     "official",
     "transform_of",
 ]

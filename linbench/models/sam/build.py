@@ -1,4 +1,4 @@
-"""``build_sam``: a promptable segmenter on any backbone, and the published ones by their names."""
+"""``build_sam``: a promptable segmenter on any backbone, and the published ones by name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,8 @@ from linbench.models.sam.prompts import PromptEncoder
 from linbench.models.sam.transforms import LongestSide, Stretch, Transform
 from linbench.registry import UnknownName
 
-FINE = (4, 8)
-#: Names of HQ-SAM's models, and the backbones that they stand on; every other model has its backbone's name.
+FINE_STRIDES = (4, 8)
+#: Names of HQ-SAM's models, and their backbones; every other model has its backbone's name.
 HQ = {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
 
 
@@ -35,16 +35,16 @@ def build_sam(
 
     name: A backbone. ``sam-vit-*`` and ``efficientsam-*`` are the published models, ``hq-sam-b`` (``-l``, ``-h``) is
         HQ-SAM on ``sam-vit-b``; any other gets RWKV-SAM's decoder, or SAM's where it has no maps at strides 4 and 8.
-    image_size: Side, or height and width, in pixels, that 16 divides; it fixes the size of learned position tables.
-    fusion: How RWKV-SAM's decoder fuses the maps at strides 4 and 8; a model without that takes the default only.
+    image_size: Side, or height and width, px, divisible by 16; it fixes the size of learned position tables.
+    fusion: How RWKV-SAM's decoder fuses the maps at strides 4 and 8; a model without fusion takes the default only.
     impl: Implementation of the ops inside.
     overrides: The backbone's own options; for HQ-SAM also ``output``, ``sum`` or ``hq``.
-    Raises UnknownName, and ValueError for a size, fusion or option that the model does not take.
+    Raises UnknownName, and ValueError for a size, fusion or option that the model does not support.
     """
     fusion, impl = Fusion(fusion), Impl(impl)
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     if any(side % STRIDE for side in size):
-        raise ValueError(f"image_size={image_size}: a SAM decoder takes heights and widths that {STRIDE} divides")
+        raise ValueError(f"image_size={image_size}: a SAM decoder needs heights and widths divisible by {STRIDE}")
     output = HQOutput(overrides.pop("output", HQOutput.SUM)) if name in HQ else HQOutput.SUM
     backbone = build_backbone(backbone_of(name), image_size=image_size, impl=impl, **overrides)
     encoder = build_encoder(name, backbone)
@@ -52,28 +52,28 @@ def build_sam(
 
 
 def backbone_of(name: str) -> str:
-    """The name of the backbone in the model of that name; raises UnknownName for one of HQ-SAM's that is none."""
+    """Return the name of a model's backbone. Raises UnknownName for an unknown model of HQ-SAM."""
     if name.startswith("hq-sam-") and name not in HQ:
         raise UnknownName(f"unknown model {name!r}: nearest are {', '.join(HQ)}")
     return HQ.get(name, name)
 
 
-def fuses(strides: Sequence[int]) -> bool:
-    """Whether a backbone with maps at these strides gets RWKV-SAM's decoder, which has something to fuse."""
-    return set(FINE) <= set(strides)
+def has_fine_maps(strides: Sequence[int]) -> bool:
+    """Return whether a backbone with these strides has fine maps to fuse, and so gets RWKV-SAM's decoder."""
+    return set(FINE_STRIDES) <= set(strides)
 
 
 def build_encoder(name: str, backbone: Any) -> nn.Module:
-    """The image encoder of the model of that name: its backbone, and the neck where the backbone has none."""
+    """Return the image encoder of a model: its backbone, and a neck if the backbone has none. Raises ValueError."""
     if name in HQ:
         return EarlyEncoder(backbone)
     if name.startswith(("sam-vit-", "efficientsam-")):
         return PlainEncoder(backbone)
     if STRIDE not in backbone.strides:
         raise ValueError(
-            f"{name} has maps at strides {_listed(backbone)}; a SAM decoder reads one at stride {STRIDE}"
+            f"{name} has maps at strides {_strides(backbone)}; a SAM decoder reads one at stride {STRIDE}"
         )
-    return NeckedEncoder(backbone, (*(FINE if fuses(backbone.strides) else ()), STRIDE))
+    return NeckedEncoder(backbone, (*(FINE_STRIDES if has_fine_maps(backbone.strides) else ()), STRIDE))
 
 
 def build_decoder(
@@ -84,29 +84,29 @@ def build_decoder(
     impl: Impl = Impl.FAST,
     output: HQOutput = HQOutput.SUM,
 ) -> tuple[nn.Module, nn.Module, str]:
-    """The prompt encoder and the mask decoder of the model of that name, and which these are in one sentence.
+    """Return the prompt encoder and the mask decoder of a model, and a description of the decoder in one sentence.
 
-    backbone: Tells the strides and the widths of its maps; it may be on ``meta``.
-    Raises ValueError for a fusion where there is nothing to fuse.
+    backbone: Has the strides and the widths of its maps; it may be on ``meta``.
+    Raises ValueError for a fusion of a model that has nothing to fuse.
     """
     prompt: nn.Module = PromptEncoder()
     decoder: nn.Module
     if name in HQ:
-        what = "SAM's logits and HQ's summed" if output is HQOutput.SUM else "HQ's logits alone"
-        description = f"HQ-SAM's mask decoder, {what}"
+        logits = "SAM's logits and HQ's summed" if output is HQOutput.SUM else "HQ's logits alone"
+        description = f"HQ-SAM's mask decoder, {logits}"
         decoder = HQDecoder(sam_decoder(), backbone.position.shape[-1], output)
     elif name.startswith("sam-vit-"):
         description, decoder = "SAM's mask decoder, one mask or three", sam_decoder()
     elif name.startswith("efficientsam-"):
         description = "EfficientSAM's mask decoder, one mask or three, six points a prompt"
         prompt, decoder = SixPointEncoder(), efficientsam_decoder()
-    elif fuses(backbone.strides):
-        fine, middle = (backbone.widths[backbone.strides.index(stride)] for stride in FINE)
+    elif has_fine_maps(backbone.strides):
+        fine, middle = (backbone.widths[backbone.strides.index(stride)] for stride in FINE_STRIDES)
         refine = build_fusion(fusion, fine, middle, impl)
         description = f"RWKV-SAM's mask decoder, {fusion} fusion of strides 4 and 8"
         return prompt, FusionDecoder(sam_decoder(masks=1), refine), description
     else:
-        maps = f"its backbone has maps at stride {_listed(backbone)}, and none at both 4 and 8"
+        maps = f"its backbone has maps at stride {_strides(backbone)}, and none at both 4 and 8"
         description, decoder = f"SAM's plain mask decoder, one mask: {maps}", sam_decoder(masks=1)
     if fusion is not Fusion.CONV:
         raise ValueError(f"fusion={str(fusion)!r}: {name} has {description}; there is nothing to fuse")
@@ -114,9 +114,9 @@ def build_decoder(
 
 
 def transform_of(name: str, side: int) -> Transform:
-    """How pictures, prompts and logits go into the model of that name and back; ``side`` is its input's, px."""
+    """Return the transform of images, prompts and logits for a model with a square input of ``side`` px."""
     return Stretch(side) if name.startswith("efficientsam-") else LongestSide(side)
 
 
-def _listed(backbone: Backbone) -> str:
+def _strides(backbone: Backbone) -> str:
     return ", ".join(map(str, backbone.strides))

@@ -7,8 +7,8 @@
 | ``hyper`` | the MLPs that turn a mask token into the weights of its mask: Q of M = Q ⊗ F_M |
 | ``fusion`` | Φ'_dec, which refines F_M with the maps at strides 4 and 8 (eq. 7) |
 
-Mask token 0 is the answer where one mask is asked, tokens 1 to 3 where three are. A decoder of one mask token has the
-three others as parameters still, as official checkpoints do, and reads none of them.
+Mask token 0 gives the mask if one is requested, tokens 1 to 3 give three. A decoder of one mask token still has the
+three others as parameters, as official checkpoints do, and reads none of them.
 """
 
 from typing import Any
@@ -25,14 +25,14 @@ FEATURES = WIDTH // 8
 
 
 def mlp(to: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Three linear layers from a token to ``to`` numbers."""
+    """Return three linear layers from a token to ``to`` numbers."""
     return nn.Sequential(
         nn.Linear(WIDTH, WIDTH), activation(), nn.Linear(WIDTH, WIDTH), activation(), nn.Linear(WIDTH, to)
     )
 
 
 def upscaling(norm: nn.Module) -> nn.Sequential:
-    """The image embedding at stride 16 to features at stride 4.
+    """Return the layers from the image embedding at stride 16 to features at stride 4.
 
     norm: Of the map at stride 8, which has a quarter of the embedding's channels.
     """
@@ -68,7 +68,7 @@ class MaskDecoder(nn.Module):
         self.iou_head = mlp(TOKENS, activation)
 
     def prepare(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """What is computed of an image once, whatever the number of prompts; the embedding, ``1 c h w``, comes first.
+        """Return what is computed once per image, whatever the number of prompts; first the embedding, ``1 c h w``.
 
         maps: Of one image, fine to coarse.
         """
@@ -77,14 +77,15 @@ class MaskDecoder(nn.Module):
     def forward(self, image: tuple[Tensor, ...], prompt: PromptTokens, multimask: bool) -> tuple[Tensor, Tensor]:
         """Return mask logits ``m k 4h 4w`` and predicted IoUs ``m k``, with k = 3 for ``multimask`` and 1 without.
 
-        image: What ``prepare`` gave.
+        image: As ``prepare`` returned it.
+        Raises ValueError for ``multimask`` with one mask token.
         """
-        which = self.which(multimask)
+        outputs = self.output_tokens(multimask)
         tokens, embedding = self.attend(image[0], prompt)
-        return self.masks(tokens, self.upscale(embedding), which), self.iou(tokens)[:, which]
+        return self.masks(tokens, self.upscale(embedding), outputs), self.iou(tokens)[:, outputs]
 
-    def which(self, multimask: bool) -> slice:
-        """The mask tokens that answer; raises ValueError where there is one only and three are asked."""
+    def output_tokens(self, multimask: bool) -> slice:
+        """Return the mask tokens of the result. Raises ValueError for three masks of a decoder with one token."""
         if multimask and len(self.hyper) == 1:
             raise ValueError("multimask: this decoder has one mask token, as RWKV-SAM's has; it gives one mask")
         return slice(1, None) if multimask else slice(0, 1)
@@ -94,25 +95,25 @@ class MaskDecoder(nn.Module):
 
         more: Further output tokens, ``1 c`` each.
         """
-        own = torch.cat([self.iou_token, self.mask_tokens[: len(self.hyper)], *more])
-        tokens = torch.cat([own.expand(len(prompt.sparse), -1, -1), prompt.sparse], dim=1)
+        outputs = torch.cat([self.iou_token, self.mask_tokens[: len(self.hyper)], *more])
+        tokens = torch.cat([outputs.expand(len(prompt.sparse), -1, -1), prompt.sparse], dim=1)
         tokens, embedding = self.transformer(tokens, embedding + prompt.dense, prompt.position)
-        return tokens[:, : len(own)], embedding
+        return tokens[:, : len(outputs)], embedding
 
-    def masks(self, tokens: Tensor, features: Tensor, which: slice) -> Tensor:
-        """The masks of the chosen mask tokens, ``m k h w``, on features ``m c h w``."""
-        chosen = list(zip(self.hyper, tokens[:, 1:].unbind(1), strict=False))[which]
+    def masks(self, tokens: Tensor, features: Tensor, outputs: slice) -> Tensor:
+        """Return the masks of the chosen mask tokens, ``m k h w``, on features ``m c h w``."""
+        chosen = list(zip(self.hyper, tokens[:, 1:].unbind(1), strict=False))[outputs]
         weights = torch.stack([head(token) for head, token in chosen], dim=1)
         return (weights @ features.flatten(2)).unflatten(2, features.shape[2:])
 
     def iou(self, tokens: Tensor) -> Tensor:
-        """The predicted IoU of every mask token's mask, ``m 4``."""
+        """Return the predicted IoU of every mask token's mask, ``m 4``."""
         predicted: Tensor = self.iou_head(tokens[:, 0])
         return predicted
 
 
 class FusionDecoder(nn.Module):
-    """RWKV-SAM's mask decoder: one mask, of features that the backbone's fine maps refine.
+    """RWKV-SAM's mask decoder: one mask, on features that the backbone's fine maps refine.
 
     fusion: Has ``project(fine, middle)``, computed once per image, and ``forward(features, embedding, *projected)``.
     """
@@ -123,18 +124,18 @@ class FusionDecoder(nn.Module):
         self.fusion: Any = fusion
 
     def prepare(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The embedding, and what the fusion makes of the maps at strides 4 and 8."""
+        """Return the embedding, and the projected maps at strides 4 and 8."""
         fine, middle, embedding = maps
         return (embedding, *self.fusion.project(fine, middle))
 
     def forward(self, image: tuple[Tensor, ...], prompt: PromptTokens, multimask: bool) -> tuple[Tensor, Tensor]:
-        """As ``MaskDecoder``'s."""
-        which = self.base.which(multimask)
+        """Return mask logits and predicted IoUs; see ``MaskDecoder.forward``."""
+        outputs = self.base.output_tokens(multimask)
         tokens, embedding = self.base.attend(image[0], prompt)
         features = self.fusion(self.base.upscale(embedding), embedding, *image[1:])
-        return self.base.masks(tokens, features, which), self.base.iou(tokens)[:, which]
+        return self.base.masks(tokens, features, outputs), self.base.iou(tokens)[:, outputs]
 
 
 def sam_decoder(masks: int = TOKENS) -> MaskDecoder:
-    """SAM's own, with its four mask tokens; with one, the plain decoder of backbones without fine maps."""
+    """Return SAM's decoder, with four mask tokens; with one, the plain decoder of backbones without fine maps."""
     return MaskDecoder(sam_transformer(), upscaling(MapNorm(WIDTH // 4, eps=EPS)), masks)

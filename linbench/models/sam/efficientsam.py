@@ -2,7 +2,7 @@
 
 The decoder is SAM's with GELU everywhere, other self-attention (``transformer.py``), and one GroupNorm over channels
 and cells where SAM normalises the channels of each cell. A prompt is always six points: a box is two of them, and
-what is missing is filled with points at -1, -1 that, unlike SAM's padding, keep their position code. A background
+it is padded with points at -1, -1 that, unlike SAM's padding, keep their position code. A background
 point adds no embedding to its code: the source has none, and never trained with such points.
 """
 
@@ -31,9 +31,9 @@ class SixPointEncoder(nn.Module):
         self.corners = nn.ParameterList(torch.randn(1, WIDTH) for _ in CORNERS)
 
     def forward(self, prompts: Prompts, image_size: Size, grid: Size) -> PromptTokens:
-        """As ``PromptEncoder``'s; a mask is refused, and points beyond the sixth are cut off with a warning."""
+        """Encode prompts as ``PromptEncoder``; refuse a mask, and cut off points beyond the sixth with a warning."""
         if prompts.masks is not None:
-            raise ValueError("EfficientSAM takes boxes and points; it has no encoder for a mask prompt")
+            raise ValueError("EfficientSAM takes boxes and points; it has no encoder for mask prompts")
         points, labels = six_points(prompts, self.code.frequencies.device)
         none = torch.zeros_like(self.point)
         embeddings = torch.cat([self.not_a_point, none, self.point, *self.corners])  # label + 1, c
@@ -42,23 +42,23 @@ class SixPointEncoder(nn.Module):
 
 
 def six_points(prompts: Prompts, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Points ``m 6 2`` and labels ``m 6`` of the prompts: corners, points, then padding."""
-    places, labels = [], []
+    """Return points ``m 6 2`` and labels ``m 6`` of the prompts: corners, points, then padding."""
+    points, labels = [], []
     if prompts.boxes is not None:
-        places.append(prompts.boxes.to(device).unflatten(1, (2, 2)))
+        points.append(prompts.boxes.to(device).unflatten(1, (2, 2)))
         labels.append(torch.arange(CORNERS[0], CORNERS[1] + 1, device=device).expand(len(prompts), -1))
     if prompts.points is not None and prompts.labels is not None:
-        places.append(prompts.points.to(device))
+        points.append(prompts.points.to(device))
         labels.append(prompts.labels.to(device).long())
-    place, label = torch.cat(places, dim=1), torch.cat(labels, dim=1)
-    left = POINTS - label.shape[1]
-    if left < 0:
-        warnings.warn(f"EfficientSAM reads six points, a box being two; {-left} more are cut off", stacklevel=2)
-    # A negative pad cuts.
-    return functional.pad(place, (0, 0, 0, left), value=-1.0), functional.pad(label, (0, left), value=-1)
+    point, label = torch.cat(points, dim=1), torch.cat(labels, dim=1)
+    padding = POINTS - label.shape[1]
+    if padding < 0:
+        warnings.warn(f"EfficientSAM reads six points, a box being two; {-padding} more are cut off", stacklevel=2)
+    # A negative padding cuts.
+    return functional.pad(point, (0, 0, 0, padding), value=-1.0), functional.pad(label, (0, padding), value=-1)
 
 
 def efficientsam_decoder() -> MaskDecoder:
-    """SAM's mask decoder of other parts."""
+    """Return SAM's mask decoder with EfficientSAM's parts."""
     norm = nn.GroupNorm(1, WIDTH // 4)
     return MaskDecoder(efficientsam_transformer(), upscaling(norm), activation=nn.GELU)

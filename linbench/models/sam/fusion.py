@@ -6,9 +6,9 @@
 | ``embedding`` | X, here after the decoder's transformer: 256 channels at stride 16, per prompt |
 | ``fine``, ``middle`` | X_hr, X_mr: the backbone's maps at strides 4 and 8, per image |
 
-``conv`` is the released model's: two convolutions for each map, two more after the three are concatenated, and a
-residual. The others have no official code, so their details are our reading of section 4.3. ``rwkv`` and ``mamba``
-are ``conv`` with a global token mixer in place of each pair of 3 x 3 convolutions: an RWKV-SAM block or a VMamba
+``conv`` is the released model's: two convolutions for each map, two more after all three are concatenated, and a
+residual. The others have no official code; their details are our reading of section 4.3. ``rwkv`` and ``mamba``
+are ``conv`` with a global token mixer instead of each pair of 3 x 3 convolutions: an RWKV-SAM block or a VMamba
 block, 64 channels wide, between 1 x 1 convolutions; the map at stride 8 is mixed before it is enlarged. ``dcn`` goes
 from low to high resolution as FaPN (2108.07058) does, starting from X: each step selects channels of the finer map,
 aligns the coarser one to it by a deformable convolution, and adds the two.
@@ -32,8 +32,8 @@ from linbench.models.sam.decoder import FEATURES
 from linbench.models.sam.prompts import EPS, WIDTH
 
 INNER = 64
-#: Groups of channels that share their sampling places in a deformable convolution, and places per output.
-GROUPS, PLACES = 8, 9
+#: Groups of channels that share their sampling points in a deformable convolution, and points per output.
+GROUPS, POINTS = 8, 9
 
 
 class Fusion(StrEnum):
@@ -53,8 +53,8 @@ class ConcatFusion(nn.Module):
     """Project both maps to the features' width and stride, concatenate, mix, add.
 
     fine, middle: A map ``1 c h w`` at stride 4, at stride 8, to ``1 32 h w`` at stride 4.
-    mix: ``m 96 h w``, features, middle and fine, to ``m 32 h w``. It begins with a convolution, which is linear: the
-        two maps' part of it is computed once per image.
+    mix: ``m 96 h w``, features, middle and fine, to ``m 32 h w``. It begins with a convolution, which is linear, so
+        the two maps' part of it is computed once per image.
     """
 
     def __init__(self, fine: nn.Module, middle: nn.Module, mix: nn.Sequential) -> None:
@@ -64,36 +64,36 @@ class ConcatFusion(nn.Module):
         self.mix = mix
 
     def project(self, fine: Tensor, middle: Tensor) -> tuple[Tensor]:
-        """What both maps add to the first convolution of ``mix``, ``1 64 h w`` at stride 4, its bias included."""
+        """Return what both maps add to the first convolution of ``mix``, with its bias: ``1 64 h w`` at stride 4."""
         first = cast(nn.Conv2d, self.mix[0])
-        return (self._convolved(torch.cat([self.middle(middle), self.fine(fine)], dim=1), FEATURES, first.bias),)
+        return (self._convolve(torch.cat([self.middle(middle), self.fine(fine)], dim=1), FEATURES, first.bias),)
 
     def forward(self, features: Tensor, embedding: Tensor, projected: Tensor) -> Tensor:
         """Return the refined features."""
-        refined: Tensor = features + self.mix[1:](self._convolved(features, 0, None) + projected)
+        refined: Tensor = features + self.mix[1:](self._convolve(features, 0, None) + projected)
         return refined
 
-    def _convolved(self, x: Tensor, start: int, bias: Tensor | None) -> Tensor:
-        """The first convolution of ``mix`` on those of its channels that begin with ``start``."""
+    def _convolve(self, x: Tensor, start: int, bias: Tensor | None) -> Tensor:
+        """Apply the first convolution of ``mix`` to the part of its input channels that begins at ``start``."""
         first = cast(nn.Conv2d, self.mix[0])
         return functional.conv2d(x, first.weight[:, start : start + x.shape[1]], bias, padding=first.padding)
 
 
 def conv_fusion(fine: int, middle: int) -> ConcatFusion:
-    """The paper's choice, for maps of ``fine`` and ``middle`` channels."""
+    """Return the paper's choice, for maps of ``fine`` and ``middle`` channels."""
     return ConcatFusion(
-        fine=_twice(nn.Conv2d(fine, INNER, 3, padding=1)),
-        middle=_twice(nn.ConvTranspose2d(middle, INNER, 2, stride=2)),
-        mix=_twice(nn.Conv2d(3 * FEATURES, INNER, 3, padding=1)),
+        fine=_two_convolutions(nn.Conv2d(fine, INNER, 3, padding=1)),
+        middle=_two_convolutions(nn.ConvTranspose2d(middle, INNER, 2, stride=2)),
+        mix=_two_convolutions(nn.Conv2d(3 * FEATURES, INNER, 3, padding=1)),
     )
 
 
-def _twice(first: nn.Module) -> nn.Sequential:
+def _two_convolutions(first: nn.Module) -> nn.Sequential:
     return nn.Sequential(first, MapNorm(INNER, eps=EPS), nn.GELU(), nn.Conv2d(INNER, FEATURES, 3, padding=1))
 
 
 def mixer_fusion(fine: int, middle: int, block: Callable[[], nn.Module]) -> ConcatFusion:
-    """``conv_fusion`` with token mixers of INNER channels, maps to maps, instead of 3 x 3 convolutions."""
+    """Return ``conv_fusion`` with token mixers of INNER channels, maps to maps, instead of 3 x 3 convolutions."""
     return ConcatFusion(
         fine=nn.Sequential(nn.Conv2d(fine, INNER, 1), block(), nn.Conv2d(INNER, FEATURES, 1)),
         middle=nn.Sequential(nn.Conv2d(middle, INNER, 1), block(), nn.ConvTranspose2d(INNER, FEATURES, 2, stride=2)),
@@ -102,7 +102,7 @@ def mixer_fusion(fine: int, middle: int, block: Callable[[], nn.Module]) -> Conc
 
 
 def rwkv_block(impl: Impl) -> rwkv_sam.Blocks:
-    """RWKV-SAM's block with the initial values of its first layer."""
+    """Return RWKV-SAM's block with the initial values of its first layer."""
     spatial = rwkv_sam.SpatialMix(INNER, 0, rwkv_sam.DEPTH, impl)
     channel = rwkv_sam.ChannelMix(INNER, rwkv_sam.HIDDEN_RATE * INNER, 0, rwkv_sam.DEPTH, impl)
     return rwkv_sam.Blocks([rwkv_sam.Block(spatial, channel, INNER)])
@@ -121,7 +121,7 @@ class MambaBlock(nn.Module):
 
 
 class Select(nn.Module):
-    """FaPN's feature selection: weigh the channels by what the whole map has in them, then narrow."""
+    """FaPN's feature selection: weights for the channels from their means over the map, then fewer channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -134,26 +134,26 @@ class Select(nn.Module):
 
 
 class Align(nn.Module):
-    """FaPN's feature alignment: sample the coarser map where the two maps together say, and add the finer one."""
+    """FaPN's feature alignment: sample the coarser map at points that depend on both, and add the finer one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.deform = _deform_conv2d()
         self.compare = nn.Conv2d(2 * INNER, INNER, 1, bias=False)
-        self.place = nn.Conv2d(INNER, 3 * GROUPS * PLACES, 3, padding=1)  # y, x and a weight for each place
+        self.place = nn.Conv2d(INNER, 3 * GROUPS * POINTS, 3, padding=1)  # y, x and a weight for each point
         self.sampled = nn.Conv2d(INNER, INNER, 3, padding=1)  # holds the weights of the deformable convolution
         nn.init.zeros_(self.place.weight)
         nn.init.zeros_(self.place.bias)  # type: ignore[arg-type]
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """fine: ``1 c h w``; coarse: ``m c h/2 w/2``; the sum has the shape ``m c h w``."""
+        """Return the sum ``m c h w`` of ``fine``, ``1 c h w``, and of ``coarse``, ``m c h/2 w/2``, aligned to it."""
         coarse = functional.interpolate(coarse, fine.shape[2:], mode="bilinear", align_corners=False)
         fine = fine.expand_as(coarse)
         placed = self.place(self.compare(torch.cat([fine, 2 * coarse], dim=1)))
-        offset, weight = placed.split((2 * GROUPS * PLACES, GROUPS * PLACES), dim=1)
+        offset, weight = placed.split((2 * GROUPS * POINTS, GROUPS * POINTS), dim=1)
         wide = torch.promote_types(coarse.dtype, torch.float32)  # torchvision's operator has no bfloat16 on the CPU
-        given = (coarse, offset, *self.sampled.parameters())  # weight, then bias
-        aligned = self.deform(*(x.to(wide) for x in given), padding=(1, 1), mask=weight.sigmoid().to(wide))
+        arguments = (coarse, offset, *self.sampled.parameters())  # weight, then bias
+        aligned = self.deform(*(x.to(wide) for x in arguments), padding=(1, 1), mask=weight.sigmoid().to(wide))
         return fine + aligned.relu().to(coarse.dtype)
 
 
@@ -162,17 +162,17 @@ def _deform_conv2d() -> Callable[..., Tensor]:
         from torchvision.ops import deform_conv2d
     except (ImportError, RuntimeError) as error:
         raise ImportError(
-            f"fusion='dcn' needs torchvision's deformable convolution, which does not import here ({error}); install "
-            "torch and torchvision from the same index, or take another fusion"
+            f"fusion='dcn' needs torchvision's deformable convolution, which cannot be imported ({error}); install "
+            "torch and torchvision from the same index, or use another fusion"
         ) from error
     _count_flops()
-    found: Callable[..., Tensor] = deform_conv2d
-    return found
+    operator: Callable[..., Tensor] = deform_conv2d
+    return operator
 
 
 @cache
 def _count_flops() -> None:
-    """Give torch's FLOP counter a formula for the operator: the convolution's, as sampling is free."""
+    """Register a FLOP formula for the operator with torch: the convolution's, as sampling counts as free."""
 
     @register_flop_formula(torch.ops.torchvision.deform_conv2d)
     def flops(_input: tuple[int, ...], weight: tuple[int, ...], *_: Any, out_shape: Any, **__: Any) -> int:
@@ -180,7 +180,7 @@ def _count_flops() -> None:
 
 
 class DeformableFusion(nn.Module):
-    """From stride 16 over 8 to 4, aligning at each step; the result is added to the features."""
+    """FaPN's fusion from stride 16 over 8 to 4, aligned at each step and added to the features."""
 
     def __init__(self, fine: int, middle: int) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class DeformableFusion(nn.Module):
         self.out = nn.Conv2d(INNER, FEATURES, 3, padding=1)
 
     def project(self, fine: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-        """Both maps with 64 selected channels."""
+        """Return both maps with 64 selected channels."""
         return self.select_fine(fine), self.select_middle(middle)
 
     def forward(self, features: Tensor, embedding: Tensor, fine: Tensor, middle: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ class DeformableFusion(nn.Module):
 
 
 def build_fusion(fusion: Fusion, fine: int, middle: int, impl: Impl) -> nn.Module:
-    """The refine module for maps of ``fine`` and ``middle`` channels at strides 4 and 8."""
+    """Return the refine module for maps of ``fine`` and ``middle`` channels at strides 4 and 8."""
     match fusion:
         case Fusion.CONV:
             return conv_fusion(fine, middle)

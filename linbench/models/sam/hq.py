@@ -1,4 +1,4 @@
-"""HQ-SAM's mask decoder (arXiv 2306.01567, section 3.2): one more token, whose mask is drawn on finer features.
+"""HQ-SAM's mask decoder (arXiv 2306.01567, section 3.2): one more token, whose mask is on finer features.
 
 | here | paper |
 |---|---|
@@ -6,7 +6,7 @@
 | ``early`` | the output of the ViT's first global-attention block, ``1 c h w`` |
 | ``from_early``, ``from_embedding``, ``from_features`` | the convolutions whose sum is the HQ-Features |
 
-SAM's part is trained and frozen; only what stands here is new. Predicted IoUs are SAM's.
+SAM's part is trained and frozen; only the parts above are new. Predicted IoUs are SAM's.
 """
 
 from enum import StrEnum
@@ -20,7 +20,7 @@ from linbench.models.sam.prompts import EPS, WIDTH, PromptTokens
 
 
 class HQOutput(StrEnum):
-    """``sum``: SAM's logits and the HQ token's, as the source does for COCO. ``hq``: the HQ token's alone."""
+    """HQ-SAM's output: ``sum`` of SAM's and the HQ token's logits, as the source for COCO; ``hq``: the latter."""
 
     SUM = "sum"
     HQ = "hq"
@@ -52,21 +52,21 @@ class HQDecoder(nn.Module):
         )
 
     def prepare(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The embedding, and the image's part of the HQ-Features."""
+        """Return the embedding, and the image's part of the HQ-Features."""
         early, embedding = maps
         return embedding, self.from_early(early) + self.from_embedding(embedding)
 
     def forward(self, image: tuple[Tensor, ...], prompt: PromptTokens, multimask: bool) -> tuple[Tensor, Tensor]:
-        """As ``MaskDecoder``'s, but always one mask: for ``multimask``, SAM's part of it is the best of its three."""
+        """Return one mask and its IoU; for ``multimask``, SAM's part of it is the best of its three masks."""
         tokens, embedding = self.base.attend(image[0], prompt, self.token)
         features = self.base.upscale(embedding)
-        which = self.base.which(multimask)
-        iou = self.base.iou(tokens)[:, which]
+        outputs = self.base.output_tokens(multimask)
+        iou = self.base.iou(tokens)[:, outputs]
         best = iou.argmax(1, keepdim=True)  # m 1
         masks = self._hq_mask(tokens[:, -1], self.from_features(features) + image[1])
         if self.output is HQOutput.SUM:
-            sams = self.base.masks(tokens, features, which)
-            masks = masks + sams.take_along_dim(best[:, :, None, None], dim=1)
+            sam_masks = self.base.masks(tokens, features, outputs)
+            masks = masks + sam_masks.take_along_dim(best[:, :, None, None], dim=1)
         return masks, iou.take_along_dim(best, dim=1)
 
     def _hq_mask(self, token: Tensor, features: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class HQDecoder(nn.Module):
 
 
 def _enlarge(width: int, inner: int) -> nn.Sequential:
-    """A map at stride 16 to features at stride 4."""
+    """Return layers from a map at stride 16 to features at stride 4."""
     return nn.Sequential(
         nn.ConvTranspose2d(width, inner, 2, stride=2),
         MapNorm(inner, eps=EPS),

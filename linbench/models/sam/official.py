@@ -1,10 +1,10 @@
-"""Official key layouts: SAM's and HQ-SAM's, EfficientSAM's, RWKV-SAM's. All begin with the part's name:
+"""Official key layouts of SAM, HQ-SAM, EfficientSAM and RWKV-SAM. Every key begins with the name of its part:
 
 | part | SAM, HQ-SAM, EfficientSAM | RWKV-SAM |
 |---|---|---|
 | image encoder | ``image_encoder.`` | ``backbone.``, ``neck.out_proj.`` |
 | prompt encoder | ``prompt_encoder.`` | ``pe.`` |
-| mask decoder | ``mask_decoder.`` | ``mask_decoder.mask_decoder.``, and beside it the projections of the fusion |
+| mask decoder | ``mask_decoder.`` | ``mask_decoder.mask_decoder.``, and the projections of the fusion next to it |
 """
 
 import re
@@ -16,7 +16,7 @@ from linbench.backbones.contract import official, official_names
 from linbench.models.sam.decoder import MaskDecoder
 from linbench.models.sam.model import Sam
 
-#: Official names as patterns, and ours; applied in this order. ``base`` is the SAM decoder inside another one.
+#: Patterns of official names, and ours; applied in this order. ``base`` is the SAM decoder inside another one.
 NAMES = (
     (r"^neck\.out_proj\.", "encoder.neck."),
     (r"^(prompt_encoder|pe)\.", "prompt."),
@@ -59,21 +59,21 @@ NAMES = (
     (r"\.mlp\.fc\.", ".mlp.2."),
     (r"(hyper(?:\.\d)?|iou_head)\.fc\.", r"\1.4."),
 )
-#: A linear layer of an MLP behind a token; ours has the activations between them, so layer i has the index 2 i.
+#: A linear layer of a token's MLP; ours has the activations between the layers, so layer i has the index 2 i.
 TOKEN_MLP = re.compile(r"((?:hyper(?:\.\d)?|iou_head)\.)layers\.(\d)\.(?:0\.)?(?=weight|bias)")
 
 
-def renamed(key: str, base: str) -> str:
-    """Our name of an official entry outside the backbone; ``base`` is the path of SAM's decoder."""
+def our_name(key: str, base: str) -> str:
+    """Return our name of an official entry outside the backbone; ``base`` is the path of SAM's decoder."""
     for pattern, ours in NAMES:
         key = re.sub(pattern, ours, key)
-    key = TOKEN_MLP.sub(lambda found: f"{found[1]}{2 * int(found[2])}.", key)
+    key = TOKEN_MLP.sub(lambda match: f"{match[1]}{2 * int(match[2])}.", key)
     return base + key.removeprefix("base.") if key.startswith("base.") else key
 
 
 @official(Sam)
 def _official(model: Sam, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The layout of the model's release; the backbone's entries are named by the backbone's own table."""
+    """Rename the entries of the model's release; the backbone's own table names those of the backbone."""
     base = "decoder." if isinstance(model.decoder, MaskDecoder) else "decoder.base."
     ours, backbone = {}, {}
     for key, value in state.items():
@@ -81,7 +81,7 @@ def _official(model: Sam, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if part in ("image_encoder", "backbone"):
             backbone[rest] = value
         else:
-            ours[renamed(key, base)] = value
+            ours[our_name(key, base)] = value
     if backbone:
         inner = model.encoder.backbone
         ours |= {f"encoder.backbone.{k}": v for k, v in official_names(inner, backbone).items()}

@@ -4,12 +4,12 @@
 |---|---|
 | ``tokens`` | output tokens and prompt tokens, ``m t c`` |
 | ``cells`` | the image embedding as tokens, ``m (h w) c`` |
-| ``start`` | the tokens as they came in: their "position", added again wherever they attend |
+| ``start`` | the input tokens: their "position", added again in every attention |
 | ``position`` | the position code of the cells |
 
 A layer is self-attention of the tokens, tokens to image, MLP, image to tokens, each with a norm after its residual.
-SAM's and EfficientSAM's layers differ in how tokens attend to each other, which is the function ``Mix`` below.
-Cells may come once for all m prompts: they stay one copy until the first layer writes to them.
+SAM's and EfficientSAM's layers differ in the self-attention of the tokens: the function ``Mix`` below. Cells may be
+shared by all m prompts: they stay one copy until the first layer writes to them.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ CROSS = WIDTH // 2
 class Attention(nn.Module):
     """Multi-head attention in ``inner`` channels.
 
-    As published, by an explicit matrix of scores: it has a handful of rows or columns here, and one side may be
+    As published, with an explicit matrix of scores: it has a handful of rows or columns here, and one side may be
     shared by all prompts.
     """
 
@@ -41,40 +41,40 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (f(x).unflatten(2, (HEADS, -1)).transpose(1, 2) for f, x in ((self.q, q), (self.k, k), (self.v, v)))
         y = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v  # m head t c/head
-        read: Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return read
+        result: Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return result
 
 
-#: ``(attention, tokens, start) -> tokens``: self-attention of the tokens with what is added around it.
+#: ``(attention, tokens, start) -> tokens``: self-attention of the tokens, with positions and residual.
 Mix = Callable[[Attention, Tensor, Tensor], Tensor]
 
 
 def replace(attention: Attention, tokens: Tensor, start: Tensor) -> Tensor:
-    """SAM's first layer: no position, no residual."""
+    """Mix tokens as SAM's first layer: no position, no residual."""
     return attention(tokens, tokens, tokens)
 
 
 def add(attention: Attention, tokens: Tensor, start: Tensor) -> Tensor:
-    """SAM's second layer: position on queries and keys, residual."""
-    placed = tokens + start
-    return tokens + attention(placed, placed, tokens)
+    """Mix tokens as SAM's second layer: position on queries and keys, residual."""
+    positioned = tokens + start
+    return tokens + attention(positioned, positioned, tokens)
 
 
-def add_unplaced(attention: Attention, tokens: Tensor, start: Tensor) -> Tensor:
-    """EfficientSAM's first layer: no position, residual."""
+def add_without_position(attention: Attention, tokens: Tensor, start: Tensor) -> Tensor:
+    """Mix tokens as EfficientSAM's first layer: no position, residual."""
     return tokens + attention(tokens, tokens, tokens)
 
 
-def add_placed(attention: Attention, tokens: Tensor, start: Tensor) -> Tensor:
-    """EfficientSAM's second layer: the position is added for good, so values and residual have it too."""
-    placed = tokens + start
-    return placed + attention(placed, placed, placed)
+def add_to_position(attention: Attention, tokens: Tensor, start: Tensor) -> Tensor:
+    """Mix tokens as EfficientSAM's second layer: values and residual have the position too."""
+    positioned = tokens + start
+    return positioned + attention(positioned, positioned, positioned)
 
 
 class Layer(nn.Module):
     """One layer of the two-way transformer.
 
-    mix: How the tokens attend to each other.
+    mix: Self-attention of the tokens.
     activation: Of the MLP.
     """
 
@@ -92,15 +92,15 @@ class Layer(nn.Module):
 
     def forward(self, tokens: Tensor, cells: Tensor, start: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.norm1(self.mix(self.self_attention, tokens, start))
-        placed = cells + position
-        tokens = self.norm2(tokens + self.to_image(tokens + start, placed, cells))
+        positioned = cells + position
+        tokens = self.norm2(tokens + self.to_image(tokens + start, positioned, cells))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        cells = self.norm4(cells + self.to_tokens(placed, tokens + start, tokens))
+        cells = self.norm4(cells + self.to_tokens(positioned, tokens + start, tokens))
         return tokens, cells
 
 
 class TwoWayTransformer(nn.Module):
-    """Layers, and a last look of the tokens at the image."""
+    """Two-way layers, and a last attention of the tokens to the image."""
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
@@ -109,9 +109,9 @@ class TwoWayTransformer(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def forward(self, tokens: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the tokens, ``m t c``, and the image, ``m c h w``, after they have read each other.
+        """Return the tokens, ``m t c``, and the image, ``m c h w``, after they have attended to each other.
 
-        image: ``m c h w``, or ``1 c h w`` where it is the same for all prompts.
+        image: ``m c h w``, or ``1 c h w`` if it is the same for all prompts.
         position: ``1 c h w``.
         """
         grid = image.shape[2:]
@@ -125,10 +125,10 @@ class TwoWayTransformer(nn.Module):
 
 
 def sam_transformer() -> TwoWayTransformer:
-    """SAM's: ReLU inside the MLPs."""
+    """Return SAM's transformer: ReLU inside the MLPs."""
     return TwoWayTransformer(Layer(replace, nn.ReLU), Layer(add, nn.ReLU))
 
 
 def efficientsam_transformer() -> TwoWayTransformer:
-    """EfficientSAM's: GELU inside the MLPs, residuals everywhere."""
-    return TwoWayTransformer(Layer(add_unplaced, nn.GELU), Layer(add_placed, nn.GELU))
+    """Return EfficientSAM's transformer: GELU inside the MLPs, residuals everywhere."""
+    return TwoWayTransformer(Layer(add_without_position, nn.GELU), Layer(add_to_position, nn.GELU))

@@ -11,8 +11,8 @@ import torch
 from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
 from linbench.data.roots import open_dataset, resolve_data
-from linbench.models.input_size import own_size
-from linbench.models.sam import backbone_of, fuses
+from linbench.models.checkpoint import own_size
+from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.suites.accuracy.key import AccuracyKey, ScoredData, ScoredModel
 from linbench.suites.accuracy.options import AccuracyOptions, SegmenterOptions, WeightOptions
@@ -198,7 +198,7 @@ def _refuse_size(name: str, multiple: int, size: Size) -> None:
 
 def _fusions(plan: AccuracyPlan, name: str, weights: Weights, options: AccuracyOptions) -> tuple[str, ...]:
     """Return the checkpoint's fusion, or those of the options; ``none`` where the model has nothing to fuse."""
-    if not isinstance(options, SegmenterOptions) or backbone_of(name) != name or not fuses(_strides(name)):
+    if not isinstance(options, SegmenterOptions) or backbone_of(name) != name or not has_fine_maps(_strides(name)):
         return ("none",)
     saved = weights.options.get("fusion")
     if saved and options.fusions not in (("conv",), (saved,)):

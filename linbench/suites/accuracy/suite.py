@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-from linbench.models.input_size import size_note
+from linbench.models.checkpoint import size_note
 from linbench.records import key_hash
 from linbench.suites.accuracy.cells import AccuracyPlan, cells, weights_of
 from linbench.suites.accuracy.evaluation import evaluate

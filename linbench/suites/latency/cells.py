@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from linbench.backbones import backbone, build_backbone
-from linbench.models.sam import HQ, backbone_of, fuses
+from linbench.models.sam import HQ, backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
@@ -70,7 +70,7 @@ def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
             strides = build_backbone(name, image_size=options.resolutions[0], **options.options).strides
     except (ValueError, ImportError):
         return ("none",)  # the outcome of the cell will say why it cannot be built
-    return tuple(map(str, options.fusions)) if fuses(strides) else ("none",)
+    return tuple(map(str, options.fusions)) if has_fine_maps(strides) else ("none",)
 
 
 def _cells_of_model(
@@ -130,7 +130,7 @@ def _refuse_idle(options: LatencyOptions, planned: Iterable[Cell[LatencyKey]]) -
         return
     flag = f"--fusion {','.join(options.fusions)}: "
     if not is_decoded:
-        raise ValueError(f"{flag}with --part {DECODING} only; no other part fuses maps")
+        raise ValueError(f"{flag}with --part {DECODING} only; no other part has_fine_maps maps")
     raise ValueError(
         f"{flag}{', '.join(options.backbones)} has nothing to fuse; RWKV-SAM's decoder needs a backbone with maps at "
         "strides 4 and 8, such as rwkv-sam-s or vmamba-t"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from linbench.system.cgroup import memory_left
+from linbench.system.memory import is_out_of_memory as is_out_of_memory
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -47,13 +48,6 @@ def available_bytes(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     sizes = (_line_bytes(_MEMINFO, "MemAvailable"), memory_left())
     return min((size for size in sizes if size is not None), default=None)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory ran out, on the CPU or the GPU."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def _reset_peak() -> bool:

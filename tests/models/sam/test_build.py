@@ -94,7 +94,7 @@ def test_a_backbone_gets_the_decoder_that_its_maps_allow_and_says_so(name, decod
         ("vit-t", {"fusion": "rwkv"}, ValueError, "vit-t has SAM's plain mask decoder.*nothing to fuse"),
         ("efficientsam-ti", {"fusion": "dcn"}, ValueError, "nothing to fuse"),
         ("rwkv-sam-t", {"fusion": "add"}, ValueError, "allowed are conv, mamba, rwkv, dcn"),
-        ("rwkv-sam-t", {"image_size": 100}, ValueError, "16 divides"),
+        ("rwkv-sam-t", {"image_size": 100}, ValueError, "divisible by 16"),
         ("rwkv-sam-t", {"image_size": 0}, ValueError, "image_size=0"),
         ("rwkv-sam-t", {"depth": 3}, ValueError, "no option 'depth'"),
         ("hq-sam-b", {"output": "mean"}, ValueError, "allowed are sum, hq"),
@@ -125,7 +125,7 @@ def test_pictures_are_stretched_for_efficientsam_and_padded_for_the_others():
 def sam_encoder_entries(width, depth, global_blocks):
     """Names and shapes of SAM's image encoder in its release, by hand, for 1024 px."""
     head = 64 if width < 1280 else 80
-    found = {
+    entries = {
         "pos_embed": (1, 64, 64, width),
         "patch_embed.proj.weight": (width, 3, 16, 16),
         "patch_embed.proj.bias": (width,),
@@ -147,8 +147,8 @@ def sam_encoder_entries(width, depth, global_blocks):
             "mlp.lin2": (width, 4 * width),
         }.items():
             block |= {f"{layer}.weight": (out, inner), f"{layer}.bias": (out,)}
-        found |= {f"blocks.{i}.{name}": shape for name, shape in block.items()}
-    return [[f"image_encoder.{name}", shape] for name, shape in found.items()]
+        entries |= {f"blocks.{i}.{name}": shape for name, shape in block.items()}
+    return [[f"image_encoder.{name}", shape] for name, shape in entries.items()]
 
 
 def widened(entries, width):
@@ -180,8 +180,8 @@ def widened(entries, width):
 def test_official_names_and_shapes_fit_the_whole_model(name, entries):
     model = on_meta(name)
     state = {key: torch.empty(tuple(shape), device="meta") for key, shape in entries()}
-    found = {key: tuple(value.shape) for key, value in official_names(model, state).items()}
-    assert found == {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    shapes = {key: tuple(value.shape) for key, value in official_names(model, state).items()}
+    assert shapes == {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 
 def test_an_official_state_of_another_model_is_refused_by_name_and_nothing_is_loaded():

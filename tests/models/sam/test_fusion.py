@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from linbench.kernels.impl import Impl
 from linbench.models.sam import Fusion, build_sam
-from linbench.models.sam.fusion import INNER, PLACES, Align, Select, build_fusion
+from linbench.models.sam.fusion import INNER, POINTS, Align, Select, build_fusion
 from tests.goldens import image
 
 SIDE = 8  # of the features, at stride 4
@@ -102,16 +102,16 @@ def test_bfloat16_and_autocast_run_and_stay_near_float32(fusion):
     with torch.autocast("cpu", torch.bfloat16):
         autocast, _ = model(x, boxes)
     halved, _ = model.bfloat16()(x.bfloat16(), boxes)
-    for found in (autocast, halved):
-        assert found.dtype is torch.bfloat16
-        assert (found.float() - exact).abs().max() < 0.15 * exact.std()
+    for reduced in (autocast, halved):
+        assert reduced.dtype is torch.bfloat16
+        assert (reduced.float() - exact).abs().max() < 0.15 * exact.std()
 
 
 def test_the_designs_differ():
     given = inputs()
     with torch.no_grad():
-        found = [refined(built(fusion), *given) for fusion in Fusion]
-    assert all((a - b).abs().max() > 0.1 for i, a in enumerate(found) for b in found[:i])
+        outputs = [refined(built(fusion), *given) for fusion in Fusion]
+    assert all((a - b).abs().max() > 0.1 for i, a in enumerate(outputs) for b in outputs[:i])
 
 
 def align(shift):
@@ -141,7 +141,7 @@ def test_alignment_starts_in_place_at_half_weight():
     enlarged = functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     halved = functional.conv2d(enlarged, module.sampled.weight / 2, module.sampled.bias, padding=1)
     torch.testing.assert_close(module(fine, coarse), halved.relu() + fine, atol=1e-5, rtol=0)
-    assert len(module.place.bias) == 3 * 8 * PLACES
+    assert len(module.place.bias) == 3 * 8 * POINTS
 
 
 @torch.no_grad()
@@ -157,7 +157,7 @@ def test_a_deformable_convolution_counts_as_a_convolution():
     module = Align()
     with FlopCounterMode(display=False) as counter:
         module(fine, coarse)
-    compare, place, sampled = 2 * INNER * INNER, 9 * INNER * 3 * 8 * PLACES, 9 * INNER * INNER
+    compare, place, sampled = 2 * INNER * INNER, 9 * INNER * 3 * 8 * POINTS, 9 * INNER * INNER
     assert counter.get_total_flops() == 2 * SIDE * SIDE * (compare + place + sampled)
 
 

@@ -19,8 +19,8 @@ from tests.models.sam.parts import Given, embedded, given_sam
 SAM, RWKV_SAM = 2e-5, 3e-5  # goldens/README.md
 
 
-def assert_golden(found, expected, tolerance):
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=tolerance)
+def assert_golden(actual, expected, tolerance):
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=tolerance)
 
 
 def all_tokens(model, embedding, prompts):

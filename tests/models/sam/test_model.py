@@ -164,8 +164,8 @@ def test_float64_agrees_with_float32(make):
     exact = make().double()
     given = exact.encoder.backbone if hasattr(exact.encoder, "backbone") else exact.encoder
     given.maps = tuple(m.double() for m in given.maps)
-    found = exact.decode(embedded(exact), both())
-    torch.testing.assert_close((masks.double(), iou.double()), found, **NOISE)
+    decoded = exact.decode(embedded(exact), both())
+    torch.testing.assert_close((masks.double(), iou.double()), decoded, **NOISE)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_float64_agrees_with_float32(make):
         ({"boxes": BOXES[0]}, "boxes must be `m 4`"),
         ({"boxes": BOXES[:2], "points": POINTS, "labels": LABELS}, "with m = 2"),
         ({"points": POINTS, "labels": LABELS[:, :1]}, "with p = 2"),
-        ({"points": POINTS, "labels": LABELS + 1}, "labels are 1"),
+        ({"points": POINTS, "labels": LABELS + 1}, "labels must be 1"),
         ({"masks": torch.zeros(2, 3, 4, 4)}, "masks must be `m 1 h w`"),
     ],
 )
@@ -190,13 +190,13 @@ def test_what_a_model_cannot_do_is_refused():
     model = sam()
     with pytest.raises(ValueError, match=r"h w = 24, 40, .* got \(3, 1, 8, 8\)"):
         ask(model, Prompts(boxes=BOXES, masks=torch.zeros(3, 1, 8, 8)))
-    with pytest.raises(ValueError, match="prompt_chunk=0"):
+    with pytest.raises(ValueError, match="prompt_chunk must be at least 1, got 0"):
         ask(model, both(), prompt_chunk=0)
-    with pytest.raises(ValueError, match="16 divides"):
+    with pytest.raises(ValueError, match="divisible by 16"):
         model.encode(torch.zeros(1, 3, 100, 160))
     with pytest.raises(ValueError, match="one mask token"):
         ask(rwkv_sam(), both(), multimask=True)
-    with pytest.raises(ValueError, match="no encoder for a mask prompt"):
+    with pytest.raises(ValueError, match="no encoder for mask prompts"):
         ask(efficientsam(), Prompts(boxes=BOXES, masks=torch.zeros(3, 1, 24, 40)))
     two = build_sam("vit-t", image_size=64).encode(torch.zeros(2, 3, 64, 64))
     with pytest.raises(ValueError, match="the embedding has 2; iterate over it"):

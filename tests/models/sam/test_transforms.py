@@ -23,37 +23,37 @@ def test_an_image_is_resized_normalised_and_padded_as_sam_does(case):
     pixels, transform = expected[f"in_image_{case}"], LongestSide(1024)
     height, width = transform.resized(pixels.shape[:2])
     assert [height, width] == expected[f"out_resized_size_{case}"].tolist()
-    found = transform.image(pixels)
-    assert found.shape == (1, 3, 1024, 1024)
+    actual = transform.image(pixels)
+    assert actual.shape == (1, 3, 1024, 1024)
     mean, deviation = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
-    grey = found[0, :, :height, :width].permute(1, 2, 0) * deviation + mean
+    grey = actual[0, :, :height, :width].permute(1, 2, 0) * deviation + mean
     # One grey level is what another version of Pillow may round differently.
     np.testing.assert_allclose(grey[::4, ::4].numpy(), expected[f"out_resized_{case}"], rtol=0, atol=1.001)
-    np.testing.assert_allclose(found[:, :, ::12, ::12].numpy(), expected[f"out_input_{case}"], rtol=0, atol=1 / 57)
-    assert not found[:, :, height:].any()
-    assert not found[:, :, :, width:].any()
+    np.testing.assert_allclose(actual[:, :, ::12, ::12].numpy(), expected[f"out_input_{case}"], rtol=0, atol=1 / 57)
+    assert not actual[:, :, height:].any()
+    assert not actual[:, :, :, width:].any()
 
 
 @pytest.mark.parametrize("case", ["up", "down", "same"])
 def test_boxes_are_moved_as_sam_does(case):
     _, expected = golden("sam_preprocess")
     boxes, original = torch.from_numpy(expected[f"in_boxes_{case}"]), expected[f"in_image_{case}"].shape[:2]
-    found = LongestSide(1024).boxes(boxes, original)
-    np.testing.assert_allclose(found.numpy(), expected[f"out_boxes_{case}"], rtol=1e-12, atol=0)
+    actual = LongestSide(1024).boxes(boxes, original)
+    np.testing.assert_allclose(actual.numpy(), expected[f"out_boxes_{case}"], rtol=1e-12, atol=0)
 
 
 def test_sizes_are_rounded_as_sam_does_but_a_strip_keeps_one_pixel():
     _, expected = golden("sam_preprocess")
-    found = [LongestSide(1024).resized((h, w)) for h, w in expected["in_sizes"].tolist()]
+    actual = [LongestSide(1024).resized((h, w)) for h, w in expected["in_sizes"].tolist()]
     sources = expected["out_target_sizes"]
     assert (sources == 0).any()
-    np.testing.assert_array_equal(found, np.maximum(sources, 1))
+    np.testing.assert_array_equal(actual, np.maximum(sources, 1))
 
 
 def test_logits_come_back_in_the_sources_two_steps():
     _, expected = golden("decoder_s_256_2boxes")  # 64 x 64 in a 256 px input, of which 192 x 256 are the picture
-    found = LongestSide(256).logits(torch.from_numpy(expected["out_masks"]), (300, 400))
-    np.testing.assert_allclose(found.numpy(), expected["out_post_logits"], rtol=0, atol=2e-5)
+    actual = LongestSide(256).logits(torch.from_numpy(expected["out_masks"]), (300, 400))
+    np.testing.assert_allclose(actual.numpy(), expected["out_post_logits"], rtol=0, atol=2e-5)
 
 
 def hat(x):
@@ -113,9 +113,9 @@ def test_input_and_masks_have_the_sizes_of_the_model_and_of_the_picture(original
 def test_the_long_side_fills_the_input_and_the_other_keeps_the_shape(original, side):
     resized = LongestSide(side).resized(original)
     assert max(resized) == side
-    for found, exact in zip(resized, (n * side / max(original) for n in original), strict=True):
-        assert found == max(1, found)
-        assert abs(found - exact) <= 0.5 + 1e-9 or found == 1
+    for actual, exact in zip(resized, (n * side / max(original) for n in original), strict=True):
+        assert actual == max(1, actual)
+        assert abs(actual - exact) <= 0.5 + 1e-9 or actual == 1
 
 
 @settings(max_examples=50, deadline=None)
@@ -176,22 +176,24 @@ def test_a_box_goes_to_the_input_and_its_mask_comes_back_to_the_box(drawn, kind)
 @pytest.mark.parametrize("kind", [LongestSide, Stretch])
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (10, 100, 200)])
 def test_colours_are_normalised_by_imagenets_mean_and_deviation(kind, colour):
-    found = kind(32).image(np.full((5, 5, 3), colour, np.uint8))
+    actual = kind(32).image(np.full((5, 5, 3), colour, np.uint8))
     if kind is Stretch:
         mean, deviation, unit = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255
     else:
         mean, deviation, unit = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 1
     expected = [(value / unit - m) / d for value, m, d in zip(colour, mean, deviation, strict=True)]
-    torch.testing.assert_close(found, torch.tensor(expected).view(1, 3, 1, 1).expand(1, 3, 32, 32), atol=2e-6, rtol=0)
+    torch.testing.assert_close(
+        actual, torch.tensor(expected).view(1, 3, 1, 1).expand(1, 3, 32, 32), atol=2e-6, rtol=0
+    )
 
 
 @pytest.mark.parametrize("size", [(32, 32), (7, 50), (100, 33)])
 def test_stretch_interpolates_between_the_nearest_pixels_only(size):
     """Bilinear without antialiasing, shrinking as well."""
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    found = Stretch(32).image(pixels)[0, 1].double() * 0.224 + 0.456
+    actual = Stretch(32).image(pixels)[0, 1].double() * 0.224 + 0.456
     expected = along(hat, size[0], 32) @ (pixels[:, :, 1] / 255) @ along(hat, size[1], 32).T
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
 
 
 def test_a_pillow_image_and_its_array_give_the_same_input():
@@ -222,7 +224,7 @@ def test_prompts_of_another_shape_and_an_empty_input_are_refused():
     with pytest.raises(ValueError, match=r"points must be `… 2`, x and y, got shape \(3, 4\)"):
         Stretch(64).points(torch.zeros(3, 4), (4, 5))
     for kind in (LongestSide, Stretch):
-        with pytest.raises(ValueError, match="side=0"):
+        with pytest.raises(ValueError, match="side must be at least 1, got 0"):
             kind(0)
 
 
@@ -237,10 +239,10 @@ def efficientsams(points, side, width, height):
 
 def test_stretch_keeps_negative_coordinates_at_minus_one_as_efficientsam_does():
     points = [[[30.0, 40.0], [-1.0, -1.0]], [[-0.25, 200.5], [266.0, -3.0]]]
-    found = Stretch(1024).points(torch.tensor(points), (427, 267))
+    actual = Stretch(1024).points(torch.tensor(points), (427, 267))
     expected = torch.tensor(efficientsams(points, 1024, 267, 427), dtype=torch.float32)
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)
-    assert found[0, 1].tolist() == [-1.0, -1.0]
+    torch.testing.assert_close(actual, expected, rtol=1e-7, atol=0)
+    assert actual[0, 1].tolist() == [-1.0, -1.0]
     boxes = Stretch(1024).boxes(torch.tensor([[-1.0, 5.0, 300.0, 427.0], [0.0, -0.5, 10.0, 20.0]]), (427, 267))
     assert boxes[0, 0] == boxes[1, 1] == -1.0
     assert boxes[0, 2] == pytest.approx(300 * 1024 / 267)  # beyond the far edges nothing is cut

@@ -43,7 +43,7 @@ def test_the_files_own_head_decides_how_many_classes_it_tells_apart(
     evaluate(tmp_path, "timm/resnet18", tmp_path / "a.pth")
     record = only(tmp_path / "r")
     assert record["status"] == status
-    assert ("its head tells 12 classes apart, and 2 are needed here" in record["reason"]) == (classes == 12)
+    assert ("its head has 12 classes, but the model has 2" in record["reason"]) == (classes == 12)
 
 
 @pytest.fixture

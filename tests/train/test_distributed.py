@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from linbench.train.batches import Share, default_micro
-from linbench.train.processes import adopt_slurm, first_host
+from linbench.train.batches import BatchShard, default_micro_batch
+from linbench.train.distributed import adopt_slurm, first_host
 from tests.train.reading import assert_close, curve, events
 from tests.train.test_loop import ROUNDING
 
@@ -44,23 +44,23 @@ def test_a_single_task_and_torchrun_s_own_are_left_as_they_are(environ):
     assert environ == before
 
 
-@pytest.mark.parametrize(("count", "processes", "micro"), [(32, 3, 4), (7, 2, 2), (8, 8, None), (10, 4, 3)])
-def test_shares_are_a_batch_cut_in_pieces_and_nothing_is_lost_or_seen_twice(count, processes, micro):
+@pytest.mark.parametrize(("count", "world_size", "micro"), [(32, 3, 4), (7, 2, 2), (8, 8, None), (10, 4, 3)])
+def test_shares_are_a_batch_cut_in_pieces_and_nothing_is_lost_or_seen_twice(count, world_size, micro):
     keys = [(0, i) for i in range(count)]
-    parts = [Share(rank, processes, micro).cut(keys, 64**2) for rank in range(processes)]
+    parts = [BatchShard(rank, world_size, micro).micro_batches(keys, 64**2) for rank in range(world_size)]
     assert [key for its in parts for batch in its for key in batch] == keys
     assert all(its for its in parts)
-    if count % 2 == 0 and count >= 2 * processes:
+    if count % 2 == 0 and count >= 2 * world_size:
         assert all(sum(map(len, its)) % 2 == 0 for its in parts)  # neighbours, which are mixed, stay together
 
 
 def test_more_processes_than_images_are_refused():
-    with pytest.raises(ValueError, match="batch=2: 4 processes need an image each; start fewer"):
-        Share(0, 4).cut([(0, 0), (0, 1)], 64)
+    with pytest.raises(ValueError, match="batch=2: 4 processes need at least one image each; start fewer"):
+        BatchShard(0, 4).micro_batches([(0, 0), (0, 1)], 64)
 
 
 def test_micro_batches_suit_the_size_of_the_images():
-    assert [default_micro(side**2) for side in (128, 224, 1024, 2048)] == [128, 40, 2, 1]
+    assert [default_micro_batch(side**2) for side in (128, 224, 1024, 2048)] == [128, 40, 2, 1]
 
 
 def test_two_processes_with_half_the_batch_each_give_the_weights_and_the_log_of_one(run, tmp_path):
@@ -82,9 +82,9 @@ def test_two_processes_with_half_the_batch_each_give_the_weights_and_the_log_of_
         )
         for rank in ("0", "1")
     ]
-    said = [process.communicate(timeout=300) for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
-    assert said[1][0] == ""  # one of them speaks
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert outputs[1][0] == ""  # one of them speaks
     assert_close(one.out, tmp_path / "two", ROUNDING)
     mine, its = curve(one.out), curve(tmp_path / "two")
     assert [step[-1] for step in mine] == [step[-1] for step in its]

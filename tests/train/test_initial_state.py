@@ -13,11 +13,10 @@ from linbench.models.checkpoint import About
 from linbench.recipes import recipe
 from linbench.recipes.changes import override
 from linbench.recipes.contract import task
-from linbench.train.initial import load_initial
-from linbench.train.job import Job, identity
+from linbench.train.distributed import build_accelerator
+from linbench.train.initial_state import build_state, load_initial
 from linbench.train.pipeline import stages
-from linbench.train.processes import accelerator
-from linbench.train.session import How, build_state
+from linbench.train.run import Run, TrainingOptions, run_identity
 from tests.goldens import filled, golden
 
 BOTH = (("model", 1.0), ("model_ema", 2.0))
@@ -123,9 +122,9 @@ def test_a_segmenter_keeps_the_teachers_prompt_encoder_and_decoder_until_a_stage
     torch.save({"image_encoder.pos_embed": torch.zeros(1, 4, 4, 8), **names}, file)
     chosen = override(recipe["sam-joint"].build(), "image_size=64", "epochs=none", "steps=1")
     its_task = task[chosen.task].build(chosen)
-    first = Job("vit-t", chosen, tmp_path / "run", teacher=file)
-    made = accelerator(torch.device("cpu"), "fp32")
-    state, notes = build_state(first, How(), its_task, 1, 1, made)
+    first = Run("vit-t", chosen, tmp_path / "run", teacher=file)
+    accelerator = build_accelerator(torch.device("cpu"), "fp32")
+    state, notes = build_state(first, TrainingOptions(), its_task, 1, 1, accelerator)
     kept = state.model.state_dict()["decoder.mask_tokens"]
     assert torch.equal(kept, names["mask_decoder.mask_tokens.weight"])
     assert notes == [f"keeps the prompt encoder and the decoder of {file}"]
@@ -134,7 +133,7 @@ def test_a_segmenter_keeps_the_teachers_prompt_encoder_and_decoder_until_a_stage
         state.model.decoder.mask_tokens.zero_()
     trained = tmp_path / "trained.safetensors"
     checkpoint.save(state.model, trained, About("vit-t", "sam", (64, 64)))
-    state, notes = build_state(replace(first, init=trained), How(), its_task, 1, 1, made)
+    state, notes = build_state(replace(first, init=trained), TrainingOptions(), its_task, 1, 1, accelerator)
     assert not state.model.state_dict()["decoder.mask_tokens"].any()
     assert len(notes) == 1 and "decoder" in notes[0] and "begins with" in notes[0]
 
@@ -145,14 +144,14 @@ def test_a_run_begins_with_the_weights_that_were_chosen_of_a_file_that_holds_bot
     torch.save(states, tmp_path / "both.pth")
     chosen = override(recipe["imagenet"].build(), "image_size=32", "epochs=none", "steps=1")
     its_task = task[chosen.task].build(chosen)
-    made = accelerator(torch.device("cpu"), "fp32")
-    first = Job("vit-t", chosen, tmp_path / "run", init=tmp_path / "both.pth")
+    accelerator = build_accelerator(torch.device("cpu"), "fp32")
+    first = Run("vit-t", chosen, tmp_path / "run", init=tmp_path / "both.pth")
     for weights, value in ((None, 1), ("model", 1), ("ema", 2)):
         job = replace(first, init_weights=weights)
-        state, notes = build_state(job, How(), its_task, 1, 1, made)
+        state, notes = build_state(job, TrainingOptions(), its_task, 1, 1, accelerator)
         assert (state.model.state_dict()["backbone.class_token"] == value).all()
         assert notes == [f"begins with the backbone of {first.init} (its weights {'ema' if value == 2 else 'model'})"]
-    same, other = identity(first, {}, None), identity(replace(first, init_weights="ema"), {}, None)
+    same, other = run_identity(first, {}, None), run_identity(replace(first, init_weights="ema"), {}, None)
     assert {name for name in same if same[name] != other[name]} == {"init_weights"}
     (_, second) = stages(replace(first, init_weights="ema"), [chosen, chosen])
     assert second.init_weights is None  # its initial weights are the first stage's

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linbench.models.sam.transforms import LongestSide
-from linbench.recipes.examples import normalised
-from linbench.recipes.jitter import View, box_of, draw_view, padded
+from linbench.recipes.augmentation import View, draw_view, mask_box, pad_to_square
+from linbench.recipes.examples import normalize
 
 SIDE = 64
 
@@ -35,14 +35,14 @@ def test_a_view_fits_the_input_and_the_resized_picture(seed, height, width, resi
     low, high = resize or (1.0, 1.0)
     assert max(1, int(low * SIDE)) <= max(view.resized) <= high * SIDE + 1
     assert view.nearest(np.ones((height, width), np.bool_)).shape == view.seen
-    assert view.picture(np.zeros((height, width, 3), np.uint8)).shape == (*view.seen, 3)
+    assert view.image(np.zeros((height, width, 3), np.uint8)).shape == (*view.seen, 3)
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_picture_and_mask_show_the_same_place(seed):
     picture, mask = scene()
     view = draw_view(np.random.default_rng(seed), mask.shape, SIDE, (0.5, 2.0), 0.5)
-    bright, seen = view.picture(picture)[..., 0] > 127, view.nearest(mask)
+    bright, seen = view.image(picture)[..., 0] > 127, view.nearest(mask)
     assert (bright != seen).sum() <= seen.shape[0] + seen.shape[1]  # a pixel along the edges, where resizing blurs
 
 
@@ -56,16 +56,16 @@ def test_a_nearest_pixel_is_the_one_whose_square_holds_the_centre():
 
 def test_a_part_of_the_resized_picture_is_what_it_is_in_the_whole():
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    whole = View((40, 60), (80, 120), (0, 0), (80, 120), flip=False).picture(picture).astype(int)
-    part = View((40, 60), (80, 120), (13, 21), (50, 64), flip=False).picture(picture).astype(int)
+    whole = View((40, 60), (80, 120), (0, 0), (80, 120), flip=False).image(picture).astype(int)
+    part = View((40, 60), (80, 120), (13, 21), (50, 64), flip=False).image(picture).astype(int)
     assert np.abs(part - whole[13:63, 21:85]).max() <= 1  # rounding of Pillow's fixed-point coefficients
 
 
 def test_without_jitter_the_input_is_what_the_model_is_given_when_it_is_asked():
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     view = draw_view(np.random.default_rng(0), (40, 60), SIDE, None, 0.0)
-    found = padded(normalised(view.picture(picture)), SIDE)
-    torch.testing.assert_close(found[None], LongestSide(SIDE).image(picture))
+    padded = pad_to_square(normalize(view.image(picture)), SIDE)
+    torch.testing.assert_close(padded[None], LongestSide(SIDE).image(picture))
 
 
 @settings(max_examples=50, deadline=None)
@@ -74,7 +74,7 @@ def test_a_box_holds_the_first_and_the_last_pixel_of_a_mask(seed):
     mask = np.random.default_rng(seed).random((9, 13)) > 0.9
     if not mask.any():
         return
-    x0, y0, x1, y1 = box_of(mask)
+    x0, y0, x1, y1 = mask_box(mask)
     pixels = [(x, y) for y in range(9) for x in range(13) if mask[y, x]]
     assert (x0, y0) == (min(x for x, _ in pixels), min(y for _, y in pixels))
     assert (x1, y1) == (max(x for x, _ in pixels), max(y for _, y in pixels))

@@ -5,7 +5,7 @@ import torch
 
 from linbench.backbones.contract import Misfit
 from linbench.models.sam import build_sam
-from linbench.recipes.sam_initialization import keep_sam
+from linbench.train.initial_state import init_from_sam
 from tests.goldens import filled, golden
 
 
@@ -23,7 +23,7 @@ def test_prompt_encoder_and_decoder_are_sams_and_the_rest_is_the_models_own(offi
     torch.manual_seed(0)
     sam = build_sam("rwkv-sam-t", image_size=64)
     before = {name: x.clone() for name, x in sam.state_dict().items()}
-    left = keep_sam(sam, file)
+    left = init_from_sam(sam, file)
     after = sam.state_dict()
     changed = {name for name, x in after.items() if not torch.equal(x, before[name])}
     kept = {name for name in after if name.startswith(("encoder.", "decoder.fusion."))}
@@ -38,9 +38,9 @@ def test_prompt_encoder_and_decoder_are_sams_and_the_rest_is_the_models_own(offi
 def test_a_file_without_them_is_refused_by_name(tmp_path):
     torch.save({"blocks.0.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     with pytest.raises(Misfit, match=r"other\.pth: it holds no prompt encoder and mask decoder of SAM"):
-        keep_sam(build_sam("vit-t", image_size=32), tmp_path / "other.pth")
+        init_from_sam(build_sam("vit-t", image_size=32), tmp_path / "other.pth")
 
 
 def test_a_decoder_of_another_kind_is_refused(official):
     with pytest.raises(Misfit, match=r"sam\.pth: the checkpoint has no prompt\."):
-        keep_sam(build_sam("efficientsam-ti", image_size=32), official[0])
+        init_from_sam(build_sam("efficientsam-ti", image_size=32), official[0])
