@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from side_by_side import conditions, medians, under_best
 
-from linbench.kernels.bench_cases import timed
+from linbench.kernels.bench_cases import load_bench_cases
 from linbench.kernels.gelu_depthwise.cases import CASES as MAPS
 
 THREADS = 2
@@ -28,11 +28,11 @@ def measure() -> None:
     torch.set_num_threads(THREADS)
     calls = {}
     for op, case in CHAINS.items():
-        found = timed()[op][case]
+        found = load_bench_cases()[op][case]
         calls[f"{op}, {case}"] = partial(found.function, **found.inputs(torch.float32))
     for name, size in MAPS.items():
         if "rwkv-sam-s" in name:
-            function = timed()["gelu_depthwise"]["toy"].function
+            function = load_bench_cases()["gelu_depthwise"]["toy"].function
             calls[f"gelu_depthwise, {name}"] = partial(function, *size.inputs(), stride=size.stride)
     print(conditions(TURNS))
     with torch.inference_mode():

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from linbench.environment import cpu_name
-from linbench.kernels.bench_cases import timed
+from linbench.kernels.bench_cases import load_bench_cases
 from linbench.records import Record, Status, Store
 from linbench.reports.kernels import rows as kernel_rows
 from linbench.reports.latency import rows as latency_rows
@@ -97,7 +97,7 @@ def _parts(text: str) -> list[str]:
 def correctness(device: torch.device, small: bool) -> Iterator[bool]:
     """Print the errors of each op at each shape in each dtype; yield whether it is wrong."""
     print(f"\n## Correctness\n\n{'op, case':44} {'dtype':9} {'forward':>9} {'backward':>9}")
-    for op, cases in timed().items():
+    for op, cases in load_bench_cases().items():
         for case_name, case in cases.items():
             if (case_name == TOY) != small:
                 continue

@@ -3,8 +3,8 @@
     python -m benchmarks.report [COUNT]
 
 COUNT records (5,000) of 20 backbones, 8 sizes, 3 devices, 4 parts, 2 dtypes, both presets and 6 suites are made up
-and written; then the command runs over them, as a user runs it. Aims: under 10 s on two cores, a page under 3 MB that
-is ready in under 2 s (in Debian's chromium, where there is one).
+and written; then the command runs over them, as a user runs it. Aims: under 25 s on two cores, a page under 4 MB with
+its figures that is ready in under 2 s (in Debian's chromium, where there is one).
 """
 
 import json
@@ -38,8 +38,8 @@ def main(count: int) -> None:
         command = [sys.executable, "-m", "linbench", "report", "--results", str(store.root), "--html", str(page)]
         began = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        print(f"linbench report --html: {time.perf_counter() - began:.1f} s, aim 10 s")
-        print(f"page: {page.stat().st_size / 1e6:.2f} MB, aim 3 MB")
+        print(f"linbench report --html: {time.perf_counter() - began:.1f} s, aim 25 s")
+        print(f"page: {page.stat().st_size / 1e6:.2f} MB, aim 4 MB")
         print(opening(page))
 
 

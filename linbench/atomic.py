@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whenever the writer is killed."""
+"""Atomic files: whole or absent, even when the writer is killed."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a name beside ``path`` to write to; what was written is on the disk before it takes the path's place."""
+    """Yield a temporary path beside ``path`` to write to; sync it to disk and rename it to ``path`` afterwards."""
     temporary = path.with_name(f".{path.name}.tmp")
     yield temporary
     with temporary.open("r+b") as file:

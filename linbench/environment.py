@@ -1,4 +1,4 @@
-"""What ran where: versions, device, source state. Everything that a reader needs to doubt a number."""
+"""The environment of a measurement: versions, device, source state; what a reader needs to doubt a number."""
 
 import os
 import platform
@@ -15,17 +15,17 @@ from linbench.system.threads import cores as cores
 
 PACKAGES = ("linbench", "torch", "torchvision", "triton", "numba", "numpy", "timm", "mamba-ssm", "causal-conv1d")
 #: Variables that change how this process computes, allocates or binds its threads; stored where they are set.
-TELLING = re.compile(
+RELEVANT = re.compile(
     "ATEN_|BLIS_|CUBLAS_|CUDA_|CUDNN_|DNNL_|GLIBC_TUNABLES$|GOMP_|GOTO_|KMP_|LD_PRELOAD$|MALLOC_|MKL_|NUMBA_"
     "|NVIDIA_TF32_OVERRIDE$|OMP_|ONEDNN_|OPENBLAS_|PYTORCH_|THP_|TORCH_|TORCHDYNAMO_|TORCHINDUCTOR_|TRITON_"
 )
-#: Of those, the ones that only say where a user's files lie.
-PLACES = re.compile("_(DIR|FILE|HOME|PATH|ROOT)$")
+#: Those of them that only name a user's files.
+PATHS = re.compile("_(DIR|FILE|HOME|PATH|ROOT)$")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor, memory, system and git state, as JSON values. Imports no torch by itself."""
-    found: dict[str, Any] = {
+    """Return versions, processor, memory, system and git state as JSON values; import no torch."""
+    facts: dict[str, Any] = {
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": cpu_name(),
@@ -38,17 +38,17 @@ def environment() -> dict[str, Any]:
         **git_state(),
     }
     if torch := sys.modules.get("torch"):
-        found["torch"] = torch.__version__
-        found["cuda"] = torch.version.cuda
-        found["mkl"] = torch.backends.mkl.is_available()
-        found["onednn"] = torch.backends.mkldnn.is_available()
-        found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
-    return found
+        facts["torch"] = torch.__version__
+        facts["cuda"] = torch.version.cuda
+        facts["mkl"] = torch.backends.mkl.is_available()
+        facts["onednn"] = torch.backends.mkldnn.is_available()
+        facts["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+    return facts
 
 
 @cache
 def cpu_name() -> str:
-    """The processor's own name, or the machine type where the system does not tell."""
+    """Return the processor's name, or the machine type where the system does not tell."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():
@@ -63,25 +63,25 @@ def cpu_name() -> str:
 
 @cache
 def cpu_features() -> list[str]:
-    """Vector and matrix extensions that decide which library path runs."""
+    """Return the vector and matrix extensions that select library code paths."""
     info = Path("/proc/cpuinfo")
     flags = info.read_text(errors="replace").split() if info.exists() else []
-    wanted = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
-    return [flag for flag in wanted if flag in flags]
+    relevant = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
+    return [flag for flag in relevant if flag in flags]
 
 
 def variables() -> dict[str, str]:
     """Return the environment variables that can move a number, in the order of their names."""
-    return {name: os.environ[name] for name in sorted(os.environ) if TELLING.match(name) and not PLACES.search(name)}
+    return {name: os.environ[name] for name in sorted(os.environ) if RELEVANT.match(name) and not PATHS.search(name)}
 
 
 def limits() -> dict[str, Any]:
     """Return what the container allows, where it limits anything: CPU time in cores, memory in bytes."""
-    found = {"cpu_quota": cpu_quota(), "memory_limit_bytes": memory_limit()}
+    result = {"cpu_quota": cpu_quota(), "memory_limit_bytes": memory_limit()}
     physical = _physical_bytes()
-    if physical is not None and (found["memory_limit_bytes"] or physical) >= physical:
-        del found["memory_limit_bytes"]  # version 1 writes a number near 2**63 where there is no limit
-    return {name: value for name, value in found.items() if value is not None}
+    if physical is not None and (result["memory_limit_bytes"] or physical) >= physical:
+        del result["memory_limit_bytes"]  # version 1 writes a number near 2**63 where there is no limit
+    return {name: value for name, value in result.items() if value is not None}
 
 
 def memory_bytes() -> int | None:
@@ -97,7 +97,7 @@ def _physical_bytes() -> int | None:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the checkout that this package runs from; empty for an installed wheel."""
+    """Return commit and dirty flag of the checkout that this package runs from; empty for an installed wheel."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return {}

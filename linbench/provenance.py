@@ -33,7 +33,7 @@ LEAVES = (
     *("linbench.suites.search", "linbench.suites.trial"),
 )
 #: What all backbones share; other modules of their package are backbones, which a search does not reach by itself.
-_OF_ALL_BACKBONES = ("linbench.backbones.contract", "linbench.backbones.build")
+_OF_ALL_BACKBONES = ("linbench.backbones.contract",)
 
 
 def code_hash(entries: Iterable[str], backbone: str | Sequence[str], without: Iterable[str] = ()) -> str:
@@ -49,9 +49,10 @@ def measuring(
 ) -> Mapping[str, Path]:
     """Return the modules behind a number, and their files.
 
-    entries: The modules where the suite measures. One that linbench no longer has is skipped: old records name it.
+    entries: The modules where the suite measures.
     backbone: The module of the backbone, or of the op; several where a model takes parts of other backbones.
     without: Modules and packages that the suite imports and does not run for this number.
+    A module that linbench no longer has is skipped: old records name it, and are stale without it.
     Raises LookupError for a module outside linbench whose source is not loaded, as a plug-in's.
     """
     own = (backbone,) if isinstance(backbone, str) else tuple(backbone)
@@ -60,8 +61,8 @@ def measuring(
 
 @cache
 def _measuring(entries: tuple[str, ...], own: tuple[str, ...], without: tuple[str, ...]) -> Mapping[str, Path]:
-    for name in (*own, *(name for name in entries if not _within(name, ("linbench",)))):
-        if _file(name) is None:
+    for name in (*own, *entries):
+        if _file(name) is None and not _within(name, ("linbench",)):
             raise LookupError(f"the source of {name} is not here; load its plug-in first")
     behind = _reached(own, LEAVES)
     others = {name for name in _backbones() if name not in behind}
@@ -78,8 +79,7 @@ def _reached(start: Iterable[str], closed: tuple[str, ...]) -> dict[str, Path]:
         if name in found or path is None:
             continue
         found[name] = path
-        following = (*_imports(name), *_by_name(name))
-        waiting += (each for each in following if each != "linbench" and not _within(each, closed))
+        waiting += (each for each in _imports(name) if each != "linbench" and not _within(each, closed))
     return found
 
 
@@ -93,13 +93,6 @@ def _backbones() -> Iterator[str]:
         name = f"linbench.backbones.{path.stem}"
         if path.stem != "__init__" and name not in _OF_ALL_BACKBONES:
             yield name
-
-
-def _by_name(name: str) -> Iterator[str]:
-    """Yield what is imported by its name only: each op's check, which ``kernels.verification`` looks up."""
-    words = name.split(".")
-    if words[:2] == ["linbench", "kernels"] and len(words) == 4:
-        yield f"linbench.kernels.{words[2]}.verify"
 
 
 @cache

@@ -2,13 +2,14 @@
 
     results/<device>/<suite>/<backbone or op>/<readable>-<hash8>.json
 
-The key holds all that moves the number and names the file through its hash; the rest is the outcome. A file
-is written to a temporary name, fsynced and renamed, so that a reader sees a whole record or none. Results of machines
-with different devices merge by copying folders, any others by ``merging``. No torch here.
+The key holds everything that can change the number, and its hash names the file; the rest is the outcome. A file is
+written to a temporary name, synced and renamed, so that a reader sees a whole record or none. Results of machines
+with different devices merge by copying folders, any others by ``merging``. This module does not import torch.
 """
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,12 +22,14 @@ from typing import Any
 from linbench.atomic import replacing
 
 SCHEMA_VERSION = 1
+MOST_DIGITS = 300  # of a whole number
+DEEPEST = 60  # levels of a record's JSON; those of linbench have 8
 DEPTH = 3  # folders between the root and a record
-LARGEST_BYTES = 32 * 2**20  # a record holds raw samples, never more than this; a larger file is refused unread
+LARGEST_BYTES = 32 * 2**20  # far more than the raw samples of a record; a larger file is not read
 
 
 class Status(StrEnum):
-    """How a cell ended. All of them are results: stored, shown, plotted."""
+    """The outcome of a cell. All of them are results: stored, reported, plotted."""
 
     OK = "ok"
     OOM = "oom"
@@ -38,20 +41,21 @@ class Status(StrEnum):
 
 
 class BadRecord(ValueError):
-    """A file that is not a record of this schema; its text says what is wrong."""
+    """A file that is not a record of this schema; its text tells what is wrong."""
 
 
 @dataclass(frozen=True)
 class Record:
     """The outcome of one cell.
 
-    key: All that moves the number: suite, suite_version, backbone, height, width, batch, dtype, device, preset, …
+    key: Everything that can change the number: suite, suite_version, backbone, height, width, batch, dtype,
+        device, preset, …
     rounds: One entry per fresh process: ``samples_ms`` (raw, none dropped), ``converged``, ``seed``, ``started``,
         ``load_s``, ``first_forward_s``, ``kernel_compile_s``, peaks of memory in bytes, the error of each kernel.
-    metrics: What one model needs no clock for: name → ``{"value": …, "unit": …}``.
-    code_hash: Of the files that measured; where the present one differs, the record is stale.
-    log: The tail of what a failed cell printed.
-    search: How the settings in the key were found, where they were: candidates, times, errors, which was kept.
+    metrics: What is not timed: name → ``{"value": …, "unit": …}``.
+    code_hash: Hash of the measuring code; where the present one differs, the record is stale.
+    log: The end of a failed cell's output.
+    search: For settings that a search chose: candidates, times, errors, which was chosen.
     """
 
     key: Mapping[str, Any]
@@ -66,20 +70,22 @@ class Record:
     search: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The record as JSON text; NaN and infinity are refused."""
+        """Return the record as JSON text; raise ValueError for NaN and infinity."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Record":
-        """Parse a record; raises BadRecord with one sentence on anything else."""
+        """Parse a record; raise BadRecord with one sentence for anything else."""
         try:
-            found = json.loads(text, parse_constant=_refused)
-        except (ValueError, RecursionError) as error:
-            raise BadRecord(f"it is not JSON: {error}") from error
-        if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
-            version = found.get("schema_version") if isinstance(found, dict) else None
+            content = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
+        except RecursionError as error:
+            raise BadRecord("its JSON is nested too deeply") from error
+        except ValueError as error:
+            raise error if isinstance(error, BadRecord) else BadRecord(f"it is not JSON: {error}") from error
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
             raise BadRecord(f"its schema_version is {version!r}, this linbench reads {SCHEMA_VERSION}")
-        shape = {
+        types = {
             "key": dict,
             "status": str,
             "reason": str,
@@ -90,39 +96,50 @@ class Record:
             "log": str,
             "search": dict,
         }
-        found.setdefault("search", {})  # records before the preset `best` was searched have none
-        for name, kind in shape.items():
-            if not isinstance(found.get(name), kind):
+        content.setdefault("search", {})  # records older than the search for the preset `best` have none
+        for name, kind in types.items():
+            if not isinstance(content.get(name), kind):
                 raise BadRecord(f"its {name!r} is not a {kind.__name__}")
-        if found["status"] not in set(Status):
-            raise BadRecord(f"its status {found['status']!r} is none of {', '.join(Status)}")
-        if not all(isinstance(part, dict) for part in (*found["rounds"], *found["metrics"].values())):
+        if content["status"] not in set(Status):
+            raise BadRecord(f"its status {content['status']!r} is none of {', '.join(Status)}")
+        if not all(isinstance(part, dict) for part in (*content["rounds"], *content["metrics"].values())):
             raise BadRecord("a round or a metric in it is not an object")
-        names = {name: found[name] for name in shape}
-        return cls(**{**names, "status": Status(found["status"]), "rounds": tuple(found["rounds"])})
+        _refuse_depth(content)
+        _refuse_surrogates(content, text)
+        fields = {name: content[name] for name in types}
+        return cls(**{**fields, "status": Status(content["status"]), "rounds": tuple(content["rounds"])})
 
 
 def key_hash(key: Mapping[str, Any]) -> str:
-    """SHA-256 of the key's canonical JSON, in hexadecimal."""
+    """Return the SHA-256 of the key's canonical JSON, in hexadecimal; raise ValueError for NaN and infinity."""
     text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def as_number(value: Any, least: float = -1e300) -> float:
+    """Return a stored number of at least ``least`` as a float; NaN for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e300
+    return float(value) if is_number else math.nan
+
+
 def slug(text: str) -> str:
-    """A file name for ``text``: lower case, letters, digits, dots and single hyphens."""
+    """Return a file name for ``text``: lower-case letters, digits, dots and single hyphens."""
     cleaned = re.sub(r"\((r|tm|c)\)", "", text.lower())
     return re.sub(r"[^a-z0-9.]+", "-", cleaned).strip("-.") or "unnamed"
 
 
 class Store:
-    """The records under one results folder."""
+    """The records under one results folder.
+
+    faults: Files that the last iteration could not read, with the reason.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.faults: list[tuple[Path, str]] = []  # files that the last iteration could not read, with the reason
+        self.faults: list[tuple[Path, str]] = []
 
     def path(self, key: Mapping[str, Any]) -> Path:
-        """Where the record of ``key`` is or will be."""
+        """Return the path of the record of ``key``."""
         size = f"{key['height']}x{key['width']}" if "height" in key else str(key.get("case", "all"))
         parts = ("direction", "impl", "dtype") if "op" in key else ("part", "fusion", "dtype", "preset")
         readable = slug("-".join([size, *(str(key[part]) for part in parts if key.get(part, "none") != "none")]))
@@ -131,12 +148,12 @@ class Store:
         return folder / f"{readable}-{key_hash(key)[:8]}.json"
 
     def get(self, key: Mapping[str, Any]) -> Record | None:
-        """The record of ``key``, or None where there is none that can be read."""
+        """Return the record of ``key``, or None where there is no readable one."""
         try:
-            found = read(self.path(key))
-        except (FileNotFoundError, BadRecord):
+            record = read(self.path(key))
+        except (OSError, BadRecord):
             return None
-        return found if key_hash(found.key) == key_hash(key) else None
+        return record if key_hash(record.key) == key_hash(key) else None
 
     def put(self, record: Record) -> Path:
         """Write the record under its key's path; a reader never sees a part of it."""
@@ -147,11 +164,11 @@ class Store:
         return path
 
     def __iter__(self) -> Iterator[Record]:
-        """Every readable record, in the order of paths; ``faults`` names the others."""
+        """Yield every readable record, in the order of paths; ``faults`` names the others."""
         return (record for _, record in self.items())
 
     def items(self) -> Iterator[tuple[Path, Record]]:
-        """Every readable record with its path, in the order of paths; ``faults`` names all else, folders too."""
+        """Yield every readable record with its path, in the order of paths; ``faults`` names the rest."""
         self.faults = []
         folders = [self.root] if self.root.exists() else []
         for _ in range(DEPTH):
@@ -167,7 +184,7 @@ class Store:
                 self.faults.append((path, f"it cannot be read: {error.strerror or error}"))
 
     def _entries(self, folder: Path) -> "list[os.DirEntry[str]]":
-        """What is in a folder, in the order of names; one that cannot be read is a fault."""
+        """Return the entries of a folder in the order of names; an unreadable folder becomes a fault."""
         try:
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
@@ -177,10 +194,9 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the folder for one writer, and clear what a killed one left; raises BlockingIOError, OSError.
+        """Lock the folder for one writer and remove temporary files of killed ones; raise BlockingIOError, OSError.
 
-        The lock is on the folder itself and ends with the process, however it ends. Where the system has no
-        ``flock`` (Windows) there is none.
+        The lock is on the folder itself and ends with the process. Systems without ``flock`` (Windows) have none.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         probe = self.root / ".writable.tmp"
@@ -192,20 +208,53 @@ class Store:
                 import fcntl
 
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in self.root.glob("*/*/*/.*.json.tmp"):
-                left.unlink(missing_ok=True)
+            for temporary in self.root.glob("*/*/*/.*.json.tmp"):
+                temporary.unlink(missing_ok=True)
             yield
         finally:
             if folder is not None:
                 os.close(folder)
 
 
-def _refused(constant: str) -> None:
-    raise BadRecord(f"it holds {constant}, which is no number of JSON")
+def _refuse(constant: str) -> None:
+    raise BadRecord(f"it holds {constant}, which is not valid JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # 1e999 is JSON, but could not be written again
+        raise BadRecord(f"it holds {text[:20]}, a number that is not finite")
+    return number
+
+
+def _short(text: str) -> int:
+    if len(text) > MOST_DIGITS:  # no float holds it
+        raise BadRecord(f"it holds a number of {len(text):,} digits")
+    return int(text)
+
+
+def _refuse_depth(found: dict[str, Any]) -> None:
+    """Refuse what is nested so deeply that copying it would exhaust Python's stack."""
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        parts = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise BadRecord(f"its JSON is nested more than {DEEPEST} deep")
+
+
+def _refuse_surrogates(value: Any, text: str) -> None:
+    """Refuse halves of characters, which JSON's escapes can hold and no file in UTF-8."""
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadRecord(f"it holds half of a character, {error.object[error.start]!a}") from error
 
 
 def read(path: Path) -> Record:
-    """The record at ``path``; raises BadRecord, OSError."""
+    """Return the record at ``path``; raise BadRecord, OSError."""
     if path.stat().st_size > LARGEST_BYTES:
         raise BadRecord(f"it is larger than {LARGEST_BYTES // 2**20} MiB")
     try:

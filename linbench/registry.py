@@ -1,4 +1,4 @@
-"""Names to things: one Mapping, one decorator, and the plug-ins that add to it.
+"""A registry: a Mapping from names to factories, a decorator that adds one, and plug-ins.
 
     backbone = Registry("backbone", group="linbench.backbones")
 
@@ -7,8 +7,8 @@
 
     backbone["vrwkv-t"].build(image_size=(512, 512), impl="fast")
 
-A name that ends in ``/*`` stands for a family that is not listed, as ``timm/*`` does: its factory receives
-the rest of the name as its first argument.
+A name that ends in ``/*`` stands for a family, such as ``timm/*``: its factory receives the rest of the name as its
+first argument.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class UnknownName(KeyError):
-    """A name that no registry entry bears; its text teaches the nearest ones."""
+    """A name without a registry entry; its text names the nearest ones."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -39,21 +39,21 @@ class PluginFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered factory under its name, with the facts given at registration."""
+    """A registered factory with its name, the facts of its registration, and the module that registered it."""
 
     name: str
     build: Callable[..., Any]
     facts: Mapping[str, Any]
-    source: str  # the module that registered it
+    source: str
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The names of the arguments that the factory takes."""
+        """The names of the factory's arguments."""
         return tuple(inspect.signature(self.build).parameters)
 
 
 class Registry(Mapping[str, Entry]):
-    """Entries of one kind by name; calling it gives the decorator that adds one."""
+    """Entries of one kind by name; calling it returns the decorator that adds one."""
 
     def __init__(self, kind: str, group: str) -> None:
         self.kind = kind
@@ -62,12 +62,11 @@ class Registry(Mapping[str, Entry]):
         self._points: tuple[EntryPoint, ...] = tuple(entry_points(group=group))  # not yet imported
 
     def __call__(self, name: str, **facts: Any) -> Callable[[F], F]:
-        """Register the decorated factory under ``name``; a taken name raises ValueError."""
+        """Return a decorator that registers a factory under ``name``; raise ValueError for a taken name."""
 
         def register(build: F) -> F:
             if name in self._entries:
-                taken = self._entries[name].source
-                raise ValueError(f"{self.kind} {name!r} is already registered by {taken}")
+                raise ValueError(f"{self.kind} {name!r} is already registered by {self._entries[name].source}")
             self._entries[name] = Entry(name, build, facts, build.__module__)
             return build
 
@@ -79,9 +78,9 @@ class Registry(Mapping[str, Entry]):
         self.load_entry_points()
         if name in self._entries:
             return self._entries[name]
-        family, slash, rest = name.partition("/")
-        if slash and rest and (whole := self._entries.get(f"{family}/*")):
-            return Entry(name, partial(whole.build, rest), whole.facts, whole.source)
+        prefix, slash, rest = name.partition("/")
+        if slash and rest and (family := self._entries.get(f"{prefix}/*")):
+            return Entry(name, partial(family.build, rest), family.facts, family.source)
         raise UnknownName(f"unknown {self.kind} {name!r}: {self._nearest(name)}")
 
     def __iter__(self) -> Iterator[str]:
@@ -92,23 +91,23 @@ class Registry(Mapping[str, Entry]):
 
     def _nearest(self, name: str) -> str:
         near = get_close_matches(name, self._entries, n=3, cutoff=0.5)
-        listed = f"`linbench list` shows all {len(self)}"
-        return f"nearest are {', '.join(near)}; {listed}" if near else f"none is near; {listed}"
+        hint = f"`linbench list` shows all {len(self)}"
+        return f"nearest are {', '.join(near)}; {hint}" if near else f"none is near; {hint}"
 
     def load_entry_points(self) -> None:
-        """Import every installed plug-in of this registry's group, once; raises PluginFailed."""
-        waiting, self._points = self._points, ()
-        for point in waiting:
+        """Import every installed plug-in of this registry's group, once; raise PluginFailed."""
+        points, self._points = self._points, ()
+        for point in points:
             try:
                 point.load()
             except Exception as error:
-                raise PluginFailed(_sentence(f"{point.name} ({point.value})", error)) from error
+                raise PluginFailed(_message(f"{point.name} ({point.value})", error)) from error
 
 
 def load_plugin(path: Path) -> str:
-    """Import the Python file at ``path``, which registers what it has; return its module name.
+    """Import the Python file at ``path``, which registers its entries; return its module name.
 
-    Raises PluginFailed where the file is absent or raises at import. A file loads once per process.
+    Raises PluginFailed where the file is missing or raises at import. A file loads once per process.
     """
     path = path.resolve()
     name = f"linbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -125,9 +124,9 @@ def load_plugin(path: Path) -> str:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise PluginFailed(_sentence(str(path), error)) from error
+        raise PluginFailed(_message(str(path), error)) from error
     return name
 
 
-def _sentence(which: str, error: Exception) -> str:
-    return f"plug-in {which} raised {type(error).__name__} at import: {error}"
+def _message(plugin: str, error: Exception) -> str:
+    return f"plug-in {plugin} raised {type(error).__name__} at import: {error}"

@@ -12,7 +12,8 @@ class Shaped(Protocol):
     """Anything with a shape: a tensor or an array."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
 
 
 def check(known: Mapping[str, int] | None = None, /, **contracts: tuple[Shaped, str]) -> dict[str, int]:

@@ -14,14 +14,14 @@ from tests.reports.cases import record
 
 def made(ms: float, day: int, **more: object) -> Record:
     """A record of three rounds that began on one day."""
-    found = record("vim-t", 512, ms)
-    rounds = tuple({**entry, "started": f"2026-11-{day}T0{i}:00:00Z"} for i, entry in enumerate(found.rounds))
-    return replace(found, rounds=rounds, **more)  # type: ignore[arg-type]
+    stored = record("vim-t", 512, ms)
+    rounds = tuple({**entry, "started": f"2026-11-{day}T0{i}:00:00Z"} for i, entry in enumerate(stored.rounds))
+    return replace(stored, rounds=rounds, **more)  # type: ignore[arg-type]
 
 
 def folder(root: Path, name: str, *records: Record) -> Path:
-    for each in records:
-        Store(root / name).put(each)
+    for entry in records:
+        Store(root / name).put(entry)
     return root / name
 
 
@@ -32,25 +32,25 @@ def contents(root: Path) -> dict[str, bytes]:
 def test_rounds_of_one_measurement_gather_in_the_order_of_their_times(tmp_path):
     a, b = folder(tmp_path, "a", made(5.0, 21)), folder(tmp_path, "b", made(6.0, 22))
     done = merge([b, a], tmp_path / "out")
-    (found,) = Store(tmp_path / "out")
-    assert [entry["started"][8:10] for entry in found.rounds] == ["21"] * 3 + ["22"] * 3
-    assert (done.records, done.gathered, done.conflicts, done.faults) == (1, 1, (), ())
+    (stored,) = Store(tmp_path / "out")
+    assert [entry["started"][8:10] for entry in stored.rounds] == ["21"] * 3 + ["22"] * 3
+    assert (done.records, done.joined, done.conflicts, done.faults) == (1, 1, (), ())
 
 
 def test_another_commit_is_kept_beside_and_the_last_measured_is_the_one_that_a_run_and_a_report_find(tmp_path):
     old, new = made(5.0, 21, code_hash="old"), made(6.0, 22)
     out = tmp_path / "out"
     done = merge([folder(tmp_path, "a", new), folder(tmp_path, "b", old)], out)
-    assert {found.to_json() for found in Store(out)} == {old.to_json(), new.to_json()}
+    assert {stored.to_json() for stored in Store(out)} == {old.to_json(), new.to_json()}
     assert Store(out).get(new.key) == new
     assert list(Store(out))[-1] == new  # reports keep the last of one key
-    assert [(each.shown, each.beside) for each in done.conflicts] == [(new, (old,))]
+    assert [(entry.shown, entry.others) for entry in done.conflicts] == [(new, (old,))]
 
 
 def test_a_cell_that_failed_on_one_machine_never_hides_its_times_on_another(tmp_path):
     failed = replace(made(5.0, 29), status=Status.OOM, reason="9 GB asked for", rounds=())
     done = merge([folder(tmp_path, "a", failed), folder(tmp_path, "b", made(5.0, 21))], tmp_path / "out")
-    assert [each.shown.status for each in done.conflicts] == [Status.OK]
+    assert [entry.shown.status for entry in done.conflicts] == [Status.OK]
     assert done.records == 2
 
 
@@ -61,16 +61,16 @@ def test_scores_that_are_equal_but_for_the_clock_are_one_and_others_are_never_pu
     out = tmp_path / "out"
     assert merge([folder(tmp_path, "a", first), folder(tmp_path, "b", again)], out).records == 1
     assert merge([folder(tmp_path, "c", other)], out).records == 2
-    assert all(len(found.rounds) == 1 for found in Store(out))
+    assert all(len(stored.rounds) == 1 for stored in Store(out))
 
 
 def test_every_order_gives_the_same_files_and_the_second_time_none_is_written(tmp_path):
     sets = [made(5.0, 21), made(6.0, 22), made(7.0, 23, code_hash="old"), made(8.0, 20, log="x", status=Status.WRONG)]
-    folders = [folder(tmp_path, str(i), each) for i, each in enumerate(sets)]
+    folders = [folder(tmp_path, str(i), entry) for i, entry in enumerate(sets)]
     merge(folders, tmp_path / "all")
     merge(folders[::-1], tmp_path / "back")
-    for each in (folders[2], folders[0], folders[3], folders[1]):
-        merge([each], tmp_path / "one by one")
+    for entry in (folders[2], folders[0], folders[3], folders[1]):
+        merge([entry], tmp_path / "one by one")
     assert contents(tmp_path / "all") == contents(tmp_path / "back") == contents(tmp_path / "one by one")
     before = contents(tmp_path / "all")
     assert merge([*folders, tmp_path / "back"], tmp_path / "all").written == ()
@@ -82,7 +82,7 @@ def test_what_is_read_is_left_as_it_was_and_what_is_there_already_stays(tmp_path
     before = contents(a), contents(b)
     merge([a], b)
     assert contents(a) == before[0]
-    assert {found.to_json() for found in Store(b)} == {
+    assert {stored.to_json() for stored in Store(b)} == {
         made(5.0, 21).to_json(),
         made(6.0, 22, code_hash="old").to_json(),
     }

@@ -12,7 +12,7 @@ import pytest
 
 from linbench import provenance
 from linbench.backbones import backbone as backbones
-from linbench.kernels.cost import modules as op_modules
+from linbench.kernels.bench_cases import case_modules
 from linbench.provenance import code_hash, measuring
 from linbench.suites import Choices, ade20k, coco, imagenet, kernels, latency_cells, search
 from linbench.suites.accuracy import cells as accuracy
@@ -83,6 +83,8 @@ def test_a_backbone_whose_source_is_absent_has_no_hash() -> None:
 
 def test_modules_that_old_records_name_and_linbench_lost_are_skipped() -> None:
     assert measuring(["linbench.suites.gone"], "linbench.backbones.vit") == measuring([], "linbench.backbones.vit")
+    lost = measuring(kernels.ENTRIES, "linbench.kernels.bi_wkv.timed", kernels.WITHOUT)  # of an old record
+    assert set(lost) < set(measuring(kernels.ENTRIES, "linbench.kernels.bi_wkv.cases", kernels.WITHOUT))
 
 
 def test_a_plug_in_counts_with_the_modules_of_its_own_package(
@@ -118,12 +120,15 @@ def behind() -> dict[str, Behind]:
     }
     entries, bone, without = found["latency backbone none"]
     found["search"] = ((*entries, *search.ENTRIES), bone, without)
-    found["kernels"] = (kernels.ENTRIES, "linbench.kernels.bi_wkv.timed", kernels.WITHOUT)
+    found["kernels"] = (kernels.ENTRIES, "linbench.kernels.bi_wkv.cases", kernels.WITHOUT)
     return found
 
 
-TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward order_statistics"
-BI_WKV = "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.verify kernels.threads kernels.simd"
+TIMED = "suites.rounds suites.child suites.settings suites.sampling suites.load suites.forward metrics.intervals"
+BI_WKV = (
+    "kernels.bi_wkv.op kernels.bi_wkv.cpu kernels.bi_wkv.gpu kernels.bi_wkv.reference kernels.operators "
+    "kernels.threads kernels.simd"
+)
 SAM = "models.sam.build models.sam.decoder models.sam.prompts models.sam.official backbones.sam_vit"
 SCORED = f"suites.accuracy.evaluation suites.accuracy.ranks models.checkpoint metrics.intervals data.image {BI_WKV}"
 #: A few that must be behind a number, and what must not, beside what is behind none.
@@ -132,16 +137,17 @@ MUST = {
     "latency decoder conv": f"{TIMED} {SAM} models.sam.fusion suites.complexity",
     "latency end-to-end mamba": f"{TIMED} {SAM} backbones.vmamba kernels.selective_scan.cpu kernels.cross_scan.cpu",
     "search": f"{TIMED} {BI_WKV} suites.search suites.trial suites.settings",
-    "kernels": f"{TIMED} {BI_WKV} kernels.bi_wkv.timed kernels.bi_wkv.cost suites.yardsticks suites.kernel_check",
+    "kernels": f"{TIMED} {BI_WKV} kernels.bi_wkv.cases kernels.bench_cases suites.yardsticks suites.kernel_check",
     "dis": f"{SCORED} {SAM} suites.single_object metrics.boundary metrics.iou data.single_object",
     "coco": f"{SCORED} {SAM} suites.coco metrics.coco coco.entry data.coco coco.index coco.detections coco.rle",
     "imagenet": f"{SCORED} suites.imagenet models.classifier metrics.classification data.imagenet",
     "ade20k": f"{SCORED} suites.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
 }
 MUST_NOT = {
-    "latency backbone none": "models.sam.decoder models.checkpoint suites.search suites.trial suites.coco data.coco",
+    "latency backbone none": "models.sam.decoder models.checkpoint suites.search suites.trial suites.coco data.coco "
+    "kernels.bench_cases kernels.bi_wkv.cases kernels.q_shift.cases",
     "latency decoder conv": "backbones.vmamba kernels.selective_scan.cpu models.classifier",
-    "latency end-to-end mamba": "backbones.vim models.semantic",
+    "latency end-to-end mamba": "backbones.vim models.semantic kernels.selective_scan.cases kernels.bench_cases",
     "search": "models.sam.decoder",
     "kernels": "kernels.selective_scan.cpu backbones.rwkv_sam models.sam.decoder suites.part",
     "dis": "backbones.vmamba models.classifier models.semantic data.coco metrics.coco suites.coco suites.latency",
@@ -205,10 +211,10 @@ def test_another_backbone_beside_the_others_makes_no_record_stale(
 
 
 def test_an_op_counts_with_its_costs_and_its_check() -> None:
-    for timed in op_modules("timed"):
-        package = timed.rpartition(".")[0]
-        found = measuring(kernels.ENTRIES, timed, kernels.WITHOUT)
-        assert {f"{package}.cost", f"{package}.verify", f"{package}.op", f"{package}.reference"} <= set(found)
+    for cases in case_modules():
+        package = cases.rpartition(".")[0]
+        behind_it = measuring(kernels.ENTRIES, cases, kernels.WITHOUT)
+        assert {cases, f"{package}.op", f"{package}.reference", "linbench.kernels.operators"} <= set(behind_it)
 
 
 RAN = """

@@ -1,12 +1,13 @@
 """Records: whole or absent, strict on reading."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from linbench.records import BadRecord, Record, Status, Store, key_hash, read, slug
+from linbench.records import BadRecord, Record, Status, Store, as_number, key_hash, read, slug
 
 KEY: dict[str, Any] = {
     "suite": "latency",
@@ -57,7 +58,7 @@ def test_a_number_that_json_has_not_is_never_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"schema_version": 2}, "schema_version is 2, this linbench reads 1"),
         ({"status": "fine"}, "status 'fine' is none of ok, oom"),
@@ -66,8 +67,8 @@ def test_a_number_that_json_has_not_is_never_written(tmp_path: Path) -> None:
         ({"key": None}, "'key' is not a dict"),
     ],
 )
-def test_another_schema_is_refused_with_its_fault(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadRecord, match=said):
+def test_another_schema_is_refused_with_its_fault(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRecord, match=message):
         Record.from_json(json.dumps(json.loads(record().to_json()) | change))
 
 
@@ -103,3 +104,46 @@ def test_one_writer_at_a_time_and_leftovers_of_a_killed_one_are_cleared(tmp_path
 )
 def test_a_slug_is_one_plain_file_name(text: str, name: str) -> None:
     assert slug(text) == name
+
+
+@pytest.mark.parametrize("value", [None, True, "1", [1], math.nan, math.inf, -math.inf, 10**400, 1e301])
+def test_what_is_no_finite_number_in_a_record_is_read_as_nan(value: Any) -> None:
+    assert math.isnan(as_number(value))
+
+
+def test_a_number_below_the_least_is_read_as_nan() -> None:
+    assert (as_number(0, least=0), as_number(-2.5)) == (0.0, -2.5)
+    assert math.isnan(as_number(-1, least=0))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("1e999", "it holds 1e999, a number that is not finite"),
+        ("9" * 400, "it holds a number of 400 digits"),
+        (r'"\ud800"', r"it holds half of a character, '\ud800'"),
+        ("[" * 100 + "]" * 100, "its JSON is nested more than 60 deep"),
+    ],
+)
+def test_what_could_not_be_written_or_copied_again_is_refused_on_reading(value: str, said: str) -> None:
+    text = record(extra=1).to_json()
+    with pytest.raises(BadRecord) as caught:
+        Record.from_json(text.replace('"extra": 1', f'"extra": {value}'))
+    assert str(caught.value) == said
+
+
+def test_a_character_in_two_escapes_and_a_long_number_are_read() -> None:
+    text = record(extra=1).to_json().replace('"extra": 1', rf'"extra": ["\ud83d\ude00", {"9" * 300}, 1e308]')
+    found = Record.from_json(text)
+    assert found.key["extra"] == ["😀", int("9" * 300), 1e308]
+    assert Record.from_json(found.to_json()) == found
+
+
+def test_what_cannot_be_read_in_a_records_place_is_no_record(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.path(KEY)
+    path.mkdir(parents=True)
+    assert store.get(KEY) is None
+    path.rmdir()
+    path.symlink_to(path.name)
+    assert store.get(KEY) is None

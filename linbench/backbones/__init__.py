@@ -1,8 +1,7 @@
-"""The backbones. A new one is one file here and one import line below."""
+"""The backbones. A new one is a file in this folder and an import line below."""
 
 from linbench.backbones import efficientsam, rwkv_sam, sam_vit, timm_model, vim, vit, vmamba, vrwkv
-from linbench.backbones.build import build_backbone
-from linbench.backbones.contract import Backbone, backbone, load_official
+from linbench.backbones.contract import Backbone, backbone, build_backbone, load_official
 
 __all__ = [
     "Backbone",

@@ -1,4 +1,4 @@
-"""What every backbone owes the rest of linbench, checked on a toy image: ``linbench check PLUGIN`` and the tests."""
+"""Check that a backbone meets the contract, on a toy image: ``linbench check PLUGIN`` and the tests."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ from linbench.kernels.impl import Impl
 from linbench.registry import Entry
 
 SIDE = 64
-#: Largest difference between a batch of two and two single images, as a share of the map's largest value. It is
-#: far above float32 rounding and far below what mixing the images of a batch does.
+#: Largest difference between a batch of two and two single images, as a fraction of the map's largest value. It is
+#: far above float32 rounding and far below the effect of mixing the images of a batch.
 BATCH_TOLERANCE = 1e-3
 
 T = TypeVar("T")
@@ -25,20 +25,20 @@ Size = tuple[int, int]
 
 
 class Breach(Exception):
-    """A finding after which the check at hand cannot go on."""
+    """A finding after which the current check cannot continue."""
 
 
 @torch.no_grad()
 def conform(name: str, side: int = SIDE) -> list[str]:
-    """Return one sentence for each way in which the backbone breaks the contract; none if it keeps it.
+    """Return a sentence for each way in which the backbone breaks the contract; none if it meets it.
 
-    side: About the height of the toy image, in pixels; it is rounded up to what the backbone takes.
+    side: Height of the toy image, in pixels, before it is rounded up to a multiple that the backbone takes.
     Raises UnknownName. The ops run as ``reference``, in float32 on the CPU.
     """
     entry = backbone[name]
     multiple = entry.facts.get("multiple_of", 1)
     square, wide = (_up(side, multiple),) * 2, (_up(side, multiple), _up(3 * side // 2, multiple))
-    # Where any size goes, the other size is one that no stride divides.
+    # Where any size is allowed, no stride divides the other size.
     other = (square[0] + 6, square[1] - 13) if multiple == 1 else wide[::-1]
     findings = list(_declared(entry))
     try:
@@ -74,22 +74,23 @@ def _images(count: int, size: Size) -> Tensor:
     return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
-def _attempt(what: str, call: Callable[[], T]) -> T:
+def _attempt(action: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except Exception as error:
-        raise Breach(f"{what} raised {type(error).__name__}: {error}") from error
+        raise Breach(f"{action} raised {type(error).__name__}: {error}") from error
 
 
 def _declared(entry: Entry) -> Iterator[str]:
-    """The registration: the factory's name and its arguments."""
-    own = entry.name.replace("-", "_")
-    if "/" not in entry.name and getattr(entry.build, "__name__", own) != own:
-        yield f"the factory of {entry.name!r} is called {entry.build.__name__}; name it {own}, as it is registered"
+    """Yield what is wrong with the registration: the factory's name and its arguments."""
+    expected = entry.name.replace("-", "_")
+    if "/" not in entry.name and getattr(entry.build, "__name__", expected) != expected:
+        actual = entry.build.__name__
+        yield f"the factory of {entry.name!r} is called {actual}; name it {expected}, as it is registered"
     parameters = inspect.signature(entry.build).parameters
-    for wanted in ("image_size", "impl"):
-        if wanted not in parameters:
-            yield f"the factory takes no {wanted!r}; its arguments are (image_size, impl, and options with defaults)"
+    for required in ("image_size", "impl"):
+        if required not in parameters:
+            yield f"the factory takes no {required!r}; it must take image_size, impl, and options with defaults"
     for option, parameter in parameters.items():
         if option not in ("image_size", "impl") and parameter.default is inspect.Parameter.empty:
             yield f"the option {option!r} has no default; give it one, so that the name alone builds the backbone"
@@ -100,7 +101,7 @@ def _toy(entry: Entry, size: Size) -> Any:
 
 
 def _build(entry: Entry, size: Size) -> Any:
-    """The backbone in eval mode; raises Breach where it cannot be built or is none."""
+    """Build the backbone in eval mode; raise Breach where that fails or gives something else."""
     built = _attempt(f"building for {size}", partial(_toy, entry, size))
     if not isinstance(built, nn.Module) or not isinstance(built, Backbone):
         raise Breach(f"the factory returned {type(built).__name__}; return an nn.Module with `strides` and `widths`")
@@ -108,7 +109,7 @@ def _build(entry: Entry, size: Size) -> Any:
 
 
 def _map_faults(model: Any, maps: Any, images: Tensor) -> Iterator[str]:
-    """Number, order, shapes, dtype and values of the maps; raises Breach where they cannot be told apart."""
+    """Check number, order, shapes, dtype and values of the maps; raise Breach where maps and strides do not match."""
     strides, widths = model.strides, model.widths
     if not isinstance(maps, tuple) or not all(isinstance(m, Tensor) for m in maps):
         raise Breach(f"forward returned {type(maps).__name__}; return a tuple of maps `b c h w`, fine to coarse")
@@ -116,22 +117,22 @@ def _map_faults(model: Any, maps: Any, images: Tensor) -> Iterator[str]:
         raise Breach(f"there are {len(maps)} maps for strides {strides} and widths {widths}; name each map in both")
     if any(fine >= coarse for fine, coarse in pairwise(strides)):
         yield f"the strides {strides} do not ascend; order the maps fine to coarse, one per stride"
-    for stride, width, found in zip(strides, widths, maps, strict=True):
+    for stride, width, feature_map in zip(strides, widths, maps, strict=True):
         cells = [-(-side // stride) for side in images.shape[2:]]
-        wanted = (len(images), width, *cells)
-        if tuple(found.shape) != wanted:
+        expected = (len(images), width, *cells)
+        if (shape := tuple(feature_map.shape)) != expected:
             yield (
-                f"the map at stride {stride} of images {tuple(images.shape)} has the shape {tuple(found.shape)}; "
-                f"`b c h w` with h = ceil(height / stride) is {wanted}"
+                f"the map at stride {stride} of images {tuple(images.shape)} has the shape {shape}; "
+                f"`b c h w` with h = ceil(height / stride) is {expected}"
             )
-        if found.dtype != torch.float32:
-            yield f"the map at stride {stride} of a float32 image is {found.dtype}; return torch.float32"
-        elif not found.isfinite().all():
+        if feature_map.dtype != torch.float32:
+            yield f"the map at stride {stride} of a float32 image is {feature_map.dtype}; return torch.float32"
+        elif not feature_map.isfinite().all():
             yield f"the map at stride {stride} has values that are not finite, at random weights already"
 
 
 def _wide(entry: Entry, size: Size) -> Iterator[str]:
-    """A backbone that is built for images that are not square."""
+    """Check a backbone that is built for images that are not square."""
     model, images = _build(entry, size), _images(1, size)
     yield from _map_faults(model, _attempt(f"forward of {size} images", partial(model, images)), images)
 
@@ -143,24 +144,24 @@ def _determinism(model: Any, images: Tensor, maps: tuple[Tensor, ...]) -> Iterat
 
 
 def _batch(model: Any, images: Tensor, maps: tuple[Tensor, ...]) -> Iterator[str]:
-    singles = [_attempt("forward of one image", partial(model, one)) for one in images.split(1)]
+    singles = [_attempt("forward of one image", partial(model, image)) for image in images.split(1)]
     for stride, both, *alone in zip(model.strides, maps, *singles, strict=True):
-        apart = (both - torch.cat(alone)).abs().max()
-        if not apart <= BATCH_TOLERANCE * both.abs().max():
+        difference = (both - torch.cat(alone)).abs().max()
+        if not difference <= BATCH_TOLERANCE * both.abs().max():
             yield (
-                f"at stride {stride} a batch of two differs from two single images by {apart:.1e}; in eval mode "
+                f"at stride {stride} a batch of two differs from two single images by {difference:.1e}; in eval mode "
                 "images must not see each other"
             )
 
 
 def _other_size(model: Any, size: Size) -> Iterator[str]:
-    """Another size than built for: right maps, or a ValueError that says what to do."""
+    """Check another size than the backbone is built for: right maps, or a ValueError that names the sizes allowed."""
     images = _images(1, size)
     try:
         maps = _attempt(f"forward of {size} images", partial(model, images))
     except Breach as breach:
         if not isinstance(breach.__cause__, ValueError) or " " not in str(breach.__cause__):
-            yield f"{breach}; take the size, or raise a ValueError whose text says which sizes go"
+            yield f"{breach}; take the size, or raise a ValueError whose text says which sizes are allowed"
         return
     yield from _map_faults(model, maps, images)
 
@@ -169,7 +170,7 @@ def _flops(model: Any, images: Tensor) -> Iterator[str]:
     with FlopCounterMode(display=False) as counter:
         _attempt("forward under torch's FlopCounterMode", partial(model, images))
     if counter.get_total_flops() == 0:
-        yield "torch's FlopCounterMode counts no FLOP; give your own ops a formula (register_flop_formula)"
+        yield "torch's FlopCounterMode counts no FLOP; give your ops a formula (register_flop_formula)"
 
 
 def _meta(entry: Entry, size: Size) -> Iterator[str]:
@@ -177,11 +178,11 @@ def _meta(entry: Entry, size: Size) -> Iterator[str]:
         model = _attempt("building on the meta device", partial(_toy, entry, size))
     real = [name for name, p in model.named_parameters() if not p.is_meta]
     if real:
-        yield f"{_some(real)}: built with data under torch.device('meta'); name no device when making tensors"
+        yield f"{_listed(real)}: built with data under torch.device('meta'); name no device when making tensors"
 
 
 def _gradients(model: Any, images: Tensor) -> Iterator[str]:
-    """A random direction over all outputs, since the sum over a normalised map has no gradient."""
+    """Check the gradients of a random direction; the plain sum over a normalised map has none."""
     generator = torch.Generator().manual_seed(1)
     model.zero_grad()
     with torch.enable_grad():
@@ -191,25 +192,25 @@ def _gradients(model: Any, images: Tensor) -> Iterator[str]:
     trainable = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     model.zero_grad()
     if unused := [name for name, grad in trainable.items() if grad is None]:
-        yield f"no gradient reaches {_some(unused)}; use these parameters or do not build them"
+        yield f"no gradient reaches {_listed(unused)}; use these parameters or do not build them"
     if wild := [name for name, grad in trainable.items() if grad is not None and not grad.isfinite().all()]:
-        yield f"the gradient is not finite at {_some(wild)}"
+        yield f"the gradient is not finite at {_listed(wild)}"
 
 
 def _pooled(model: Any, images: Tensor) -> Iterator[str]:
     if not hasattr(model, "pooled"):
         return
-    found = tuple(_attempt("pooled", partial(model.pooled, images)).shape)
-    if found != (wanted := (len(images), model.widths[-1])):
-        yield f"pooled returns the shape {found}; `b c` with c = widths[-1] is {wanted}"
+    shape = tuple(_attempt("pooled", partial(model.pooled, images)).shape)
+    if shape != (expected := (len(images), model.widths[-1])):
+        yield f"pooled returns the shape {shape}; `b c` with c = widths[-1] is {expected}"
 
 
 def _pixels(model: Any) -> Iterator[str]:
-    """Pixel normalisation would be three numbers kept for the three colours."""
-    kept = [name for name, buffer in model.named_buffers() if buffer.numel() == 3]
-    if kept:
-        yield f"{_some(kept)} looks like pixel normalisation; it belongs to the data, not to a backbone"
+    """Check for pixel normalisation: a buffer of three numbers, one for each colour."""
+    names = [name for name, buffer in model.named_buffers() if buffer.numel() == 3]
+    if names:
+        yield f"{_listed(names)} looks like pixel normalisation; it belongs to the data, not to a backbone"
 
 
-def _some(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names: list[str], limit: int = 6) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -6,8 +6,8 @@
 | ``position`` | the position embedding of its pretraining (SAMI) at 224 px, class token first |
 | ``Block`` | a plain ViT's block: attention is global, without windows and relative position |
 
-One map at stride 16, of 256 channels. The position table has 14 x 14 cells whatever the image, and is resampled for
-each: bicubic, without antialiasing. Its first row, the class token's, is read by nothing.
+One map at stride 16, of 256 channels. The position table always has 14 x 14 cells and is resampled for each image:
+bicubic, without antialiasing. Its first row, the class token's, is not used.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,10 @@ class EfficientSamViT(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
 
     def embed(self, image: Tensor) -> Tensor:
-        """The patches of the image with their position, ``b h w c``; raises ValueError where 16 leaves a rest."""
+        """Return the patches of the image with their position, ``b h w c``.
+
+        Raises ValueError where 16 does not divide the image's height and width.
+        """
         if image.shape[2] % PATCH or image.shape[3] % PATCH:
             raise ValueError(f"image must be `b 3 h w` with h, w that {PATCH} divides, got {tuple(image.shape)}")
         x = self.patch_embed(image).permute(0, 2, 3, 1)
@@ -62,7 +65,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 PAPER = "2312.00863"
-SOURCE = "yformer/EfficientSAM efficient_sam/efficient_sam_encoder.py"
+SOURCE = "yformer/EfficientSAM@d525f62 efficient_sam/efficient_sam_encoder.py"
 
 
 @backbone("efficientsam-ti", paper=PAPER, source=SOURCE, multiple_of=PATCH)
@@ -87,10 +90,10 @@ _OFFICIAL_PARTS = {
 
 @official(EfficientSamViT)
 def _official(model: EfficientSamViT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """EfficientSAM's names, of a whole model or the encoder alone; the decoder's entries are left out."""
+    """Rename EfficientSAM's entries, of a whole model or the encoder alone; the decoder's are ignored."""
     ours = {}
     for name, value in encoder_entries(state).items():
-        for theirs, here in _OFFICIAL_PARTS.items():
-            name = name.replace(theirs, here)
+        for theirs, replacement in _OFFICIAL_PARTS.items():
+            name = name.replace(theirs, replacement)
         ours[name] = value
     return ours

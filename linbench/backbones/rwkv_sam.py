@@ -4,17 +4,17 @@
 |---|---|
 | ``widths`` | C1, C2, C3: channels at strides 4, 8, 16 |
 | ``MBConv`` | MBConv block of the first two stages |
-| ``mix_k``, ``mix_v``, ``mix_r`` | μ_K, μ_V, μ_R: how much of a token is its own and how much Q-Shift's (eq. 2) |
+| ``mix_k``, ``mix_v``, ``mix_r`` | μ_K, μ_V, μ_R: the weight of a token beside its Q-Shift (eq. 2) |
 | ``decay``, ``bonus`` | w, u of bi-WKV (eq. 4) |
 | ``key``, ``value``, ``receptance``, ``output`` | W_K, W_V, W_R, W_O |
 | ``SpatialMix``, ``ChannelMix`` | the two branches of a VRWKV block (eq. 2-5) |
 
-Maps at strides 4, 8 and 16, the last one normalised; any image size goes, each step down gives ceil(n / 2).
+Maps at strides 4, 8 and 16, the last one normalised. Any image size is allowed; each step down gives ceil(n / 2).
 Written from a description of the official code's behaviour. Where paper and code differ we follow the code: both w
 and u are divided by the number of tokens, eq. 2 reads μ X + (1 − μ) X', and the channel mix has no W_O.
-``fused`` blocks do in one operator each: norm, Q-Shift and mixes; bi-WKV and its gate; what stands between the 1 × 1
-convolutions of an MBConv.
-The official class also returns a map from the middle of the third stage, which nothing in the paper's model reads.
+In ``fused`` blocks one operator does norm, Q-Shift and mixes; another one bi-WKV and its gate; a third one all that
+stands between the 1 × 1 convolutions of an MBConv.
+The official class also returns a map from the middle of the third stage, which the paper's model never reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class MapNorm(nn.LayerNorm):
 
 
 class Stem(nn.Module):
-    """``b 3 h w`` to ``b c h/2 w/2``."""
+    """The first convolutions, ``b 3 h w`` to ``b c h/2 w/2``."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -60,9 +60,9 @@ class Stem(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Residual block: widen fourfold, convolve each channel, narrow. Its only norm stands first.
+    """Residual block: norm, widen fourfold, convolve each channel, narrow.
 
-    stride: 1, where the width stays; or 2, where the shortcut averages the pixels that exist, without the padding.
+    stride: 1, with an unchanged width; or 2, where the shortcut averages pixels without the padding.
     """
 
     def __init__(self, width_in: int, width: int, stride: int, impl: Impl = Impl.FAST, fused: bool = False) -> None:
@@ -89,7 +89,7 @@ class MBConv(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Norm, then a 3 x 3 convolution of stride 2."""
+    """A norm, then a 3 x 3 convolution of stride 2."""
 
     def __init__(self, width_in: int, width: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class ChannelMix(nn.Module):
 def shifted_mixes(
     x: Tensor, norm: nn.LayerNorm, mixes: list[nn.Parameter], grid: Grid, impl: Impl, fused: bool
 ) -> Sequence[Tensor]:
-    """For each μ of mixes, ``1 1 c``, the mix of the normalised tokens with their Q-Shift (eq. 2)."""
+    """Return for each μ of mixes, ``1 1 c``, the mix of the normalised tokens with their Q-Shift (eq. 2)."""
     if fused:
         flat = [mix.flatten() for mix in mixes]
         return norm_shift_mix(x, norm.weight, norm.bias, flat, grid, norm.eps, impl=impl).unbind(0)
@@ -176,7 +176,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.ModuleList):
-    """Blocks in a row over a map ``b c h w``, read as tokens; none leave it as it is."""
+    """Consecutive blocks over a map ``b c h w``, read as tokens; without blocks the map is unchanged."""
 
     def forward(self, x: Tensor) -> Tensor:
         grid = (x.shape[2], x.shape[3])
@@ -190,11 +190,11 @@ class RWKVSAM(nn.Module):
     """The encoder of RWKV-SAM.
 
     widths: C1, C2, C3.
-    early: bi-WKV blocks after the convolutions of stages 1 and 2; stage 3 has what is left of the 14.
-    position_embedding: Whether a learned table is added at stride 16, as the official class can and its released
-        model does not.
-    stride32: Whether a fourth map, of 2 C3 channels at stride 32, is made, as for ADE20K.
-    fused: Whether chains of pointwise operations run as one operator: same numbers, same parameters.
+    early: bi-WKV blocks after the convolutions of stages 1 and 2; stage 3 has the rest of the 14.
+    position_embedding: Whether a learned table is added at stride 16; an option of the official class that its
+        released model does not use.
+    stride32: Whether there is a fourth map, of 2 C3 channels at stride 32, as for ADE20K.
+    fused: Whether chains of pointwise operations run as one operator, with the same numbers and parameters.
     """
 
     def __init__(
@@ -217,8 +217,8 @@ class RWKVSAM(nn.Module):
         self.convs = nn.ModuleList([_convs(c1, c1, CONVS[0], impl, fused), _convs(c1, c2, CONVS[1], impl, fused)])
         self.downsample = Downsample(c2, c3)
         self.position = _position(self.grid, c3) if position_embedding else None
-        # The official code has blocks at stride 16 only. Blocks of the ablation take their initial values as
-        # layers 0 to 13 from fine to coarse, which is our choice: the paper does not say.
+        # The official code has blocks at stride 16 only. The ablation's blocks are initialised as layers 0 to 13 from
+        # fine to coarse, which is our choice: the paper does not say.
         self.blocks = nn.ModuleList(
             Blocks(_block(width, sum(counts[:stage]) + i, impl, fused) for i in range(counts[stage]))
             for stage, width in enumerate(widths)
@@ -240,7 +240,7 @@ class RWKVSAM(nn.Module):
         return (fine, middle, last) if self.coarse is None else (fine, middle, last, self.coarse(last))
 
     def refit(self, entries: Mapping[str, Tensor], image_size: Grid) -> dict[str, Tensor]:
-        """Entries of a model built for ``image_size`` as this one has them: a position table is resampled, once."""
+        """Return the state dict of a model built for ``image_size``, a position table resampled to this one's."""
         if "position" not in entries:
             return dict(entries)
         grid = (-(-image_size[0] // 16), -(-image_size[1] // 16))
@@ -272,24 +272,24 @@ def resample_position(position: Tensor, grid: Grid, to: Grid) -> Tensor:
 
 
 def initial_decay(width: int, layer: int, depth: int) -> Tensor:
-    """w, ``c``: from -5 to 3 over the channels, along a curve that bends more in later layers."""
+    """Return w, ``c``: from -5 to 3 over the channels, along a curve that bends more in later layers."""
     return -5 + 8 * (torch.arange(width) / (width - 1)) ** (0.7 + 1.3 * layer / (depth - 1))
 
 
 def initial_bonus(width: int) -> Tensor:
-    """u, ``c``: ln 0.3, with 0, ½, -½ added in turn."""
+    """Return u, ``c``: ln 0.3, with 0, ½, -½ added in turn."""
     return log(0.3) + 0.5 * ((torch.arange(width) + 1) % 3 - 1)
 
 
 def initial_mix(width: int, layer: int, depth: int) -> Tensor:
-    """μ, ``1 1 c``: 0 to 1 over the channels; nearly all ones in the last layer."""
+    """Return μ, ``1 1 c``: 0 to 1 over the channels; nearly all ones in the last layer."""
     return (torch.arange(width) / width)[None, None] ** (1 - layer / depth)
 
 
 def _initialise(module: nn.Module) -> None:
-    """A convolution's weights by fan-out, bias 0.
+    """Draw a convolution's weights by fan-out, and zero its bias.
 
-    The official code means this for every MBConv, but its trainer reaches the stem and the stride-32 block only;
+    The official code intends this for every MBConv, but its trainer reaches only the stem and the stride-32 block;
     those of stages 1 and 2, and all linear layers, keep torch's default, and so do ours.
     """
     if isinstance(module, nn.Conv2d):
@@ -299,7 +299,7 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-SOURCE = "HarborYuan/ovsam projects/rwkvsam/models/backbones/vitamin.py"
+SOURCE = "HarborYuan/ovsam@137d2c2 projects/rwkvsam/models/backbones/vitamin.py"
 PAPER = "2406.19369"
 SEMANTIC = {"stride32": True}  # Table 5's backbone
 SMALL = (64, 128, 384)
@@ -405,20 +405,20 @@ _OFFICIAL_PARTS = {
 
 @official(RWKVSAM)
 def _official(model: RWKVSAM, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The release's names, ``layers.i.attn.spatial_decay``, as they are or under ``backbone.``; ``head.fc.weight``.
+    """Rename the release's entries: ``layers.i.attn.spatial_decay``, also under ``backbone.``; ``head.fc.weight``.
 
     A square position table of another grid than the model's is resampled, once, as the source does per image.
     """
     ours = {}
     for name, value in state.items():
-        own = name.removeprefix("backbone.")
-        for theirs, here in _OFFICIAL_NAMES.items():
-            if own.startswith(theirs):
-                own = here + own.removeprefix(theirs)
+        key = name.removeprefix("backbone.")
+        for theirs, replacement in _OFFICIAL_NAMES.items():
+            if key.startswith(theirs):
+                key = replacement + key.removeprefix(theirs)
                 break
-        for theirs, here in _OFFICIAL_PARTS.items():
-            own = own.replace(theirs, here)
-        ours[own] = value
+        for theirs, replacement in _OFFICIAL_PARTS.items():
+            key = key.replace(theirs, replacement)
+        ours[key] = value
     table = ours.get("position")
     if table is not None and table.ndim == 3 and (side := isqrt(table.shape[1])) ** 2 == table.shape[1] and side:
         ours["position"] = resample_position(table, (side, side), model.grid)

@@ -8,8 +8,8 @@
 | ``relative_rows``, ``relative_columns`` | R_h, R_w: decomposed relative position (MViTv2, 2112.01526, eq. 4 and 5) |
 | ``Neck`` | 1 x 1 and 3 x 3 convolutions down to 256 channels, each followed by a norm |
 
-One map at stride 16. The source takes images of the size that it was built for only: it adds the position table as
-it is. Here the tables are made for ``image_size``, and resampled where an image or a checkpoint has another size:
+One map at stride 16. The source takes only images of the size that it was built for: it never resamples the position
+table. Here the tables are made for ``image_size``, and resampled where an image or a checkpoint has another size:
 ``position`` by a bicubic without antialiasing, as ViTDet does, the relative tables linearly, as the source does.
 Initial values are ViTDet's (truncated normal of 0.02, relative tables 0); the source has no training code.
 """
@@ -26,8 +26,8 @@ from linbench.kernels.impl import Impl
 
 PATCH = 16
 EPS = 1e-6
-#: Most elements of one bias that fused attention is given; queries beyond it go in further calls. The bias of
-#: ViT-H for one 1024 px image just fits: 16 heads of 4096 x 4096, or 1 GiB in float32.
+#: Largest number of elements of a bias of fused attention; more queries take more calls. The bias of ViT-H for a
+#: 1024 px image just fits: 16 heads of 4096 x 4096, or 1 GiB in float32.
 BIAS_ELEMENTS = 2**28
 Grid = tuple[int, int]
 
@@ -65,28 +65,28 @@ def _naive(q: Tensor, k: Tensor, v: Tensor, along_rows: Tensor, along_columns: T
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
-    """``_naive`` by torch's fused attention, over as many rows of queries at a time as BIAS_ELEMENTS allow."""
+    """Compute ``_naive`` by torch's fused attention, over as many rows of queries at once as BIAS_ELEMENTS allow."""
     b, heads, _, w, _ = q.shape
     rows = max(1, BIAS_ELEMENTS // (b * heads * w * k.shape[2]))
     parts = zip(*(x.split(rows, dim=2) for x in (q, along_rows, along_columns)), strict=True)
     return torch.cat(
         [
-            functional.scaled_dot_product_attention(some.flatten(2, 3), k, v, attn_mask=_bias(*bias))
-            for some, *bias in parts
+            functional.scaled_dot_product_attention(queries.flatten(2, 3), k, v, attn_mask=_bias(*bias))
+            for queries, *bias in parts
         ],
         dim=2,
     )
 
 
 def _bias(along_rows: Tensor, along_columns: Tensor) -> Tensor:
-    """The sum of ``b head h w k`` and ``b head h w l`` over all pairs, as ``b head (h w) (k l)``."""
+    """Return the sum of ``b head h w k`` and ``b head h w l`` over all pairs, as ``b head (h w) (k l)``."""
     return (along_rows[..., :, None] + along_columns[..., None, :]).flatten(4).flatten(2, 3)
 
 
 def relative_position(table: Tensor, queries: int, keys: int) -> Tensor:
     """Look up ``r c`` by the distance of each query to each key: ``queries keys c``.
 
-    The side with fewer places is stretched over the other. A table of another length is resized linearly.
+    The shorter side is stretched over the longer one. A table of another length is resized linearly.
     """
     table = resize_relative(table, 2 * max(queries, keys) - 1)
     q = torch.arange(queries, device=table.device)[:, None] * max(keys / queries, 1.0)
@@ -114,7 +114,7 @@ class Block(nn.Module):
     """Pre-norm residual block over ``b h w c``: attention, then an MLP of four times the width.
 
     grid: The h and w of the whole map.
-    window: Side of the windows that attention stays inside of, or None where it is global.
+    window: Side of the windows that attention is confined to, or ``None`` where it is global.
     """
 
     def __init__(self, width: int, heads: int, grid: Grid, window: int | None, kind: AttentionKind) -> None:
@@ -136,7 +136,7 @@ class Block(nn.Module):
 
 
 def to_windows(x: Tensor, side: int) -> Tensor:
-    """Cut ``b h w c`` into windows ``(b rows columns) side side c``; zeros fill it up below and to the right.
+    """Cut ``b h w c`` into windows ``(b rows columns) side side c``, padded with zeros below and on the right.
 
     The zeros take part in the attention of their windows, as in the source.
     """
@@ -147,7 +147,7 @@ def to_windows(x: Tensor, side: int) -> Tensor:
 
 
 def from_windows(x: Tensor, grid: Grid) -> Tensor:
-    """Join windows into ``b h w c`` again, without what filled it up."""
+    """Join windows into ``b h w c`` again, without the padding."""
     h, w = grid
     side = x.shape[1]
     x = x.unflatten(0, (-1, -(-h // side), -(-w // side))).transpose(2, 3)  # b rows side columns side c
@@ -162,7 +162,7 @@ class MapNorm(nn.LayerNorm):
 
 
 class Neck(nn.Sequential):
-    """A map ``b c h w`` to the ``width`` channels that SAM's decoder reads."""
+    """The convolutions from a map ``b c h w`` to the ``width`` channels that SAM's decoder reads."""
 
     def __init__(self, width_in: int, width: int) -> None:
         super().__init__(
@@ -207,14 +207,17 @@ class SamViT(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
 
     def embed(self, image: Tensor) -> Tensor:
-        """The patches of the image with their position, ``b h w c``; raises ValueError where 16 leaves a rest."""
+        """Return the patches of the image with their position, ``b h w c``.
+
+        Raises ValueError where 16 does not divide the image's height and width.
+        """
         if image.shape[2] % PATCH or image.shape[3] % PATCH:
             raise ValueError(f"image must be `b 3 h w` with h, w that {PATCH} divides, got {tuple(image.shape)}")
         x = self.patch_embed(image).permute(0, 2, 3, 1)
         return x + resample_position(self.position, (x.shape[1], x.shape[2]))
 
     def early(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """What HQ-SAM's decoder reads: the first global block's output, ``b h w c``, and the map, ``b 256 h w``."""
+        """Return HQ-SAM's two inputs: the first global block's output, ``b h w c``, and the map, ``b 256 h w``."""
         early = x = self.embed(image)
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -226,22 +229,22 @@ class SamViT(nn.Module):
         return self.early(image)[1:]
 
     def refit(self, entries: Mapping[str, Tensor], image_size: Grid) -> dict[str, Tensor]:
-        """Entries of a model built for ``image_size`` as this one has them: its tables resampled, once."""
-        return fitted(self, entries)
+        """Return the state dict of a model built for ``image_size``, with its tables resampled to this one's."""
+        return fit_tables(self, entries)
 
 
-def fitted(model: SamViT, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Entries with the tables of another image size, which their shapes tell, resampled to the model's."""
-    found = dict(entries)
-    if (position := found.get("position")) is not None and position.ndim == 4:
+def fit_tables(model: SamViT, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries with tables of another image size, known by their shapes, resampled to the model's."""
+    fitted = dict(entries)
+    if (position := fitted.get("position")) is not None and position.ndim == 4:
         h, w = model.position.shape[1:3]
-        found["position"] = resample_position(position, (h, w))
+        fitted["position"] = resample_position(position, (h, w))
     for i, block in enumerate(model.blocks):
         for name in () if block.window else ("relative_rows", "relative_columns"):
-            table = found.get(entry := f"blocks.{i}.attn.{name}")
+            table = fitted.get(key := f"blocks.{i}.attn.{name}")
             if table is not None and table.ndim == 2:
-                found[entry] = resize_relative(table, len(getattr(block.attn, name)))
-    return found
+                fitted[key] = resize_relative(table, len(getattr(block.attn, name)))
+    return fitted
 
 
 def _initialise(module: nn.Module) -> None:
@@ -251,7 +254,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 PAPER = "2304.02643"
-SOURCE = "facebookresearch/segment-anything segment_anything/modeling/image_encoder.py"
+SOURCE = "facebookresearch/segment-anything@dca509f segment_anything/modeling/image_encoder.py"
 
 
 @backbone("sam-vit-b", paper=PAPER, source=SOURCE, multiple_of=PATCH)
@@ -284,20 +287,20 @@ _OFFICIAL_PARTS = {
 
 
 def encoder_entries(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's entries of a whole SAM's state dict, under their own names; all where it is the encoder's own."""
-    own = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    return own or dict(state)
+    """Return the encoder's entries of a whole SAM's state dict, without prefix; all entries where none has it."""
+    encoder = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    return encoder or dict(state)
 
 
 @official(SamViT)
 def _official(model: SamViT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """SAM's and HQ-SAM's names, of a whole model or the encoder alone; other decoders' entries are left out.
+    """Rename SAM's and HQ-SAM's entries, of a whole model or the encoder alone; the decoder's are ignored.
 
     Tables of another image size are resampled to the model's, once.
     """
     ours = {}
     for name, value in encoder_entries(state).items():
-        for theirs, here in _OFFICIAL_PARTS.items():
-            name = name.replace(theirs, here)
+        for theirs, replacement in _OFFICIAL_PARTS.items():
+            name = name.replace(theirs, replacement)
         ours[name] = value
-    return fitted(model, ours)
+    return fit_tables(model, ours)

@@ -1,4 +1,4 @@
-"""Any model of timm (github.com/huggingface/pytorch-image-models) as ``timm/<its name there>``.
+"""Any model of timm (github.com/huggingface/pytorch-image-models) as ``timm/<its name in timm>``.
 
 The maps are those of timm's ``features_only``, so a plain ViT's last map comes without its final norm. Of several
 maps at one stride, as a ViT gives, the last is kept. Weights are random: nothing is ever downloaded.
@@ -28,7 +28,7 @@ from linbench.registry import UnknownName
 class TimmModel(nn.Module):
     """A timm feature extractor behind the contract.
 
-    image_size: Height and width that it was built for, or None where any goes.
+    image_size: Height and width that it was built for, or ``None`` where any size is allowed.
     """
 
     def __init__(self, features: nn.Module, name: str, image_size: tuple[int, int] | None) -> None:
@@ -48,21 +48,21 @@ class TimmModel(nn.Module):
         maps = self.features(image)
         if self.channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
-        for stride, found in zip(self.strides, maps, strict=True):
+        for stride, feature_map in zip(self.strides, maps, strict=True):
             cells = (-(-size[0] // stride), -(-size[1] // stride))
-            if tuple(found.shape[2:]) != cells:
+            if (grid := tuple(feature_map.shape[2:])) != cells:
                 raise ValueError(
-                    f"timm/{self.name} covers {size} with a map of {tuple(found.shape[2:])} at stride {stride}, not "
-                    f"of {cells}; take a size that {max(self.strides)} divides"
+                    f"timm/{self.name} covers {size} with a map of {grid} at stride {stride}, "
+                    f"not of {cells}; take a size that {max(self.strides)} divides"
                 )
         return tuple(maps)
 
 
 @backbone("timm/*", source="huggingface/pytorch-image-models")
 def timm_model(name: str, image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> TimmModel:
-    """timm's ``features_only`` model ``name``.
+    """Return timm's ``features_only`` model ``name``.
 
-    attention: ``sdpa`` or ``naive``, for every attention in it that timm can compute either way.
+    attention: ``sdpa`` or ``naive``, for every attention in it that timm can compute both ways.
     """
     fused = naive_or_sdpa(attention) is AttentionKind.SDPA
     model = _build(name, image_size)
@@ -100,7 +100,7 @@ def _import_timm() -> Any:
 
 
 def _create(timm: Any, name: str, image_size: tuple[int, int], **options: Any) -> tuple[Any, bool]:
-    """The extractor, and whether its parts depend on the image size."""
+    """Return the extractor, and whether its parts depend on the image size."""
     options |= {"features_only": True, "pretrained": False}
     try:
         return timm.create_model(name, img_size=image_size, **options), True
@@ -116,7 +116,7 @@ def _create(timm: Any, name: str, image_size: tuple[int, int], **options: Any) -
 
 
 def _refuse_size(model: TimmModel, image_size: tuple[int, int]) -> None:
-    """Run the model without data, on the meta device, to learn what it makes of this size."""
+    """Raise ValueError where the model cannot take this size: run it without data, on the meta device."""
     state = {k: v.to("meta") for k, v in [*model.named_parameters(), *model.named_buffers()]}
     image = torch.empty(1, 3, *image_size, device="meta")
     training = model.training

@@ -9,14 +9,14 @@
 | ``dt_proj``, ``dt_bias`` | Linear_o^Δ; Parameter_o^Δ, added before the softplus |
 | ``forwards``, ``backwards`` | the two directions o, each with parameters of its own |
 | ``conv`` | Conv1d_o, causal, 4 tokens |
-| ``A_log``, ``D`` | log(-Parameter_o^A); the skip of the scan, which the paper's algorithm leaves out |
+| ``A_log``, ``D`` | log(-Parameter_o^A); the skip of the scan, which the paper's algorithm omits |
 | ``low``, ``B``, ``C`` | the bottleneck in front of Δ_o; B_o, C_o |
 | ``class_token``, ``position`` | t_cls, E_pos (eq. 1) |
 
-One map at stride 16. The class token runs along in the middle of the sequence, at index M // 2 of M patches, as in
-pretraining, and is dropped from the map; the row M // 2 of ``position`` is its own.
-``fused``, one operator each does: a block's addition to the residual stream and the norm behind it; a direction's
-convolution, its SiLU and the order of its tokens.
+One map at stride 16. The class token stands in the middle of the sequence, at index M // 2 of M patches, as in
+pretraining, and is dropped from the map; row M // 2 of ``position`` belongs to it.
+If ``fused``, one operator does a block's addition to the residual stream and the next norm, and another one a
+direction's convolution, its SiLU and the order of its tokens.
 """
 
 import math
@@ -52,7 +52,7 @@ class RMSNorm(nn.Module):
 
 
 class Direction(nn.Module):
-    """One reading of the sequence: causal convolution, SiLU, gated selective scan."""
+    """A reading of the sequence in one direction: causal convolution, SiLU, gated selective scan."""
 
     def __init__(self, inner: int, rank: int, state: int, impl: Impl, fused: bool) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Direction(nn.Module):
         self.D = nn.Parameter(torch.ones(inner))
 
     def forward(self, x: Tensor, z: Tensor, backward: bool) -> Tensor:
-        """Return y, ``b t d``, of tokens x and gate z, both ``b t d``; ``backward`` reads them from the last on."""
+        """Return y, ``b t d``, of tokens x and gate z, ``b t d``; with ``backward`` from the last to the first."""
         z = z.flip(1) if backward else z
         if self.fused:
             taps, bias = self.conv.weight[:, 0], self.conv.get_parameter("bias")
@@ -104,7 +104,7 @@ class Mixer(nn.Module):
         _initialise(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        # Two products and not one: x is then contiguous, and the convolution reads it without a copy.
+        # With two products instead of one, x is contiguous, and the convolution reads it without a copy.
         x, z = (functional.linear(tokens, weight) for weight in self.in_proj.weight.chunk(2))
         y = self.forwards(x, z, backward=False) + self.backwards(x, z, backward=True)
         return self.out_proj(y / 2)
@@ -120,7 +120,7 @@ class Block(nn.Module):
         self.drop_path = drop_path
 
     def branch(self, normed: Tensor) -> Tensor:
-        """What the block adds to the residual stream, of the normalised stream."""
+        """Return the block's addition to the residual stream, ``b t c``, from the normalised stream."""
         mixed = self.mixer(normed)
         return drop_path(mixed, self.drop_path) if self.training else mixed
 
@@ -132,8 +132,8 @@ class Vim(nn.Module):
     """Vim without its head.
 
     image_size: Height and width in pixels that the position table is for.
-    drop_path: Share of samples that skip the last block in training; it grows linearly from 0 at the first.
-    fused: Whether chains of pointwise operations run as one operator: same numbers, same parameters.
+    drop_path: Fraction of samples that skip the last block in training; it grows linearly from 0 at the first.
+    fused: Whether chains of pointwise operations run as one operator, with the same numbers and parameters.
     """
 
     patch = 16
@@ -158,9 +158,9 @@ class Vim(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
 
     def embed(self, image: Tensor) -> Tensor:
-        """The patches with the class token in their middle, plus their positions, ``b (t + 1) c``.
+        """Return the patches with the class token in their middle, plus their positions, ``b (t + 1) c``.
 
-        Raises ValueError where 16 leaves a rest of the image's height or width.
+        Raises ValueError where 16 does not divide the image's height and width.
         """
         if image.shape[2] % self.patch or image.shape[3] % self.patch:
             raise ValueError(f"image must be `b 3 h w` with h, w that {self.patch} divides, got {tuple(image.shape)}")
@@ -170,7 +170,7 @@ class Vim(nn.Module):
         return x + resample_position(self.position, self.grid, grid)
 
     def tokens(self, image: Tensor) -> Tensor:
-        """The normalised patch tokens with the class token in their middle, ``b (t + 1) c``."""
+        """Return the normalised patch tokens with the class token in their middle, ``b (t + 1) c``."""
         x = _wide(self.embed(image))
         if self.fused:
             return self._fused_blocks(x)
@@ -179,7 +179,7 @@ class Vim(nn.Module):
         return self.norm(x)
 
     def _fused_blocks(self, residual: Tensor) -> Tensor:
-        """The same, each block's sum taken together with the next norm."""
+        """Run the blocks and the norms, each block's addition and the next norm as one operator."""
         blocks = cast(Sequence[Block], self.blocks)
         normed = blocks[0].norm(residual)
         for block, norm in zip(blocks, [*(b.norm for b in blocks[1:]), self.norm], strict=True):
@@ -187,7 +187,7 @@ class Vim(nn.Module):
         return normed
 
     def pooled(self, image: Tensor) -> Tensor:
-        """The class token, ``b c``."""
+        """Return the class token, ``b c``."""
         return take_middle(self.tokens(image))[1][:, 0]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -195,30 +195,30 @@ class Vim(nn.Module):
         return (take_middle(self.tokens(image))[0].transpose(1, 2).unflatten(2, grid),)
 
     def refit(self, entries: Mapping[str, Tensor], image_size: tuple[int, int]) -> dict[str, Tensor]:
-        """Entries of a model built for ``image_size`` as this one has them: the position table resampled, once."""
+        """Return the state dict of a model built for ``image_size``, its position table resampled to this one's."""
         grid = (image_size[0] // self.patch, image_size[1] // self.patch)
         return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
 
 
 def causal_conv(x: Tensor, conv: nn.Conv1d) -> Tensor:
-    """Depthwise convolution of x, ``b t d``, in which a token sees itself and the KERNEL - 1 before it.
+    """Return the depthwise convolution of x, ``b t d``, in which a token sees itself and the KERNEL - 1 before it.
 
-    Run as a 2-D convolution over ``b d 1 t``: only there does torch keep channel-last memory.
+    It runs as a 2-D convolution over ``b d 1 t``: only there does torch keep channel-last memory.
     """
-    seen = KERNEL - 1
+    before = KERNEL - 1
     image = x.transpose(1, 2).unsqueeze(2)
-    y = functional.conv2d(image, conv.weight.unsqueeze(2), conv.bias, padding=(0, seen), groups=x.shape[2])
+    y = functional.conv2d(image, conv.weight.unsqueeze(2), conv.bias, padding=(0, before), groups=x.shape[2])
     return y[:, :, 0, : x.shape[1]].transpose(1, 2)
 
 
-def insert_middle(patches: Tensor, one: Tensor) -> Tensor:
-    """Put one, ``b 1 c``, in front of patch M // 2 of patches, ``b M c``."""
+def insert_middle(patches: Tensor, token: Tensor) -> Tensor:
+    """Insert a token, ``b 1 c``, in front of patch M // 2 of patches, ``b M c``."""
     middle = patches.shape[1] // 2
-    return torch.cat([patches[:, :middle], one, patches[:, middle:]], dim=1)
+    return torch.cat([patches[:, :middle], token, patches[:, middle:]], dim=1)
 
 
 def take_middle(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo ``insert_middle``: the patches, ``b M c``, and the one, ``b 1 c``."""
+    """Undo ``insert_middle``: return the patches, ``b M c``, and the token, ``b 1 c``."""
     middle = (tokens.shape[1] - 1) // 2
     patches = torch.cat([tokens[:, :middle], tokens[:, middle + 1 :]], dim=1)
     return patches, tokens[:, middle : middle + 1]
@@ -227,23 +227,23 @@ def take_middle(tokens: Tensor) -> tuple[Tensor, Tensor]:
 def resample_position(position: Tensor, grid: tuple[int, int], to: tuple[int, int]) -> Tensor:
     """Resample the table ``1 (h w + 1) c`` to another grid: bicubic, the class row taken out and put back.
 
-    Vim's own transfer takes row 0 for the class row, although it is row M // 2: half of its patch rows land one
-    place too far and the class row in the middle of the grid. That is not repeated here.
+    Vim's own transfer takes row 0 for the class row, although it is row M // 2: half of its patch rows land one row
+    too far, and the class row lands in the middle of the grid. That is not repeated here.
     """
     if grid == to:
         return position
-    patches, one = take_middle(position)
+    patches, class_row = take_middle(position)
     table = patches.transpose(1, 2).unflatten(2, grid)
     table = functional.interpolate(table, to, mode="bicubic", align_corners=False)
-    return insert_middle(table.flatten(2).transpose(1, 2), one)
+    return insert_middle(table.flatten(2).transpose(1, 2), class_row)
 
 
 def drop_path(x: Tensor, rate: float) -> Tensor:
     """Zero whole samples of x with probability rate and scale the others up (arXiv 1603.09382)."""
     if rate == 0:
         return x
-    kept = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - rate)
-    return x * (kept / (1 - rate))
+    mask = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - rate)
+    return x * (mask / (1 - rate))
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -251,29 +251,32 @@ def _wide(x: Tensor) -> Tensor:
 
 
 def _initialise(mixer: Mixer) -> None:
-    # torch's own defaults are the source's for all other weights: dt_proj's uniform within rank^-1/2 among them.
+    # For all other weights the source uses torch's defaults, as for dt_proj: uniform within rank^-1/2.
     bound = (mixer.out_proj.in_features * DEPTH) ** -0.5
     nn.init.uniform_(mixer.out_proj.weight, -bound, bound)
-    # The source exempts only the forward steps' bias from its pass that zeroes all biases: backward steps start at
-    # softplus(0) = 0.69, forward ones between 0.001 and 0.1.
+    # The source zeroes all biases except the forward steps': backward steps start at softplus(0) = 0.69, forward ones
+    # between 0.001 and 0.1.
     step = torch.empty_like(mixer.forwards.dt_bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
     with torch.no_grad():
         mixer.forwards.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
 
 
-@backbone("vim-t", paper="2401.09417", source="hustvl/Vim vim/models_mamba.py", multiple_of=16)
+SOURCE = "hustvl/Vim@dd0358a vim/models_mamba.py"
+
+
+@backbone("vim-t", paper="2401.09417", source=SOURCE, multiple_of=16)
 def vim_t(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> Vim:
     """Vim-Ti: 24 blocks of 192 channels."""
     return Vim(192, image_size, impl, drop_path, fused)
 
 
-@backbone("vim-s", paper="2401.09417", source="hustvl/Vim vim/models_mamba.py", multiple_of=16)
+@backbone("vim-s", paper="2401.09417", source=SOURCE, multiple_of=16)
 def vim_s(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> Vim:
     """Vim-S: 24 blocks of 384 channels; its source trains it with drop_path 0.05."""
     return Vim(384, image_size, impl, drop_path, fused)
 
 
-@backbone("vim-b", paper="2401.09417", source="hustvl/Vim vim/models_mamba.py", multiple_of=16)
+@backbone("vim-b", paper="2401.09417", source=SOURCE, multiple_of=16)
 def vim_b(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused: bool = False) -> Vim:
     """Vim-B: 24 blocks of 768 channels."""
     return Vim(768, image_size, impl, drop_path, fused)
@@ -281,13 +284,13 @@ def vim_b(image_size: tuple[int, int], impl: Impl, drop_path: float = 0.0, fused
 
 @official(Vim)
 def _official(model: Vim, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Vim's names: ``cls_token``, ``pos_embed``, ``layers.i.mixer.conv1d_b.weight``, ``norm_f.weight``.
+    """Rename Vim's entries: ``cls_token``, ``pos_embed``, ``layers.i.mixer.conv1d_b.weight``, ``norm_f.weight``.
 
     A position table of a square grid is resampled to the model's grid. Checkpoints with RoPE are refused.
     """
     if any(key.startswith("rope.") for key in state):
         raise ValueError(
-            "the checkpoint has rope.* buffers: it is a Vim with rotary positions, which this one is not"
+            "the checkpoint has rope.* buffers: it is a Vim with rotary positions, and this model has none"
         )
     ours = {renamed(key): value for key, value in state.items()}
     if (table := ours.get("position")) is not None and table.ndim == 3:
@@ -298,7 +301,7 @@ def _official(model: Vim, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def renamed(key: str) -> str:
-    """Our name of an official entry; parts of a mixer that end in ``_b``, and ``A_b_log``, are the backward ones'."""
+    """Return our name of an official entry; ``A_b_log`` and a mixer's ``*_b`` are the backward direction's."""
     whole = {"cls_token": "class_token", "pos_embed": "position", "norm_f.weight": "norm.weight"}
     key = whole.get(key, key.replace("patch_embed.proj.", "patch_embed.").replace("layers.", "blocks."))
     block, mixer, part = key.partition(".mixer.")

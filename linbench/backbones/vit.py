@@ -1,4 +1,4 @@
-"""ViT as DeiT trains it (arXiv 2010.11929, 2012.12877): the plain transformer that the others are measured against.
+"""ViT as DeiT trains it (arXiv 2010.11929, 2012.12877): the plain transformer that the others are compared with.
 
 | here | paper |
 |---|---|
@@ -8,7 +8,7 @@
 | ``class_token`` | x_class |
 | ``Attention`` | MSA, softmax(q kᵀ / √(D/h)) v |
 
-One map at stride 16. The class token runs along, as in pretraining, and is dropped from the map.
+One map at stride 16. The class token is the first token, as in pretraining, and is dropped from the map.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from torch.nn import functional
 from linbench.backbones.contract import backbone, official
 from linbench.kernels.impl import Impl
 
-BLOCK = 256  # queries whose scores are held at once by chunked attention
+BLOCK = 256  # queries of chunked attention whose scores are in memory at once
 
 
 class AttentionKind(StrEnum):
-    """``naive``: the score matrix is built, as published.  ``sdpa``: torch's fused attention, same numbers.
+    """A way to compute attention; all give the same numbers.
 
-    ``chunked``: the published arithmetic over blocks of queries: each row's softmax is whole, so the numbers are
-    the same, and only the scores of one block are held. On CPUs whose matrix library computes bfloat16 and whose
-    fused attention does not, it is the faster one.
+    ``naive`` builds the score matrix, as published. ``sdpa`` is torch's fused attention. ``chunked`` is the published
+    arithmetic over blocks of queries: each row's softmax is whole, and only the scores of a block are in memory. It
+    is faster on CPUs whose matrix library computes bfloat16 and whose fused attention does not.
     """
 
     NAIVE = "naive"
@@ -43,10 +43,10 @@ class AttentionKind(StrEnum):
 
 
 def naive_or_sdpa(attention: str) -> AttentionKind:
-    """The kind that ``attention`` names, for models whose attention is not written in blocks; raises ValueError."""
+    """Return the kind named ``attention``; raise ValueError for ``chunked``, which some models do not have."""
     kind = AttentionKind(attention)
     if kind is AttentionKind.CHUNKED:
-        raise ValueError("attention='chunked' is written for plain ViTs only; allowed here are naive, sdpa")
+        raise ValueError("attention='chunked' exists for plain ViTs only; allowed here are naive, sdpa")
     return kind
 
 
@@ -73,11 +73,11 @@ class Attention(nn.Module):
 
 
 def chunked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q kᵀ / √d) v of ``b head t c/head``, for BLOCK queries at a time; k and v are laid out once for all."""
+    """Return softmax(q kᵀ / √d) v, ``b head t c/head``, computed for BLOCK queries at a time."""
     keys = k.transpose(-2, -1).contiguous()
     v = v.contiguous()
     queries = (q * q.shape[-1] ** -0.5).split(BLOCK, dim=2)
-    return torch.cat([(some @ keys).softmax(-1) @ v for some in queries], dim=2)
+    return torch.cat([(block @ keys).softmax(-1) @ v for block in queries], dim=2)
 
 
 class Block(nn.Module):
@@ -117,7 +117,10 @@ class ViT(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
 
     def tokens(self, image: Tensor) -> Tensor:
-        """The normalised class token and patch tokens, ``b (1 + t) c``; raises ValueError where 16 leaves a rest."""
+        """Return the normalised class token and patch tokens, ``b (1 + t) c``.
+
+        Raises ValueError where 16 does not divide the image's height and width.
+        """
         if image.shape[2] % self.patch or image.shape[3] % self.patch:
             raise ValueError(f"image must be `b 3 h w` with h, w that {self.patch} divides, got {tuple(image.shape)}")
         x = self.patch_embed(image)
@@ -129,7 +132,7 @@ class ViT(nn.Module):
         return self.norm(x)
 
     def pooled(self, image: Tensor) -> Tensor:
-        """The class token, ``b c``."""
+        """Return the class token, ``b c``."""
         return self.tokens(image)[:, 0]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -137,7 +140,7 @@ class ViT(nn.Module):
         return (self.tokens(image)[:, 1:].transpose(1, 2).unflatten(2, grid),)
 
     def refit(self, entries: Mapping[str, Tensor], image_size: tuple[int, int]) -> dict[str, Tensor]:
-        """Entries of a model built for ``image_size`` as this one has them: the position table resampled, once."""
+        """Return the state dict of a model built for ``image_size``, its position table resampled to this one's."""
         grid = (image_size[0] // self.patch, image_size[1] // self.patch)
         return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
 
@@ -172,7 +175,7 @@ def vit_s(image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> V
 
 @official(ViT)
 def _official(model: ViT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DeiT's names (timm's layout): ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.i.mlp.fc1``.
+    """Rename DeiT's entries (timm's layout): ``cls_token``, ``pos_embed``, ``blocks.i.mlp.fc1``.
 
     A position table of a square grid is resampled to the model's grid, once.
     """

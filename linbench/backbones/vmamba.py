@@ -11,8 +11,8 @@
 | ``A_log``, ``D`` | log(-A) and the skip of each direction |
 | ``d`` | the four directions: rows, columns, rows backwards, columns backwards |
 
-This is the VMamba of the paper's last revision ("v05_noz": no gate, N = 1), not the vanilla one it started from.
-Maps are ``b h w c`` inside, so that a 1 x 1 convolution is a linear layer and the scan finds its channels in a row.
+This is the VMamba of the paper's last revision ("v05_noz": no gate, N = 1), not the first, vanilla one.
+Maps are ``b h w c`` inside, so that a 1 x 1 convolution is a linear layer and the scan reads contiguous channels.
 """
 
 import math
@@ -34,7 +34,7 @@ STRIDES = (4, 8, 16, 32)
 
 
 class SS2D(nn.Module):
-    """Four selective scans of a map ``b h w c``, one per reading order, summed."""
+    """The sum of four selective scans of a map ``b h w c``, one per reading order."""
 
     def __init__(self, width: int, ratio: int, impl: Impl) -> None:
         super().__init__()
@@ -99,11 +99,12 @@ class Block(nn.Module):
         return x + self.dropped(self.mlp(self.norm2(x)))
 
     def dropped(self, x: Tensor) -> Tensor:
+        """Return a branch's result with stochastic depth, in training."""
         return drop_path(x, self.drop_path) if self.training else x
 
 
 class Halve(nn.Module):
-    """3 x 3 convolution of stride 2 and a norm, ``b h w c`` to half the height and width, rounded up."""
+    """A 3 x 3 convolution of stride 2 and a norm: ``b h w c`` to half the height and width, rounded up."""
 
     def __init__(self, width: int, to: int) -> None:
         super().__init__()
@@ -118,8 +119,8 @@ class VMamba(nn.Module):
     """VMamba without its head.
 
     depths: Blocks of each of the four stages.
-    outputs: The stages, 0 to 3, whose maps are returned, each under a norm of its own.
-    drop_path: Share of samples that skip the last block in training; it grows linearly from 0 at the first.
+    outputs: The stages, 0 to 3, whose maps are returned, each with a norm of its own.
+    drop_path: Fraction of samples that skip the last block in training; it grows linearly from 0 at the first.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class VMamba(nn.Module):
     ) -> None:
         super().__init__()
         if not outputs or list(outputs) != sorted(set(outputs) & {0, 1, 2, 3}):
-            raise ValueError(f"outputs={outputs}: stages from 0 to 3, each once and in order")
+            raise ValueError(f"outputs must be stages from 0 to 3, each once and in order, got {outputs}")
         widths = tuple(width << stage for stage in range(4))
         self.outputs = tuple(outputs)
         self.strides = tuple(STRIDES[stage] for stage in outputs)
@@ -150,7 +151,7 @@ class VMamba(nn.Module):
         self.apply(_initialise_linear)
 
     def stage_maps(self, image: Tensor) -> list[Tensor]:
-        """The map of each stage before its downsampling and without a norm, ``b h w c``."""
+        """Return the map of each stage before its downsampling and without a norm, ``b h w c``."""
         x = self.stem(image.permute(0, 2, 3, 1))
         maps = []
         for index, stage in enumerate(self.stages):
@@ -167,8 +168,8 @@ def drop_path(x: Tensor, rate: float) -> Tensor:
     """Zero whole samples of x with probability rate and scale the others up (arXiv 1603.09382)."""
     if rate == 0:
         return x
-    kept = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - rate)
-    return x * (kept / (1 - rate))
+    mask = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - rate)
+    return x * (mask / (1 - rate))
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -191,7 +192,7 @@ def _initialise_linear(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-SOURCE = "MzeroMiko/VMamba classification/models/vmamba.py"
+SOURCE = "MzeroMiko/VMamba@2ed52ea classification/models/vmamba.py"
 ALL = (0, 1, 2, 3)
 
 
@@ -221,11 +222,11 @@ def vmamba_b(
 
 @official(VMamba)
 def _official(model: VMamba, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """VMamba's names, the present and the older ones, with 1 x 1 convolutions as matrices or not.
+    """Rename VMamba's entries, current and older ones, with 1 x 1 convolutions as matrices or not.
 
     A classification checkpoint has one norm over the last stage, ``classifier.norm``: it becomes the norm of stage
-    3's map, so that this map does not depend on which other stages are returned (the source leaves it fresh in
-    dense models), and is left out where stage 3 is not returned. The norms of stages 0 to 2 are not in such a
+    3's map, so that this map does not depend on which other stages are returned (the source initialises it anew in
+    dense models). It is omitted where stage 3 is not returned. The norms of stages 0 to 2 are not in such a
     checkpoint: they keep their values, with a warning.
     """
     ours = {renamed(key): v.flatten(1) if v.shape[2:] == (1, 1) else v for key, v in state.items()}
@@ -234,7 +235,7 @@ def _official(model: VMamba, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         absent = sorted(fresh.keys() - ours.keys())
         if absent:
             warnings.warn(
-                f"a classification checkpoint has no {', '.join(absent)}: they stay as they are", stacklevel=3
+                f"a classification checkpoint has no {', '.join(absent)}: they stay unchanged", stacklevel=3
             )
         ours = fresh | ours
         if 3 not in model.outputs:
@@ -273,7 +274,7 @@ SS2D_NAMES = {
 
 
 def renamed(key: str) -> str:
-    """Our name of an official entry."""
+    """Return our name of an official entry."""
     for pattern, ours in NAMES:
         key = re.sub(pattern, ours, key)
     block, ss2d, inner = key.partition(".ss2d.")

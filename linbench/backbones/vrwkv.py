@@ -3,9 +3,9 @@
 | here | paper |
 |---|---|
 | ``width`` | C, the embedding dimension |
-| ``mix_k``, ``mix_v``, ``mix_r`` | μ_K, μ_V, μ_R: how much of a token is its own and how much Q-Shift's (eq. 2) |
-| ``decay`` | w, a token's loss of weight per token of distance |
-| ``bonus`` | u, the weight that the current token gains |
+| ``mix_k``, ``mix_v``, ``mix_r`` | μ_K, μ_V, μ_R: the weight of a token beside its Q-Shift (eq. 2) |
+| ``decay`` | w, the loss of weight per token of distance |
+| ``bonus`` | u, the extra weight of the current token |
 | ``key``, ``value``, ``receptance``, ``output`` | W_K, W_V, W_R, W_O |
 | ``SpatialMix`` | spatial mix: σ(R) ⊙ wkv, then W_O (eq. 2, 3) |
 | ``ChannelMix`` | channel mix: σ(R) ⊙ (squared ReLU(K) W_V) (eq. 5) |
@@ -14,8 +14,8 @@
 One map at stride 16: the normalised tokens. There is no class token. The image is padded with zeros below and on
 the right to whole patches. Where paper and official code differ we follow the code: both w and u are divided by
 the number of tokens; eq. 2 reads μ X + (1 − μ) X', not X + (1 − μ) X'; the channel mix has no W_O.
-``fused`` blocks do in one operator each what is the same formula: norm, Q-Shift and mixes; and the gate behind
-bi-WKV, unless a key norm stands between the two.
+In ``fused`` blocks one operator does norm, Q-Shift and mixes, and another one bi-WKV and its gate, unless a key norm
+stands between the two.
 The classifier of VRWKV-L is not linear (1024-3072-tanh-1000); only its backbone is here.
 """
 
@@ -53,12 +53,12 @@ class SpatialMix(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
         self.receptance = nn.Linear(width, width, bias=False)
-        # Named for its place in the source's configuration; it normalises what the op returns.
+        # Named as in the source's configuration; it normalises the op's result.
         self.key_norm = nn.LayerNorm(width) if key_norm else nn.Identity()
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm | None = None) -> Tensor:
-        """norm: Of the tokens, where they come without it."""
+        """Return the branch's result; ``norm`` is applied to the tokens first."""
         mixes = [self.mix_k, self.mix_v, self.mix_r]
         k, v, r = shifted_mixes(x, norm, mixes, grid, self.impl, self.fused)
         k, v, r = self.key(k), self.value(v), self.receptance(r)
@@ -86,7 +86,7 @@ class ChannelMix(nn.Module):
         self.value = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor, grid: Grid, norm: nn.LayerNorm | None = None) -> Tensor:
-        """norm: Of the tokens, where they come without it."""
+        """Return the branch's result; ``norm`` is applied to the tokens first."""
         k, r = shifted_mixes(x, norm, [self.mix_k, self.mix_r], grid, self.impl, self.fused)
         k = self.key_norm(self.key(k).relu().square())
         return self.receptance(r).sigmoid() * self.value(k)
@@ -95,7 +95,7 @@ class ChannelMix(nn.Module):
 def shifted_mixes(
     x: Tensor, norm: nn.LayerNorm | None, mixes: list[nn.Parameter], grid: Grid, impl: Impl, fused: bool
 ) -> Sequence[Tensor]:
-    """For each μ of mixes, ``1 1 c``, the mix of the tokens, normalised if asked for, with their Q-Shift (eq. 2)."""
+    """Return for each μ of mixes, ``1 1 c``, the mix of the tokens, ``norm`` applied, with their Q-Shift (eq. 2)."""
     if fused and norm is None:
         return shift_mix(x, [mix.flatten() for mix in mixes], grid, impl=impl).unbind(0)
     if fused and norm is not None:
@@ -107,7 +107,7 @@ def shifted_mixes(
 
 
 class PreNormBlock(nn.Module):
-    """VRWKV-T: each branch reads the normalised tokens."""
+    """The block of VRWKV-T: each branch reads the normalised tokens."""
 
     def __init__(self, spatial: SpatialMix, channel: ChannelMix, width: int, drop_rate: float) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class PreNormBlock(nn.Module):
 
 
 class PostNormBlock(nn.Module):
-    """VRWKV-S, B and L: each branch's result is normalised and scaled by channel."""
+    """The block of VRWKV-S, B and L: each branch's result is normalised and scaled by channel."""
 
     def __init__(
         self, spatial: SpatialMix, channel: ChannelMix, width: int, drop_rate: float, layer_scale: float
@@ -145,10 +145,10 @@ class PostNormBlock(nn.Module):
 class VRWKV(nn.Module):
     """Vision-RWKV without its head.
 
-    layer_scale: Initial γ of post-norm blocks; None makes pre-norm blocks, which have no γ.
+    layer_scale: Initial γ of post-norm blocks; ``None`` makes pre-norm blocks, which have no γ.
     key_norm: Whether the op's result and the channel mix's hidden units are normalised.
     drop_path: Rate of stochastic depth at the last block, rising linearly from 0 at the first.
-    fused: Whether chains of pointwise operations run as one operator: same numbers, same parameters.
+    fused: Whether chains of pointwise operations run as one operator, with the same numbers and parameters.
     """
 
     def __init__(
@@ -192,13 +192,13 @@ class VRWKV(nn.Module):
         return (self.norm(x).transpose(1, 2).unflatten(2, grid),)
 
     def refit(self, entries: Mapping[str, Tensor], image_size: tuple[int, int]) -> dict[str, Tensor]:
-        """Entries of a model built for ``image_size`` as this one has them: the position table resampled, once."""
+        """Return the state dict of a model built for ``image_size``, its position table resampled to this one's."""
         grid = (-(-image_size[0] // PATCH), -(-image_size[1] // PATCH))
         return {**entries, "position": resample_position(entries["position"], grid, self.grid)}
 
 
 def pad_to_patches(image: Tensor) -> Tensor:
-    """Zeros below and on the right, up to whole patches."""
+    """Pad with zeros below and on the right, to whole patches."""
     below, right = -image.shape[2] % PATCH, -image.shape[3] % PATCH
     return functional.pad(image, (0, right, 0, below)) if below or right else image
 
@@ -213,26 +213,26 @@ def resample_position(position: Tensor, grid: Grid, to: Grid) -> Tensor:
 
 
 def drop_path(branch: Tensor, rate: float, training: bool) -> Tensor:
-    """Stochastic depth: in training zero the branch of a sample with probability ``rate``, else scale it up."""
+    """Zero the branch of a sample with probability ``rate`` in training, else scale it up (stochastic depth)."""
     if not training or rate == 0:
         return branch
-    kept = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= rate
-    return branch * kept / (1 - rate)
+    mask = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= rate
+    return branch * mask / (1 - rate)
 
 
 def initial_decay(width: int, layer: int, depth: int) -> Tensor:
-    """w, ``c``: from -5 to 3 over the channels, along a curve that bends more in later layers."""
+    """Return w, ``c``: from -5 to 3 over the channels, along a curve that bends more in later layers."""
     channel = torch.arange(width) / max(width - 1, 1)
     return -5 + 8 * channel ** (0.7 + 1.3 * layer / max(depth - 1, 1))
 
 
 def initial_bonus(width: int) -> Tensor:
-    """u, ``c``: ln 0.3, with 0, ½, -½ added in turn."""
+    """Return u, ``c``: ln 0.3, with 0, ½, -½ added in turn."""
     return log(0.3) + 0.5 * ((torch.arange(width) + 1) % 3 - 1)
 
 
 def initial_mix(width: int, layer: int, depth: int) -> Tensor:
-    """μ, ``1 1 c``: 0 to 1 over the channels; nearly all ones in the last layer."""
+    """Return μ, ``1 1 c``: 0 to 1 over the channels; nearly all ones in the last layer."""
     return (torch.arange(width) / width)[None, None] ** (1 - layer / depth)
 
 
@@ -241,7 +241,7 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
 
 
-SOURCE = "OpenGVLab/Vision-RWKV classification/mmcls_custom/models/backbones/vrwkv.py"
+SOURCE = "OpenGVLab/Vision-RWKV@0e0e38a classification/mmcls_custom/models/backbones/vrwkv.py"
 
 
 @backbone("vrwkv-t", paper="2403.02308", source=SOURCE)
@@ -291,20 +291,20 @@ _OFFICIAL_PARTS = {
 
 @official(VRWKV)
 def _official(model: VRWKV, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Vision-RWKV's names: ``backbone.layers.i.att.spatial_decay``, ``head.fc.weight``.
+    """Rename Vision-RWKV's entries: ``backbone.layers.i.att.spatial_decay``, ``head.fc.weight``.
 
     A square position table of another grid than the model's is resampled, once, as the source does per image.
     """
     ours = {}
     for name, value in state.items():
-        own = name.removeprefix("backbone.")
-        for theirs, here in _OFFICIAL_NAMES.items():
-            if own.startswith(theirs):
-                own = here + own.removeprefix(theirs)
+        key = name.removeprefix("backbone.")
+        for theirs, replacement in _OFFICIAL_NAMES.items():
+            if key.startswith(theirs):
+                key = replacement + key.removeprefix(theirs)
                 break
-        for theirs, here in _OFFICIAL_PARTS.items():
-            own = own.replace(theirs, here)
-        ours[own] = value
+        for theirs, replacement in _OFFICIAL_PARTS.items():
+            key = key.replace(theirs, replacement)
+        ours[key] = value
     table = ours.get("position")
     if table is not None and table.ndim == 3 and (side := isqrt(table.shape[1])) ** 2 == table.shape[1] and side:
         ours["position"] = resample_position(table, (side, side), model.grid)

@@ -1,4 +1,4 @@
-"""The command line: sees everything, decides nothing. Each command is one file; torch is imported when one runs."""
+"""The command line: each command is one file, and torch is imported when one runs."""
 
 import warnings
 from pathlib import Path
@@ -33,8 +33,8 @@ app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"linbench {__version__}")
         raise typer.Exit
 

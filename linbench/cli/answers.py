@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linbench import __version__
-from linbench.cli.outputs import identities, write
+from linbench.cli.outputs import file_identities, write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ class Job:
 
     def reads(self, file: Path) -> bool:
         """Whether the file is one that the call reads, by whatever name."""
-        return bool(identities([file]) & self.inputs)
+        return bool(file_identities([file]) & self.inputs)
 
 
 def answer(job: Job, image: Path, name: str, asked: "Sequence[PromptSpec]") -> Result:

@@ -1,4 +1,4 @@
-"""``linbench check PLUGIN``: the conformance test of backbones, on a plug-in."""
+"""``linbench check PLUGIN``: the conformance test of backbones, for plug-ins."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,9 @@ def check(
     plugin: Annotated[str, typer.Argument(help="A Python file, or the name of a registered backbone.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Hold a plug-in against the backbone contract.
+    """Check that a plug-in meets the backbone contract.
 
-    Exit code 1 where a backbone breaks it; each breach is one sentence.
+    Exit code 1 where a backbone violates it; each violation is one line.
     """
     from linbench.backbones import backbone
     from linbench.backbones.conformance import conform
@@ -34,9 +34,9 @@ def check(
     if as_json:
         typer.echo(json.dumps(findings, indent=1))
     else:
-        for name, found in findings.items():
-            typer.echo(f"{name}: " + ("conforms" if not found else f"{len(found)} findings"))
-            for sentence in found:
-                typer.echo(f"  - {sentence}")
+        for name, violations in findings.items():
+            typer.echo(f"{name}: " + (f"{len(violations)} violations" if violations else "conforms"))
+            for violation in violations:
+                typer.echo(f"  - {violation}")
     if any(findings.values()):
         raise typer.Exit(1)

@@ -1,21 +1,21 @@
-"""``linbench compare``: whether two sets of results differ, cell by cell, and whether that is more than noise."""
+"""``linbench compare``: whether two sides differ, cell by cell, and whether the difference is more than noise."""
 
 import json
+import math
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.refusal import choice, refuse, split
-from linbench.records import Record, Store
+from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, split
 
 if TYPE_CHECKING:
-    from linbench.reports.decide.comparable_cells import Cell
-    from linbench.reports.decide.compare import Comparison, Pair
-    from linbench.reports.render.table import Table
+    from linbench.reports.decide.comparable_cells import ComparableCell
+    from linbench.reports.decide.compare import Comparison, Margins
 
 GUARDS = ("SLOWER", "WORSE", "BROKEN")
 FORMATS = (".md", ".csv", ".json")
@@ -26,202 +26,202 @@ def compare(
         list[Path], typer.Argument(help="Two folders of records, or one with --backbones or --commits.")
     ],
     backbones: Annotated[
-        str | None, typer.Option(help="Of one folder: two or more backbones, by comma, each with each.")
+        str | None, typer.Option(help="Compare two or more backbones of one folder, comma-separated, pairwise.")
     ] = None,
     commits: Annotated[
-        str | None, typer.Option(help="Of one folder: two git commits, by comma; their first digits suffice.")
+        str | None,
+        typer.Option(help="Compare two git commits of one folder, comma-separated; their first digits suffice."),
     ] = None,
-    margin: Annotated[str, typer.Option(help="Of a TIE of times.")] = "2%",
-    score_margin: Annotated[float, typer.Option(min=0.0, help="Of a TIE of scores, in points.")] = 0.5,
+    margin: Annotated[str, typer.Option(help="Latencies within this percentage count as a tie.")] = "2%",
+    score_margin: Annotated[float, typer.Option(min=0.0, help="Scores within these points count as a tie.")] = 0.5,
     across_devices: Annotated[
-        bool, typer.Option("--across-devices", help="Ratios of two devices, without a verdict.")
+        bool, typer.Option("--across-devices", help="Show ratios between two devices, without a verdict.")
     ] = False,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(help="Exit 1 on SLOWER[:5%], WORSE[:0.5], or BROKEN (ok before, not ok now); repeatable."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write it to a file too: .md, .csv or .json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write a file: .md, .csv or .json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Say of each cell whether the second side is FASTER, SLOWER, a TIE or AMBIGUOUS.
+    """Test whether two sets of results differ.
 
-    Of scores BETTER or WORSE. The verdicts are corrected for the number of pairs. Results of different devices are
-    never ranked.
+    Each cell gets a verdict on the second side: FASTER, SLOWER, TIE or AMBIGUOUS; scores BETTER or WORSE. The
+    verdicts are corrected for the number of pairs. Results of different devices are never ranked.
     """
+    from linbench.reports.decide.compare import Margins
+
     guards = [_guard(text) for text in fail_on or []]
     if out is not None and out.suffix not in FORMATS:
-        refuse(f"--out {out}: its ending says what is written: {', '.join(FORMATS)}")
+        refuse(f"--out {out}: the ending selects the format; allowed are {', '.join(FORMATS)}")
     if guards and across_devices:
         refuse("--fail-on: needs verdicts, and across devices there are none")
-    from linbench.reports.decide.compare import Margins, of_backbones, of_sides
-
-    margins = Margins(_share("--margin", margin), score_margin)
-    read = [_cells(folder) for folder in folders[:2]]
-    cells, damaged = [each for each, _ in read], sum(count for _, count in read)
+    if backbones is not None and commits is not None:
+        refuse("--backbones and --commits: give one of them")
+    margins = Margins(_fraction("--margin", margin), score_margin)
+    sides, faults = _read(folders[:2])
     if backbones is not None:
-        _one(folders, "--backbones")
-        found = of_backbones(_known(split(backbones), cells[0]), cells[0], margins)
+        comparison = _compare_backbones(folders, backbones, sides[0], margins)
     else:
-        names, sides = _sides(folders, commits, cells)
-        _refuse_devices(names, sides, across_devices)
-        found = of_sides(names, sides[0], sides[1], margins, devices=across_devices)
-    _show(found, out, as_json)
-    failed = [f"--fail-on {text}: {said}" for text, word, least in guards for said in _hits(found, word, least)]
-    for line in failed:
-        typer.echo(f"linbench: {line}", err=True)
-    if damaged:
-        typer.echo(f"linbench: {damaged} left out; named above", err=True)
-    if failed or damaged:
-        raise typer.Exit(1)
+        comparison = _compare_sides(folders, commits, sides, margins, across_devices)
+    _print(comparison, as_json)
+    if out is not None:
+        _write(comparison, out)
+    hits = [f"--fail-on {guard.text}: {hit}" for guard in guards for hit in _hits(comparison, guard)]
+    for hit in hits:
+        typer.echo(f"linbench: {hit}", err=True)
+    exit_if(bool(hits), faults)
 
 
-def _cells(folder: Path) -> "tuple[list[Cell], int]":
-    """The cells of a folder; what cannot be read is named, and counted."""
-    from linbench.reports.decide.comparable_cells import cells
+def _read(folders: Sequence[Path]) -> "tuple[list[list[ComparableCell]], list[str]]":
+    """Return the cells of each folder and all faults, which are named; refuse a folder without cells."""
+    from linbench.reports.decide.comparable_cells import read_cells
 
-    if not folder.is_dir():
-        refuse(f"{folder}: there is no such folder; name folders that `linbench run --results` wrote")
-    store = Store(folder)
-    records: list[Record] = list(store)
-    found, faults = cells(records)
-    faults = [*(f"{path}: {reason}" for path, reason in store.faults), *(f"{folder}: {fault}" for fault in faults)]
-    for fault in faults:
-        _say(f"left out: {fault}")
-    if not found:
-        refuse(f"{folder}: no records of times or scores there; `linbench run --results {folder}` makes some")
-    return found, len(faults)
+    sides, all_faults = [], []
+    for folder in folders:
+        if not folder.is_dir():
+            refuse(f"{folder}: no such folder; name folders that `linbench run --results` wrote")
+        cells, faults = read_cells(folder)
+        echo_faults(faults)
+        if not cells:
+            refuse(f"{folder}: no records of times or scores in it; `linbench run --results {folder}` makes some")
+        sides.append(cells)
+        all_faults += faults
+    return sides, all_faults
 
 
-def _sides(
-    folders: Sequence[Path], commits: str | None, cells: "Sequence[list[Cell]]"
-) -> "tuple[tuple[str, str], list[list[Cell]]]":
-    """The names and the cells of the two sides."""
+def _compare_backbones(
+    folders: Sequence[Path], backbones: str, cells: "list[ComparableCell]", margins: "Margins"
+) -> "Comparison":
+    from linbench.reports.decide.compare import compare_backbones
+
+    _require_one(folders, "--backbones")
+    recorded = sorted({cell.labels["backbone"] for cell in cells} - {""})
+    names = [choice("--backbones", name, recorded) for name in dict.fromkeys(split(backbones))]
+    if len(names) < 2:
+        refuse(f"--backbones {backbones}: write two or more, such as vit-t,vim-t")
+    return compare_backbones(names, cells, margins)
+
+
+def _compare_sides(
+    folders: Sequence[Path],
+    commits: str | None,
+    sides: "list[list[ComparableCell]]",
+    margins: "Margins",
+    across_devices: bool,
+) -> "Comparison":
+    from linbench.reports.decide.compare import compare_sides
+
     if commits is not None:
-        _one(folders, "--commits")
-        asked = split(commits)
-        if len(asked) != 2:
-            refuse(f"--commits {commits}: write two, as 1a2b3c4,5d6e7f8")
-        return (asked[0], asked[1]), [_of_commit(commit, cells[0]) for commit in asked]
-    if len(folders) != 2:
-        refuse("compare takes two folders; or one, with --backbones x,y or --commits a,b")
-    first, second = folders
-    names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
-    return names if names[0] != names[1] else ("first", "second"), list(cells)
-
-
-def _of_commit(commit: str, cells: "Iterable[Cell]") -> "list[Cell]":
-    known = list(cells)
-    found = [cell for cell in known if commit and cell.commit.startswith(commit)]
-    if not found:
-        there = ", ".join(sorted({cell.commit[:9] or "unknown" for cell in known}))
-        refuse(f"--commits {commit}: no record is of that commit; there are {there}")
-    return found
-
-
-def _one(folders: Sequence[Path], flag: str) -> None:
-    if len(folders) != 1:
-        refuse(f"{flag}: goes with one folder, {len(folders)} are named")
-
-
-def _known(names: Sequence[str], cells: "Iterable[Cell]") -> list[str]:
-    there = sorted({cell.names["backbone"] for cell in cells} - {""})
-    found = [choice("--backbones", name, there) for name in dict.fromkeys(names)]
-    if len(found) < 2:
-        refuse(f"--backbones {','.join(names)}: write two or more, as vit-t,vim-t")
-    return found
-
-
-def _refuse_devices(names: Sequence[str], sides: "Sequence[list[Cell]]", across: bool) -> None:
-    devices = [sorted({cell.names["device"] for cell in side}) for side in sides]
-    if across or set(devices[0]) & set(devices[1]):
-        return
-    told = " and ".join(f"{name} of {', '.join(each)}" for name, each in zip(names, devices, strict=True))
-    refuse(f"results of different devices are never ranked: {told}; --across-devices shows their ratios only")
-
-
-def _share(flag: str, text: str) -> float:
-    """``2%`` as 0.02."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
-    if not found:
-        refuse(f"{flag} {text}: write a percentage, as 2%")
-    return float(found[1]) / 100
-
-
-def _guard(text: str) -> tuple[str, str, float]:
-    """A guard as given, its word, and the least difference that counts: a share of times, points of scores."""
-    word, _, least = text.partition(":")
-    choice("--fail-on", word, GUARDS)
-    if not least:
-        return text, word, 0.0
-    if word == "SLOWER":
-        return text, word, _share("--fail-on SLOWER:", least)
-    if word == "BROKEN" or not re.fullmatch(r"\d+(\.\d+)?", least):
-        refuse(f"--fail-on {text}: write SLOWER:5%, WORSE:0.5 (points) or BROKEN")
-    return text, word, float(least)
-
-
-def _hits(found: "Comparison", word: str, least: float) -> list[str]:
-    """What a guard finds, in words."""
-    import math
-
-    if word == "BROKEN":
-        broken = [p for p in (*found.times, *found.scores) if p.first.status == "ok" != p.second.status]
-        return [f"{_name(pair)}: {pair.second.status}, {pair.second.reason}" for pair in broken]
-    if word == "SLOWER":
-        slower = {id(p): math.exp(p.difference.value) - 1 for p in found.times if p.difference}
-        return [
-            f"{_name(p)}: {100 * slower[id(p)]:.1f} % slower"
-            for p in found.times
-            if p.judged.verdict == word and slower[id(p)] >= least
-        ]
-    worse = [p for p in found.scores if p.judged.verdict == word and p.difference and -p.difference.value >= least]
-    return [f"{_name(p)}: {-p.difference.value:.2f} points worse" for p in worse if p.difference]
-
-
-def _name(pair: "Pair") -> str:
-    names = dict(pair.second.names)
-    if "metric" in pair.second.key:
-        names["suite"] = ""
-    shown = ("suite", "metric", "backbone", "op", "case", "direction", "part", "size", "dtype", "preset")
-    return " ".join(names[name] for name in shown if names[name])
-
-
-def _show(found: "Comparison", out: Path | None, as_json: bool) -> None:
-    from linbench.reports.decide.compare_table import as_json as plain
-    from linbench.reports.decide.compare_table import tables
-    from linbench.reports.render.table import to_terminal
-    from linbench.reports.render.text_files import write_texts
-
-    made = tables(found)
-    if as_json:
-        typer.echo(json.dumps(plain(found), indent=1))
+        _require_one(folders, "--commits")
+        names = split(commits)
+        if len(names) != 2:
+            refuse(f"--commits {commits}: write two, such as 1a2b3c4,5d6e7f8")
+        sides = [_of_commit(commit, sides[0]) for commit in names]
+    elif len(folders) == 2:
+        names = [folder.name for folder in folders]
+        names = names if names[0] != names[1] else [str(folder) for folder in folders]
+        names = names if names[0] != names[1] else ["first", "second"]
     else:
-        width = shutil.get_terminal_size((100, 24)).columns
-        for table in made:
-            typer.echo(to_terminal(table, width) + "\n")
-    if out is None:
+        refuse("compare takes two folders; or one, with --backbones x,y or --commits a,b")
+    devices = [sorted({cell.labels["device"] for cell in side}) for side in sides]
+    if not across_devices and not set(devices[0]) & set(devices[1]):
+        listed = " and ".join(f"{name} of {', '.join(d)}" for name, d in zip(names, devices, strict=True))
+        refuse(f"results of different devices are never ranked: {listed}; --across-devices shows only their ratios")
+    return compare_sides((names[0], names[1]), sides[0], sides[1], margins, across_devices)
+
+
+def _of_commit(commit: str, cells: "list[ComparableCell]") -> "list[ComparableCell]":
+    matching = [cell for cell in cells if commit and cell.commit.startswith(commit)]
+    if not matching:
+        recorded = ", ".join(sorted({cell.commit[:9] or "unknown" for cell in cells}))
+        refuse(f"--commits {commit}: no record is of that commit; there are {recorded}")
+    return matching
+
+
+def _require_one(folders: Sequence[Path], flag: str) -> None:
+    if len(folders) != 1:
+        refuse(f"{flag} takes one folder, got {len(folders)}")
+
+
+def _fraction(flag: str, text: str) -> float:
+    """Parse ``2%`` as 0.02."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
+    if not match:
+        refuse(f"{flag} {text}: write a percentage, such as 2%")
+    return float(match[1]) / 100
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A ``--fail-on`` option: its text, its verdict, and the least difference, a fraction of times or points."""
+
+    text: str
+    verdict: str
+    least: float
+
+
+def _guard(text: str) -> Guard:
+    verdict, _, least = text.partition(":")
+    choice("--fail-on", verdict, GUARDS)
+    if not least:
+        return Guard(text, verdict, 0.0)
+    if verdict == "SLOWER":
+        return Guard(text, verdict, _fraction("--fail-on SLOWER:", least))
+    if verdict == "BROKEN" or not re.fullmatch(r"\d+(\.\d+)?", least):
+        refuse(f"--fail-on {text}: write SLOWER:5%, WORSE:0.5 (points) or BROKEN")
+    return Guard(text, verdict, float(least))
+
+
+def _hits(comparison: "Comparison", guard: Guard) -> list[str]:
+    """Return a message for each pair that a guard fails on."""
+    from linbench.reports.decide.compare_table import cell_name
+
+    messages = []
+    for pair in (*comparison.times, *comparison.scores):
+        name = cell_name(pair.second)
+        if guard.verdict == "BROKEN":
+            if pair.first.status == "ok" != pair.second.status:
+                messages.append(f"{name}: {pair.second.status}, {pair.second.reason}")
+        elif pair.verdict == guard.verdict and pair.difference:
+            slower, worse = math.expm1(pair.difference.value), -pair.difference.value
+            if guard.verdict == "SLOWER" and slower >= guard.least:
+                messages.append(f"{name}: {100 * slower:.1f} % slower")
+            elif guard.verdict == "WORSE" and worse >= guard.least:
+                messages.append(f"{name}: {worse:.2f} points worse")
+    return messages
+
+
+def _print(comparison: "Comparison", as_json: bool) -> None:
+    from linbench.reports.decide import compare_table
+    from linbench.reports.render.table import to_terminal
+
+    if as_json:
+        typer.echo(json.dumps(compare_table.as_json(comparison), indent=1))
         return
+    for table in compare_table.tables(comparison):
+        typer.echo(to_terminal(table, shutil.get_terminal_size((100, 24)).columns) + "\n")
+
+
+def _write(comparison: "Comparison", out: Path) -> None:
+    from linbench.reports.render.table import write_texts
+
     try:
-        (path,) = write_texts({out: _text(found, made, out.suffix)})
+        (path,) = write_texts({out: _text(comparison, out.suffix)})
     except OSError as error:
         refuse(f"--out {out}: it cannot be written ({error.strerror or error}); name another file")
     typer.echo(f"wrote {path}", err=True)
 
 
-def _text(found: "Comparison", made: "Sequence[Table]", ending: str) -> str:
-    from linbench.reports.decide.compare_table import as_json as plain
+def _text(comparison: "Comparison", ending: str) -> str:
+    from linbench.reports.decide import compare_table
     from linbench.reports.render.table import frame_to_csv, to_markdown
 
     if ending == ".md":
-        return "\n".join(to_markdown(table) for table in made)
+        return "\n".join(to_markdown(table) for table in compare_table.tables(comparison))
+    rows = compare_table.as_json(comparison)
     if ending == ".json":
-        return json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
     from pandas import DataFrame
 
-    return frame_to_csv(DataFrame(plain(found)))
-
-
-def _say(text: str) -> None:
-    from linbench.reports.render.table import plain
-
-    typer.echo(plain(text), err=True)
+    return frame_to_csv(DataFrame(rows))

@@ -112,7 +112,7 @@ def check(
 
 
 def _tell(answers: Sequence[dict[str, Any]]) -> None:
-    from linbench.reports.render.table import plain
+    from linbench.reports.render.plain_text import plain
 
     for answer in answers:
         for bad in answer["bad"]:

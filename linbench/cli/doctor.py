@@ -1,4 +1,4 @@
-"""``linbench doctor``: what works here, what does not, and the one command that would help."""
+"""``linbench doctor``: what works on this machine, what does not, and the command that would help."""
 
 import json
 import shutil
@@ -12,7 +12,10 @@ import typer
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of the machine. state: ``ok``, ``missing`` (something runs without it) or ``broken``."""
+    """The state of one part of the machine.
+
+    state: ``ok``, ``missing`` (linbench runs without it) or ``broken``.
+    """
 
     part: str
     state: str
@@ -21,9 +24,9 @@ class Finding:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """Say what runs here and what would help.
+    """Check this machine: what runs, and what would help.
 
-    Exit code 1 where something needed is broken.
+    Exit code 1 where something required is broken.
     """
     findings = list(examine())
     if as_json:
@@ -44,7 +47,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, cheapest first."""
+    """Yield every finding, cheapest first."""
     import platform
 
     from linbench.environment import cores, cpu_features, cpu_name, limits, memory_bytes
@@ -60,27 +63,27 @@ def examine() -> Iterator[Finding]:
     yield _torch()
     yield _cuda()
     yield _numba()
-    yield from (_package(name, why, how) for name, why, how in _PACKAGES)
+    yield from (_package(*package) for package in _PACKAGES)
     yield _compiler()
     yield from _vendor()
 
 
 _PACKAGES = (
     ("triton", "GPU kernels", "pip install triton (Linux; part of torch's CUDA wheels)"),
-    ("torchvision", "timm and the datasets need it", "install torch and torchvision from the same index"),
+    ("torchvision", "required by timm and by the dcn fusion", "install torch and torchvision from the same index"),
     ("timm", "backbones timm/<name>", "pip install timm, beside a torchvision that imports"),
 )
 
 
-def _threads(count: int, said: str) -> Finding:
-    """Start as many threads as ``linbench run`` would by default, and see on which cores they run."""
+def _threads(count: int, description: str) -> Finding:
+    """Start as many threads as ``linbench run`` would by default, and check the cores that they run on."""
     from linbench.kernels.threads import TooFewThreads, set_threads
 
     try:
         set_threads(count)
     except TooFewThreads as error:
         return Finding("Threads", "broken", str(error), "unset the variable, or give --threads a number that fits")
-    return Finding("Threads", "ok", f"by default {said}")
+    return Finding("Threads", "ok", f"by default {description}")
 
 
 def _torch() -> Finding:
@@ -101,8 +104,8 @@ def _cuda() -> Finding:
         return Finding("GPU", "ok", names)
     if torch.version.cuda is None:
         remedy = "" if shutil.which("nvidia-smi") is None else "pip install torch (this one is built for CPUs only)"
-        return Finding("GPU", "missing", "none that this torch can use; everything runs on the CPU", remedy)
-    driver = "no NVIDIA driver here" if shutil.which("nvidia-smi") is None else "the driver does not answer torch"
+        return Finding("GPU", "missing", "this torch has no GPU support; everything runs on the CPU", remedy)
+    driver = "no NVIDIA driver" if shutil.which("nvidia-smi") is None else "the driver does not answer torch"
     return Finding("GPU", "missing", f"none: {driver}; everything runs on the CPU")
 
 
@@ -124,34 +127,35 @@ def _numba() -> Finding:
     return Finding("numba", state, f"{numba.__version__}, bi_wkv agrees with its equation within {error:.0e}")
 
 
-def _package(name: str, why: str, remedy: str) -> Finding:
+def _package(name: str, purpose: str, remedy: str) -> Finding:
     try:
         module = import_module(name)
     except (ImportError, RuntimeError, OSError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Finding(name, "missing", f"does not import ({said}); {why}", remedy)
-    return Finding(name, "ok", f"{getattr(module, '__version__', 'installed')}, {why}")
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Finding(name, "missing", f"does not import ({message}); {purpose}", remedy)
+    return Finding(name, "ok", f"{getattr(module, '__version__', 'installed')}, {purpose}")
 
 
 def _compiler() -> Finding:
-    found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
-    if found:
-        return Finding("C compiler", "ok", f"{found}; only --compile needs one")
+    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    if compiler:
+        return Finding("C compiler", "ok", f"{compiler}; only --compile needs one")
     return Finding(
         "C compiler", "missing", "none; only --compile needs one", "apt install gcc, or leave --compile out"
     )
 
 
 def _vendor() -> Iterator[Finding]:
-    """The packages behind impl='vendor', each called on a tiny input: an import alone proves nothing."""
+    """Call each package behind impl='vendor' on a tiny input: an import alone proves nothing."""
     import torch
 
-    from linbench.kernels.vendor import CAUSAL_CONV1D, SELECTIVE_SCAN, failing
+    from linbench.kernels.causal_conv_silu.op import CAUSAL_CONV1D
+    from linbench.kernels.selective_scan.op import MAMBA_SSM
 
     cuda = torch.cuda.is_available()
     remedy = "pip install --no-build-isolation 'linbench[vendor]' (builds with nvcc)" if cuda else ""
-    for package in (SELECTIVE_SCAN, CAUSAL_CONV1D):
-        if why := failing(package, torch.device("cuda" if cuda else "cpu")):
-            yield Finding(package.name, "missing", f"optional, for impl='vendor': it {why}", remedy)
+    for package in (MAMBA_SSM, CAUSAL_CONV1D):
+        if problem := package.problem(torch.device("cuda" if cuda else "cpu")):
+            yield Finding(package.name, "missing", f"optional, for impl='vendor': it {problem}", remedy)
         else:
-            yield Finding(package.name, "ok", f"{package.function} gives our numbers, as impl='vendor'")
+            yield Finding(package.name, "ok", f"{package.function} agrees with linbench, as impl='vendor'")

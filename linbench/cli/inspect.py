@@ -1,4 +1,4 @@
-"""``linbench list`` and ``linbench show``: what there is, and what is in it."""
+"""``linbench list`` and ``linbench show``: the registered names, and the contents of a backbone."""
 
 import json
 from pathlib import Path
@@ -8,15 +8,14 @@ import typer
 
 from linbench.cli.refusal import load_plugins, refusing
 
-Plugin = Annotated[list[Path] | None, typer.Option(help="A Python file that registers backbones.")]
+Plugin = Annotated[list[Path] | None, typer.Option(help="A Python file that registers backbones; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
-
-OWN_SEGMENTERS = "and every backbone under its own name; `linbench show NAME` says which decoder it gets"
+OTHER_SEGMENTERS = "and every backbone under its own name; `linbench show NAME` names its decoder"
 
 
 def list_(plugin: Plugin = None, as_json: Json = False) -> None:
-    """List backbones, segmenters that have a name of their own, and suites, plug-ins included."""
+    """List backbones, segmenters and suites, plug-ins included."""
     from linbench.backbones import backbone
     from linbench.models.sam import HQ
     from linbench.suites import suite
@@ -26,7 +25,7 @@ def list_(plugin: Plugin = None, as_json: Json = False) -> None:
         {"name": entry.name, "paper": entry.facts.get("paper", ""), "source": entry.facts.get("source", entry.source)}
         for entry in sorted(backbone.values(), key=lambda entry: entry.name)
     ]
-    segmenters = [{"name": name, "backbone": below, "paper": "2306.01567"} for name, below in HQ.items()]
+    segmenters = [{"name": name, "backbone": encoder, "paper": "2306.01567"} for name, encoder in HQ.items()]
     suites = [{"name": e.name, "version": e.facts.get("version"), "what": _summary(e.build)} for e in suite.values()]
     if as_json:
         typer.echo(json.dumps({"backbones": rows, "segmenters": segmenters, "suites": suites}, indent=1))
@@ -34,50 +33,61 @@ def list_(plugin: Plugin = None, as_json: Json = False) -> None:
     from tabulate import tabulate
 
     heads = {"name": "backbone", "paper": "arXiv", "source": "source"}
-    typer.echo(tabulate(rows, headers=heads, disable_numparse=True))
-    typer.echo()
-    heads = {"name": "segmenter", "backbone": "stands on", "paper": "arXiv"}
+    typer.echo(tabulate(rows, headers=heads, disable_numparse=True) + "\n")
+    heads = {"name": "segmenter", "backbone": "backbone", "paper": "arXiv"}
     typer.echo(tabulate(segmenters, headers=heads, disable_numparse=True))
-    typer.echo(OWN_SEGMENTERS)
-    typer.echo()
-    typer.echo(tabulate(suites, headers={"name": "suite", "version": "version", "what": "what"}))
+    typer.echo(OTHER_SEGMENTERS + "\n")
+    typer.echo(tabulate(suites, headers={"name": "suite", "version": "version", "what": "measures"}))
 
 
 def show(
     name: Annotated[str, typer.Argument(help="A backbone; `linbench list` shows all.")],
     res: Annotated[str, typer.Option(help="One resolution: 1024 or 768x1024.")] = "1024",
-    results: Annotated[Path, typer.Option(help="Folder of records: what the preset best chose.")] = Path("results"),
+    results: Annotated[
+        Path, typer.Option(help="Folder of records with the settings that the preset best chose.")
+    ] = Path("results"),
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Show a backbone.
+    """Show one backbone: maps, parameters, FLOPs, source.
 
-    Its maps, parameters, FLOPs and source, what `best` chose for it, and the segmenter that stands on it; of
-    hq-sam-b, -l and -h that segmenter and the backbone below it.
+    Also the settings that the preset best chose, and the segmenter that uses the backbone; for hq-sam-b, -l and -h
+    that segmenter and its backbone.
     """
+    from linbench.backbones import backbone
+    from linbench.suites.resolutions import resolutions
+
+    load_plugins(plugin or [], backbone)
+    with refusing():
+        (size, *rest) = resolutions(res)
+        if rest:
+            raise ValueError(f"--res {res}: show takes one resolution")
+        facts = _facts(name, size, results)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        _print(facts)
+
+
+def _facts(name: str, size: tuple[int, int], results: Path) -> dict[str, Any]:
+    """Return what ``show`` prints; raise UnknownName, ValueError."""
     import torch
 
     from linbench.backbones import backbone, build_backbone
     from linbench.models.sam import HQ
     from linbench.suites.complexity import complexity
-    from linbench.suites.resolutions import resolutions
 
-    load_plugins(plugin or [], backbone)
-    with refusing():
-        entry = backbone[HQ.get(name, name)]
-        (size, *rest) = resolutions(res)
-        if rest:
-            raise ValueError(f"--res {res}: show takes one resolution")
-        with torch.device("meta"):
-            model: Any = build_backbone(HQ.get(name, name), image_size=size).eval()  # type: ignore[attr-defined]
-            image = torch.empty(1, 3, *size)
-            maps = model(image)
-    found = complexity(model, image)
+    entry = backbone[HQ.get(name, name)]
+    with torch.device("meta"):
+        model: Any = build_backbone(HQ.get(name, name), image_size=size).eval()  # type: ignore[attr-defined]
+        image = torch.empty(1, 3, *size)
+        maps = model(image)
+    metrics = complexity(model, image)
     parts: dict[str, int] = {}
     for parameter, tensor in model.named_parameters():
         part = parameter.split(".")[0]
         parts[part] = parts.get(part, 0) + tensor.numel()
-    facts: dict[str, Any] = {
+    return {
         "name": entry.name,
         "what": _summary(entry.build),
         "paper": f"arXiv {entry.facts['paper']}" if "paper" in entry.facts else "",
@@ -85,10 +95,10 @@ def show(
         "file": entry.source,
         "options": [option for option in entry.options if option not in ("image_size", "impl")],
         "size": f"{size[0]}x{size[1]}",
-        "parameters": found["parameters"]["value"],
-        "flops": found["flops"]["value"],
-        "flops_coverage": found["flops"]["coverage"],
-        "flops_missing": found["flops"]["missing"],
+        "parameters": metrics["parameters"]["value"],
+        "flops": metrics["flops"]["value"],
+        "flops_coverage": metrics["flops"]["coverage"],
+        "flops_missing": metrics["flops"]["missing"],
         "maps": [
             {"stride": stride, "channels": m.shape[1], "height": m.shape[2], "width": m.shape[3]}
             for stride, m in zip(model.strides, maps, strict=True)
@@ -97,14 +107,10 @@ def show(
         "best": _best(entry.name, results),
         "segmenter": _segmenter(name, size),
     }
-    if as_json:
-        typer.echo(json.dumps(facts, indent=1))
-    else:
-        _print(facts)
 
 
 def _segmenter(name: str, size: tuple[int, int]) -> dict[str, Any]:
-    """What ``build_sam`` makes of the name: its decoder and the parameters of its parts, or why it makes nothing."""
+    """Return the decoder and the parameter counts that ``build_sam`` gives the name, or why there is no segmenter."""
     import torch
 
     from linbench.models.sam import build_sam
@@ -120,11 +126,15 @@ def _segmenter(name: str, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _best(name: str, results: Path) -> list[str]:
-    """What the searches under ``results`` chose for the backbone, one line each."""
+    """Return a line for each search under ``results``: the settings that it chose for the backbone."""
     from linbench.records import Store
-    from linbench.reports.latency.best_settings import best_of
+    from linbench.reports.latency.best_settings import describe_search_record
+    from linbench.reports.render.plain_text import plain
+    from linbench.reports.validation import record_fault
 
-    return [best_of(r) for r in Store(results) if r.key.get("suite") == "search" and r.key.get("backbone") == name]
+    searches = (record for record in Store(results) if record.key.get("suite") == "search")
+    chosen = (record for record in searches if record.key.get("backbone") == name and not record_fault(record))
+    return [plain(describe_search_record(record)) for record in chosen]
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -136,32 +146,29 @@ def _print(facts: dict[str, Any]) -> None:
         ("definition", " · ".join(filter(None, (facts["paper"], facts["source"], facts["file"])))),
         ("options", ", ".join(facts["options"]) or "none"),
         ("parameters", f"{facts['parameters']:,}"),
-        (f"FLOPs at {facts['size']}", f"{bound}{facts['flops'] / 1e9:.2f} G (one multiply-add is two)"),
+        (f"FLOPs at {facts['size']}", f"{bound}{facts['flops'] / 1e9:.2f} G (a multiply-add counts as two)"),
     ]
     if bound:
         rows.append(("not counted", ", ".join(facts["flops_missing"])))
-    typer.echo(tabulate(rows, headers=[facts["name"], ""], tablefmt="simple", disable_numparse=True))
-    typer.echo()
+    typer.echo(tabulate(rows, headers=[facts["name"], ""], tablefmt="simple", disable_numparse=True) + "\n")
     for line in facts["best"]:
         typer.echo(f"best: {line}")
-    typer.echo(tabulate(facts["maps"], headers="keys"))
-    typer.echo()
-    typer.echo(_shares(facts["parts"]))
-    typer.echo()
+    typer.echo(tabulate(facts["maps"], headers="keys") + "\n")
+    typer.echo(_parameters(facts["parts"]) + "\n")
     segmenter = facts["segmenter"]
     if not segmenter["decoder"]:
         typer.echo(f"segmenter: none, {segmenter['none_because']}")
         return
     typer.echo(f"segmenter {segmenter['name']}: {segmenter['decoder']}; {segmenter['total']:,} parameters")
-    typer.echo(_shares(segmenter["parameters"]))
+    typer.echo(_parameters(segmenter["parameters"]))
 
 
-def _shares(parts: dict[str, int]) -> str:
-    """A table of parts and their parameters."""
+def _parameters(parts: dict[str, int]) -> str:
+    """Return a table of parts and their parameters."""
     from tabulate import tabulate
 
     rows = [(part, f"{n:,}", f"{n / sum(parts.values()):.1%}") for part, n in parts.items()]
-    return tabulate(rows, headers=["part", "parameters", "share"], colalign=("left", "right", "right"))
+    return tabulate(rows, headers=["part", "parameters", "fraction"], colalign=("left", "right", "right"))
 
 
 def _summary(build: Any) -> str:

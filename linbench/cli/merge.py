@@ -2,113 +2,110 @@
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linbench.cli.refusal import refuse
+from linbench.cli.refusal import echo, echo_faults, exit_if, refuse
 from linbench.records import Record, Store
 
 if TYPE_CHECKING:
-    from linbench.merging import Merged
+    from linbench.merging import MergeResult
 
 MOST_NAMED = 20
-TELLING = ("suite", "backbone", "op", "case", "direction", "part", "fusion", "size", "dtype", "preset")
+#: The parts of a key that name a cell.
+NAMING = ("suite", "backbone", "op", "case", "direction", "part", "fusion", "size", "dtype", "preset")
 
 
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Folders of records.")],
-    out: Annotated[Path, typer.Option(help="Folder that gets all of them; what is there already stays.")],
+    out: Annotated[Path, typer.Option(help="Folder that receives all of them; its own records stay.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Join results of several machines; nothing is lost, overwritten or averaged.
+    """Merge results of several machines without loss.
 
-    Rounds of one measurement gather in one record. Another outcome of the same key is kept in a file of its own, and
-    named here; reports show the one measured last. The same command again changes nothing.
+    Rounds of one measurement join in one record. A different outcome of the same key keeps a file of its own and is
+    named; reports show the one measured last. Nothing is overwritten or averaged, and repeating the command changes
+    nothing.
     """
+    from linbench import merging
+
     for folder in folders:
         if not folder.is_dir():
-            refuse(f"{folder}: there is no such folder; name folders that `linbench run --results` wrote")
+            refuse(f"{folder}: no such folder; name folders that `linbench run --results` wrote")
         if folder.resolve() in out.resolve().parents:
-            refuse(f"--out {out}: it lies in {folder}, which is read; name a folder beside it")
-    if all(_empty(Store(folder)) for folder in folders):
-        refuse(f"{' '.join(map(str, folders))}: no records there; `linbench run --results DIR` makes some")
-    from linbench.merging import merge as merged
-
+            refuse(f"--out {out}: it lies in {folder}, which is read; name a folder outside it")
+    if all(_is_empty(Store(folder)) for folder in folders):
+        refuse(f"{' '.join(map(str, folders))}: no records in it; `linbench run --results DIR` makes some")
     try:
         with Store(out).writing():
-            done = merged(folders, out)
+            result = merging.merge(folders, out)
     except BlockingIOError:
-        refuse(f"--out {out}: a linbench run or merge is writing there; wait for it or name another folder")
+        refuse(f"--out {out}: another linbench run or merge is writing there; wait for it or name another folder")
     except OSError as error:
         refuse(f"--out {out}: it cannot be written ({error.strerror or error}); name another folder")
-    for path, reason in done.faults:
-        typer.echo(_harmless(f"left out: {path}: {reason}"), err=True)
+    faults = [f"{path}: {reason}" for path, reason in result.faults]
+    echo_faults(faults)
     if as_json:
-        typer.echo(json.dumps(_plain(done), indent=1))
+        typer.echo(json.dumps(_plain(result), indent=1))
     else:
-        _tell(done, out)
-    if done.faults:
-        typer.echo(f"linbench: {len(done.faults)} left out; named above", err=True)
-        raise typer.Exit(1)
+        _print(result, out)
+    exit_if(False, faults)
 
 
-def _empty(store: Store) -> bool:
+def _is_empty(store: Store) -> bool:
     return next(store.items(), None) is None and not store.faults
 
 
-def _tell(done: "Merged", out: Path) -> None:
-    for conflict in sorted(done.conflicts, key=lambda each: _cell(each.shown))[:MOST_NAMED]:
-        typer.echo(_harmless(f"several outcomes: {_cell(conflict.shown)}: shown is {_outcome(conflict.shown)}"))
-        for other in conflict.beside:
-            typer.echo(f"  beside it {_harmless(_outcome(other))}")
-    if (left := len(done.conflicts) - MOST_NAMED) > 0:
-        typer.echo(f"and {left} more with several outcomes; --json names all")
-    parts = [f"{done.records} records in {out}", f"{len(done.written)} written"]
-    parts += [f"{done.gathered} with rounds of several files"] * bool(done.gathered)
-    parts += [f"{len(done.conflicts)} with several outcomes"] * bool(done.conflicts)
+def _print(result: "MergeResult", out: Path) -> None:
+    for conflict in sorted(result.conflicts, key=lambda conflict: _cell_name(conflict.shown))[:MOST_NAMED]:
+        echo(f"several outcomes: {_cell_name(conflict.shown)}: reports show {_outcome(conflict.shown)}")
+        for other in conflict.others:
+            echo(f"also kept {_outcome(other)}", indent="  ")
+    if (hidden := len(result.conflicts) - MOST_NAMED) > 0:
+        typer.echo(f"and {hidden} more with several outcomes; --json names all")
+    parts = [f"{result.records} records in {out}", f"{len(result.written)} written"]
+    parts += [f"{result.joined} with rounds of several files"] * bool(result.joined)
+    parts += [f"{len(result.conflicts)} with several outcomes"] * bool(result.conflicts)
     typer.echo(", ".join(parts))
 
 
-def _cell(record: Record) -> str:
+def _cell_name(record: Record) -> str:
     key = dict(record.key)
     if "height" in key:
         key["size"] = f"{key['height']}x{key['width']}"
-    return " ".join(str(key[name]) for name in TELLING if key.get(name) not in (None, "none", ""))
+    return " ".join(str(key[name]) for name in NAMING if key.get(name) not in (None, "none", ""))
 
 
 def _outcome(record: Record) -> str:
-    """A record's number or status, and what tells it from another of the same key."""
-    from statistics import median
-
-    samples = [median(found) for entry in record.rounds if (found := entry.get("samples_ms"))]
+    """Return a record's number or status, and what distinguishes it from another of the same key."""
+    samples = [median(times) for entry in record.rounds if (times := entry.get("samples_ms"))]
     if record.status != "ok":
-        said = f"{record.status}, {record.reason}" if record.reason else str(record.status)
+        outcome = f"{record.status}, {record.reason}" if record.reason else str(record.status)
     elif samples:
-        said = f"{median(samples):.4g} ms in {len(samples)} rounds"
+        outcome = f"{median(samples):.4g} ms in {len(samples)} rounds"
     else:
-        said = ", ".join(f"{name} {metric.get('value')}" for name, metric in list(record.metrics.items())[:2])
+        outcome = ", ".join(f"{name} {metric.get('value')}" for name, metric in list(record.metrics.items())[:2])
     started = max((str(entry.get("started", "")) for entry in record.rounds), default="")
     commit = str(record.environment.get("git_commit", ""))[:9]
     torch = str(record.environment.get("torch", ""))
-    by = [f"torch {torch}" if torch else "", f"commit {commit}" if commit else "", started[:16]]
-    return f"{said} ({', '.join(filter(None, by))})"
+    origin = [f"torch {torch}" if torch else "", f"commit {commit}" if commit else "", started[:16]]
+    return f"{outcome} ({', '.join(filter(None, origin))})"
 
 
-def _plain(done: "Merged") -> dict[str, Any]:
+def _plain(result: "MergeResult") -> dict[str, Any]:
     return {
-        "records": done.records,
-        "written": [str(path) for path in done.written],
-        "gathered": done.gathered,
+        "records": result.records,
+        "written": [str(path) for path in result.written],
+        "gathered": result.joined,
         "conflicts": [
-            {"key": dict(each.shown.key), "shown": _outcome(each.shown), "beside": [_outcome(r) for r in each.beside]}
-            for each in done.conflicts
+            {
+                "key": dict(conflict.shown.key),
+                "shown": _outcome(conflict.shown),
+                "beside": [_outcome(other) for other in conflict.others],
+            }
+            for conflict in result.conflicts
         ],
-        "left_out": [{"file": str(path), "reason": reason} for path, reason in done.faults],
+        "left_out": [{"file": str(path), "reason": reason} for path, reason in result.faults],
     }
-
-
-def _harmless(text: str) -> str:
-    from linbench.reports.render.table import plain
-
-    return plain(text)

@@ -1,9 +1,10 @@
-"""``linbench paper``: the paper's tables and figures, quoted beside measured."""
+"""``linbench paper``: the paper's tables and figures, published beside measured."""
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,17 +16,18 @@ from linbench.records import Store, slug
 if TYPE_CHECKING:
     from linbench.reports.paper.evidence import Evidence
     from linbench.reports.paper.layout import PaperTable
-    from linbench.reports.paper.pictures import Row
+    from linbench.reports.paper.masks import PromptRow
+    from linbench.reports.paper.spec import TableSpec
 
 TABLES = ("1", "2", "3", "4", "5", "6", "7")
 FIGURES = ("1", "3", "4", "6", "7", "8")
-MASKS = ("4", "6", "7", "8")
+MASK_FIGURES = ("4", "6", "7", "8")
 ALL = "all"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was made for one device.
+class DeviceReport:
+    """The tables, texts and files of one device.
 
     texts: For the terminal.
     """
@@ -43,7 +45,7 @@ def paper(
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default RESULTS/paper.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="Of which device; several without it make files for each device.")
+        str | None, typer.Option(help="Report this device only; default: files for each device of the records.")
     ] = None,
     sets: Annotated[
         list[str] | None, typer.Option(help="Table 2: NAME=FILE of `linbench data stats NAME --json`; repeatable.")
@@ -52,93 +54,95 @@ def paper(
         list[Path] | None,
         typer.Option(help="Figures 4, 6, 7, 8: a folder of `linbench predict`, one for each model; repeatable."),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Where the predictions' pictures are, if they moved.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Most prompts in a figure of masks.")] = 4,
+    images: Annotated[Path | None, typer.Option(help="Folder of the predictions' images, if they moved.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Maximum number of prompts in a figure of masks.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print every cell as JSON instead of tables.")] = False,
 ) -> None:
     """Set the paper's numbers beside the measured ones.
 
-    Each cell has its deviation, a verdict and where it is from; what is not measured, the command that would measure
-    it. Writes Markdown, CSV, LaTeX and JSON for each table, PNG and SVG for each figure.
+    Each cell has its deviation, a verdict and a source; a cell that is not measured has the command that would
+    measure it. Writes Markdown, CSV, LaTeX and JSON for each table, PNG and SVG for each figure.
     """
-    asked_tables = _asked("--table", table, TABLES, table is None and figure is None)
-    asked_figures = _asked("--figure", figure, FIGURES, table is None and figure is None)
+    tables, figures = _requests(table, figure)
     folder = out or results / "paper"
     if not results.is_dir() and results != Path("results"):
-        refuse(f"--results {results}: there is no such folder; without records name none")
+        refuse(f"--results {results}: there is no such folder; leave the option out to report without records")
     with refusing():
-        pictures, more = _pictures(predictions or [], images, rows, figure)
-        statistics = dict(_statistics(text) for text in sets or [])
-        counted = [*asked_tables, *(["3"] if "1" in asked_figures else [])]  # Figure 1 is of Table 3's numbers
-        found, faults = _evidence(results, counted, statistics, device)
-    for fault in (*faults, *more):
-        typer.echo(f"left out: {_harmless(fault)}", err=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = [_make(one, suffix, asked_tables, asked_figures, folder) for one, suffix in found]
-        files = [path for name in asked_figures if name not in DRAWN for path in _masks(name, pictures, folder)]
-    except OSError as error:
-        refuse(f"--out {folder}: it cannot be written ({error.strerror or error}); name another folder")
-    _print(made, as_json)
-    for path in (*(path for each in made for path in each.files), *files):
-        typer.echo(f"wrote {path}", err=True)
-    if faults or more:
-        typer.echo(f"linbench: {len(faults) + len(more)} left out; named above", err=True)
+        prompts, faults = _prompts(predictions or [], images, rows, figure)
+        specs = _specs(tables, figures)
+        evidence, store_faults = _evidence(results, specs, sets or [])
+        faults = [*store_faults, *faults]
+        devices = _devices(evidence, device)
+    _echo_faults(faults)
+    with _writing(folder):
+        reports = [_write(evidence.of_device(name), suffix, specs, folder) for name, suffix in devices.items()]
+        files = [path for name in figures if name in MASK_FIGURES for path in _write_masks(name, prompts, folder)]
+    _print(reports, files, as_json)
+    if faults:
+        typer.echo(f"linbench: {len(faults)} left out; named above", err=True)
         raise typer.Exit(1)
 
 
-def _asked(flag: str, text: str | None, allowed: Sequence[str], everything: bool) -> list[str]:
-    if everything or text == ALL:
+def _requests(table: str | None, figure: str | None) -> tuple[list[str], list[str]]:
+    """Return the numbers of the requested tables and figures; all of both where neither is named."""
+    if table is None and figure is None:
+        table = figure = ALL
+    return _numbers("--table", table, TABLES), _numbers("--figure", figure, FIGURES)
+
+
+def _numbers(flag: str, text: str | None, allowed: Sequence[str]) -> list[str]:
+    if text == ALL:
         return list(allowed)
     return [choice(flag, name, (*allowed, ALL)) for name in split(text or "")]
 
 
+def _specs(tables: Sequence[str], figures: Sequence[str]) -> "list[TableSpec]":
+    """Return the requested tables, then the tables behind the requested figures, in the order of the request."""
+    from linbench.reports.paper.spec import table_specs
+
+    specs = table_specs().values()
+    requests = [*((False, number) for number in tables), *((True, number) for number in figures)]
+    return [spec for request in requests for spec in specs if (spec.is_figure, spec.number) == request]
+
+
 def _evidence(
-    results: Path, counted: Sequence[str], statistics: Mapping[str, Mapping[str, int]], device: str | None
-) -> "tuple[list[tuple[Evidence, str]], list[str]]":
-    """What is known of each device that is asked for, with the suffix of its files, and what was left out.
-
-    counted: The tables whose parameters are counted.
-    """
-    from linbench.cli.paper_models import count, recipes, stages
+    results: Path, specs: "Sequence[TableSpec]", dataset_files: Sequence[str]
+) -> "tuple[Evidence, list[str]]":
+    """Return all that is known for some tables, on all devices, and the faults of records that were left out."""
+    from linbench.cli.paper_models import backbone_stages, count_model, recipe_hashes
     from linbench.cli.report import present_hashes
-    from linbench.reports.paper import table1
-    from linbench.reports.paper.evidence import Evidence
-    from linbench.reports.paper.gathered import devices, measured, needed
+    from linbench.reports.paper.evidence import Evidence, read_records
+    from linbench.reports.paper.spec import counted_models, staged_backbones
 
+    datasets = dict(_dataset_counts(text) for text in dataset_files)
     store = Store(results)
     records = list(store)
-    faults = [f"{path}: {reason}" for path, reason in store.faults]
-    latency, scores, more = measured(records, present_hashes(records, "backbone"))
-    names = devices(latency, scores)
-    if device is not None:
-        names = [_device(device, names)]
-    common = Evidence(
-        counts={of: count(of) for of in needed(counted)},
-        stages=stages(table1.COUNTS) if "1" in counted else {},
-        closed=recipes(),
-        sets=statistics,
+    latency, scores, faults = read_records(records, present_hashes(records, "backbone"))
+    evidence = Evidence(
+        latency=latency,
+        scores=scores,
+        models={model: count_model(model) for model in counted_models(specs)},
+        stages={name: backbone_stages(name) for name in staged_backbones(specs)},
+        recipe_hashes=recipe_hashes(),
+        datasets=datasets,
     )
-    found = []
-    for name in names or [""]:
-        mine = latency[latency["device"] == name].reset_index(drop=True) if len(latency) else latency
-        evidence = replace(common, device=name, latency=mine, scores=[s for s in scores if s.device == name])
-        found.append((evidence, f"-{slug(name)}" if len(names) > 1 else ""))
-    return found, [*faults, *more]
+    return evidence, [*(f"{path}: {reason}" for path, reason in store.faults), *faults]
 
 
-def _device(asked: str, names: Sequence[str]) -> str:
-    """The device that is meant: its name, or a part that only its name has."""
-    fitting = [name for name in names if asked.lower() in name.lower()]
-    if asked in names or len(fitting) == 1:
-        return asked if asked in names else fitting[0]
-    if not names:
-        refuse(f"--device {asked}: there are no records of any device")
-    return choice("--device", asked, names)
+def _devices(evidence: "Evidence", device: str | None) -> dict[str, str]:
+    """Return the devices to report, each with the suffix of its files; one unnamed device without records."""
+    names = evidence.devices()
+    if device is not None:
+        if not names:
+            refuse(f"--device {device}: there are no records of any device")
+        matches = [name for name in names if device.lower() in name.lower()]
+        is_unique = device not in names and len(matches) == 1
+        names = [matches[0] if is_unique else choice("--device", device, names)]
+    return {name: f"-{slug(name)}" if len(names) > 1 else "" for name in names or [""]}
 
 
-def _statistics(text: str) -> tuple[str, dict[str, int]]:
-    """A set's images and masks, from what ``linbench data stats`` printed of its training split."""
+def _dataset_counts(text: str) -> tuple[str, Mapping[str, int]]:
+    """Read NAME=FILE: a dataset's images and masks, as ``linbench data stats`` prints them of its training split."""
     from linbench.reports.paper.scores import EMBEDDED
 
     name, equals, file = text.partition("=")
@@ -146,105 +150,112 @@ def _statistics(text: str) -> tuple[str, dict[str, int]]:
         raise ValueError(f"--sets {text}: write NAME=FILE, as coconut=coconut.json")
     try:
         rows = json.loads(Path(file).read_text(encoding="utf-8"))
-        (found,) = (row for row in rows if row["split"] == "train")
-        counts = {what: int(found[what]) for what in ("images", "masks")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        (row,) = (row for row in rows if row["split"] == "train")
+        counts = {quantity: int(row[quantity]) for quantity in ("images", "masks")}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"--sets {text}: it is not what `linbench data stats {name} --split train --json` prints ({error})"
         ) from error
-    if found.get("set") == EMBEDDED:
-        raise ValueError(f"--sets {text}: it is of the embedded set, which is not the paper's; name --data")
+    if row.get("set") == EMBEDDED:
+        raise ValueError(f"--sets {text}: it counts the embedded set, not the paper's; pass --data to `data stats`")
     return name, counts
 
 
-def _make(evidence: "Evidence", suffix: str, tables: Sequence[str], figures: Sequence[str], folder: Path) -> Made:
-    """Write what is asked for, of one device."""
-    from linbench.reports.paper import gathered, outside, shown, written
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make the folder; refuse where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        refuse(f"--out {folder}: it cannot be written ({error.strerror or error}); name another folder")
+
+
+def _write(evidence: "Evidence", suffix: str, specs: "Sequence[TableSpec]", folder: Path) -> DeviceReport:
+    """Write the tables and drawn figures of one device."""
+    from linbench.reports.paper import excluded, export, render, tables
     from linbench.reports.render.table import to_terminal
 
     width = shutil.get_terminal_size((100, 24)).columns
-    built = [build(evidence) for name in tables for build in gathered.TABLES[name]]
-    files = [path for each in built for path in written.write(each, folder, suffix)]
-    texts = [to_terminal(shown.glance(each), width) for each in built]
-    apart = outside.build(evidence.scores)
-    if apart and tables:
-        files += written.write_plain(f"not-the-paper{suffix}", apart, folder)
-        texts += [to_terminal(each, width) for each in apart]
-    for name in figures:
-        if name in DRAWN:
-            each, paths = DRAWN[name](evidence, folder, suffix)
-            built.append(each)
-            files += paths
-            texts.append(to_terminal(shown.glance(each), width))
+    built = [tables.build(spec, evidence) for spec in specs]
+    files: list[Path] = []
+    for table in built:
+        images = DRAWINGS[table.name](table, evidence, folder, suffix) if table.name in DRAWINGS else []
+        files += images
+        files += export.write(table, folder, suffix, [path for path in images if path.suffix == ".svg"])
+    texts = [to_terminal(render.glance(table), width) for table in built]
+    if any(not spec.is_figure for spec in specs) and (others := excluded.build(evidence.scores)):
+        files += export.write_excluded(others, folder, suffix)
+        texts += [to_terminal(table, width) for table in others]
     if built:
-        files += written.write_summary(built, folder, suffix)
-        texts.append(to_terminal(written.summary(built), width))
-    return Made(built, texts, files)
+        files += export.write_summary(built, folder, suffix)
+        texts.append(to_terminal(export.summary(built), width))
+    return DeviceReport(built, texts, files)
 
 
-def _figure_1(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
-    from linbench.reports.latency.figure import save
-    from linbench.reports.paper import figure1, figure1_drawn, written
+def _draw_figure_1(table: "PaperTable", _: "Evidence", folder: Path, suffix: str) -> list[Path]:
+    from linbench.reports.paper import figure1
+    from linbench.reports.render.figure import save
 
-    each = figure1.build(evidence)
-    name = f"{each.name}{suffix}"
-    files = save(figure1_drawn.draw(evidence), folder / f"{name}.svg")
-    return each, [*files, *written.write(each, folder, suffix, above=f"![{each.title}]({name}.svg)\n\n")]
+    return save(figure1.draw(table), folder / f"{table.name}{suffix}.svg")
 
 
-def _figure_3(evidence: "Evidence", folder: Path, suffix: str) -> "tuple[PaperTable, list[Path]]":
-    from linbench.reports.latency.figure import save
-    from linbench.reports.paper import figure3, figure3_drawn, written
+def _draw_figure_3(table: "PaperTable", evidence: "Evidence", folder: Path, suffix: str) -> list[Path]:
+    from linbench.reports.paper import figure3
+    from linbench.reports.render.figure import save
 
-    each, files, above = figure3.build(evidence), [], ""
-    for words, groups in figure3.pages(evidence).items():
-        name = f"{each.name}{suffix}{words}"
-        files += save(figure3_drawn.draw(groups, evidence.device), folder / f"{name}.svg")
-        above += f"![{each.title}]({name}.svg)\n\n"
-    return each, [*files, *written.write(each, folder, suffix, above=above)]
+    files: list[Path] = []
+    for page, groups in figure3.pages(evidence.latency).items():
+        files += save(figure3.draw(groups, evidence.device), folder / f"{table.name}{suffix}{page}.svg")
+    return files
 
 
-def _pictures(
-    folders: Sequence[Path], images: Path | None, most: int, figure: str | None
-) -> "tuple[list[Row], list[str]]":
-    """The rows of the figures of masks; none where no predictions are given."""
-    from linbench.cli.paper_pictures import read_rows
+DRAWINGS: "Mapping[str, Callable[[PaperTable, Evidence, Path, str], list[Path]]]" = {
+    "figure-1": _draw_figure_1,
+    "figure-3": _draw_figure_3,
+}
+
+
+def _prompts(
+    folders: Sequence[Path], images: Path | None, max_rows: int, figure: str | None
+) -> "tuple[list[PromptRow], list[str]]":
+    """Return the rows of the figures of masks, none without predictions, and the faults of files left out."""
+    from linbench.cli.paper_masks import read_rows
 
     if not folders:
         return [], []
-    if figure not in MASKS:
-        refuse(f"--predictions: say for which figure, --figure {', '.join(MASKS)}; they show masks")
-    return read_rows(folders, images, most)
+    if figure not in MASK_FIGURES:
+        refuse(f"--predictions: say for which figure, --figure {', '.join(MASK_FIGURES)}; these show masks")
+    return read_rows(folders, images, max_rows)
 
 
-def _masks(name: str, rows: "Sequence[Row]", folder: Path) -> list[Path]:
-    """A figure of masks with its caption; without predictions only the words on how to come by it."""
-    from linbench.reports.latency.figure import save
-    from linbench.reports.paper import pictures, pictures_drawn
-    from linbench.reports.render.text_files import write_texts
+def _write_masks(number: str, rows: "Sequence[PromptRow]", folder: Path) -> list[Path]:
+    """Write a figure of masks with its caption; without predictions only the commands that make it."""
+    from linbench.reports.paper import masks
+    from linbench.reports.render.figure import save
+    from linbench.reports.render.table import write_texts
 
-    files = save(pictures_drawn.draw(rows, pictures.title(name)), folder / f"figure-{name}.svg") if rows else []
+    files = save(masks.draw(rows, masks.title(number)), folder / f"figure-{number}.svg") if rows else []
     if not files:
-        typer.echo(f"figure {name}: {pictures.how(name)}", err=True)
-    return [*files, *write_texts({folder / f"figure-{name}.md": pictures.caption(name, rows)})]
+        typer.echo(f"figure {number}: {masks.commands(number)}", err=True)
+    return [*files, *write_texts({folder / f"figure-{number}.md": masks.caption(number, rows)})]
 
 
-def _print(made: Sequence[Made], as_json: bool) -> None:
-    from linbench.reports.paper.shown import plain_cells
+def _echo_faults(faults: Sequence[str]) -> None:
+    from linbench.reports.render.plain_text import plain
+
+    for fault in faults:
+        typer.echo(f"left out: {plain(fault)}", err=True)
+
+
+def _print(reports: Sequence[DeviceReport], files: Sequence[Path], as_json: bool) -> None:
+    from linbench.reports.paper.render import plain_cells
 
     if as_json:
-        cells = [cell for each in made for table in each.tables for cell in plain_cells(table)]
+        cells = [cell for report in reports for table in report.tables for cell in plain_cells(table)]
         typer.echo(json.dumps(cells, indent=1))
-        return
-    for each in made:
-        for text in each.texts:
+    else:
+        for text in (text for report in reports for text in report.texts):
             typer.echo(text + "\n")
-
-
-def _harmless(text: str) -> str:
-    from linbench.reports.render.table import plain
-
-    return plain(text)
-
-
-DRAWN: "dict[str, Callable[[Evidence, Path, str], tuple[PaperTable, list[Path]]]]" = {"1": _figure_1, "3": _figure_3}
+    for path in (*(path for report in reports for path in report.files), *files):
+        typer.echo(f"wrote {path}", err=True)

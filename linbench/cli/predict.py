@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linbench.cli.answers import Job, Result, answer
-from linbench.cli.outputs import identities, names
+from linbench.cli.outputs import file_identities, output_names
 from linbench.cli.progress import progress
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
 from linbench.cli.run import BRANCHES, FUSIONS
@@ -92,7 +92,7 @@ def predict(
     explain_threads(threads)
     if note := _size_note(segmenter):
         typer.echo(f"linbench: {note}", err=True)
-    inputs = identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
+    inputs = file_identities([*images, *(file for file in (checkpoint, boxes) if file), *(plugin or [])])
     job = Job(segmenter, out, inputs, multimask, prompt_chunk)
     results = _all(job, images, asked)
     if as_json:
@@ -161,13 +161,13 @@ def _size_note(segmenter: "Segmenter") -> str:
 
 def _all(job: Job, images: Sequence[Path], asked: "Sequence[list[PromptSpec]]") -> list[Result]:
     """What became of each picture; what fails is said at once, and the others are done."""
-    from linbench.reports.render.table import plain
+    from linbench.reports.render.plain_text import plain
 
     results = []
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         with progress("pictures", len(images)) as advance:
-            for image, name, prompts in zip(images, names(images), asked, strict=True):
+            for image, name, prompts in zip(images, output_names(images), asked, strict=True):
                 start = time.perf_counter()
                 result = answer(job, image, name, prompts)
                 for text in (*result["errors"], *result["notes"]):
@@ -193,7 +193,7 @@ def _told(result: Result) -> str:
 def _print(results: Sequence[Result]) -> None:
     from tabulate import tabulate
 
-    from linbench.reports.render.table import plain
+    from linbench.reports.render.plain_text import plain
 
     rows = []
     for result in results:

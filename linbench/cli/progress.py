@@ -1,4 +1,4 @@
-"""How far a command is, on standard error."""
+"""Progress of a command, on standard error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ import typer
 
 
 @contextmanager
-def progress(of: str, total: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar on a terminal, plain lines elsewhere; call ``advance(line, n)`` when n more of ``of`` are done.
+def progress(unit: str, total: int) -> Iterator[Callable[[str, int], None]]:
+    """Show a bar on a terminal, plain lines elsewhere; call ``advance(line, n)`` when n more units are done.
 
     An empty line is not printed.
     """
@@ -19,21 +19,21 @@ def progress(of: str, total: int) -> Iterator[Callable[[str, int], None]]:
     if not console.is_terminal:
         count = 0
 
-        def plain(line: str, n: int) -> None:
+        def print_line(line: str, n: int) -> None:
             nonlocal count
             count += n
             if line:
                 typer.echo(f"[{min(count, total)}/{total}] {line}", err=True)
 
-        yield plain
+        yield print_line
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(of, total=total)
+        task = bar.add_task(unit, total=total)
 
-        def drawn(line: str, n: int) -> None:
+        def update_bar(line: str, n: int) -> None:
             if line:
                 bar.console.print(line, markup=False, highlight=False)
             bar.advance(task, n)
 
-        yield drawn
+        yield update_bar

@@ -13,17 +13,39 @@ from typing import Any, NoReturn
 import typer
 
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
+from linbench.reports.render.plain_text import plain, without_middle
+
+LONGEST = 2000  # characters of a refusal
 
 
-def refuse(sentence: str) -> NoReturn:
-    """Say what is wrong and what is allowed; end with exit code 2."""
-    typer.echo(f"linbench: {sentence}", err=True)
+def refuse(message: str) -> NoReturn:
+    """Print what is wrong and what is allowed, in one line whatever a file's name or text holds; exit with code 2."""
+    typer.echo(f"linbench: {without_middle(plain(message), LONGEST)}", err=True)
     raise typer.Exit(2)
+
+
+def echo(text: str, indent: str = "", err: bool = False) -> None:
+    """Print text that comes from files, without control characters, as one line."""
+    typer.echo(indent + plain(text), err=err)
+
+
+def echo_faults(faults: Sequence[str]) -> None:
+    """Name on standard error what was left out, before the output; ``exit_if`` repeats their number after it."""
+    for fault in faults:
+        echo(f"left out: {fault}", err=True)
+
+
+def exit_if(failed: bool, faults: Sequence[str]) -> None:
+    """End with exit code 1 where the command failed or left something out."""
+    if faults:
+        typer.echo(f"linbench: {len(faults)} left out; named above", err=True)
+    if failed or faults:
+        raise typer.Exit(1)
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn the errors that a user's input causes into refusals."""
+    """Turn errors that a user's input causes into refusals."""
     try:
         yield
     except PluginFailed as error:
@@ -33,7 +55,7 @@ def refusing() -> Iterator[None]:
 
 
 def choice(option: str, value: str, allowed: Sequence[str]) -> str:
-    """``value`` where it is allowed; otherwise refuse, with the nearest one."""
+    """Return ``value`` where it is allowed; otherwise refuse and name the nearest."""
     if value in allowed:
         return value
     near = get_close_matches(value, allowed, n=1, cutoff=0.5)
@@ -42,26 +64,26 @@ def choice(option: str, value: str, allowed: Sequence[str]) -> str:
 
 
 def split(text: str) -> list[str]:
-    """The parts of a comma-separated list, blanks dropped."""
+    """Return the parts of a comma-separated list, without blanks."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def pairs(flag: str, texts: Sequence[str], example: str) -> dict[str, Any]:
-    """``NAME=VALUE`` pairs; a value is read as JSON where it is that, and as text otherwise."""
-    found: dict[str, Any] = {}
+    """Parse ``NAME=VALUE`` pairs; a value is read as JSON where it is valid, and as text otherwise."""
+    result: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            refuse(f"{flag} {text}: write NAME=VALUE, as {example}")
+            refuse(f"{flag} {text}: write NAME=VALUE, such as {example}")
         try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError:
-            found[name] = value
-    return found
+            result[name] = json.loads(value)
+        except (ValueError, RecursionError):  # thousands of digits, or of brackets, are no JSON either
+            result[name] = value
+    return result
 
 
 def load_plugins(files: Sequence[Path], *registries: Registry) -> None:
-    """Import installed plug-ins of ``registries`` and the files given; a failing installed one is only named."""
+    """Import the installed plug-ins of ``registries``, naming those that fail, and the plug-in ``files``."""
     for registry in registries:
         try:
             registry.load_entry_points()
@@ -73,7 +95,7 @@ def load_plugins(files: Sequence[Path], *registries: Registry) -> None:
 
 
 def log(error: BaseException) -> Path:
-    """Append the traceback of ``error`` to linbench's log; return where that is."""
+    """Append the traceback of ``error`` to linbench's log and return the log's path."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench"
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / "linbench.log"
@@ -83,7 +105,7 @@ def log(error: BaseException) -> Path:
 
 
 def explain_threads(requested: int | None, processes: int = 1) -> None:
-    """Say once why the default number of threads is not the number of cores, where it is not."""
+    """Print once why the default number of threads is not the number of cores, where it is not."""
     from linbench.system.threads import default_threads
 
     chosen = default_threads(processes)

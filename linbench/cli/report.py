@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from linbench.reports.render.table import Table
 
-#: The report of each suite: a module with ``rows``, ``sections``, ``plain`` and ``write_files``; and what its records
-#: are of.
+#: For each suite its report, a module with ``rows``, ``sections``, ``plain`` and ``write_files``; and its subject,
+#: the entry of a key that names what is measured.
 REPORTS = {
     "latency": ("linbench.reports.latency.report", "backbone"),
     "kernels": ("linbench.reports.kernels.report", "op"),
@@ -30,14 +30,14 @@ REPORTS = {
         ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k"), ("linbench.reports.accuracy.report", "backbone")
     ),
 }
-#: Figures take about a second each; of more comparisons of one report they are drawn on request.
+#: Figures take about a second each; a report of more comparisons draws them on request only.
 MOST_DRAWN = 6
-Fault = tuple[str, str]  # path and reason
+Fault = tuple[str, str]  # path and reason, of a record that cannot be read
 
 
 @dataclass(frozen=True)
 class Part:
-    """One report's records, their rows and their tables, each made once."""
+    """One report: its records, their rows and their tables, each made once."""
 
     report: Any
     records: Sequence[Record]
@@ -45,46 +45,48 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Name the report by its package: ``latency``, ``kernels`` or ``accuracy``."""
+        """Return the report's package: ``latency``, ``kernels`` or ``accuracy``."""
         name: str = self.report.__name__.split(".")[-2]
         return name
 
     @cached_property
     def rows(self) -> "pd.DataFrame":
-        found: pd.DataFrame = self.report.rows(self.records, self.present)
-        return found
+        """Return one row for each record."""
+        rows: pd.DataFrame = self.report.rows(self.records, self.present)
+        return rows
 
     @cached_property
     def sections(self) -> "list[list[Table]]":
-        found: list[list[Table]] = self.report.sections(self.rows)
-        return found
+        """Return the tables of each comparison."""
+        sections: list[list[Table]] = self.report.sections(self.rows)
+        return sections
 
 
 def report(
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Folder for the files; default --results.")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Also write one page of everything: a file that needs no network.")
-    ] = None,
-    suite: Annotated[str, typer.Option(help="Suites, by comma; default all that have records.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; default: --results.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page of all records: one file, no network.")] = None,
+    suite: Annotated[str, typer.Option(help="Suites, separated by commas; default: all that have records.")] = "",
     figures: Annotated[
         bool | None,
-        typer.Option("--figures/--no-figures", help=f"Default: of up to {MOST_DRAWN} comparisons of a report."),
+        typer.Option(
+            "--figures/--no-figures", help=f"Draw figures; default: if a report has at most {MOST_DRAWN} comparisons."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print the tables of all records; write files.
+    """Print the tables of all records; write tables, figures and a page.
 
-    Markdown, LaTeX, a long CSV, and each figure as PNG and SVG; with --html a page to look at in a browser. Damaged
-    records are named and left out, and the exit code is then 1.
+    Files are Markdown, LaTeX, CSV with a row for each record, and each figure as PNG and SVG; --html adds a page for
+    a browser. Damaged records are named and left out; the exit code is then 1.
     """
-    asked = [choice("--suite", name, tuple(REPORTS)) for name in split(suite)]
+    suites = [choice("--suite", name, tuple(REPORTS)) for name in split(suite)]
     records, faults = sound(Store(results))
-    records = [record for record in records if not asked or record.key.get("suite") in asked]
+    records = [record for record in records if not suites or record.key.get("suite") in suites]
     for path, reason in faults:
-        typer.echo(f"left out: {path}: {_harmless(reason)}", err=True)
+        typer.echo(f"left out: {path}: {_one_line(reason)}", err=True)
     if not records and not faults:
-        of = f" of the suite {' or '.join(asked)}" if asked else ""
+        of = f" of the suite {' or '.join(suites)}" if suites else ""
         refuse(f"--results {results}: no records{of} there; `linbench run --results {results}` makes some")
     parts = _parts(records)
     _print(parts, as_json)
@@ -92,18 +94,19 @@ def report(
     if html is not None:
         _write_page(records, parts, faults, html)
     if faults:
-        typer.echo(f"linbench: {len(faults)} left out as damaged; named above", err=True)
+        typer.echo(f"linbench: {len(faults)} left out as damaged, named above", err=True)
         raise typer.Exit(1)
 
 
 def sound(store: Store) -> tuple[list[Record], list[Fault]]:
-    """The records that rows can be made of, and path and reason of all that was left out."""
-    from linbench.reports.statistics.soundness import fault
+    """Return the records that rows can be made of, and path and reason of all others."""
+    from linbench.reports.validation import record_fault
 
-    found = [(path, record, fault(record)) for path, record in store.items()]
-    gc.freeze()  # thousands of records are a million values, which no collection need look at again
-    faults = [(str(path), reason) for path, _, reason in found if reason]
-    return [record for _, record, reason in found if not reason], faults + [(str(p), why) for p, why in store.faults]
+    checked = [(path, record, record_fault(record)) for path, record in store.items()]
+    gc.freeze()  # thousands of records are a million values, which no collection needs to visit again
+    faults = [(str(path), reason) for path, _, reason in checked if reason]
+    unread = [(str(path), reason) for path, reason in store.faults]
+    return [record for _, record, reason in checked if not reason], faults + unread
 
 
 def print_tables(records: Sequence[Record], as_json: bool) -> None:
@@ -112,7 +115,7 @@ def print_tables(records: Sequence[Record], as_json: bool) -> None:
 
 
 def write_files(store: Store, out: Path) -> None:
-    """Write the tables and the figures of a store's sound records under ``out``."""
+    """Write the tables and the figures of a store's sound records into the folder ``out``."""
     _write(_parts(sound(store)[0]), out, None)
 
 
@@ -130,12 +133,12 @@ def _print(parts: Sequence[Part], as_json: bool) -> None:
 def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> None:
     try:
         for part in parts:
-            draw = len(part.sections) <= MOST_DRAWN if figures is None else figures
-            if not draw and figures is None:
+            with_figures = len(part.sections) <= MOST_DRAWN if figures is None else figures
+            if not with_figures and figures is None:
                 typer.echo(
                     f"{part.name}: {len(part.sections)} comparisons, so no figures; --figures draws them", err=True
                 )
-            for path in part.report.write_files(part.rows, part.sections, out, draw):
+            for path in part.report.write_files(part.rows, part.sections, out, with_figures):
                 typer.echo(f"wrote {path}", err=True)
     except OSError as error:
         refuse(f"--out {out}: it cannot be written ({error.strerror or error}); name another folder")
@@ -144,53 +147,56 @@ def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> None:
 def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequence[Fault], path: Path) -> None:
     import pandas as pd
 
-    from linbench.reports.page.document import Found, html
-    from linbench.reports.render.text_files import write_texts
+    from linbench.reports.page.document import PageContent, html
+    from linbench.reports.render.table import write_texts
 
-    made = {part.name: part for part in parts}
-    rows = {name: made[name].rows if name in made else pd.DataFrame() for name in ("latency", "accuracy", "kernels")}
-    tables = [section[0] for section in made["latency"].sections] if "latency" in made else []
+    by_name = {part.name: part for part in parts}
+    names = ("latency", "accuracy", "kernels")
+    rows = {name: by_name[name].rows if name in by_name else pd.DataFrame() for name in names}
+    tables = [section[0] for section in by_name["latency"].sections] if "latency" in by_name else []
     try:
-        write_texts({path: html(Found(records, rows["latency"], rows["accuracy"], rows["kernels"], tables, faults))})
+        content = PageContent(records, rows["latency"], rows["accuracy"], rows["kernels"], tables, faults)
+        write_texts({path: html(content)})
     except OSError as error:
         refuse(f"--html {path}: it cannot be written ({error.strerror or error}); name another file")
     typer.echo(f"wrote {path}", err=True)
 
 
-def _harmless(text: str) -> str:
-    from linbench.reports.render.table import LONGEST_TEXT, clip, plain
+def _one_line(text: str) -> str:
+    from linbench.reports.render.plain_text import clip, plain
+    from linbench.reports.render.table import LONGEST_TEXT
 
     return clip(plain(text), LONGEST_TEXT)
 
 
 def _parts(records: Sequence[Record]) -> list[Part]:
-    """For each report whose suites have records: the report, the records, and the present code hashes."""
-    found = []
+    """Return each report whose suites have records, with these records and the present code hashes."""
+    parts = []
     for module, subject in dict.fromkeys(REPORTS.values()):
-        suites = [suite for suite, (of, _) in REPORTS.items() if of == module]
-        mine = [record for record in records if record.key.get("suite") in suites]
-        if mine:
-            found.append(Part(import_module(module), mine, present_hashes(mine, subject)))
-    return found
+        suites = [suite for suite, (name, _) in REPORTS.items() if name == module]
+        reported = [record for record in records if record.key.get("suite") in suites]
+        if reported:
+            parts.append(Part(import_module(module), reported, present_hashes(reported, subject)))
+    return parts
 
 
 def present_hashes(records: Sequence[Record], subject: str) -> dict[str, str]:
-    """What each subject's measuring code hashes to now; a plug-in that is not loaded has none."""
+    """Return the present hash of each subject's measuring code; a plug-in that is not loaded has none."""
     from linbench.reports.latency.rows import measured
 
-    found: dict[str, str] = {}
-    known: dict[str, str | None] = {}
+    hashes: dict[str, str] = {}
+    by_modules: dict[str, str | None] = {}
     for record in records:
         modules = json.dumps(record.environment.get("modules"), sort_keys=True)
-        if modules not in known:
-            known[modules] = _present(record.environment.get("modules"), subject)
-        if (present := known[modules]) is not None:
-            found[measured(record.key, subject)] = present
-    return found
+        if modules not in by_modules:
+            by_modules[modules] = _present_hash(record.environment.get("modules"), subject)
+        if (present := by_modules[modules]) is not None:
+            hashes[measured(record.key, subject)] = present
+    return hashes
 
 
-def _present(modules: Any, subject: str) -> str | None:
-    """The hash of the code in ``modules`` now; None where they are not here or are not said."""
+def _present_hash(modules: Any, subject: str) -> str | None:
+    """Return the present hash of the code in ``modules``; None where a module is missing or not recorded."""
     try:
         return code_hash(modules["suite"], modules[subject], modules.get("without", ()))
     except (LookupError, TypeError, AttributeError):

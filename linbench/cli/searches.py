@@ -18,7 +18,7 @@ def settle(
     cells: "Sequence[Cell]", store: Store, pace: "Pace", seconds: float, plugins: Sequence[Path], redo: str | None
 ) -> "list[Cell]":
     """The cells under what their searches found; a search that has no fresh record in ``store`` is made first."""
-    from linbench.reports.latency.best_settings import sentence
+    from linbench.reports.latency.best_settings import describe_search
     from linbench.suites.search import make, pending
 
     for search in pending(cells):
@@ -26,7 +26,7 @@ def settle(
             typer.echo(f"search {search.name}: at most {seconds:g} s and one candidate", err=True)
             record = make(search, pace, seconds, plugins)
             store.put(record)
-            typer.echo(f"best for {search.name}: {sentence(record.search)}", err=True)
+            typer.echo(f"best for {search.name}: {describe_search(record.search)}", err=True)
     return known(cells, store)
 
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from linbench.data.contract import BadSample
-from linbench.data.image import FORMATS, NOT_AN_IMAGE
-from linbench.system.untrusted import MOST_PIXELS, one_line, open_file
+from linbench.data.image import STRIP, image_values, opened_image
 
 THRESHOLD = 128  # of soft grey: above it is the object
 DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
 MOST_SOFT = 0.25  # of the pixels may be in between: the softest masks of hair have 0.1, photographs 0.8 and more
 MOST_FLAT = 0.5  # of these may equal their neighbours: areas of one grey are labels or "unknown", not blended edges
+LOOKED_UP = ("P", "CMYK", "YCbCr")  # modes whose values are no colours; a palette's are its colours
 FEW = 32  # pixels in between are too few to tell
+_EIGHT_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)  # of 16: 65535 becomes 255
 
 Mask = NDArray[np.bool_]
 Grey = NDArray[np.uint8]
@@ -36,20 +36,16 @@ def read_grey(path: Path | str) -> Grey:
 
     0 and 1 become 0 and 255, soft edges stay as they are stored. Raises BadSample as ``read_mask`` does.
     """
+    return grey(_values(path), path)
+
+
+def _values(path: Path | str) -> NDArray[Any]:
+    """Return what the file holds: grey values, or colours, of which a palette's are looked up."""
     try:
-        with open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise BadSample(
-                    f"{path}: {image.width} x {image.height} px are more than the {MOST_PIXELS:,} allowed"
-                )
-            values = _values(image)
-    except BadSample:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadSample(f"{path}: {NOT_AN_IMAGE}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadSample(f"{path}: cannot be read as a mask: {one_line(error)}") from error
-    return grey(values, path)
+        with opened_image(path, "a mask") as image:
+            return image_values(image, "RGB" if image.mode in LOOKED_UP else None)
+    except ValueError as error:
+        raise BadSample(str(error)) from error
 
 
 def binary(values: NDArray[Any], file: Path | str) -> Mask:
@@ -79,7 +75,7 @@ def grey(values: NDArray[Any], file: Path | str) -> Grey:
     if high <= 1:
         return _black_and_white(values == 1)
     if high > 255:
-        values = (values.astype(np.int64) + 128) // 257  # 65535 becomes 255
+        values = _EIGHT_BITS[values]
         high = int(values.max())
     return _checked(values, high, file)
 
@@ -93,8 +89,9 @@ def _checked(values: NDArray[Any], high: int, file: Path | str) -> Grey:
 
     high: The largest of them.
     """
-    counts = np.bincount(values.ravel(), minlength=256)
-    levels = np.flatnonzero(counts)
+    step = max(1, STRIP // values.shape[1])  # rows: bincount makes 64-bit numbers of all that it counts
+    strips = (values[top : top + step] for top in range(0, values.shape[0], step))
+    levels = np.flatnonzero(sum(np.bincount(strip.ravel(), minlength=256) for strip in strips))
     if high < BRIGHT:
         raise BadSample(
             f"{file}: a mask reaches 1 or 255; its highest value is {high} ({_listed(levels)}): if these are labels "
@@ -129,22 +126,18 @@ def _one_channel(values: NDArray[Any], file: Path | str) -> NDArray[Any]:
         values = values[..., :-1]
     if values.shape[2] not in (1, 3):
         raise BadSample(f"{file}: a mask has one channel, or colours in three, got {values.shape[2]}")
-    if (values == values[..., :1]).all():
-        return values[..., 0]
-    coloured = np.asarray(values.any(axis=2))
-    colour = values[coloured][0]
-    if not (values[coloured] == colour).all():
+    channels = [values[..., index] for index in range(values.shape[2])]  # one at a time: the inner loop is long
+    if all(np.array_equal(channels[0], other) for other in channels[1:]):
+        return np.ascontiguousarray(channels[0])
+    coloured = channels[0] != 0
+    for channel in channels[1:]:
+        coloured |= channel != 0
+    first = np.unravel_index(int(coloured.argmax()), coloured.shape)
+    if not all(((channel == channel[first]) | ~coloured).all() for channel in channels):
         raise BadSample(
             f"{file}: it has several colours: labels of several objects? A mask holds black and one other"
         )
     return coloured
-
-
-def _values(image: Image.Image) -> NDArray[Any]:
-    """Return what the file holds: grey values, or colours, of which a palette's are looked up."""
-    if image.mode in ("P", "CMYK", "YCbCr"):
-        return np.asarray(image.convert("RGB"))
-    return np.asarray(image)
 
 
 def _listed(values: NDArray[Any]) -> str:

@@ -6,10 +6,10 @@ from linbench.kernels.causal_conv_silu import causal_conv_silu
 from linbench.kernels.cross_scan import cross_merge, cross_scan
 from linbench.kernels.gelu_depthwise import gelu_depthwise
 from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.operators import verifier
 from linbench.kernels.q_shift import q_shift
 from linbench.kernels.selective_scan import selective_scan
 from linbench.kernels.shift_mix import norm_shift_mix, shift_mix
-from linbench.kernels.verification import verifier
 
 __all__ = [
     "Impl",

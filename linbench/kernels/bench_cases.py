@@ -1,33 +1,33 @@
-"""Cases at the models' shapes, as the suite ``kernels`` times them, and true gradients to hold a backward against.
+"""Cases at the models' shapes, as the suite ``kernels`` times them, and true gradients to check a backward against.
 
-Each op package has a ``timed.py`` with ``TIMED``: op → name of the case → ``Timed``. The case ``toy`` of an op is for
-trying the suite out and is timed only where it is asked for.
+The ``cases.py`` of each op package holds ``BENCH_CASES``: op → name of the case → ``BenchCase``. The case ``toy`` of
+an op is for trying the suite out and is timed only on request.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from linbench.kernels.cost import modules
-
 Inputs = Mapping[str, Any]
-#: Gradients of y to differentiate with, one for each output, and by input the true gradient, float64.
-Sample = tuple[Sequence[Tensor], Mapping[str, Tensor]]
+#: Gradients of the outputs to differentiate with, one for each, and by input the true gradient, float64.
+TrueGradients = tuple[Sequence[Tensor], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Timed:
-    """One op at one model's shape.
+class BenchCase:
+    """An op at a model's shape.
 
     function: The public function; takes ``inputs`` by name, and ``impl``.
     inputs: ``dtype -> arguments``, on the CPU.
-    batch, tokens, width: Of the linear layer and the attention that it is timed beside.
-    sample: ``inputs -> Sample``; by default the reference in float64, which must then be cheap at this shape.
-    vendor: Whether the op has a vendor implementation, where that package is installed.
+    batch, tokens, width: Of the linear layer and the attention that the op is timed beside.
+    sample_gradients: ``inputs -> TrueGradients``; by default the reference in float64, which must then be cheap at
+        this shape.
+    has_vendor: Returns whether the op has a vendor implementation whose package is installed.
     """
 
     function: Callable[..., Any]
@@ -35,32 +35,36 @@ class Timed:
     batch: int
     tokens: int
     width: int
-    sample: Callable[[Inputs], Sample] | None = None
-    vendor: Callable[[], bool] = lambda: False
+    sample_gradients: Callable[[Inputs], TrueGradients] | None = None
+    has_vendor: Callable[[], bool] = lambda: False
 
-    def gradients(self, inputs: Inputs, ys: Sequence[Tensor]) -> Sample:
-        """Random gradients of the outputs ys, and what they make of the inputs, in float64."""
-        return self.sample(inputs) if self.sample else dense(self.function, inputs, ys)
-
-
-def timed() -> dict[str, dict[str, Timed]]:
-    """Op → name of the case → case, of every op package."""
-    return {op: cases for module in _modules() for op, cases in module.TIMED.items()}
+    def gradients(self, inputs: Inputs, ys: Sequence[Tensor]) -> TrueGradients:
+        """Return random gradients of the outputs ys, and the inputs' true gradients for them, in float64."""
+        if self.sample_gradients:
+            return self.sample_gradients(inputs)
+        return reference_gradients(self.function, inputs, ys)
 
 
-def source(op: str) -> str:
-    """The module that holds the timed cases of ``op``."""
-    return next(module.__name__ for module in _modules() if op in module.TIMED)
+def load_bench_cases() -> dict[str, dict[str, BenchCase]]:
+    """Return op → name of the case → case, of every op package."""
+    return {op: cases for module in case_modules() for op, cases in import_module(module).BENCH_CASES.items()}
 
 
-def _modules() -> list[Any]:
-    return [import_module(name) for name in modules("timed")]
+def case_modules() -> list[str]:
+    """Return the module ``cases`` of each op package; the packages are the folders beside this file."""
+    paths = sorted(Path(__file__).parent.glob("*/cases.py"))
+    return [f"linbench.kernels.{path.parent.name}.cases" for path in paths]
+
+
+def case_module(op: str) -> str:
+    """Return the module that holds the timed cases of ``op``."""
+    return next(module for module in case_modules() if op in import_module(module).BENCH_CASES)
 
 
 def leaves(inputs: Inputs, dtype: torch.dtype | None = None) -> dict[str, Any]:
-    """The arguments with each floating tensor a leaf that asks for its gradient, of ``dtype`` where given.
+    """Return the arguments with each floating tensor a leaf that requires its gradient, in ``dtype`` if given.
 
-    Strides are kept, as are their expanded axes.
+    Strides are kept, as are expanded axes.
     """
     return {
         name: x.detach().to(dtype or x.dtype).requires_grad_() if is_floating(x) else x for name, x in inputs.items()
@@ -68,21 +72,21 @@ def leaves(inputs: Inputs, dtype: torch.dtype | None = None) -> dict[str, Any]:
 
 
 def is_floating(x: object) -> bool:
-    """Whether ``x`` is a tensor that may have a gradient."""
+    """Return whether ``x`` is a tensor that may have a gradient."""
     return isinstance(x, Tensor) and x.is_floating_point()
 
 
 def outputs(y: Any) -> tuple[Tensor, ...]:
-    """A function's result as a tuple of tensors."""
+    """Return a function's result as a tuple of tensors."""
     return (y,) if isinstance(y, Tensor) else tuple(y)
 
 
-def dense(function: Callable[..., Any], inputs: Inputs, ys: Sequence[Tensor]) -> Sample:
-    """Normal gradients of each of ys, the outputs of ``function``, and those of its reference in float64."""
+def reference_gradients(function: Callable[..., Any], inputs: Inputs, ys: Sequence[Tensor]) -> TrueGradients:
+    """Return normal gradients of ys, the outputs of ``function``, and those of its whole reference in float64."""
     wide = leaves(inputs, torch.float64)
     generator = torch.Generator().manual_seed(1)
     gys = [torch.randn(y.shape, generator=generator).to(y) for y in ys]
     names = [name for name, x in wide.items() if is_floating(x)]
-    truths = outputs(function(**wide, impl="reference"))
-    found = torch.autograd.grad(truths, [wide[name] for name in names], [gy.double() for gy in gys])
-    return gys, dict(zip(names, found, strict=True))
+    true_ys = outputs(function(**wide, impl="reference"))
+    gradients = torch.autograd.grad(true_ys, [wide[name] for name in names], [gy.double() for gy in gys])
+    return gys, dict(zip(names, gradients, strict=True))

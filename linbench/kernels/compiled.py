@@ -1,9 +1,9 @@
-"""Compiled once, kept on disk, never stale: how numba keeps linbench's CPU kernels.
+"""The cache of compiled CPU kernels: compiled once, stored on disk, never stale.
 
-numba keeps a function's machine code by the time stamp of the one file that the function stands in, and would go on
-using it after a change in a file that it imports. Here the folder bears a hash of all kernel sources. It lies in the
-user's cache, so an installed package that cannot be written is no obstacle; where the cache cannot be written
-either, each process has a folder of its own and compiles anew, which its records show as ``kernel_compile_s``.
+numba caches a function's machine code by the time stamp of the function's file, and would use it even after a change
+in a file that this one imports. Here the name of the folder is a hash of all kernel sources. It is in the user's
+cache, so that the installed package may be read-only; where the cache cannot be written either, each process compiles
+into a temporary folder, which its records show as ``kernel_compile_s``.
 """
 
 import atexit
@@ -19,45 +19,45 @@ from typing import Any
 
 import numba
 
-KEPT = 4  # folders of other sources that stay: of other checkouts and versions
+OTHER_FOLDERS = 4  # of other checkouts and versions that are not removed
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """``numba.njit`` that frees the GIL and keeps its machine code in linbench's own folder."""
+    """Return ``numba.njit`` that releases the GIL and caches its machine code in linbench's folder."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        before = numba.config.CACHE_DIR
+        previous = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder())  # numba reads it once, where it decorates
         try:
             return numba.njit(nogil=True, cache=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            numba.config.CACHE_DIR = previous
 
     return decorate
 
 
 @cache
 def folder() -> Path:
-    """Where the machine code of the present sources is kept; the oldest of other sources are removed."""
+    """Return the folder for the machine code of these sources; remove the oldest ones of other sources."""
     digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for source in sorted(here.rglob("*.py")):
-        digest.update(str(source.relative_to(here)).encode() + b"\0" + source.read_bytes() + b"\0")
+    package = Path(__file__).parent
+    for source in sorted(package.rglob("*.py")):
+        digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes() + b"\0")
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linbench" / "kernels"
-    mine = root / digest.hexdigest()[:16]
-    if not mine.exists():
+    current = root / digest.hexdigest()[:16]
+    if not current.exists():
         with suppress(OSError):
-            mine.mkdir(parents=True)
-        if not os.access(mine, os.W_OK):
+            current.mkdir(parents=True)
+        if not os.access(current, os.W_OK):
             return _folder_of_this_process()
-        others = sorted((p for p in root.iterdir() if p != mine), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in others[KEPT:]:
+        others = sorted((p for p in root.iterdir() if p != current), key=lambda p: p.stat().st_mtime, reverse=True)
+        for old in others[OTHER_FOLDERS:]:
             shutil.rmtree(old, ignore_errors=True)
-    return mine
+    return current
 
 
 def _folder_of_this_process() -> Path:
-    """A new folder that nobody else can write, removed at exit: numba's files are trusted code."""
-    own = Path(tempfile.mkdtemp(prefix="linbench-kernels-"))
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    return own
+    """Return a new folder that only this user can write, removed at exit: numba runs the code in its files."""
+    temporary = Path(tempfile.mkdtemp(prefix="linbench-kernels-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return temporary

@@ -1,14 +1,27 @@
-"""Elements of half-precision arrays as numbers, one at a time, for what is left over beside vectors (``lanes``)."""
+"""Half-precision tensors as arrays of bits, and their elements as numbers, for the rest beside vectors (``simd``).
+
+numba has no half precision: uint16 holds the bits of bfloat16, int16 those of float16.
+"""
 
 from typing import Any
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
+from torch import Tensor
+
+#: The dtype that holds the bits of a half dtype.
+BITS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
 
 # numba's own inlining stumbles over branches; these are inlined by LLVM.
 _BRANCHING = {"error_model": "numpy"}
+
+
+def flat(x: Tensor) -> Any:
+    """Return the elements of a tensor as an array of one axis, half precision as its bits; copied if strided."""
+    return x.detach().contiguous().view(BITS.get(x.dtype, x.dtype)).numpy().reshape(-1)
 
 
 @intrinsic
@@ -48,7 +61,7 @@ def _float32_as_half(typing_context: Any, value: Any) -> Any:
 
 
 def load(element: Any) -> Any:
-    """The number in an array's element: uint16 holds bfloat16 bits, int16 float16 bits, others are themselves."""
+    """Return the number in an array's element, which may be the bits of a half."""
     raise NotImplementedError
 
 
@@ -62,7 +75,7 @@ def _load(element: Any) -> Any:
 
 
 def narrow(value: Any, like: Any) -> Any:
-    """The value as an element of an array whose elements are as ``like`` (see ``load``), to nearest, ties to even."""
+    """Return the value as an element of the type of ``like`` (see ``load``), to nearest, ties to even."""
     raise NotImplementedError
 
 
@@ -77,6 +90,6 @@ def _narrow(value: Any, like: Any) -> Any:
         bits = float32_as_bits(value)
         odd = (bits >> np.int32(16)) & np.int32(1)
         rounded = (bits + np.int32(0x7FFF) + odd) >> np.int32(16)
-        return np.uint16(rounded if value == value else np.int32(0x7FC0))  # not a number stays so
+        return np.uint16(rounded if value == value else np.int32(0x7FC0))  # NaN stays NaN
 
     return bfloat16

@@ -4,9 +4,10 @@ from enum import StrEnum
 
 
 class Impl(StrEnum):
-    """``reference``: the equation in plain torch, differentiable, any device. ``fast``: linear time.
+    """An implementation of an op.
 
-    ``vendor``: the authors' own compiled package, where one is installed.
+    ``reference`` is the equation in plain torch, differentiable, on any device. ``fast`` takes linear time.
+    ``vendor`` is the authors' own compiled package, where one is installed.
     """
 
     REFERENCE = "reference"
@@ -19,4 +20,14 @@ class Impl(StrEnum):
 
 
 class Unsupported(RuntimeError):
-    """An implementation that this op does not have, or not here; the text says what to do instead."""
+    """An implementation that this op lacks, or lacks on this machine; the message names an alternative."""
+
+
+def is_reference(impl: Impl | str, op: str) -> bool:
+    """Return whether ``impl`` is the reference, for an op without a vendor implementation.
+
+    Raises Unsupported for ``vendor``, ValueError for an unknown implementation.
+    """
+    if Impl(impl) is Impl.VENDOR:
+        raise Unsupported(f"{op} has no vendor implementation; use impl='fast' or impl='reference'")
+    return Impl(impl) is Impl.REFERENCE

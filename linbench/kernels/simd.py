@@ -1,6 +1,6 @@
-"""Sixteen numbers at once, as a numba type: kernels written with it hold their state in vector registers.
+"""Sixteen numbers at once, as a numba type: kernels written with it keep their state in vector registers.
 
-LLVM's own vectoriser loses such loops to alias checks and early unrolling (measured: 5 times slower). The type is
+LLVM's own vectoriser fails on such loops to alias checks and early unrolling (measured: 5 times slower). The type is
 one LLVM vector; a machine with narrower registers gets two or four instructions for each of ours.
 """
 
@@ -22,7 +22,7 @@ _WORD = ir.IntType(32)
 
 
 class Lanes(types.Type):  # type: ignore[misc]
-    """Sixteen float32 or float64."""
+    """The numba type of sixteen float32 or float64."""
 
     def __init__(self, element: types.Type) -> None:
         super().__init__(name=f"lanes({element})")
@@ -49,7 +49,7 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def _data(context: Any, builder: Any, array: Any, arguments: Any, element: ir.Type | None = None) -> Any:
-    """The address of ``array[index]``, as that of a vector of ``element`` where one is given."""
+    """Return the address of ``array[index]``, as that of a vector of ``element`` if given."""
     data = context.make_array(array)(context, builder, arguments[0]).data
     address = builder.gep(data, [arguments[1]], inbounds=element is not None)
     return builder.bitcast(address, _vector(element).as_pointer()) if element else address
@@ -57,7 +57,7 @@ def _data(context: Any, builder: Any, array: Any, arguments: Any, element: ir.Ty
 
 @intrinsic
 def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """``array[index : index + 16]`` without bounds checks. uint16 holds bfloat16 bits, int16 float16 bits."""
+    """Return ``array[index : index + 16]`` without bounds checks. uint16 holds bfloat16 bits, int16 float16 bits."""
     kind = array.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -75,7 +75,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
-    """``array[index : index + 16] = value`` without bounds checks, rounded to the array's type (see ``load``)."""
+    """Set ``array[index : index + 16] = value`` without bounds checks, rounded to the array's type (see ``load``)."""
     kind = array.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -96,7 +96,7 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
 
 @intrinsic
 def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of ``array[index]``, which may lie outside of the array."""
+    """Request the cache line of ``array[index]``, which may lie outside of the array."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = ir.IntType(8).as_pointer()
@@ -111,7 +111,7 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def splat(typing_context: Any, value: Any) -> Any:
-    """The same float32 or float64 in every lane."""
+    """Return lanes that all hold a float32 or float64."""
     if not isinstance(value, types.Float):
         return None
 
@@ -125,7 +125,7 @@ def splat(typing_context: Any, value: Any) -> Any:
 
 @intrinsic
 def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
-    """``array[index]`` in every lane, without bounds checks, for arrays of float32 and float64."""
+    """Return ``array[index]`` in every lane, without bounds checks, for arrays of float32 and float64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = context.get_value_type(signature.return_type)
@@ -138,7 +138,7 @@ def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def total(typing_context: Any, x: Any) -> Any:
-    """The sum of the lanes, added in pairs."""
+    """Return the sum of the lanes, added in pairs."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (x,) = arguments
@@ -174,12 +174,12 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """The larger of each pair of lanes; a where b is not a number."""
+    """Return the larger of each pair of lanes; a where b is NaN."""
     raise NotImplementedError
 
 
 def minimum(a: Any, b: Any) -> Any:
-    """The smaller of each pair of lanes; a where b is not a number."""
+    """Return the smaller of each pair of lanes; a where b is NaN."""
     raise NotImplementedError
 
 
@@ -193,7 +193,7 @@ _operator(minimum, lambda builder, a, b: builder.select(builder.fcmp_ordered("<"
 
 @intrinsic
 def floor(typing_context: Any, x: Any) -> Any:
-    """The largest integer not above each lane."""
+    """Return the largest integer not above each lane."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         name = f"llvm.floor.v{LANES}f{x.element.bitwidth}"
@@ -205,7 +205,7 @@ def floor(typing_context: Any, x: Any) -> Any:
 
 @intrinsic
 def single(typing_context: Any, x: Any) -> Any:
-    """float64 lanes rounded to float32."""
+    """Round float64 lanes to float32."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fptrunc(arguments[0], _vector(ir.FloatType()))
@@ -215,7 +215,7 @@ def single(typing_context: Any, x: Any) -> Any:
 
 @intrinsic
 def double(typing_context: Any, x: Any) -> Any:
-    """float32 lanes as float64."""
+    """Convert float32 lanes to float64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fpext(arguments[0], _vector(ir.DoubleType()))
@@ -225,7 +225,7 @@ def double(typing_context: Any, x: Any) -> Any:
 
 @intrinsic
 def select_above(typing_context: Any, x: Any, limit: Any, above: Any, otherwise: Any) -> Any:
-    """``above`` where x > limit, else ``otherwise``."""
+    """Return ``above`` where x > limit, else ``otherwise``."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, limit, above, otherwise = arguments
@@ -236,7 +236,7 @@ def select_above(typing_context: Any, x: Any, limit: Any, above: Any, otherwise:
 
 @intrinsic
 def power_of_two(typing_context: Any, n: Any) -> Any:
-    """2 to the n in float32, for whole n in [-126, 127]."""
+    """Return 2 to the n in float32, for integers n in [-126, 127]."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         exponent = builder.add(builder.fptosi(arguments[0], _vector(_WORD)), _constant(_WORD, 127))
@@ -247,7 +247,7 @@ def power_of_two(typing_context: Any, n: Any) -> Any:
 
 @intrinsic
 def absolute(typing_context: Any, x: Any) -> Any:
-    """Each lane without its sign."""
+    """Return the absolute value of each lane."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         name = f"llvm.fabs.v{LANES}f{x.element.bitwidth}"
@@ -259,7 +259,7 @@ def absolute(typing_context: Any, x: Any) -> Any:
 
 @intrinsic
 def _raised(typing_context: Any, p: Any, n: Any) -> Any:
-    """p times 2 to the integer in n's low bits, by adding it to p's exponent."""
+    """Return p times 2 to the integer in n's low bits, by adding it to p's exponent."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits, power = (builder.bitcast(x, _vector(_WORD)) for x in arguments)
@@ -271,13 +271,13 @@ def _raised(typing_context: Any, p: Any, n: Any) -> Any:
 
 @njit(forceinline=True, error_model="numpy")
 def single_of(value: float) -> Any:
-    """A constant in every float32 lane."""
+    """Return float32 lanes that all hold a constant."""
     return splat(np.float32(value))
 
 
 @njit(forceinline=True, error_model="numpy")
 def exp(x: Any) -> Any:
-    """e to the x in float32 within 2 units in the last place, for x < 88; 0 for x < -87."""
+    """Return e to the x in float32 within 2 units in the last place, for x < 88; 0 for x < -87."""
     n = floor(x * single_of(1.4426950408889634) + single_of(0.5))
     r = x - n * single_of(0.693359375)  # few bits: the product is exact
     r = r - n * single_of(-2.12194440e-4)
@@ -294,7 +294,7 @@ def exp(x: Any) -> Any:
 
 @njit(forceinline=True, error_model="numpy")
 def exp2_within(x: Any) -> Any:
-    """2 to the x in float32 for |x| < 126: 1.6e-7 relative, and exact to first order at 0, where slow decays live."""
+    """Return 2 to the x in float32 for |x| < 126 within 1.6e-7; exact to first order at 0, as slow decays need."""
     n = x + single_of(12582912.0)  # 1.5 * 2**23: leaves the nearest integer in the low bits
     r = x - (n - single_of(12582912.0))
     p = single_of(1.3300605351105332e-3)
@@ -308,13 +308,13 @@ def exp2_within(x: Any) -> Any:
 
 @njit(forceinline=True, error_model="numpy")
 def exp2(x: Any) -> Any:
-    """2 to the x in float32, clamped to [2**-126, 2**127.5]."""
+    """Return 2 to the x in float32, clamped to [2**-126, 2**127.5]."""
     return exp2_within(minimum(maximum(x, single_of(-126.0)), single_of(127.49999)))
 
 
 @njit(forceinline=True, error_model="numpy")
 def softplus(x: Any) -> Any:
-    """log(1 + e^x) in float32."""
+    """Return log(1 + e^x) in float32."""
     y = exp(single_of(0.0) - absolute(x))
     p = single_of(5.364822689443827e-3)  # minimax of log1p(y) / y on [0, 1], 3e-8 relative
     p = p * y + single_of(-3.0065786093473434e-2)
@@ -330,7 +330,7 @@ def softplus(x: Any) -> Any:
 
 @njit(forceinline=True, error_model="numpy")
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x) in float32."""
+    """Return 1 / (1 + e^-x) in float32."""
     y = exp(single_of(0.0) - absolute(x))
     p = single_of(1.0) / (single_of(1.0) + y)
     return select_above(single_of(0.0), x, p * y, p)
@@ -338,7 +338,7 @@ def sigmoid(x: Any) -> Any:
 
 @njit(forceinline=True, error_model="numpy")
 def gelu(x: Any) -> Any:
-    """x Φ(x) in float32: 2.5e-7 of max(1, |x|), and 6e-9 beyond -6. No exponential and no division."""
+    """Return x Φ(x) in float32 within 2.5e-7 of max(1, |x|), 6e-9 below -6, without exponential or division."""
     z = minimum(absolute(x), single_of(6.0))
     p = single_of(1.9191233047166634e-9)  # minimax of (2 Φ(-z))^(1/8), a smooth fall from 1 to 0.08; 6e-8 relative
     p = p * z + single_of(-4.5447066554515914e-8)
@@ -358,7 +358,7 @@ def gelu(x: Any) -> Any:
 
 @intrinsic
 def exponent(typing_context: Any, x: Any) -> Any:
-    """The whole n of x = m 2^n with m in [1, 2), as float32, for normal x > 0."""
+    """Return the integer n of x = m 2^n with m in [1, 2), as float32, for normal x > 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits = builder.lshr(builder.bitcast(arguments[0], _vector(_WORD)), _constant(_WORD, 23))
@@ -369,7 +369,7 @@ def exponent(typing_context: Any, x: Any) -> Any:
 
 @njit(forceinline=True, error_model="numpy")
 def log(x: Any) -> Any:
-    """The natural logarithm in float32, for normal x > 0."""
+    """Return the natural logarithm in float32, for normal x > 0."""
     n = exponent(x)
     m = x * power_of_two(single_of(0.0) - n)
     high = single_of(1.4142135)

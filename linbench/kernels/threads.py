@@ -1,9 +1,9 @@
-"""Threads for the CPU kernels: the very OpenMP team that torch's own operators run on.
+"""Threads for the CPU kernels: the same OpenMP team that torch's own operators run on.
 
-A second pool beside torch's would fight it for the cores: OpenMP workers spin for milliseconds after each
-operator. Measured on two cores behind an ``nn.Linear``, a kernel split over a thread pool of its own gained
-nothing over one thread, and 1.8 times on torch's team. Where torch's OpenMP has no GNU entry point (macOS,
-Windows), a thread pool does the same work; ``engine()`` says which one it is and records store it.
+A second pool would compete with torch's for the cores: OpenMP workers spin for milliseconds after each operator.
+Measured on two cores after an ``nn.Linear``, a kernel split over a thread pool of its own was no faster than on one
+thread, and 1.8 times as fast on torch's team. Where torch's OpenMP has no GNU entry point (macOS, Windows), a thread
+pool does the work; ``engine()`` returns which, and records store it.
 """
 
 import ctypes
@@ -24,27 +24,27 @@ _REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class TooFewThreads(RuntimeError):
-    """OpenMP does not give the threads that were requested, or not a core for each of them."""
+    """OpenMP provides fewer threads than requested, or fewer cores than threads."""
 
 
 def set_threads(threads: int) -> None:
     """Run torch's operators and the kernels on ``threads`` threads, each on a core of its own.
 
-    A team that OpenMP makes smaller, or binds to fewer cores, would halve the speed without a word: raises
-    TooFewThreads, which names the variables behind it. Where OpenMP is not GNU's, the team is not looked at.
+    Raises TooFewThreads, with the environment variables that cause it, where OpenMP makes a smaller team or binds it
+    to fewer cores: that would silently halve the speed. Where OpenMP is not GNU's, the team is not checked.
     """
     torch.set_num_threads(threads)
     if (openmp := _library()) is None:
         return
-    openmp.omp_set_dynamic(0)  # else the load of the machine would decide, anew for each operator
+    openmp.omp_set_dynamic(0)  # else the load of the machine decides the size of the team, for each operator
     team = _team(threads)
-    placed = _placed(team)
-    if placed == threads:
+    cores = _core_count(team)
+    if cores == threads:
         return
     fault = (
         f"OpenMP runs {len(team)} threads for {threads}"
         if len(team) < threads
-        else f"OpenMP binds {threads} threads to {placed} core{'s' * (placed != 1)}"
+        else f"OpenMP binds {threads} threads to {cores} core{'s' * (cores != 1)}"
     )
     causes = [f"{name}={os.environ[name]}" for name in (LIMIT, *BINDING) if name in os.environ]
     raise TooFewThreads(f"{fault}{' (' * bool(causes)}{', '.join(causes)}{')' * bool(causes)}")
@@ -52,37 +52,37 @@ def set_threads(threads: int) -> None:
 
 def _team(threads: int) -> list[frozenset[int]]:
     """Return the cores that each thread of an OpenMP region may run on."""
-    found: list[frozenset[int]] = []
+    team: list[frozenset[int]] = []
     run = _openmp()
     assert run is not None
 
-    def look(_: object) -> None:
-        found.append(frozenset(os.sched_getaffinity(0)))
+    def record_affinity(_: object) -> None:
+        team.append(frozenset(os.sched_getaffinity(0)))
 
-    run(_REGION(look), None, threads, 0)
-    return found
+    run(_REGION(record_affinity), None, threads, 0)
+    return team
 
 
-def _placed(team: Sequence[frozenset[int]]) -> int:
-    """Return how many of the threads can run at once, one to a core: a maximum matching by augmenting paths."""
-    on: dict[int, int] = {}
+def _core_count(team: Sequence[frozenset[int]]) -> int:
+    """Return how many of the threads can run at once, one per core: a maximum matching by augmenting paths."""
+    thread_of_core: dict[int, int] = {}
 
-    def place(thread: int, tried: set[int]) -> bool:
+    def assign(thread: int, tried: set[int]) -> bool:
         for core in sorted(team[thread] - tried):
             tried.add(core)
-            if core not in on or place(on[core], tried):
-                on[core] = thread
+            if core not in thread_of_core or assign(thread_of_core[core], tried):
+                thread_of_core[core] = thread
                 return True
         return False
 
-    return sum(place(thread, set()) for thread in range(len(team)))
+    return sum(assign(thread, set()) for thread in range(len(team)))
 
 
 def parallel_for(kernel: Callable[[int, int], None], size: int, grain: int = 1) -> None:
     """Call ``kernel(start, stop)`` over ``range(size)`` on ``torch.get_num_threads()`` threads at once.
 
     kernel: Must release the GIL for its work (numba's ``nogil``), and write each index's results once.
-    grain: Fewest indices worth a thread.
+    grain: Smallest number of indices worth a thread.
     """
     threads = max(1, min(torch.get_num_threads(), size // max(grain, 1)))
     if threads == 1:
@@ -93,7 +93,7 @@ def parallel_for(kernel: Callable[[int, int], None], size: int, grain: int = 1) 
     errors: list[BaseException] = []
 
     def work(_: object) -> None:
-        # A team may be smaller than asked for, so each thread takes pieces until none is left.
+        # A team may be smaller than requested, so each thread takes pieces until none remain.
         for i in iter(pieces.__next__, None):
             if i >= threads:
                 return
@@ -115,13 +115,13 @@ def parallel_for(kernel: Callable[[int, int], None], size: int, grain: int = 1) 
 
 
 def engine() -> str:
-    """``openmp of torch`` or ``thread pool``: what ``parallel_for`` runs on here."""
+    """Return what ``parallel_for`` runs on: ``openmp of torch`` or ``thread pool``."""
     return "thread pool" if _openmp() is None else "openmp of torch"
 
 
 @cache
 def _openmp() -> Callable[..., Any] | None:
-    """``GOMP_parallel`` of the library that torch has loaded, or None where it has another runtime."""
+    """Return ``GOMP_parallel`` of the library that torch has loaded, or ``None`` for another runtime."""
     if (openmp := _library()) is None:
         return None
     run = openmp.GOMP_parallel

@@ -1,7 +1,7 @@
 """The boundary of a mask, and boundary IoU (Cheng et al. 2021, arXiv 2103.16562).
 
-The boundary is the mask without its erosion by a square of 2d + 1 px, where d is a share of the image's diagonal and
-everything outside the image is background: what lies within d of the image's border is always boundary.
+The boundary is the mask minus its erosion by a square of 2d + 1 px, where d is a fraction of the image's diagonal.
+Everything outside the image is background, so mask pixels within d of the image's border are always boundary.
 """
 
 import math
@@ -16,9 +16,9 @@ RATIO = 0.02  # of the diagonal; COCO's, LVIS's and HQ-SAM's
 
 
 class Patch(NamedTuple):
-    """A mask within its bounding box: what is outside is background.
+    """A mask cropped to its bounding box; all around is background.
 
-    top, left: Where the box begins, px.
+    top, left: The box's corner, px.
     mask: ``h w`` of the box.
     """
 
@@ -27,36 +27,36 @@ class Patch(NamedTuple):
     mask: Mask
 
 
-def reach(height: int, width: int, ratio: float = RATIO) -> int:
-    """How far the boundary reaches into a mask of that size: d, px; at least 1."""
+def boundary_width(height: int, width: int, ratio: float = RATIO) -> int:
+    """Return d for masks of that size: the boundary's width, px; at least 1."""
     if not 0 < ratio < 1:
-        raise ValueError(f"ratio is a share of the diagonal, above 0 and below 1; found {ratio}")
+        raise ValueError(f"ratio must be a fraction of the diagonal between 0 and 1, got {ratio}")
     return max(1, round(ratio * math.hypot(height, width)))  # halves to even, as in the published code
 
 
 def boundary(mask: NDArray[Any], ratio: float = RATIO) -> Mask:
-    """The pixels of a mask that lie within d of what is not in it, ``h w``.
+    """Return the mask's pixels that lie within d of a pixel outside it, ``h w``.
 
-    mask: ``h w`` at the size of the image, of truth values or of 0 and 1.
+    mask: ``h w`` at the size of the image, bool or integers 0 and 1.
     """
-    whole = as_mask("mask", mask)
-    edge = np.zeros_like(whole)
-    box = cropped(whole)
+    pixels = as_mask("mask", mask)
+    edge = np.zeros_like(pixels)
+    box = crop(pixels)
     inside = edge[box.top : box.top + box.mask.shape[0], box.left : box.left + box.mask.shape[1]]
-    inside[:] = rim(box.mask, reach(whole.shape[0], whole.shape[1], ratio))
+    inside[:] = inner_boundary(box.mask, boundary_width(pixels.shape[0], pixels.shape[1], ratio))
     return edge
 
 
 def boundary_iou(a: NDArray[Any], b: NDArray[Any], ratio: float = RATIO, *, empty: float = 0.0) -> float:
-    """Intersection over union of the boundaries of two masks, 0 to 1; ``empty`` as in ``mask_iou``.
+    """Return the IoU of the boundaries of two masks, 0 to 1; ``empty`` as in ``mask_iou``.
 
-    It is not the minimum with the mask IoU, which is what COCO's boundary AP matches on.
+    COCO's boundary AP matches on the minimum of this and the mask IoU.
     """
     return overlap(boundary(a, ratio), boundary(b, ratio), empty)
 
 
-def cropped(mask: Mask) -> Patch:
-    """The mask's bounding box; ``0 0`` px where it is empty."""
+def crop(mask: Mask) -> Patch:
+    """Return the mask in its bounding box; ``0 0`` px where it is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return Patch(0, 0, mask[:0, :0])
@@ -64,11 +64,11 @@ def cropped(mask: Mask) -> Patch:
     return Patch(top, left, mask[top : rows[-1] + 1, left : columns[-1] + 1])
 
 
-def rim(mask: Mask, d: int) -> Mask:
-    """The mask without its erosion by a square of 2d + 1 px, all around being background.
+def inner_boundary(mask: Mask, d: int) -> Mask:
+    """Return the mask minus its erosion by a square of 2d + 1 px; all around is background.
 
-    mask: ``h w``, cropped to its bounding box at will: beyond it everything is background anyway.
-    The erosion is separable. Down the columns eight pixels go as one byte.
+    mask: ``h w``, may be cropped to its bounding box.
+    The erosion is separable; along the columns eight pixels are packed into one byte.
     """
     height, width = mask.shape
     window = 2 * d + 1
@@ -82,10 +82,10 @@ def rim(mask: Mask, d: int) -> Mask:
 
 
 def _all_of(rows: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
-    """The bitwise AND of each ``window`` rows that follow one another, in log2(window) steps of all rows at once."""
-    held = 1  # rows that each row stands for
-    while held < window:
-        step = min(held, window - held)
+    """Return the bitwise AND of each ``window`` consecutive rows, in log2(window) steps of all rows at once."""
+    combined = 1  # rows that each row combines
+    while combined < window:
+        step = min(combined, window - combined)
         rows = rows[step:] & rows[:-step]
-        held += step
+        combined += step
     return rows

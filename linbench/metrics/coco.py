@@ -28,7 +28,7 @@ from linbench.metrics.average_precision import Ranking, rank_detections, summari
 from linbench.metrics.boundary import RATIO
 from linbench.metrics.coco_entries import Area, BadEntry, Entries, Iou, read_entries
 from linbench.metrics.coco_matching import Matcher
-from linbench.metrics.intervals import basic, drawn
+from linbench.metrics.intervals import basic_interval, resample_counts
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ class CocoEvaluation:
         The matches of an image do not depend on other images, so only the sums over images are computed again.
         resamples: At val2017's size 200 take a quarter of a minute.
         """
-        samples = [self.resampled_metrics(counts) for counts in drawn(len(self.images), resamples, seed)]
+        draws = resample_counts(len(self.images), resamples, seed)
+        samples = [self.resampled_metrics(counts) for counts in draws]
         return {
-            name: basic(value, np.array([sample[name] for sample in samples]))
+            name: basic_interval(value, np.array([sample[name] for sample in samples]))
             for name, value in self.metrics().items()
         }
 

@@ -9,7 +9,7 @@ from pycocotools.cocoeval import COCOeval
 
 from linbench.coco.rle import Rle
 from linbench.metrics.average_precision import Matches
-from linbench.metrics.boundary import Patch, reach, rim
+from linbench.metrics.boundary import Patch, boundary_width, inner_boundary
 from linbench.metrics.coco_entries import Candidate, Iou, Target
 
 _PAIR = (0, 0)  # pycocotools stores entries by image and category; here there is one of each at a time
@@ -69,7 +69,7 @@ class Matcher:
         candidates: Sequence[Candidate],
         size: tuple[int, int],
     ) -> NDArray[np.float64]:
-        d = reach(*size, self.ratio)
+        d = boundary_width(*size, self.ratio)
         crowds = np.array([t.crowd for t in targets])
         pairs = np.argwhere((overlaps >= self._official.params.iouThrs[0]) & ~crowds)
         of_candidates = {row: _boundary(candidates[row].region, d) for row in {int(pair[0]) for pair in pairs}}
@@ -83,7 +83,7 @@ def _boundary(rle: Rle, d: int) -> Patch:
     """Return the boundary of a mask within the mask's box; axes are w, h, as pycocotools stores columns together."""
     left, top, width, height = (int(n) for n in pycoco.toBbox(rle))
     whole = pycoco.decode(rle).T
-    return Patch(left, top, rim(whole[left : left + width, top : top + height].astype(np.bool_), d))
+    return Patch(left, top, inner_boundary(whole[left : left + width, top : top + height].astype(np.bool_), d))
 
 
 def _patch_iou(a: Patch, b: Patch) -> float:

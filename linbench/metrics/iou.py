@@ -9,36 +9,36 @@ Mask = NDArray[np.bool_]
 
 
 def mask_iou(a: NDArray[Any], b: NDArray[Any], *, empty: float = 0.0) -> float:
-    """Pixels in both masks over pixels in either, 0 to 1.
+    """Return the pixels in both masks over the pixels in either, 0 to 1.
 
-    a, b: Masks ``h w`` of one size, of truth values or of 0 and 1.
-    empty: What two masks without a pixel give. 0 is what RWKV-SAM's evaluation and pycocotools say, and the default;
-        HQ-SAM's says ``math.nan``, which turns the mean over a data set into NaN as well.
+    a, b: Masks ``h w`` of one size, bool or integers 0 and 1.
+    empty: The value for two masks without a pixel. The default 0 is that of RWKV-SAM's evaluation and of pycocotools;
+        HQ-SAM's evaluation gives ``math.nan``, which turns the mean over a dataset into NaN as well.
     """
     return overlap(as_mask("a", a), as_mask("b", b), empty)
 
 
 def overlap(a: Mask, b: Mask, empty: float) -> float:
-    """The same of masks that are known to be truth values."""
+    """Return the IoU of bool masks ``h w``; raise ValueError where their sizes differ."""
     if a.shape != b.shape:
-        raise ValueError(f"masks of one size are compared; found {_size(a)} and {_size(b)}")
+        raise ValueError(f"masks must have one size, got {_size(a)} and {_size(b)}")
     both = int(np.count_nonzero(a & b))
     either = int(np.count_nonzero(a)) + int(np.count_nonzero(b)) - both
     return both / either if either else empty
 
 
 def as_mask(name: str, values: NDArray[Any]) -> Mask:
-    """A mask as truth values; raises ValueError, which calls it ``name``, unless it holds nothing but 0 and 1.
+    """Return a mask as bool; raise ValueError, naming it ``name``, unless it holds only 0 and 1.
 
-    Ground truth in 0 to 255 is brought to this form where it is read: thresholds are the data set's business.
+    Ground truth in 0 to 255 is thresholded where it is read: thresholds belong to the dataset.
     """
     if values.ndim != 2:
-        raise ValueError(f"{name}: a mask is h w; found {values.ndim} axes of {values.shape}")
+        raise ValueError(f"{name} must be a mask `h w`, got {values.ndim} axes of sizes {values.shape}")
     if values.dtype == np.bool_:
         return values
     if values.dtype.kind not in "iu" or (values.size and (values.min() < 0 or values.max() > 1)):
-        found = f"{values.dtype}, {values.min()} to {values.max()}" if values.size else str(values.dtype)
-        raise ValueError(f"{name}: a mask holds truth values, or whole numbers 0 and 1; found {found}")
+        values_range = f"{values.dtype}, {values.min()} to {values.max()}" if values.size else str(values.dtype)
+        raise ValueError(f"{name} must hold bool or the integers 0 and 1, got {values_range}")
     return values.astype(np.bool_)
 
 

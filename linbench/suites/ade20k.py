@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from linbench.backbones import backbone
 from linbench.data.contract import IGNORED, BadSample, Dataset, SemanticSample
-from linbench.metrics.semantic import Confusion, accuracy, class_iou, intervals, mean_iou, of_images
+from linbench.metrics.semantic import Confusion, class_iou, mean_iou, metric_intervals, pixel_accuracy, stack_rows
 from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
 from linbench.suites.accuracy import models
@@ -113,8 +113,13 @@ def task(cell: Cell, choices: Choices, device: torch.device) -> Task[SemanticSam
             check_finite(ready.id, logits=logits)
             labels = best(logits, (ready.truth.shape[0], ready.truth.shape[1])).cpu().numpy()
         rows = Confusion(classes, IGNORED).add(labels, ready.truth)
-        sums = of_images([rows], classes)[0]
-        return {"sums": rows, "miou": mean_iou(sums), "pixel_accuracy": accuracy(sums), "edges": edges(ready.truth)}
+        sums = stack_rows([rows], classes)[0]
+        return {
+            "sums": rows,
+            "miou": mean_iou(sums),
+            "pixel_accuracy": pixel_accuracy(sums),
+            "edges": edges(ready.truth),
+        }
 
     facts = {"checkpoint": weights.facts(cell.key["backbone"])}
     summed = partial(summary, dataset.classes)
@@ -189,12 +194,12 @@ def edges(truth: NDArray[np.uint8]) -> float:
 
 def summary(classes: Sequence[str], rows: Sequence[Row], seed: int) -> Summary:
     """mIoU of classes and pixel accuracy from the pixels of all images, and slices by class and by edges."""
-    sums = of_images([row["sums"] for row in rows], len(classes))
+    sums = stack_rows([row["sums"] for row in rows], len(classes))
     total = sums.sum(axis=0)
-    values = {"miou": mean_iou(total), "pixel_accuracy": accuracy(total)}
+    values = {"miou": mean_iou(total), "pixel_accuracy": pixel_accuracy(total)}
     metrics = {
         name: {"value": 100 * values[name], "unit": "%", "low": 100 * low, "high": 100 * high, "n": len(rows)}
-        for name, (low, high) in intervals(sums, seed).items()
+        for name, (low, high) in metric_intervals(sums, seed).items()
     }
     columns = {name: [row[name] for row in rows] for name in ("id", "miou", "pixel_accuracy", "edges")}
     of_class = {

@@ -2,7 +2,7 @@
 
 Forward: ``fast`` is held against its equation on a sample in float64, as the gate of ``latency`` does it; another
 implementation against ``fast`` in every number, within twice the budget. Backward: the gradients against true ones
-in float64 (``Timed.gradients``).
+in float64 (``BenchCase.gradients``).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.kernels import verifier
-from linbench.kernels.bench_cases import Inputs, Timed, leaves, outputs
+from linbench.kernels.bench_cases import BenchCase, Inputs, leaves, outputs
 from linbench.suites.gate import BUDGET
 
 #: Largest error of a gradient, as a share of its largest true value. In half dtypes 8 units in the last place:
@@ -35,7 +35,7 @@ class Calls(TorchDispatchMode):
         return out
 
 
-def forward_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]:
+def forward_error(case: BenchCase, inputs: Inputs, impl: str) -> tuple[float, float]:
     """The largest error of the outputs as a share of the largest true value, and what is allowed."""
     with torch.no_grad(), Calls() as seen:
         ys = outputs(case.function(**inputs, impl="fast"))
@@ -44,7 +44,7 @@ def forward_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]
     for name, args, out in seen.calls:
         verify: Callable[..., float] | None = verifier(name)
         if verify is None:
-            raise LookupError(f"{name} has no verifier; register one in linbench/kernels/__init__.py")
+            raise LookupError(f"{name} has no verifier; add one to reference.py in its package of linbench.kernels")
         worst = max(worst, verify(args, out))
     if impl == "fast":
         return worst, budget
@@ -54,7 +54,7 @@ def forward_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]
     return max(worst, apart), 2 * budget
 
 
-def gradient_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float]:
+def gradient_error(case: BenchCase, inputs: Inputs, impl: str) -> tuple[float, float]:
     """The largest error of the inputs' gradients as a share of each one's largest true value, and what is allowed."""
     given = leaves(inputs)
     ys = outputs(case.function(**given, impl=impl))
@@ -63,7 +63,9 @@ def gradient_error(case: Timed, inputs: Inputs, impl: str) -> tuple[float, float
     return max(map(_apart, truths.values(), found)), GRADIENT_BUDGET[ys[0].dtype]
 
 
-def check(case: Timed, inputs: Inputs, impl: str, directions: Sequence[str]) -> tuple[dict[str, float], list[str]]:
+def check(
+    case: BenchCase, inputs: Inputs, impl: str, directions: Sequence[str]
+) -> tuple[dict[str, float], list[str]]:
     """The error of each direction, and a sentence for each that is wrong."""
     measures = {"forward": forward_error, "backward": gradient_error}
     errors, wrong = {}, []

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs
-from linbench.kernels.cost import bytes_moved
+from linbench.kernels.bench_cases import BenchCase, is_floating, leaves, outputs
+from linbench.kernels.operators import bytes_moved
 from linbench.suites.kernel_check import Calls
 
 
-def work(case: Timed, dtype: torch.dtype, direction: str) -> Mapping[str, Mapping[str, Any]]:
+def work(case: BenchCase, dtype: torch.dtype, direction: str) -> Mapping[str, Mapping[str, Any]]:
     """FLOPs and minimal bytes of one direction; whichever implementation runs, those of our own operators.
 
     Raises LookupError that names an operator without a formula.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from linbench.environment import cpu_name, environment
-from linbench.kernels.bench_cases import Timed, is_floating, leaves, outputs, source, timed
+from linbench.kernels.bench_cases import BenchCase, case_module, is_floating, leaves, load_bench_cases, outputs
 from linbench.kernels.impl import Impl, Unsupported
 from linbench.kernels.threads import engine
 from linbench.provenance import code_hash
@@ -57,8 +57,8 @@ def cells(choices: Choices) -> list[Cell]:
     threads = thread_count(choices.threads)
     made = []
     for op, case_name, case in _chosen(choices):
-        modules = {"suite": ENTRIES, "op": source(op), "without": WITHOUT}
-        digest = code_hash(ENTRIES, source(op), WITHOUT)
+        modules = {"suite": ENTRIES, "op": case_module(op), "without": WITHOUT}
+        digest = code_hash(ENTRIES, case_module(op), WITHOUT)
         for impl in _impls(choices, case):
             for dtype in choices.dtypes:
                 best = settings(Preset.BEST, device.type, dtype)
@@ -87,9 +87,9 @@ def cells(choices: Choices) -> list[Cell]:
     return made
 
 
-def _chosen(choices: Choices) -> list[tuple[str, str, Timed]]:
+def _chosen(choices: Choices) -> list[tuple[str, str, BenchCase]]:
     """The ops and cases asked for; by default all but the toys. Patterns such as ``*1024`` choose cases."""
-    known = timed()
+    known = load_bench_cases()
     for op in choices.ops:
         if op not in known:
             raise ValueError(f"--op {op}: allowed are {', '.join(known)}")
@@ -105,11 +105,11 @@ def _chosen(choices: Choices) -> list[tuple[str, str, Timed]]:
     return found
 
 
-def _impls(choices: Choices, case: Timed) -> list[Impl]:
+def _impls(choices: Choices, case: BenchCase) -> list[Impl]:
     """The one asked for; else ``fast``, and ``vendor`` where its package is installed, working or not."""
     if choices.given.get("impl"):
         return [Impl(choices.given["impl"])]
-    return [Impl.FAST, Impl.VENDOR] if case.vendor() else [Impl.FAST]
+    return [Impl.FAST, Impl.VENDOR] if case.has_vendor() else [Impl.FAST]
 
 
 def measure(key: Key, seconds: float, seed: int) -> Outcome:
@@ -117,7 +117,7 @@ def measure(key: Key, seconds: float, seed: int) -> Outcome:
     device, dtype = torch.device(key["device_type"]), DTYPES[key["dtype"]]
     pin(key)
     torch.manual_seed(seed)
-    case = timed()[key["op"]][key["case"]]
+    case = load_bench_cases()[key["op"]][key["case"]]
     metrics = work(case, dtype, key["direction"])
     inputs = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in case.inputs(dtype).items()}
     found: dict[str, Any] = {
@@ -142,7 +142,7 @@ def measure(key: Key, seconds: float, seed: int) -> Outcome:
     return Outcome(Status.OK, "", found, metrics, environment())
 
 
-def _op(case: Timed, inputs: Mapping[str, Any], key: Key) -> Callable[[], object]:
+def _op(case: BenchCase, inputs: Mapping[str, Any], key: Key) -> Callable[[], object]:
     """The call that is timed: a forward without gradients, or the backward of one that has been run."""
     if key["direction"] == "forward":
         return lambda: case.function(**inputs, impl=key["impl"])
@@ -162,7 +162,7 @@ def _first_call(op: Callable[[], object], device: torch.device) -> float:
 
 
 def _samples(
-    op: Callable[[], object], case: Timed, metrics: Mapping[str, Mapping[str, Any]], key: Key, seconds: float
+    op: Callable[[], object], case: BenchCase, metrics: Mapping[str, Mapping[str, Any]], key: Key, seconds: float
 ) -> dict[str, Any]:
     """Raw samples of the op and of each yardstick, and what of the processor this and others used."""
     device, dtype, direction = torch.device(key["device_type"]), DTYPES[key["dtype"]], key["direction"]

@@ -4,6 +4,7 @@ import re
 
 Size = tuple[int, int]  # height, width in pixels
 LARGEST = 2**16
+_SIDE = r"\d{1,9}"  # more digits are no resolution, and thousands no number to Python
 _FORMS = "allowed are 1024, 768x1024 (height x width), 512..2048 (doubling), 512..2048:256 (stepping), and lists"
 
 
@@ -14,12 +15,13 @@ def resolutions(text: str) -> list[Size]:
 
 
 def _part(part: str, text: str) -> list[Size]:
-    if found := re.fullmatch(r"(\d+)", part):
+    if found := re.fullmatch(rf"({_SIDE})", part):
         return [_size(found[1], found[1], text)]
-    if found := re.fullmatch(r"(\d+)[x×](\d+)", part):
+    if found := re.fullmatch(rf"({_SIDE})[x×]({_SIDE})", part):
         return [_size(found[1], found[2], text)]
-    if found := re.fullmatch(r"(\d+)\.\.(\d+)(?::(\d+))?", part):
+    if found := re.fullmatch(rf"({_SIDE})\.\.({_SIDE})(?::({_SIDE}))?", part):
         first, last, step = int(found[1]), int(found[2]), found[3] and int(found[3])
+        _size(first, last, text)  # before all between are listed
         if first > last:
             raise ValueError(f"--res {text}: the range ends before it starts; write {last}..{first}")
         if step == 0:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from linbench.order_statistics import median_rank
+from linbench.metrics.intervals import median_rank
 
 WARM_WINDOW = 10  # forwards whose median must stand still
 WARM_MOVE = 0.01

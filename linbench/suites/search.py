@@ -107,9 +107,18 @@ def pending(cells: Iterable[Cell]) -> list[Search]:
 
 
 def stored(search: Search, store: Store) -> Record | None:
-    """The record of the search, where the present code made it."""
+    """The record of the search, where the present code made it and it says what was kept."""
     record = store.get(search.key)
-    return record if record is not None and record.code_hash == search.code_hash else None
+    if record is None or record.code_hash != search.code_hash or "kept" not in record.search:
+        return None
+    return record if record.search["kept"] is None or _are_settings(record.search["kept"]) else None
+
+
+def _are_settings(value: Any) -> bool:
+    """Whether JSON's value is ``Settings.key`` of some settings."""
+    example = Settings(Preset.BEST).key
+    same = isinstance(value, dict) and value.keys() == example.keys()
+    return same and value["preset"] in set(Preset) and all(type(value[n]) is type(one) for n, one in example.items())
 
 
 def make(search: Search, pace: Pace, seconds: float, plugins: Sequence[Path] = ()) -> Record:

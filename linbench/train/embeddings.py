@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import safetensors.torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from linbench.atomic import replacing
@@ -35,7 +35,8 @@ class Embeddings:
         self.notes: list[str] = []  # shards that were damaged
         self._place: dict[str, Path] = {}  # shard of an id
         self._read: set[Path] = set()  # JSON files whose ids are known
-        self._sound: set[Path] = set()  # shards that agreed with their checksum
+        self._stated: dict[Path, str] = {}  # the checksum of a shard by its JSON
+        self._sound: set[Path] = set()  # shards that agreed with it
         self._new: dict[str, Tensor] = {}
         with writing(folder / "", "the teacher's cache", "nothing was computed"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,30 +85,47 @@ class Embeddings:
 
     def _look(self) -> None:
         for path in sorted(set(self.folder.glob("p*-*.json")) - self._read):
+            shard = path.with_suffix(".safetensors")
             try:
-                ids = json.loads(path.read_text(encoding="utf-8"))["ids"]
-            except (OSError, ValueError, KeyError):
-                self._discard(path.with_suffix(".safetensors"))
+                ids, self._stated[shard] = _told(path)
+            except (OSError, ValueError):
+                self._discard(shard)
                 continue
             self._read.add(path)
-            self._place |= dict.fromkeys(ids, path.with_suffix(".safetensors"))
+            self._place |= dict.fromkeys(ids, shard)
 
     def _from_disk(self, name: str) -> Tensor | None:
         shard = self._place.get(name)
         if shard is None:
             return None
         if shard not in self._sound:
-            stated = json.loads(shard.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
-            if not shard.exists() or sha256(shard) != stated:
+            if not shard.is_file() or sha256(shard) != self._stated[shard]:
                 self._discard(shard)
                 return None
             self._sound.add(shard)
-        with safe_open(shard, framework="pt") as file:
-            found: Tensor = file.get_tensor(name).clone()
+        try:
+            with safe_open(shard, framework="pt") as file:
+                found: Tensor = file.get_tensor(name).clone()
+        except SafetensorError:  # its JSON says what it does not hold
+            self._discard(shard)
+            return None
         return found
 
     def _discard(self, shard: Path) -> None:
         self.notes.append(f"{shard}: it is damaged; its embeddings are computed again")
-        shard.with_suffix(".json").unlink(missing_ok=True)
-        shard.unlink(missing_ok=True)
+        with writing(shard, "the removal of a damaged shard", "the other shards are whole"):
+            shard.with_suffix(".json").unlink(missing_ok=True)
+            shard.unlink(missing_ok=True)
         self._place = {name: place for name, place in self._place.items() if place != shard}
+
+
+def _told(path: Path) -> tuple[list[str], str]:
+    """The ids of a shard's embeddings and its SHA-256; raises OSError, ValueError where the JSON is another."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    ids, stated = (found.get("ids"), found.get("sha256")) if isinstance(found, dict) else (None, None)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids) or not isinstance(stated, str):
+        raise ValueError("it does not state `ids` and `sha256`")
+    return ids, stated

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -79,20 +80,55 @@ def states(folder: Path) -> list[Saved]:
 def load(state: State, saved: Saved) -> None:
     """Put a saved state in place of ``state``; raises BadState, and nothing was changed then."""
     try:
-        facts = json.loads(saved.path.read_text(encoding="utf-8"))
+        facts = _facts(saved)
         found = sha256(saved.tensors)
         if found != facts["sha256"]:
             raise BadState(f"{saved.tensors}: it is damaged: its SHA-256 is not that of {saved.path.name}")
         with safetensors.safe_open(saved.tensors, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise error if isinstance(error, BadState) else BadState(f"{saved.path}: it is damaged: {error}") from error
+    if reason := _misfit(state, tensors):
+        raise BadState(f"{saved.tensors}: it is not of this model and optimiser: {reason}")
+    if state.scaler and facts["scaler"] is None:
+        raise BadState(f"{saved.path}: it was written without a scaler of the loss; go on with its --precision")
+    if state.scaler and facts["scaler"].keys() != state.scaler.state_dict().keys():
+        raise BadState(f"{saved.path}: its scaler of the loss has not the values of this one")
     _restore(state, tensors)
     if state.scaler:
-        if facts["scaler"] is None:
-            raise BadState(f"{saved.path}: it was written without a scaler of the loss; go on with its --precision")
         state.scaler.load_state_dict(facts["scaler"])
     state.step = facts["step"]
+
+
+def _facts(saved: Saved) -> dict[str, Any]:
+    """A state's JSON; raises OSError, ValueError and RecursionError where it is not what ``save`` writes."""
+    found = json.loads(saved.path.read_text(encoding="utf-8"))
+    facts: dict[str, Any] = found if isinstance(found, dict) else {}
+    step, scaler = facts.get("step"), facts.get("scaler", ())
+    numbers = scaler is None or (isinstance(scaler, dict) and all(type(x) in (int, float) for x in scaler.values()))
+    if type(step) is not int or step != saved.step or not isinstance(facts.get("sha256"), str) or not numbers:
+        raise ValueError("it does not state `step`, that of its name, `sha256` and `scaler`")
+    return facts
+
+
+def _misfit(state: State, tensors: dict[str, Tensor]) -> str:
+    """Why the tensors cannot be put in the state's place; empty where they can."""
+    wanted = {f"model.{name}": x for name, x in state.model.state_dict().items()}
+    wanted |= {f"average.{name}": x for name, x in (state.ema.state_dict() if state.ema else {}).items()}
+    if lacking := wanted.keys() - tensors.keys():
+        return f"it lacks {len(lacking)} of its tensors, as {min(lacking)}"
+    parameters = dict(state.model.named_parameters())
+    for name, x in tensors.items():
+        _, _, parameter = name.removeprefix("optimiser.").partition(".")
+        if name.startswith("optimiser.") and parameter in parameters:
+            of = parameters[parameter]
+            if x.numel() != 1 and x.shape != of.shape:
+                return f"{name} is {tuple(x.shape)}, its parameter {tuple(of.shape)}"
+        elif name not in wanted:
+            return f"it has {name[:80]!r}, which is none of its tensors"
+        elif (x.shape, x.dtype) != (wanted[name].shape, wanted[name].dtype):
+            return f"{name} is {tuple(x.shape)} of {x.dtype}, not {tuple(wanted[name].shape)} of {wanted[name].dtype}"
+    return ""
 
 
 def _tensors(state: State) -> Iterator[tuple[str, Tensor]]:

@@ -122,11 +122,24 @@ def begun(job: Job) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or "recipe" not in found:
+        if not _describes(found):
             raise ValueError("it describes no run")
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise OtherRun(f"{path}: it is damaged ({error}); name another --out") from error
     return found
+
+
+def _describes(found: Any) -> bool:
+    """Whether JSON's value has what ``identity`` writes, as far as it is compared value by value."""
+    recipe = found.get("recipe") if isinstance(found, dict) else None
+    if not isinstance(recipe, dict) or not isinstance(found.get("code_hash"), str):
+        return False
+    sources = recipe.get("sources")
+    return (
+        isinstance(recipe.get("settings"), dict)
+        and isinstance(sources, list)
+        and all(isinstance(one, dict) and isinstance(one.get("dataset"), str) for one in sources)
+    )
 
 
 def begin(job: Job, wanted: Mapping[str, Any]) -> None:

@@ -51,16 +51,16 @@ class Log:
 
 
 def read(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The lines of a log that are whole; none where there is no such file."""
+    """The lines of a log that are whole, objects whose step, if they have one, is a number; none without a file."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError:  # cut off when its writer was killed
+            except (ValueError, RecursionError):  # cut off when its writer was killed, or damaged
                 continue
-            if isinstance(line, dict):
+            if isinstance(line, dict) and type(line.get("step", 0)) is int:
                 yield line
 
 

@@ -136,7 +136,7 @@ def open_session(
 
 def _other_conditions(job: Job, conditions: Mapping[str, Any]) -> list[str]:
     """What differs of the conditions that move a number's last digits, since the run was last under way."""
-    before = [line["how"] for line in read(job.out / NAME) if "how" in line]
+    before = [line["how"] for line in read(job.out / NAME) if isinstance(line.get("how"), dict)]
     last = before[-1] if before else conditions
     changes = [
         f"{name} was {json.dumps(last[name])} and is {json.dumps(conditions[name])}"

@@ -27,8 +27,8 @@ def test_several_outcomes_are_listed_with_their_numbers_and_the_second_time_noth
     a, b = two(tmp_path)
     first, again = (merge(a, b, "--out", tmp_path / "all") for _ in range(2))
     assert (first.exit_code, again.exit_code) == (0, 0)
-    assert "several outcomes: latency vim-t backbone 512x512 float32 paper: shown is " in first.stdout
-    assert "beside it 5 ms in 3 rounds (torch 2.15.0+cpu, commit 012345678, 2026-11-21T08:00)" in first.stdout
+    assert "several outcomes: latency vim-t backbone 512x512 float32 paper: reports show " in first.stdout
+    assert "\n  also kept 5 ms in 3 rounds (torch 2.15.0+cpu, commit 012345678, 2026-11-21T08:00)" in first.stdout
     assert "2 records in" in first.stdout and "2 written" in first.stdout
     assert "0 written" in again.stdout
 
@@ -40,16 +40,16 @@ def test_damaged_files_are_named_and_the_rest_is_merged_with_exit_code_1(tmp_pat
     result = merge(a, b, "--out", tmp_path / "all", "--json")
     assert result.exit_code == 1
     assert f"left out: {path}: it is not JSON" in result.stderr
-    found = json.loads(result.stdout)
-    assert (found["records"], found["left_out"][0]["file"]) == (1, str(path))
+    result_json = json.loads(result.stdout)
+    assert (result_json["records"], result_json["left_out"][0]["file"]) == (1, str(path))
 
 
 def test_bad_folders_are_refused_before_anything_is_made(tmp_path):
     a, _ = two(tmp_path)
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
-    assert "there is no such folder" in merge(tmp_path / "nix", "--out", out).stderr
-    assert "no records there" in merge(tmp_path / "empty", "--out", out).stderr
+    assert "no such folder" in merge(tmp_path / "nix", "--out", out).stderr
+    assert "no records in it" in merge(tmp_path / "empty", "--out", out).stderr
     assert "it lies in" in merge(a, "--out", a / "inside").stderr
     assert not out.exists() and not (a / "inside").exists()
 

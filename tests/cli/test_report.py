@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from linbench.cli import app, report
 from linbench.records import LARGEST_BYTES, Store, key_hash
+from tests.reports.accuracy_cases import score
 from tests.reports.cases import power_law, record
 from tests.reports.page_cases import accuracy, zoo
 
@@ -52,8 +54,8 @@ def damage(root: Path, whole: str) -> dict[str, str]:
         "cut.json": (whole[: len(whole) // 2], "it is not JSON"),
         "schema.json": (whole.replace('"schema_version": 1', '"schema_version": 99'), "its schema_version is 99"),
         "nan.json": (re.sub(r'"load_s": [\d.]+', '"load_s": NaN', whole, count=1), "it holds NaN"),
-        "huge.json": (whole.replace('"batch": 1', '"batch": 1e999'), "holds a number that is none"),
-        "digits.json": (whole.replace('"batch": 1', f'"batch": {"9" * 5000}'), "it is not JSON"),
+        "huge.json": (whole.replace('"batch": 1', '"batch": 1e999'), "it holds 1e999, a number that is not finite"),
+        "digits.json": (whole.replace('"batch": 1', f'"batch": {"9" * 5000}'), "it holds a number of 5,000 digits"),
         "list.json": ("[]", "its schema_version is None"),
         "sizeless.json": (json.dumps({**bad, "key": {**bad["key"], "height": "tall"}}), "height of vit-t is 'tall'"),
         "suiteless.json": (json.dumps({**bad, "key": {}}), "a record needs a suite"),
@@ -165,3 +167,37 @@ def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "it cannot be written" in result.stderr
     assert "name another file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"search": {"candidates": 1}}, "search: candidates is 1"),
+        ({"search": {"candidates": ["a"]}}, "search: a candidate is no object"),
+        ({"search": {"kept": "naive"}}, "search: what was kept is 'naive'"),
+        ({"search": {"margin": "3"}}, "search: margin is '3'"),
+        ({"key": {"prompts": "8"}}, "key: prompts of vim-t is '8'; it counts boxes"),
+    ],
+)
+def test_what_a_report_cannot_show_of_a_record_is_named_and_the_others_are_shown(
+    tmp_path: Path, change: dict[str, dict[str, object]], said: str
+) -> None:
+    store = Store(tmp_path / "results")
+    store.put(record("vit-t", 512, 5.0))
+    odd = record("vim-t", 512, 3.0, preset="best", **change.get("key", {}))
+    path = store.put(replace(odd, search=change.get("search", {})))
+    done = call("--results", str(store.root), "--no-figures")
+    assert done.exit_code == 1
+    assert f"left out: {path}: {said}" in done.stderr
+    assert "vit-t" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["fusion", "images", "suite_version", "split", "box_source", "protocol_version"])
+def test_a_score_whose_key_lacks_a_condition_is_shown_without_it(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path / "results")
+    made = score("vim-t", "dis", 0.8)
+    store.put(replace(made, key={k: v for k, v in made.key.items() if k != name}))
+    store.put(score("vit-t", "dis", 0.7))
+    done = call("--results", str(store.root), "--no-figures")
+    assert done.exit_code == 0, done.stderr
+    assert "80.00" in done.stdout and "70.00" in done.stdout

@@ -24,12 +24,12 @@ def shown(*arguments):
     ],
 )
 def test_show_names_the_decoder_and_counts_its_parts(name, decoder, counts):
-    found = shown(name, "--res", "1024")
-    assert found["name"] == name
-    assert found["decoder"].startswith(decoder)
-    for count, wanted in zip(found["parameters"].values(), counts, strict=True):
+    segmenter = shown(name, "--res", "1024")
+    assert segmenter["name"] == name
+    assert segmenter["decoder"].startswith(decoder)
+    for count, wanted in zip(segmenter["parameters"].values(), counts, strict=True):
         assert wanted is None or count == wanted
-    assert found["total"] == sum(found["parameters"].values())
+    assert segmenter["total"] == sum(segmenter["parameters"].values())
 
 
 def test_show_prints_the_decoder_in_words():
@@ -41,6 +41,6 @@ def test_show_prints_the_decoder_in_words():
 def test_show_says_why_a_backbone_gets_no_segmenter(tmp_path, plugins):
     plugin = tmp_path / "coarse.py"
     plugin.write_text((plugins / "toy.py").read_text().replace("16", "32").replace('"toy"', '"coarse-toy"'))
-    found = shown("coarse-toy", "--plugin", str(plugin), "--res", "256")
-    assert found["decoder"] == ""
-    assert found["none_because"] == "coarse-toy has maps at strides 32; a SAM decoder reads one at stride 16"
+    segmenter = shown("coarse-toy", "--plugin", str(plugin), "--res", "256")
+    assert segmenter["decoder"] == ""
+    assert segmenter["none_because"] == "coarse-toy has maps at strides 32; a SAM decoder reads one at stride 16"

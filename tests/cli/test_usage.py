@@ -166,3 +166,25 @@ def test_report_of_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
     result = call("report", "--results", str(tmp_path))
     assert result.exit_code == 2
     assert "no records there; `linbench run" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--dry-run", "--res", "51\n2"],
+        ["run", "--dry-run", "--dtype", "float32\x1b[31m"],
+        ["run", "--dry-run", "--setting", "x" * 5000],
+        ["choose", "--metric", "latency_ms", "--results", "no\x07where\n"],
+    ],
+)
+def test_a_refusal_is_one_harmless_line_whatever_was_given(arguments: list[str]) -> None:
+    done = call(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("linbench: ") and done.stderr.endswith("\n")
+    assert done.stderr[:-1].isprintable() and len(done.stderr) < 2100
+
+
+@pytest.mark.parametrize("value", ["[" * 3000, "9" * 5000])
+def test_a_value_that_python_cannot_read_as_json_is_text(value: str) -> None:
+    done = call("run", "--dry-run", "--res", "512", "--setting", f"matmul={value}")
+    assert done.exit_code == 2 and "allowed are highest, high, medium" in done.stderr

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.fuzz.guard import Memory
+from benchmarks.fuzz.readers.pictures import big_png
 from linbench.data.contract import BadSample
 from linbench.data.ground_truth import binary, read_grey, read_mask
 from tests.goldens import golden
@@ -147,6 +149,18 @@ def test_files_that_are_cut_or_no_image_are_named(disc, tmp_path):
         with pytest.raises(BadSample, match=name) as refused:
             read_mask(tmp_path / name)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_mask_takes_a_few_bytes_a_pixel(tmp_path, depth, channels):
+    side, most = 2048, 2**depth - 1
+    (tmp_path / "a.png").write_bytes(big_png(side, side, 0 if channels == 1 else 2, depth, white=True))
+    memory = Memory()
+    found = read_mask(tmp_path / "a.png")
+    assert memory.close() * 2**20 < 8 * side**2 + 2**24
+    assert found.mean() == 0.5
+    assert np.array_equal(found, binary(np.where(found, most, 0), "a.png"))
 
 
 @pytest.mark.data

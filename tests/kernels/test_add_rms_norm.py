@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from linbench.kernels.add_rms_norm import add_rms_norm, op
 from linbench.kernels.add_rms_norm.cases import CASES
-from linbench.kernels.add_rms_norm.verify import verify
+from linbench.kernels.add_rms_norm.reference import verify
 from linbench.kernels.impl import Unsupported
 from tests.kernels.against import error, noise, with_gradients
 

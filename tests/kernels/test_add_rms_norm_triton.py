@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linbench.kernels.add_rms_norm import reference
-from linbench.kernels.add_rms_norm.cases import CASES, Case
+from linbench.kernels.add_rms_norm.cases import CASES, AddRmsNormCase
 from linbench.kernels.impl import Unsupported
 from tests.kernels.against import error, noise
 from tests.kernels.memory import guarded, spread
@@ -91,7 +91,7 @@ def far_apart(inputs: Inputs, gn: Tensor, gz: Tensor, axis: int) -> list[Tensor]
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves terabytes of addresses, of which it uses few")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_addresses_beyond_two_to_the_31_are_right(axis):
-    inputs = Case(3, 3, 5).inputs()
+    inputs = AddRmsNormCase(3, 3, 5).inputs()
     grads = gradients_in(inputs)
     plain = interpreted(computed, inputs, *grads, 64)
     for got, expected in zip(interpreted(far_apart, inputs, *grads, axis), plain, strict=True):

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from linbench.kernels.bench_cases import leaves, source, timed
-from linbench.kernels.bi_wkv import timed as bi_wkv
-from linbench.kernels.selective_scan import timed as selective_scan
+from linbench.kernels.bench_cases import case_module, leaves, load_bench_cases
+from linbench.kernels.bi_wkv import cases as bi_wkv
+from linbench.kernels.selective_scan import cases as selective_scan
 from linbench.kernels.selective_scan.cases import inputs
 from linbench.kernels.selective_scan.op import selective_scan as selective_scan_op
 
-TIMED = timed()
+BENCH_CASES = load_bench_cases()
 
 
 def reference_gradients(function, given, gys):
@@ -22,9 +22,9 @@ def reference_gradients(function, given, gys):
 
 @pytest.mark.parametrize("op", ["bi_wkv", "gated_bi_wkv"])
 def test_the_sampled_gradients_of_bi_wkv_are_those_of_the_whole_equation(op: str) -> None:
-    given = TIMED[op]["toy"].inputs(torch.float32)
-    gys, truths = bi_wkv.sample(given)
-    whole = reference_gradients(TIMED[op]["toy"].function, given, gys)
+    given = BENCH_CASES[op]["toy"].inputs(torch.float32)
+    gys, truths = bi_wkv.sample_gradients(given)
+    whole = reference_gradients(BENCH_CASES[op]["toy"].function, given, gys)
     assert truths.keys() == whole.keys()
     for name, truth in whole.items():
         torch.testing.assert_close(truths[name], truth, rtol=1e-10, atol=1e-12)
@@ -34,17 +34,17 @@ def test_the_sampled_gradients_of_bi_wkv_are_those_of_the_whole_equation(op: str
 @pytest.mark.parametrize("groups", [None, 3])
 def test_the_sampled_gradients_of_the_selective_scan_are_those_of_the_whole_recurrence(groups: int | None) -> None:
     given = inputs(2, 12, 3, 17, groups)
-    gys, truths = selective_scan.sample(given)
+    gys, truths = selective_scan.sample_gradients(given)
     whole = reference_gradients(selective_scan_op, given, gys)
     assert truths.keys() == whole.keys()
     for name, truth in whole.items():
         torch.testing.assert_close(truths[name], truth, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("op", TIMED)
+@pytest.mark.parametrize("op", BENCH_CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_toy_has_the_tokens_and_the_width_that_its_yardsticks_take(op: str, dtype: torch.dtype) -> None:
-    case = TIMED[op]["toy"]
+    case = BENCH_CASES[op]["toy"]
     given = case.inputs(dtype)
     streams = [x for x in given.values() if isinstance(x, torch.Tensor) and x.ndim >= 3]
     assert streams[0].dtype == dtype
@@ -55,4 +55,4 @@ def test_a_toy_has_the_tokens_and_the_width_that_its_yardsticks_take(op: str, dt
 
 
 def test_the_module_of_an_op_is_the_one_that_times_it() -> None:
-    assert source("cross_merge") == "linbench.kernels.cross_scan.timed"
+    assert case_module("cross_merge") == "linbench.kernels.cross_scan.cases"

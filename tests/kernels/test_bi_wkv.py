@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linbench.kernels.bi_wkv import bi_wkv, reference
 from linbench.kernels.bi_wkv.cases import ADVERSARIAL, CASES
-from linbench.kernels.bi_wkv.verify import verify
+from linbench.kernels.bi_wkv.reference import verify
 from linbench.kernels.impl import Unsupported
 from tests.goldens import golden
 

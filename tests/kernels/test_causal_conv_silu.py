@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from linbench.kernels.causal_conv_silu import causal_conv_silu, op
-from linbench.kernels.causal_conv_silu.cases import CASES, Case
-from linbench.kernels.causal_conv_silu.verify import verify
+from linbench.kernels.causal_conv_silu.cases import CASES, CausalConvCase
+from linbench.kernels.causal_conv_silu.reference import verify
 from linbench.kernels.impl import Unsupported
 from tests.kernels.against import error, noise, with_gradients
 
@@ -29,7 +29,7 @@ def test_float32_is_no_worse_than_the_reference_in_float32(name, backward):
 @pytest.mark.parametrize("impl", ["reference", "fast"])
 @pytest.mark.parametrize("backward", [False, True])
 def test_autograd_equals_finite_differences(backward, impl):
-    tensors = [x.requires_grad_() for x in Case(2, 3, 6).inputs(torch.float64)]
+    tensors = [x.requires_grad_() for x in CausalConvCase(2, 3, 6).inputs(torch.float64)]
     assert torch.autograd.gradcheck(partial(causal_conv_silu, backward=backward, impl=impl), tensors)
 
 
@@ -58,7 +58,7 @@ def test_reading_backward_is_reading_the_reversed_tokens(name):
 
 @pytest.mark.parametrize("d", [5, 37])
 def test_a_token_sees_itself_and_those_before_it_as_far_as_there_are_weights(d):
-    x, weight, bias = Case(1, d, 12).inputs()
+    x, weight, bias = CausalConvCase(1, d, 12).inputs()
     y = causal_conv_silu(x, weight, bias)
     x[:, :, 5] += 1
     changed = (causal_conv_silu(x, weight, bias) != y).all(1)[0]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from linbench.kernels.causal_conv_silu import op, reference
-from linbench.kernels.causal_conv_silu.cases import CASES, Case
+from linbench.kernels.causal_conv_silu import reference
+from linbench.kernels.causal_conv_silu.cases import CASES, CausalConvCase
 from linbench.kernels.impl import Unsupported
+from linbench.kernels.memory import empty_in_layout_of
 from tests.kernels.against import error, noise
 from tests.kernels.memory import guarded, spread
 from tests.kernels.triton_interpreted import interpreted
@@ -30,8 +31,8 @@ def computed(inputs: Inputs, gy: Tensor, backward: bool) -> list[Tensor]:
     from linbench.kernels.causal_conv_silu import gpu
 
     with guarded():
-        y = gpu.causal_conv_silu(*inputs, backward, op.empty_beside(inputs[0]))
-        return [y, *gpu.causal_conv_silu_backward(gy, *inputs, backward, op.empty_beside(inputs[0]))]
+        y = gpu.causal_conv_silu(*inputs, backward, empty_in_layout_of(inputs[0]))
+        return [y, *gpu.causal_conv_silu_backward(gy, *inputs, backward, empty_in_layout_of(inputs[0]))]
 
 
 def truth(inputs: Inputs, gy: Tensor, backward: bool) -> list[Tensor]:
@@ -49,7 +50,7 @@ def test_outputs_and_gradients_equal_the_equation(name, backward):
     found = interpreted(computed, inputs, gy, backward)
     for i, (got, true) in enumerate(zip(found, truth(inputs, gy, backward), strict=True)):
         assert error(got, true) <= 1e-6, i
-    assert found[0].stride() == found[1].stride() == op.empty_beside(inputs[0]).stride()
+    assert found[0].stride() == found[1].stride() == empty_in_layout_of(inputs[0]).stride()
 
 
 @pytest.mark.parametrize("name", EMPTY)
@@ -96,7 +97,7 @@ def far_apart(inputs: Inputs, gy: Tensor, backward: bool, axis: int) -> list[Ten
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_addresses_beyond_two_to_the_31_are_right(axis, backward):
-    inputs = Case(3, 3, 5).inputs()
+    inputs = CausalConvCase(3, 3, 5).inputs()
     gy = noise(inputs[0].shape)
     for got, expected in zip(
         interpreted(far_apart, inputs, gy, backward, axis), truth(inputs, gy, backward), strict=True

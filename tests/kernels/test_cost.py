@@ -1,12 +1,14 @@
 """Bytes that each op has to move, by hand; and every registered op of ours has its formulas."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import flop_registry
 
-from linbench.kernels import verification
-from linbench.kernels.bench_cases import timed
-from linbench.kernels.cost import byte_formula, bytes_moved, held, modules
+from linbench.kernels import operators
+from linbench.kernels.bench_cases import case_modules, load_bench_cases
+from linbench.kernels.operators import byte_formula, bytes_moved, tensor_bytes
 from linbench.suites.kernel_check import Calls
 
 OURS = sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("linbench::"))
@@ -73,7 +75,7 @@ def test_the_selective_scan_never_moves_a_state_but_the_last() -> None:
 
 
 def test_an_expanded_axis_is_read_once() -> None:
-    assert held(meta(1, 1, 3).expand(5, 7, 3), None, meta(2, 0)) == 3 * 4
+    assert tensor_bytes(meta(1, 1, 3).expand(5, 7, 3), None, meta(2, 0)) == 3 * 4
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -82,27 +84,26 @@ def test_every_op_of_ours_has_a_byte_and_a_flop_formula(name: str) -> None:
     assert getattr(torch.ops.linbench, name.split("::")[1]) in flop_registry
 
 
-def test_every_op_package_has_its_costs_and_its_timed_cases() -> None:
-    packages = {name.rpartition(".")[0] for name in modules("op")}
-    assert {name.rpartition(".")[0] for name in modules("cost")} == packages
-    assert {name.rpartition(".")[0] for name in modules("timed")} == packages
+def test_every_op_package_has_its_timed_cases() -> None:
+    packages = {path.parent.name for path in Path(operators.__file__).parent.glob("*/op.py")}
+    assert {name.split(".")[2] for name in case_modules()} == packages
 
 
-def test_every_op_that_can_be_verified_is_timed() -> None:
+def test_every_op_that_can_be_verified_is_load_bench_cases() -> None:
     called: set[str] = set()
-    for cases in timed().values():
+    for cases in load_bench_cases().values():
         assert "toy" in cases and len(cases) > 1
         with Calls() as seen:
             cases["toy"].function(**cases["toy"].inputs(torch.float32), impl="fast")
         called |= {name for name, _args, _out in seen.calls}
-    assert called == set(verification._VERIFIED)
+    assert called == set(operators._VERIFIERS)
 
 
 def test_an_op_without_a_byte_formula_is_an_error_that_names_it() -> None:
-    with pytest.raises(LookupError, match=r"linbench::no_such has no byte formula; add one to cost.py"):
+    with pytest.raises(LookupError, match=r"linbench::no_such has no byte formula; add one to op.py"):
         bytes_moved("linbench::no_such")
 
 
 def test_a_formula_is_found_under_every_name_that_it_was_registered_for() -> None:
-    formula = byte_formula("test::one", "test::two")(lambda x: held(x))
+    formula = byte_formula("test::one", "test::two")(lambda x: tensor_bytes(x))
     assert bytes_moved("test::one") is bytes_moved("test::two") is formula

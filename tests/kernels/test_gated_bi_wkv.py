@@ -8,7 +8,7 @@ from torch import Tensor
 
 from linbench.kernels.bi_wkv import bi_wkv, gated_bi_wkv
 from linbench.kernels.bi_wkv.cases import ADVERSARIAL, CASES
-from linbench.kernels.bi_wkv.verify import verify
+from linbench.kernels.bi_wkv.reference import verify
 from linbench.kernels.impl import Unsupported
 from tests.kernels.against import error, noise, with_gradients
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from linbench.kernels.gelu_depthwise import gelu_depthwise, op
-from linbench.kernels.gelu_depthwise.cases import CASES, Case
-from linbench.kernels.gelu_depthwise.verify import verify
+from linbench.kernels.gelu_depthwise.cases import CASES, GeluDepthwiseCase
+from linbench.kernels.gelu_depthwise.reference import verify
 from linbench.kernels.impl import Unsupported
 from tests.kernels.against import error, noise, with_gradients
 
@@ -28,7 +28,7 @@ def test_float32_is_no_worse_than_the_reference_in_float32(name):
 @pytest.mark.parametrize("impl", ["reference", "fast"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_autograd_equals_finite_differences(stride, impl):
-    tensors = [x.requires_grad_() for x in Case(2, 3, 4, 5, stride).inputs(torch.float64)]
+    tensors = [x.requires_grad_() for x in GeluDepthwiseCase(2, 3, 4, 5, stride).inputs(torch.float64)]
     assert torch.autograd.gradcheck(partial(gelu_depthwise, stride=stride, impl=impl), tensors)
 
 
@@ -66,7 +66,7 @@ def test_the_largest_numbers_of_one_sign_pass_or_vanish():
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("c", [5, 37])
 def test_a_pixel_sees_those_around_it_and_no_other(c, stride):
-    x, weight, bias = Case(1, c, 8, 8, stride).inputs()
+    x, weight, bias = GeluDepthwiseCase(1, c, 8, 8, stride).inputs()
     y = gelu_depthwise(x, weight, bias, stride=stride)
     x[:, :, 3, 4] += 1
     changed = (gelu_depthwise(x, weight, bias, stride=stride) != y).all(1)[0].nonzero().tolist()
@@ -176,7 +176,7 @@ def test_verification_accepts_the_output_and_refuses_a_wrong_one(wrong):
         ({"weight": torch.ones(5, 1, 3, 3)}, "weight must be `c 1 3 3` with c = 4"),
         ({"weight": torch.ones(4, 1, 5, 5)}, "weight must be `c 1 3 3` with 3 = 3"),
         ({"bias": torch.ones(5)}, "bias must be `c` with c = 4"),
-        ({"stride": 3}, "stride=3: allowed are 1 and 2"),
+        ({"stride": 3}, "stride must be 1 or 2, got 3"),
     ],
 )
 def test_an_error_names_the_argument_and_its_contract(change, message):

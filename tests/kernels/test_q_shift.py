@@ -5,14 +5,14 @@ import torch
 
 from linbench.kernels.impl import Unsupported
 from linbench.kernels.q_shift import q_shift
-from linbench.kernels.q_shift.cases import CASES, Case
-from linbench.kernels.q_shift.verify import verify
+from linbench.kernels.q_shift.cases import CASES, QShiftCase
+from linbench.kernels.q_shift.reference import verify
 from tests.goldens import golden
 
 META, ARRAYS = golden("q_shift")
 
 
-def arguments(case: Case) -> tuple[int, float, tuple[int, int]]:
+def arguments(case: QShiftCase) -> tuple[int, float, tuple[int, int]]:
     return case.shift_pixel, case.gamma, (case.h, case.w)
 
 

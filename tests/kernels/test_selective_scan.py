@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from linbench.kernels.impl import Unsupported
 from linbench.kernels.selective_scan import cases, op, selective_scan
-from linbench.kernels.selective_scan.verify import verify
+from linbench.kernels.selective_scan.reference import verify
 from tests.goldens import golden
 
 META, ARRAYS = golden("selective_scan")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from linbench.kernels.selective_scan import cases, op, reference
+from linbench.kernels.selective_scan.reference import ScanInputs
 from tests.kernels.triton_interpreted import interpreted
 
 pytestmark = pytest.mark.triton
@@ -36,7 +37,8 @@ def computed(inputs: list[Any], gy: Tensor, glast: Tensor, lanes: int = 64) -> l
     torch.Tensor.new_empty = lambda *args, **kwargs: new_empty(*args, **kwargs).fill_(torch.nan)
     gpu.lanes = lambda: lanes
     try:
-        return [*gpu.selective_scan(*inputs), *gpu.selective_scan_backward(gy, glast, *inputs)]
+        scan_inputs = ScanInputs(*inputs)
+        return [*gpu.selective_scan(scan_inputs), *gpu.selective_scan_backward(gy, glast, scan_inputs)]
     finally:
         torch.empty, torch.Tensor.new_empty, gpu.lanes = before
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 from linbench.kernels.impl import Unsupported
 from linbench.kernels.q_shift import q_shift
 from linbench.kernels.shift_mix import norm_shift_mix, op, shift_mix
-from linbench.kernels.shift_mix.cases import CASES, Case
-from linbench.kernels.shift_mix.verify import verify
+from linbench.kernels.shift_mix.cases import CASES, ShiftMixCase
+from linbench.kernels.shift_mix.reference import verify
 from tests.kernels.against import error, noise, with_gradients
 
 SMALL = [name for name in CASES if "1024" not in name]
@@ -20,7 +20,7 @@ DIFFERENTIABLE = [name for name in SMALL if name not in ("one channel", "no chan
 EPS = 1e-6
 
 
-def tensors_of(case: Case, normed: bool, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def tensors_of(case: ShiftMixCase, normed: bool, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     x, weight, bias, mixes = case.inputs(dtype)
     return [x, weight, bias, *mixes] if normed else [x, *mixes]
 
@@ -54,7 +54,7 @@ def test_float64_is_exact_to_its_own_rounding(name, normed):
 @pytest.mark.parametrize("impl", ["reference", "fast"])
 @pytest.mark.parametrize("normed", [True, False])
 def test_autograd_equals_finite_differences(normed, impl):
-    tensors = [x.requires_grad_() for x in tensors_of(Case(2, 2, 3, 5), normed, torch.float64)]
+    tensors = [x.requires_grad_() for x in tensors_of(ShiftMixCase(2, 2, 3, 5), normed, torch.float64)]
     assert torch.autograd.gradcheck(partial(call, (2, 3), normed, impl), tensors)
 
 
@@ -95,7 +95,7 @@ def test_a_mix_of_one_is_the_norm_and_a_mix_of_zero_is_its_shift():
 
 
 def test_turning_the_grid_turns_the_quarters():
-    case = Case(2, 3, 5, 68)
+    case = ShiftMixCase(2, 3, 5, 68)
     x, weight, bias, mixes = case.inputs()
     quarters = torch.arange(68).reshape(4, 17)
 
@@ -117,7 +117,7 @@ def test_turning_the_grid_turns_the_quarters():
 
 
 def test_not_a_number_reaches_its_token_and_a_quarter_of_four_neighbours():
-    x, weight, bias, mixes = Case(1, 5, 5, 64).inputs()
+    x, weight, bias, mixes = ShiftMixCase(1, 5, 5, 64).inputs()
     x[0, 12, 3] = torch.nan  # the middle
     seen = norm_shift_mix(x, weight, bias, mixes, (5, 5)).isnan()[:, 0].all(0)  # t c
     expected = torch.zeros_like(seen)

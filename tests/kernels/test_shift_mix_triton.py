@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linbench.kernels.impl import Unsupported
 from linbench.kernels.shift_mix import reference
-from linbench.kernels.shift_mix.cases import CASES, Case
+from linbench.kernels.shift_mix.cases import CASES, ShiftMixCase
 from tests.kernels.against import error, noise
 from tests.kernels.memory import guarded, spread
 from tests.kernels.triton_interpreted import interpreted
@@ -40,12 +40,12 @@ def computed(inputs: Inputs, gy: Tensor, grid: tuple[int, int], tile: int = 2048
         gpu.TILE = before
 
 
-def inputs_of(case: Case, normed: bool, dtype: torch.dtype = torch.float32) -> Inputs:
+def inputs_of(case: ShiftMixCase, normed: bool, dtype: torch.dtype = torch.float32) -> Inputs:
     x, weight, bias, mixes = case.inputs(dtype)
     return (x, weight, bias, mixes) if normed else (x, None, None, mixes)
 
 
-def gradient_in(case: Case, dtype: torch.dtype = torch.float32) -> Tensor:
+def gradient_in(case: ShiftMixCase, dtype: torch.dtype = torch.float32) -> Tensor:
     return noise((case.mixes, case.b, case.h * case.w, case.c), dtype)
 
 
@@ -96,7 +96,7 @@ def test_strided_inputs_are_read_where_they_lie():
 
 
 def test_not_a_number_stays_with_its_token_and_its_neighbours():
-    inputs = inputs_of(Case(1, 5, 5, 16), True)
+    inputs = inputs_of(ShiftMixCase(1, 5, 5, 16), True)
     inputs[0][0, 12, 3] = torch.nan
     y = interpreted(computed, inputs, noise((3, 1, 25, 16)), (5, 5))[0]
     assert y.isnan()[0, 0].any(1).nonzero().flatten().tolist() == [7, 11, 12, 13, 17]
@@ -111,7 +111,7 @@ def far_apart(inputs: Inputs, gy: Tensor, grid: tuple[int, int], axis: int) -> l
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves terabytes of addresses, of which it uses few")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_addresses_beyond_two_to_the_31_are_right(axis):
-    case = Case(3, 2, 3, 5)
+    case = ShiftMixCase(3, 2, 3, 5)
     inputs, gy = inputs_of(case, True), gradient_in(case)
     plain = interpreted(computed, inputs, gy, case.grid, 64)
     for got, expected in zip(interpreted(far_apart, inputs, gy, case.grid, axis), plain, strict=True):
@@ -122,7 +122,7 @@ def test_what_a_gpu_cannot_take_is_refused_with_a_sentence():
     case = CASES["toy"]
     with pytest.raises(Unsupported, match="for float64 use impl='reference'"):
         interpreted(computed, inputs_of(case, True, torch.float64), gradient_in(case), case.grid)
-    wide = Case(1, 1, 1, 8193)
+    wide = ShiftMixCase(1, 1, 1, 8193)
     with pytest.raises(Unsupported, match="at most 8192 channels, got 8193"):
         interpreted(computed, inputs_of(wide, True), gradient_in(wide), wide.grid)
     huge = torch.zeros(1).expand(1, 2**30, 1)

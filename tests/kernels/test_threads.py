@@ -43,7 +43,7 @@ def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_threads_that_share_a_core_do_not_count_twice(team: list[set[int]], placed: int) -> None:
-    assert module._placed([frozenset(cores) for cores in team]) == placed
+    assert module._core_count([frozenset(cores) for cores in team]) == placed
 
 
 @needs_two

@@ -12,8 +12,10 @@ import torch
 
 from linbench.kernels import causal_conv_silu, selective_scan, vendor
 from linbench.kernels.causal_conv_silu.cases import CASES
+from linbench.kernels.causal_conv_silu.op import CAUSAL_CONV1D
 from linbench.kernels.impl import Unsupported
 from linbench.kernels.selective_scan.cases import inputs
+from linbench.kernels.selective_scan.op import MAMBA_SSM
 
 SCAN = """
 from linbench.kernels.selective_scan import reference
@@ -40,7 +42,7 @@ def _forgotten() -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.split(".")[0] in ("mamba_ssm", "causal_conv1d")]:
         del sys.modules[name]
-    vendor._tried.cache_clear()
+    vendor._try.cache_clear()
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             (folder / "__init__.py").write_text("import torch\n" + text)
         (ops / "selective_scan_interface.py").write_text("import torch\n" + scan)
         monkeypatch.syspath_prepend(str(tmp_path))
-        vendor._tried.cache_clear()
+        vendor._try.cache_clear()
 
     return write
 
@@ -64,14 +66,14 @@ def test_a_package_that_is_not_installed_is_named_as_such() -> None:
     with pytest.raises(Unsupported, match="mamba_ssm is not installed; use impl='fast' or impl='reference'"):
         selective_scan(**inputs(1, 6, 3, 9), impl="vendor")
     with pytest.raises(Unsupported, match="causal_conv1d is not installed"):
-        vendor.causal_conv1d_fn(CPU)
-    assert not vendor.has_selective_scan()
-    assert not vendor.has_causal_conv1d()
+        CAUSAL_CONV1D.load(CPU)
+    assert not MAMBA_SSM.is_installed()
+    assert not CAUSAL_CONV1D.is_installed()
 
 
 def test_a_package_that_is_right_runs_the_op(install) -> None:
     install(SCAN.format(change=""))
-    assert vendor.has_selective_scan()
+    assert MAMBA_SSM.is_installed()
     given = inputs(2, 6, 3, 9, dtype=torch.bfloat16)
     y, last = selective_scan(**given, return_last_state=True, impl="vendor")
     true_y, true_last = selective_scan(**given, return_last_state=True, impl="reference")
@@ -124,7 +126,7 @@ def test_gradients_go_through_the_vendor(install) -> None:
 )
 def test_a_package_that_cannot_be_used_is_refused_with_its_cause(install, scan: str, said: str) -> None:
     install(scan)
-    assert vendor.has_selective_scan()
+    assert MAMBA_SSM.is_installed()
     with pytest.raises(Unsupported, match=said):
         selective_scan(**inputs(1, 6, 3, 9), impl="vendor")
 

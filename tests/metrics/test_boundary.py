@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from linbench.metrics.boundary import boundary, boundary_iou, reach
+from linbench.metrics.boundary import boundary, boundary_iou, boundary_width
 from linbench.metrics.iou import mask_iou
 from tests.goldens import golden
 from tests.metrics.masks import masks
@@ -27,7 +27,7 @@ def by_definition(mask, d):
 @example(np.ones((9, 17), np.bool_), 0.2)  # the square fits in exactly once
 def test_it_is_what_lies_within_d_of_the_outside(mask, ratio):
     d = max(1, round(ratio * math.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2)))
-    assert reach(*mask.shape, ratio) == d
+    assert boundary_width(*mask.shape, ratio) == d
     assert np.array_equal(boundary(mask, ratio), by_definition(mask, d))
 
 
@@ -42,10 +42,10 @@ def test_it_turns_and_flips_with_the_mask_and_is_part_of_it(mask):
 def test_every_boundary_of_the_published_programs_is_equal_in_every_bit():
     _, arrays = golden("boundary_iou")
     for k in range(19):
-        truth, said = arrays[f"in_gt_{k:02d}"] > 128, arrays[f"in_pred_{k:02d}"]
-        assert reach(*truth.shape) == arrays["out_dilation"][k]
+        truth, prediction = arrays[f"in_gt_{k:02d}"] > 128, arrays[f"in_pred_{k:02d}"]
+        assert boundary_width(*truth.shape) == arrays["out_dilation"][k]
         assert np.array_equal(boundary(truth), arrays[f"out_boundary_gt_{k:02d}"])
-        assert np.array_equal(boundary(said), arrays[f"out_boundary_pred_{k:02d}"])
+        assert np.array_equal(boundary(prediction), arrays[f"out_boundary_pred_{k:02d}"])
 
 
 @pytest.mark.parametrize("ratio", [0.005, 0.01, 0.05])
@@ -58,10 +58,10 @@ def test_other_widths_are_equal_in_every_bit(ratio):
 def test_every_boundary_iou_of_the_published_evaluations_is_reproduced():
     _, arrays = golden("boundary_iou")
     for k in range(19):
-        truth, said = arrays[f"in_gt_{k:02d}"] > 128, arrays[f"in_pred_{k:02d}"]
-        assert boundary_iou(truth, said) == pytest.approx(arrays["out_rwkv_biou"][k], abs=1e-6)
-        assert boundary_iou(truth, said) == pytest.approx(arrays["out_coco_boundary_iou"][k], abs=1e-12)
-        hq = boundary_iou(truth, said, empty=math.nan)
+        truth, prediction = arrays[f"in_gt_{k:02d}"] > 128, arrays[f"in_pred_{k:02d}"]
+        assert boundary_iou(truth, prediction) == pytest.approx(arrays["out_rwkv_biou"][k], abs=1e-6)
+        assert boundary_iou(truth, prediction) == pytest.approx(arrays["out_coco_boundary_iou"][k], abs=1e-12)
+        hq = boundary_iou(truth, prediction, empty=math.nan)
         assert hq == pytest.approx(arrays["out_hq_biou"][k], abs=1e-6, nan_ok=True)
 
 
@@ -71,8 +71,8 @@ def test_the_means_over_real_masks_are_73_16_and_65_35():
         [np.unpackbits(arrays[f"in_{which}_{k:02d}"], axis=1)[:, :854].astype(np.bool_) for which in ("gt", "pred")]
         for k in range(len(meta["pair_names"]))
     ]
-    iou = [mask_iou(truth, said) for truth, said in pairs]
-    biou = [boundary_iou(truth, said) for truth, said in pairs]
+    iou = [mask_iou(truth, prediction) for truth, prediction in pairs]
+    biou = [boundary_iou(truth, prediction) for truth, prediction in pairs]
     assert iou == pytest.approx(arrays["out_iou"], abs=1e-6)
     assert biou == pytest.approx(arrays["out_biou"], abs=1e-6)
     assert (round(100 * np.mean(iou), 2), round(100 * np.mean(biou), 2)) == (73.16, 65.35)
@@ -81,7 +81,7 @@ def test_the_means_over_real_masks_are_73_16_and_65_35():
 
 @pytest.mark.parametrize("ratio", [0.0, -0.02, 1.0, 20])
 def test_a_ratio_that_is_no_share_of_the_diagonal_is_refused(ratio):
-    with pytest.raises(ValueError, match="above 0 and below 1"):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         boundary(np.ones((4, 4), np.bool_), ratio)
 
 

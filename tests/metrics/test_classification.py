@@ -31,15 +31,15 @@ def test_an_infinite_score_has_its_place():
 
 
 @pytest.mark.parametrize(
-    ("scores", "labels", "said"),
+    ("scores", "labels", "message"),
     [
-        ([[0.0, 1.0], [0.0, np.nan]], [0, 1], "found NaN for images 1"),
-        ([[0.0, 1.0]], [2], "indices of 2 classes; found int64: 2"),
+        ([[0.0, 1.0], [0.0, np.nan]], [0, 1], "got NaN for images 1"),
+        ([[0.0, 1.0]], [2], "indices of 2 classes, got int64: 2"),
         ([[0.0, 1.0]], [-1], "indices of 2 classes"),
-        ([[0.0, 1.0]], [0.5], "found float64"),
-        ([[0.0, 1.0]], [0, 1], "found \\(1, 2\\) and \\(2,\\)"),
+        ([[0.0, 1.0]], [0.5], "got float64"),
+        ([[0.0, 1.0]], [0, 1], "got sizes \\(1, 2\\) and \\(2,\\)"),
     ],
 )
-def test_what_has_no_rank_is_refused(scores, labels, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_has_no_rank_is_refused(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
         ranks(scores, labels)

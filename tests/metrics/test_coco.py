@@ -15,7 +15,7 @@ from linbench.metrics.boundary import boundary_iou
 from linbench.metrics.coco import coco_evaluation, coco_metrics
 from linbench.metrics.coco_entries import Candidate, Target
 from linbench.metrics.coco_matching import Matcher
-from linbench.metrics.intervals import drawn
+from linbench.metrics.intervals import resample_counts
 from linbench.metrics.iou import mask_iou
 from tests.goldens import golden
 from tests.metrics.coco_cases import coco_sets, encoded, official
@@ -168,7 +168,7 @@ def test_ignored_objects_count_for_masks_and_not_for_boundaries_as_in_the_publis
 def test_a_draw_of_images_gives_the_numbers_of_a_set_with_these_images(case, seed):
     annotations, detections = case
     evaluation = coco_evaluation(annotations, detections)
-    draws = next(drawn(len(evaluation.images), 1, seed))
+    draws = next(resample_counts(len(evaluation.images), 1, seed))
     rng = np.random.default_rng(seed)  # without ties the order of copies does not matter
     scores = rng.permutation(len(detections)) / 1000.0
     detections = [{**one, "score": float(s)} for one, s in zip(detections, scores, strict=True)]

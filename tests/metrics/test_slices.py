@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from linbench.metrics.slices import Traits, perimeter, slice_of, sliced, traits
+from linbench.metrics.slices import Traits, mask_traits, perimeter, slice_name, slice_scores
 from tests.metrics.masks import masks
 
 
@@ -26,47 +26,47 @@ def test_the_perimeter_is_the_length_of_marching_squares(mask):
 def test_a_square_by_hand():
     square = np.zeros((100, 100), np.bool_)
     square[20:60, 30:70] = True
-    found = traits(square)  # d = 3 px of a diagonal of 141
-    assert found.size == 1600 and found.share == 0.16
-    assert found.thinness == pytest.approx(1 - 34**2 / 1600)
-    assert found.complexity == pytest.approx((4 * 39 + 4 * math.sqrt(0.5)) ** 2 / (4 * math.pi * 1600))
+    result = mask_traits(square)  # d = 3 px of a diagonal of 141
+    assert result.size == 1600 and result.share == 0.16
+    assert result.thinness == pytest.approx(1 - 34**2 / 1600)
+    assert result.complexity == pytest.approx((4 * 39 + 4 * math.sqrt(0.5)) ** 2 / (4 * math.pi * 1600))
 
 
 def test_complexity_does_not_grow_with_size_and_a_comb_has_more_than_a_disc():
-    small, large = traits(disc(30)).complexity, traits(disc(180)).complexity
+    small, large = mask_traits(disc(30)).complexity, mask_traits(disc(180)).complexity
     assert small == pytest.approx(large, rel=0.02) and 1.0 < large < 1.15
     comb = np.zeros((400, 400), np.bool_)
     comb[100:300:4, 50:350] = True
     comb[100:300, 50:60] = True
-    assert slice_of("complexity", traits(comb).complexity) == "intricate"
-    assert slice_of("complexity", large) == "plain"
+    assert slice_name("complexity", mask_traits(comb).complexity) == "intricate"
+    assert slice_name("complexity", large) == "plain"
 
 
 def test_a_wire_is_thin_and_a_large_disc_is_compact():
     wire = np.zeros((400, 400), np.bool_)
     wire[200:203] = True
-    assert slice_of("thinness", traits(wire).thinness) == "thin"
-    assert slice_of("thinness", traits(disc(180)).thinness) == "compact"
+    assert slice_name("thinness", mask_traits(wire).thinness) == "thin"
+    assert slice_name("thinness", mask_traits(disc(180)).thinness) == "compact"
 
 
 @pytest.mark.parametrize(("area", "name"), [(1023, "small"), (1024, "medium"), (9215, "medium"), (9216, "large")])
 def test_sizes_are_those_of_coco(area, name):
-    assert slice_of("size", area) == name
+    assert slice_name("size", area) == name
 
 
 def test_an_empty_mask_has_no_shape():
-    found = traits(np.zeros((5, 5), np.bool_))
-    assert (found.size, found.share) == (0, 0) and math.isnan(found.thinness) and math.isnan(found.complexity)
-    assert slice_of("thinness", found.thinness) == "empty"
+    result = mask_traits(np.zeros((5, 5), np.bool_))
+    assert (result.size, result.share) == (0, 0) and math.isnan(result.thinness) and math.isnan(result.complexity)
+    assert slice_name("thinness", result.thinness) == "empty"
 
 
 def test_scores_are_averaged_within_each_slice():
     of = [Traits(100, 0.01, 1.0, 1.2), Traits(5000, 0.1, 0.3, 1.2), Traits(100, 0.01, 0.95, math.nan)]
-    found = sliced(of, [0.2, 0.9, 0.4], seed=0)
-    assert {name: (one["value"], one["n"]) for name, one in found["size"].items()} == {
+    result = slice_scores(of, [0.2, 0.9, 0.4], seed=0)
+    assert {name: (one["value"], one["n"]) for name, one in result["size"].items()} == {
         "small": (pytest.approx(0.3), 2),
         "medium": (0.9, 1),
     }
-    assert found["thinness"]["thin"]["n"] == 2 and found["complexity"]["empty"]["value"] == 0.4
-    assert found["size"]["small"]["low"] == pytest.approx(0.2)
-    assert found["size"]["small"]["high"] == pytest.approx(0.4)
+    assert result["thinness"]["thin"]["n"] == 2 and result["complexity"]["empty"]["value"] == 0.4
+    assert result["size"]["small"]["low"] == pytest.approx(0.2)
+    assert result["size"]["small"]["high"] == pytest.approx(0.4)

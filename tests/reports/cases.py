@@ -1,12 +1,16 @@
 """Made-up latency records, the same in every run."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from linbench.records import Record, Status
+from linbench.reports.latency.report import plain, sections, write_files
+from linbench.reports.latency.rows import rows
+from linbench.reports.render.table import Table
 
 KEY = {
     "suite": "latency",
@@ -104,3 +108,19 @@ def five_backbones() -> list[Record]:
         record("vmamba-t", 1024, status=Status.TIMEOUT, reason="600 s spent in warm-up", metrics=partial),
         *power_law("rwkv-sam-t", 150, 1.01, (512, 1024)),
     ]
+
+
+def tables(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[Table]:
+    """The latency report's tables of ``records``."""
+    return [table for section in sections(rows(records, code_hashes)) for table in section]
+
+
+def as_json(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """The latency report's rows of ``records`` as plain values."""
+    return plain(rows(records))
+
+
+def write(records: Iterable[Record], folder: Path, code_hashes: Mapping[str, str] | None = None) -> list[Path]:
+    """Write the latency report's files of ``records``, figures included."""
+    frame = rows(records, code_hashes)
+    return write_files(frame, sections(frame), folder, True)

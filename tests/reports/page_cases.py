@@ -13,7 +13,7 @@ from linbench.reports.accuracy import rows as accuracy_rows
 from linbench.reports.kernels import rows as kernel_rows
 from linbench.reports.latency import table as latency_table
 from linbench.reports.latency.rows import comparisons, rows
-from linbench.reports.page.document import Found, html
+from linbench.reports.page.document import PageContent, html
 from tests.reports import kernel_cases
 from tests.reports.cases import ENVIRONMENT, power_law, record
 
@@ -144,7 +144,7 @@ def text_of(records: Sequence[Record], faults: Sequence[tuple[str, str]] = ()) -
     """The page of ``records``, with RWKV-SAM's code changed since."""
     frame = rows(records, {"rwkv-sam-t": "other"})
     return html(
-        Found(
+        PageContent(
             records,
             frame,
             accuracy_rows.rows(records),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from linbench.records import Record, Status
-from linbench.reports.accuracy import report as accuracy
+from linbench.reports.accuracy.report import plain, sections, write_files
+from linbench.reports.accuracy.rows import rows
 from linbench.reports.render.table import MISSING, Table
 
 FULL = {"file": "w.safetensors", "sha256": "ab" * 32, "recipe": "sam-joint", "recipe_hash": "9f", "scale": "full"}
@@ -33,14 +34,18 @@ def record(suite: str = "dis", backbone: str = "vit-t", value: float = 50.0, **c
     return Record(key | changes, status, reason, rounds, metrics, {"checkpoint": facts}, "now")
 
 
+def tables(records: list[Record], code_hashes: dict[str, str] | None = None) -> list[Table]:
+    return [table for section in sections(rows(records, code_hashes)) for table in section]
+
+
 def column(table: Table, head: str) -> dict[str, str]:
-    place = [one.replace("\n", " ") for one in table.columns].index(head)
-    return {row[0]: row[place] for row in table.rows}
+    index = [column.replace("\n", " ") for column in table.columns].index(head)
+    return {row[0]: row[index] for row in table.rows}
 
 
 def test_a_line_for_each_model_and_a_column_for_each_suite_with_interval_n_data_and_weights() -> None:
     records = [record(), record(backbone="vim-t", value=40), record("coco", dataset="COCO val2017")]
-    (table,) = accuracy.tables(records)
+    (table,) = tables(records)
     assert table.title == "Accuracy"
     assert column(table, "dis mIoU keep-aspect, 1024²") == {
         "vit-t": "50.00 (48.0–51.5)",
@@ -67,35 +72,35 @@ def test_a_line_for_each_model_and_a_column_for_each_suite_with_interval_n_data_
     ],
 )
 def test_what_was_measured_otherwise_never_shares_a_column(change: dict[str, Any]) -> None:
-    (table,) = accuracy.tables([record(), record(backbone="vim-t", **change)])
+    (table,) = tables([record(), record(backbone="vim-t", **change)])
     assert len(table.columns) == 1 + 2 * 2
     for place in range(1, len(table.columns)):
         assert [row[place] for row in table.rows].count(MISSING) == 1
 
 
 def test_versions_of_a_protocol_are_told_apart_in_the_heads() -> None:
-    (table,) = accuracy.tables([record(), record(backbone="vim-t", protocol_version=2)])
+    (table,) = tables([record(), record(backbone="vim-t", protocol_version=2)])
     assert column(table, "dis mIoU keep-aspect (version 1), 1024²")["vim-t"] == MISSING
     assert column(table, "dis mIoU keep-aspect (version 2), 1024²")["vit-t"] == MISSING
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         ({"dataset": "shapes"}, "the embedded data set"),
         ({"checkpoint": "random-0", "checkpoint_facts": {"random": True}}, "random weights"),
         ({"checkpoint_facts": FULL | {"scale": "smoke"}}, "smoke recipes"),
     ],
 )
-def test_what_compares_with_nothing_published_has_a_table_of_its_own_that_says_so(change, said: str) -> None:  # type: ignore[no-untyped-def]
-    real, other = accuracy.tables([record(), record(backbone="vim-t", **change)])
+def test_what_compares_with_nothing_published_has_a_table_of_its_own_that_says_so(change, reason: str) -> None:  # type: ignore[no-untyped-def]
+    real, other = tables([record(), record(backbone="vim-t", **change)])
     assert [row[0] for row in real.rows] == ["vit-t"]
     assert [row[0] for row in other.rows] == ["vim-t"]
-    assert other.title == f"Accuracy, comparable with nothing published: {said}"
+    assert other.title == f"Accuracy, comparable with nothing published: {reason}"
 
 
 def test_two_checkpoints_of_one_backbone_are_two_lines_with_their_names() -> None:
-    (table,) = accuracy.tables(
+    (table,) = tables(
         [record(), record(value=60, checkpoint="cd" * 32, checkpoint_facts=FULL | {"file": "v.safetensors"})]
     )
     assert [row[:2] for row in table.rows] == [
@@ -110,7 +115,7 @@ def test_failed_stale_and_skipping_records_are_marked_and_their_reasons_told() -
         record(backbone="vim-t", status=Status.FAILED, reason="3 bad images", skipped=[{}] * 3),
         record(backbone="vrwkv-t", status=Status.OOM, reason="too large"),
     ]
-    (table,) = accuracy.tables(records, {"dis vit-t": "other"})
+    (table,) = tables(records, {"dis vit-t": "other"})
     cells = column(table, "dis mIoU keep-aspect, 1024²")
     assert cells == {"vit-t": "50.00†‡ (48.0–51.5)", "vim-t": "50.00‡! (48.0–51.5)", "vrwkv-t": "oom"}
     notes = " ".join(table.notes)
@@ -119,11 +124,12 @@ def test_failed_stale_and_skipping_records_are_marked_and_their_reasons_told() -
 
 
 def test_the_csv_has_every_metric_of_every_record_and_the_markdown_every_table(tmp_path: Path) -> None:
-    markdown, long, latex = accuracy.write([record(), record("imagenet", dataset="shapes")], tmp_path)
-    rows = list(csv.DictReader(io.StringIO(long.read_text())))
-    assert {(row["suite"], row["metric"]) for row in rows} == {
+    frame = rows([record(), record("imagenet", dataset="shapes")])
+    markdown, long, latex = write_files(frame, sections(frame), tmp_path)
+    lines = list(csv.DictReader(io.StringIO(long.read_text())))
+    assert {(line["suite"], line["metric"]) for line in lines} == {
         *(("dis", name) for name in ("miou", "mbiou")),
         *(("imagenet", name) for name in ("top1", "top5")),
     }
     assert markdown.read_text().count("## Accuracy") == latex.read_text().count("\\begin{tabular}") == 2
-    assert [row["standing"] for row in accuracy.as_json([record()])] == ["", ""]
+    assert [row["standing"] for row in plain(rows([record()]))] == ["", ""]

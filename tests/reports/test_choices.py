@@ -4,10 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from linbench.records import Record
-from linbench.reports.latency.best_settings import best_of, sentence, words
-from linbench.reports.latency.report import as_json, tables
+from linbench.reports.latency.best_settings import describe_search, describe_search_record, describe_settings
 from linbench.reports.latency.rows import comparisons, rows
-from tests.reports.cases import KEY, record
+from tests.reports.cases import KEY, as_json, record, tables
 
 PLAIN = {"attention": "none", "matmul": "highest", "allocator": "default", "fused": False}
 BEST = {"attention": "none", "matmul": "medium", "allocator": "keep", "fused": True}
@@ -25,20 +24,21 @@ def best(backbone: str, size: int, ms: float, kept: dict[str, Any], **more: Any)
 
 
 def test_settings_are_words_and_plain_ones_say_so() -> None:
-    assert words(BEST) == "oneDNN products, freed memory kept, fused chains"
-    assert words({"attention": "chunked", "memory_format": "channels_last"}) == (
+    assert describe_settings(BEST) == "oneDNN products, freed memory kept, fused chains"
+    assert describe_settings({"attention": "chunked", "memory_format": "channels_last"}) == (
         "attention in blocks of queries, channels last"
     )
-    assert words(PLAIN) == "nothing beyond torch as it is"
+    assert describe_settings(PLAIN) == "torch's defaults"
 
 
 def test_a_sentence_tells_what_was_left_out_and_what_was_wrong() -> None:
-    said = sentence(search(BEST))
+    said = describe_search(search(BEST))
     assert said.startswith("oneDNN products, freed memory kept, fused chains (2 tried at 1024x1024")
-    assert "1 left out for want of time" in said and "1 wrong: its maps are off" in said
-    assert "unproven" in sentence(search(None))
+    assert "1 untried for lack of time" in said and "1 wrong: its maps are off" in said
+    assert "unproven" in describe_search(search(None))
     found = Record({**KEY, "suite": "search", "backbone": "vim-t"}, status="ok", search=search(BEST))  # type: ignore[arg-type]
-    assert best_of(found).startswith("backbone, Intel Xeon Processor @ 2.80GHz, 2 threads, float32: oneDNN products")
+    conditions = "backbone, Intel Xeon Processor @ 2.80GHz, 2 threads, float32: "
+    assert describe_search_record(found).startswith(f"{conditions}oneDNN products")
 
 
 def test_each_backbone_under_its_own_best_settings_is_one_comparison_with_a_line_for_each() -> None:
@@ -47,7 +47,7 @@ def test_each_backbone_under_its_own_best_settings_is_one_comparison_with_a_line
     (latency, _) = tables(made)
     assert len(group) == 2
     assert any(note.startswith("best: rwkv-sam-s: oneDNN products") for note in latency.notes)
-    assert any(note.startswith("best: vim-t: nothing beyond torch as it is") for note in latency.notes)
+    assert any(note.startswith("best: vim-t: torch's defaults") for note in latency.notes)
     assert all("best: " not in note for note in tables([record("vim-t", 512, 1.0)])[0].notes)
 
 
@@ -75,7 +75,7 @@ def test_a_dtypes_error_is_a_note_and_energy_a_table() -> None:
     energy = {"joules_per_image": 12.34, "idle_share": 0.31}
     made = replace(made, rounds=tuple({**r, "dtype_error": 0.0123, "energy": energy} for r in made.rounds))
     latency, _, joules = tables([made])
-    assert any("at most: vim-t 1.2e-02" in note for note in latency.notes)
+    assert any("over all maps): vim-t 1.2e-02" in note for note in latency.notes)
     assert joules.rows == (("vim-t", "12.3 J (31 % idle)"),)
     assert len(tables([record("vim-t", 512, 5.0)])) == 2
 

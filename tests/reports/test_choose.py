@@ -1,14 +1,14 @@
-"""Which backbone under a budget: what is chosen, what is not counted, and what must be said first."""
+"""Which backbone under a budget: what is chosen, what is not counted, and what the request must name."""
 
 from dataclasses import replace
 
 import pytest
 
 from linbench.records import Record, Status
-from linbench.reports.decide.comparable_cells import cells
-from linbench.reports.decide.conditions import Unclear
-from linbench.reports.decide.recommend import Question, choose
-from linbench.reports.decide.recommend_table import as_json, left_out, sentences, tables
+from linbench.reports.decide.comparable_cells import comparable_cells
+from linbench.reports.decide.conditions import AmbiguousRequest
+from linbench.reports.decide.recommend import Request, recommend
+from linbench.reports.decide.recommend_table import as_json, describe, left_out, tables
 from tests.reports.accuracy_cases import score
 from tests.reports.cases import record
 
@@ -22,63 +22,63 @@ BEST = [
     record("rwkv-sam-t", 2048, 8.0),
     record("vim-t", 2048, 20.0),
 ]
-QUESTION = Question("dis_miou", [(2048, 2048)], latency_ms=25.0)
+REQUEST = Request("dis_miou", [(2048, 2048)], latency_ms=25.0)
 
 
-def answer(question: Question, *records: Record):
-    found, faults = cells(records)
+def answer(request: Request, *records: Record):
+    cells, faults = comparable_cells(records)
     assert not faults
-    return choose(question, found)
+    return recommend(request, cells)
 
 
-def reasons(found) -> dict[str, str]:
-    return {each.label: each.why for each in found.excluded}
+def reasons(result) -> dict[str, str]:
+    return {entry.label: entry.reason for entry in result.excluded}
 
 
 def test_the_best_under_the_budget_is_named_with_the_runner_up_and_what_it_loses():
-    found = answer(QUESTION, *BEST)
-    assert found.best is not None and found.best.label == "vmamba-t"
-    assert [(other.candidate.label, other.judged.verdict) for other in found.others] == [
+    result = answer(REQUEST, *BEST)
+    assert result.best is not None and result.best.label == "vmamba-t"
+    assert [(other.contender.label, other.pair.verdict) for other in result.rivals] == [
         ("rwkv-sam-t", "AMBIGUOUS"),
         ("vim-t", "WORSE"),
     ]
-    said = " ".join(sentences(found))
-    assert "Best dis_miou at 2048² within 25 ms: vmamba-t, 84.00 % (" in said
-    assert "Runner-up: rwkv-sam-t, 83.90 %" in said and "it loses by 0.10 points" in said
-    assert "within the uncertainty" in said
-    assert "times as fast: rwkv-sam-t" in said
-    assert reasons(found) == {"vit-t": f"too slow: {found.excluded[0].why.split()[2]} ms"}
+    message = " ".join(describe(result))
+    assert "Best dis_miou at 2048² within 25 ms: vmamba-t, 84.00 % (" in message
+    assert "Runner-up: rwkv-sam-t, 83.90 %" in message and "it loses by 0.10 points" in message
+    assert "within the uncertainty" in message
+    assert "times as fast: rwkv-sam-t" in message
+    assert reasons(result) == {"vit-t": f"too slow: {result.excluded[0].reason.split()[2]} ms"}
 
 
 def test_a_difference_beyond_the_noise_is_said_to_be_more_than_the_uncertainty():
-    found = answer(QUESTION, *(each for each in BEST if each.key["backbone"] != "rwkv-sam-t"))
-    assert "more than the uncertainty" in sentences(found)[1]
+    result = answer(REQUEST, *(entry for entry in BEST if entry.key["backbone"] != "rwkv-sam-t"))
+    assert "more than the uncertainty" in describe(result)[1]
 
 
 def test_every_limit_excludes_and_says_by_how_much():
-    found = answer(replace(QUESTION, latency_ms=None, memory_gb=0.9, params_m=5.0), *BEST)
-    assert found.best is None
-    assert reasons(found)["vim-t"] == "too much: memory 0.944 GB; too much: parameters 5.96 M"
-    assert sentences(found) == ["Nothing fits dis_miou at 2048² within 0.9 GB and 5 M parameters."]
-    assert tables(found) == []
+    result = answer(replace(REQUEST, latency_ms=None, memory_gb=0.9, params_m=5.0), *BEST)
+    assert result.best is None
+    assert reasons(result)["vim-t"] == "too much: memory 0.944 GB; too much: parameters 5.96 M"
+    assert describe(result) == ["Nothing fits dis_miou at 2048² within 0.9 GB and 5 M parameters."]
+    assert tables(result) == []
 
 
 def test_memory_that_nobody_measured_is_not_taken_to_be_enough():
     blind = record("vim-t", 2048, 20.0)
     blind = replace(blind, rounds=tuple({**entry, "peak_memory": {}} for entry in blind.rounds))
-    found = answer(replace(QUESTION, memory_gb=24.0), blind, score("vim-t", "dis", 0.8, 2048))
-    assert reasons(found) == {"vim-t": "memory not recorded"}
+    result = answer(replace(REQUEST, memory_gb=24.0), blind, score("vim-t", "dis", 0.8, 2048))
+    assert reasons(result) == {"vim-t": "memory not recorded"}
 
 
 def test_a_failed_cell_is_excluded_by_its_status():
     failed = replace(record("vim-t", 2048, 20.0), status=Status.OOM, reason="9 GB asked for", rounds=())
-    found = answer(QUESTION, failed, score("vim-t", "dis", 0.8, 2048))
-    assert reasons(found) == {"vim-t": "oom: 9 GB asked for"}
+    result = answer(REQUEST, failed, score("vim-t", "dis", 0.8, 2048))
+    assert reasons(result) == {"vim-t": "oom: 9 GB asked for"}
 
 
 def test_what_lacks_a_score_or_a_latency_is_named_with_the_command_that_would_measure_it():
-    found = answer(QUESTION, *BEST, record("vrwkv-t", 2048, 5.0), score("vim-s", "dis", 0.9, 2048))
-    lines = left_out(found)
+    result = answer(REQUEST, *BEST, record("vrwkv-t", 2048, 5.0), score("vim-s", "dis", 0.9, 2048))
+    lines = left_out(result)
     assert "vrwkv-t at 2048²: no score dis_miou in float32" in lines
     assert "vim-s at 2048²: no latency under these conditions" in lines
     assert (
@@ -94,23 +94,23 @@ def test_smoke_random_and_embedded_results_do_not_count_unless_the_embedded_set_
         score("vim-t", "dis", 0.98, 2048, scale="smoke", checkpoint="smoke"),
         *BEST,
     ]
-    found = answer(QUESTION, *made)
-    assert found.best is not None and found.best.label.startswith("vmamba-t")
+    result = answer(REQUEST, *made)
+    assert result.best is not None and result.best.label.startswith("vmamba-t")
     assert {"random weights", "smoke recipes", "the embedded data set"} == {
-        each.why.removeprefix("not counted: ") for each in found.excluded if each.why.startswith("not")
+        entry.reason.removeprefix("not counted: ") for entry in result.excluded if entry.reason.startswith("not")
     }
-    asked = answer(replace(QUESTION, latency_ms=None, dataset="shapes"), *made)
-    assert asked.best is not None and asked.best.label == "vit-t"
-    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in sentences(asked)[0]
+    embedded = answer(replace(REQUEST, latency_ms=None, dataset="shapes"), *made)
+    assert embedded.best is not None and embedded.best.label == "vit-t"
+    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in describe(embedded)[0]
 
 
 def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for_it():
-    with pytest.raises(Unclear, match="--dataset shapes chooses from them all the same"):
-        answer(Question("dis_miou"), score("vit-t", "dis", 0.9, dataset="shapes"))
+    with pytest.raises(AmbiguousRequest, match="--dataset shapes chooses from them all the same"):
+        answer(Request("dis_miou"), score("vit-t", "dis", 0.9, dataset="shapes"))
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         ({"device": "GPU"}, "--device: name one, devices are never ranked together"),
         ({"part": "end-to-end"}, "--part: the latencies differ in part"),
@@ -118,43 +118,44 @@ def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for
         ({"dtype": "bfloat16"}, "as --condition dtype=float32"),
     ],
 )
-def test_across_conditions_nothing_is_ranked_until_one_is_named(other, said):
+def test_across_conditions_nothing_is_ranked_until_one_is_named(other, message):
     made = [*BEST, record("vim-t", 2048, 5.0, **other)]
-    with pytest.raises(Unclear, match=said):
-        answer(QUESTION, *made)
+    with pytest.raises(AmbiguousRequest, match=message):
+        answer(REQUEST, *made)
     (name, value), *_ = other.items()
     named = {name: value} if name in ("device", "part") else {"conditions": {name: str(value)}}
-    latency = answer(replace(QUESTION, metric="latency_ms", **named), *made)
-    assert latency.best is not None and latency.best.label == "vim-t" and not latency.others
+    latency = answer(replace(REQUEST, metric="latency_ms", **named), *made)
+    assert latency.best is not None and latency.best.label == "vim-t" and not latency.rivals
 
 
 @pytest.mark.parametrize("other", [{"protocol": "squash-1024"}, {"dataset_checksum": "other"}, {"images": 99}])
 def test_scores_of_another_protocol_or_set_are_never_ranked_together(other):
-    with pytest.raises(Unclear, match=f"--condition {next(iter(other))}="):
-        answer(QUESTION, *BEST, score("efficientsam-ti", "dis", 0.9, 2048, **other))
+    with pytest.raises(AmbiguousRequest, match=f"--condition {next(iter(other))}="):
+        answer(REQUEST, *BEST, score("efficientsam-ti", "dis", 0.9, 2048, **other))
 
 
 def test_best_is_the_preset_where_there_is_one():
-    found = answer(Question("latency_ms"), record("vim-t", 512, 9.0), record("vim-t", 512, 5.0, preset="best"))
-    assert (found.latencies["preset"], found.others) == ("best", [])
+    result = answer(Request("latency_ms"), record("vim-t", 512, 9.0), record("vim-t", 512, 5.0, preset="best"))
+    assert (result.latencies["preset"], result.rivals) == ("best", [])
 
 
 def test_scores_may_be_of_another_device_than_the_latencies_if_all_are():
     made = [
-        each if each.key["suite"] == "latency" else replace(each, key={**each.key, "device": "GPU"}) for each in BEST
+        entry if entry.key["suite"] == "latency" else replace(entry, key={**entry.key, "device": "GPU"})
+        for entry in BEST
     ]
-    found = answer(QUESTION, *made)
-    assert found.best is not None and (found.latencies["device"], found.scores["device"]) == (
+    result = answer(REQUEST, *made)
+    assert result.best is not None and (result.latencies["device"], result.scores["device"]) == (
         "Intel Xeon Processor @ 2.80GHz",
         "GPU",
     )
 
 
 def test_latency_alone_is_an_objective_and_its_runner_up_takes_longer():
-    found = answer(Question("latency_ms", [(2048, 2048)]), *BEST)
-    assert found.best is not None and found.best.label == "rwkv-sam-t"
-    assert "it takes 2.5 times as long (" in sentences(found)[1]
-    assert found.others[0].judged.verdict == "SLOWER"
+    result = answer(Request("latency_ms", [(2048, 2048)]), *BEST)
+    assert result.best is not None and result.best.label == "rwkv-sam-t"
+    assert "it takes 2.5 times as long (" in describe(result)[1]
+    assert result.rivals[0].pair.verdict == "SLOWER"
 
 
 def test_without_scores_of_images_the_intervals_are_compared_and_it_is_said():
@@ -163,25 +164,25 @@ def test_without_scores_of_images_the_intervals_are_compared_and_it_is_said():
         score("vim-t", "coco", 0.8, whole={"map": 43.0}),
         score("vmamba-t", "coco", 0.8, whole={"map": 30.0}),
     ]
-    found = answer(Question("coco_map"), *made)
-    assert [(each.difference, each.apart) for each in found.others] == [(None, False), (None, True)]
-    assert "no paired test" in sentences(found)[1] and "overlap, so no difference is shown" in sentences(found)[1]
+    result = answer(Request("coco_map"), *made)
+    assert [(entry.pair.difference, entry.is_apart) for entry in result.rivals] == [(None, False), (None, True)]
+    assert "no paired test" in describe(result)[1] and "overlap, so no difference is shown" in describe(result)[1]
 
 
 def test_a_latency_whose_interval_reaches_beyond_the_budget_is_said_to():
     noisy = record("vim-t", 2048, 24.0, noise=0.1)
-    (chosen,) = (each.high for each in [cells([noisy])[0][0].times] if each)
-    found = answer(replace(QUESTION, latency_ms=cells([noisy])[0][0].number + 0.01), noisy, BEST[3])
-    assert f"the 95 % interval reaches {chosen:.4g} ms" in " ".join(sentences(found))
+    (chosen,) = (entry.high for entry in [comparable_cells([noisy])[0][0].times] if entry)
+    result = answer(replace(REQUEST, latency_ms=comparable_cells([noisy])[0][0].estimate + 0.01), noisy, BEST[3])
+    assert f"the 95 % interval reaches {chosen:.4g} ms" in " ".join(describe(result))
 
 
 def test_a_condition_that_no_record_has_is_refused_with_the_nearest():
-    with pytest.raises(Unclear, match="--condition thread: no record has that; nearest are threads"):
-        answer(replace(QUESTION, conditions={"thread": "2"}), *BEST)
+    with pytest.raises(AmbiguousRequest, match="--condition thread: no record has it; nearest are threads"):
+        answer(replace(REQUEST, conditions={"thread": "2"}), *BEST)
 
 
 def test_the_answer_as_plain_values_has_no_number_that_is_none():
     import json
 
-    found = as_json(answer(QUESTION, *BEST, score("vim-s", "dis", 0.9, 2048)))
-    assert json.loads(json.dumps(found, allow_nan=False))["best"]["model"] == "vmamba-t"
+    result = as_json(answer(REQUEST, *BEST, score("vim-s", "dis", 0.9, 2048)))
+    assert json.loads(json.dumps(result, allow_nan=False))["best"]["model"] == "vmamba-t"

@@ -9,7 +9,7 @@ import pytest
 
 from linbench.records import BadRecord, Record, Status
 from linbench.reports.kernels.figure import figure
-from linbench.reports.kernels.report import as_json, tables, write
+from linbench.reports.kernels.report import plain, sections, write_files
 from linbench.reports.kernels.rows import rows
 from linbench.reports.kernels.table import build
 from linbench.reports.latency.rows import comparisons
@@ -20,8 +20,21 @@ from tests.reports.kernel_cases import record, several
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
+def tables(records):
+    return [table for section in sections(rows(records)) for table in section]
+
+
+def as_json(records):
+    return plain(rows(records))
+
+
+def write(records, folder, code_hashes=None):
+    frame = rows(records, code_hashes)
+    return write_files(frame, sections(frame), folder, draw=True)
+
+
 def lines(records):
-    """Of the only comparison: label → column → text, and the notes."""
+    """Return the only comparison as label → column → text, and the notes."""
     (group,) = comparisons(rows(records))
     table = build(group)
     return {line[0]: dict(zip(table.columns, line, strict=True)) for line in table.rows}, "\n".join(table.notes)
@@ -59,19 +72,19 @@ def test_a_ratio_is_of_one_round_and_their_median_stands():
 
 
 def test_what_was_not_timed_is_shown_as_such():
-    found, notes = lines(several())
-    assert found["bi_wkv vrwkv-s at 4096 fwd"]["× of\nSDPA"] == "–"
-    assert "bi_wkv vrwkv-s at 4096 fwd: not timed beside sdpa: about 17 s a call" in notes
-    assert found["bi_wkv vrwkv-s at 4096 bwd"]["time"] == "oom"
-    assert found["selective_scan vim-s at 1024 fwd vendor"]["time"] == "unsupported"
+    cells, notes = lines(several())
+    assert cells["bi_wkv vrwkv-s at 4096 fwd"]["× of\nSDPA"] == "–"
+    assert "bi_wkv vrwkv-s at 4096 fwd: baseline not timed: sdpa: about 17 s a call" in notes
+    assert cells["bi_wkv vrwkv-s at 4096 bwd"]["time"] == "oom"
+    assert cells["selective_scan vim-s at 1024 fwd vendor"]["time"] == "unsupported"
     assert "selective_scan vim-s at 1024 fwd vendor: unsupported, mamba_ssm is not installed" in notes
-    assert found["q_shift vrwkv-s at 1024 bwd"]["× of\nroofline"] == "–"
+    assert cells["q_shift vrwkv-s at 1024 bwd"]["× of\nroofline"] == "–"
 
 
 def test_marks_are_those_of_latencies():
-    found, notes = lines(several())
-    assert found["q_shift vrwkv-s at 1024 fwd"]["time"].startswith("~0.4")
-    assert found["q_shift vrwkv-s at 1024 fwd"]["time"].endswith("¹")
+    cells, notes = lines(several())
+    assert cells["q_shift vrwkv-s at 1024 fwd"]["time"].startswith("~0.4")
+    assert cells["q_shift vrwkv-s at 1024 fwd"]["time"].endswith("¹")
     assert "~ not converged" in notes and "¹ 1 round" in notes
 
 
@@ -87,7 +100,7 @@ def test_records_of_other_suites_are_left_alone():
 
 
 def test_a_record_without_an_op_is_refused():
-    with pytest.raises(BadRecord, match="needs op, found None"):
+    with pytest.raises(BadRecord, match="needs op, got None"):
         rows([Record(key={"suite": "kernels"}, status=Status.OK)])
 
 

@@ -10,11 +10,10 @@ import pytest
 
 from linbench.records import Status
 from linbench.reports.latency.figure import figures
-from linbench.reports.latency.report import tables, write
 from linbench.reports.latency.rows import comparisons, rows
 from linbench.reports.latency.table import build, title
 from linbench.reports.render.table import Table, to_csv, to_markdown, to_terminal
-from tests.reports.cases import five_backbones, power_law, record
+from tests.reports.cases import five_backbones, power_law, record, tables, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HOSTILE = "a|b\n=1 <b>`x`</b> \x1b[31m\u202e_*["
@@ -182,6 +181,11 @@ def test_a_figure_shows_lines_failures_and_crossovers():
     assert list(cross.get_xdata()) == [2048]
     ring = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in ring] == [pytest.approx((724.077, 40.0))]
+
+
+def test_a_model_that_only_failed_is_last_in_the_legend():
+    (drawn,) = figures(rows([record("vit-t", 512, status=Status.OOM), *power_law("vim-t", 20, 1.0)]))
+    assert [text.get_text().split("\n")[0] for text in drawn.legends[0].get_texts()] == ["vim-t", "vit-t"]
 
 
 def test_a_formula_in_a_name_is_drawn_as_text(tmp_path):

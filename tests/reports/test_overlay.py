@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from linbench.reports.render.overlay import LONGEST, NARROWEST, SHORTEST, THINNEST, Mark, overlay
-from linbench.reports.render.palette import INK, WARNING, colour
-from linbench.reports.render.tags import font, place, wrapped
+from linbench.reports.render.palette import INK, WARNING, mask_colour
+from linbench.reports.render.tags import font, place_tag, wrapped
 
 
 def picture(height, width, value=128):
@@ -70,7 +70,7 @@ def test_the_contour_follows_the_edge_of_the_mask_at_every_scale(size):
     mask = disc(size, size, 0.6 * size, 0.5 * size, 0.25 * size)
     drawn = np.asarray(overlay(picture(size, size), [Mark("a", mask, (0, 0.9 * size, 0.05 * size, 0.95 * size))]))
     side = len(drawn)
-    y, x = np.nonzero((drawn == colour(0)).all(2))
+    y, x = np.nonzero((drawn == mask_colour(0)).all(2))
     y, x = (v[x > side / 5] + 0.5 for v in (y, x))
     away = np.hypot(x - 0.6 * side, y - 0.5 * side) - 0.25 * side
     assert np.abs(away).max() < 2.5 * max(1, side / 960)
@@ -89,8 +89,8 @@ def test_a_mask_at_the_edge_of_the_picture_is_closed_there():
     mask = np.zeros((960, 960), bool)
     mask[:, :300] = True
     drawn = np.asarray(overlay(picture(960, 960), [Mark("a", mask, (800, 800, 900, 900))]))
-    assert (drawn[480, 0] == colour(0)).all()
-    assert (drawn[0, 150] == colour(0)).all()
+    assert (drawn[480, 0] == mask_colour(0)).all()
+    assert (drawn[0, 150] == mask_colour(0)).all()
 
 
 def test_an_empty_mask_draws_its_box_alone():
@@ -102,7 +102,7 @@ def test_an_empty_mask_draws_its_box_alone():
 def test_later_fills_do_not_hide_earlier_contours():
     first, second = disc(960, 960, 400, 480, 200), disc(960, 960, 600, 480, 300)
     drawn = np.asarray(overlay(picture(960, 960), [Mark("a", m, (0, 0, 9, 9)) for m in (first, second)]))
-    assert (drawn[478:482, 598:602] == colour(0)).all(2).any()  # the right end of the first, inside the second
+    assert (drawn[478:482, 598:602] == mask_colour(0)).all(2).any()  # the right end of the first, inside the second
 
 
 def test_the_picture_is_seen_through_any_number_of_masks_on_each_other():
@@ -113,7 +113,7 @@ def test_the_picture_is_seen_through_any_number_of_masks_on_each_other():
     dark, bright = drawn[700, 200], drawn[700, 700]
     assert (bright - dark >= 0.39 * 200).all()
     one, two = (np.asarray(overlay(half, [Mark("a", whole, (5, 5, 9, 9))] * n))[700, 200] for n in (1, 2))
-    assert (np.abs(one - 0.36 * np.array(colour(0))) <= 1).all() and not (one == two).all()
+    assert (np.abs(one - 0.36 * np.array(mask_colour(0))) <= 1).all() and not (one == two).all()
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
@@ -139,7 +139,7 @@ def test_places_on_a_strip_are_stretched_with_it():
     y, x = np.nonzero(changed(drawn.crop((480, 0, 520, 160)), 128)[68:92])
     assert (abs(x.mean() - 20) < 2, abs(y.mean() - 12) < 2) == (True, True)
     across = np.asarray(drawn)[:, 150].astype(int)
-    rows = np.flatnonzero(np.abs(across - colour(0)).max(1) < 40)
+    rows = np.flatnonzero(np.abs(across - mask_colour(0)).max(1) < 40)
     assert (abs(rows[0] - 68) <= 2, abs(rows[-1] - 92) <= 2) == (True, True)
 
 
@@ -154,7 +154,7 @@ def test_foreground_and_background_points_look_different_and_lie_where_they_were
 
 @pytest.mark.parametrize(
     ("label", "above", "beside", "diagonal"),
-    [(1, INK, INK, colour(0)), (0, INK, colour(0), INK)],  # a dark plus on colour; a coloured minus on dark
+    [(1, INK, INK, mask_colour(0)), (0, INK, mask_colour(0), INK)],  # a dark plus on colour; a coloured minus on dark
 )
 def test_the_sign_of_a_point_is_a_plus_or_a_minus(label, above, beside, diagonal):
     drawn = np.asarray(overlay(picture(960, 960), [Mark("a", None, None, ((500.0, 600.0, label),))])).astype(int)
@@ -171,7 +171,7 @@ def test_a_tag_says_the_text_and_other_texts_look_different():
 def test_tags_do_not_cover_each_other():
     taken = []
     for _ in range(8):
-        tag = place((80, 20), (300, 300, 500, 500), taken, (0, 0, 960, 960))
+        tag = place_tag((80, 20), (300, 300, 500, 500), taken, (0, 0, 960, 960))
         for other in taken:
             assert tag[2] <= other[0] or other[2] <= tag[0] or tag[3] <= other[1] or other[3] <= tag[1]
         taken.append(tag)
@@ -179,7 +179,7 @@ def test_tags_do_not_cover_each_other():
 
 @pytest.mark.parametrize("beside", [(0, 0, 5, 5), (955, 955, 960, 960), (-50, -50, -10, -10), (0, 0, 960, 960)])
 def test_a_tag_lies_inside_the_picture(beside):
-    x0, y0, x1, y1 = place((80, 20), beside, [], (0, 0, 960, 960))
+    x0, y0, x1, y1 = place_tag((80, 20), beside, [], (0, 0, 960, 960))
     assert 0 <= x0 < x1 <= 960
     assert 0 <= y0 < y1 <= 960
 
@@ -207,15 +207,15 @@ def test_a_long_caption_is_broken_into_lines_that_fit():
 
 
 def test_the_first_colours_differ_in_all_that_is_seen_and_dark_text_stands_on_each():
-    colours = np.array([colour(i) for i in range(12)]).astype(float)
+    colours = np.array([mask_colour(i) for i in range(12)]).astype(float)
     apart = np.abs(colours[:, None] - colours[None]).sum(2) + 999 * np.eye(12)
     assert apart.min() > 60
-    light = (np.array([colour(i) for i in range(200)]) / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+    light = (np.array([mask_colour(i) for i in range(200)]) / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
     assert ((light + 0.05) / 0.0565).min() > 4.5  # WCAG's contrast, to INK
 
 
 def test_a_mark_without_a_place_is_refused():
-    with pytest.raises(ValueError, match="a mark has a box or points"):
+    with pytest.raises(ValueError, match="a mark needs a box or points"):
         Mark("a")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.reports.cases import power_law
@@ -79,7 +80,7 @@ def test_all_of_the_page_works_without_a_request_or_a_complaint(opened: Any) -> 
         button.click()
         tab.keyboard.press("Escape")
     tab.locator("#scores td button").first.click()
-    assert "Scores of single images" in tab.locator("#drill").inner_text()
+    assert "Scores of single images" in tab.locator("#details").inner_text()
 
 
 def test_the_policy_lets_no_other_script_run_and_nothing_be_loaded(chromium: Any, zoo_page: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_backbone_called_like_markup_stays_text_wherever_it_is_shown(opened: A
     assert HOSTILE in column(tab, 1)
     assert HOSTILE in tab.locator("#curves .legend").inner_text()
     tab.locator("#cells tr", has_text=HOSTILE).locator("button").first.click()
-    assert tab.locator("#drill h2").inner_text() == f"{HOSTILE} at 1024²"
+    assert tab.locator("#details h2").inner_text() == f"{HOSTILE} at 1024²"
     assert tab.locator("img").count() == 0
     assert FAULT[1] in tab.locator("details.notice li").text_content()
 
@@ -145,10 +146,10 @@ def test_words_filter_by_model_status_and_mark(opened: Any) -> None:
     for words, size in (("vmamba-t 2048", {"vmamba-t"}), ("oom", {"vit-t"}), ("stale", {"rwkv-sam-t"})):
         tab.fill("#filter", words)
         assert set(column(tab, 1)) == size
-        assert f"of {whole} without a filter" in tab.locator("#counted").inner_text()
-        assert tab.locator("#said").inner_text() == tab.locator("#counted").inner_text()
+        assert f"of {whole} without a filter" in tab.locator("#count").inner_text()
+        assert tab.locator("#announcement").inner_text() == tab.locator("#count").inner_text()
     tab.fill("#filter", "no such thing")
-    assert tab.locator("#counted").inner_text() == f"None of {whole} rows passes the filter"
+    assert tab.locator("#count").inner_text() == f"None of {whole} rows passes the filter"
     tab.fill("#filter", "")
     tab.select_option("#status", "timeout")
     assert column(tab, 1) == ["vmamba-t"]
@@ -167,7 +168,7 @@ def test_a_point_tells_the_same_to_a_pointer_and_to_the_keyboard(opened: Any) ->
     assert "ms" in hovered
     assert "mIoU" in hovered
     tab.keyboard.press("Enter")
-    assert tab.locator("#drill").evaluate("dialog => dialog.open")
+    assert tab.locator("#details").evaluate("dialog => dialog.open")
 
 
 def test_arrows_go_along_a_curve_and_to_the_next_one(opened: Any) -> None:
@@ -225,7 +226,7 @@ def test_a_cell_opens_its_samples_conditions_and_environment_and_gives_the_focus
     button = tab.locator("#cells tbody tr", has_text="1024²").locator("button").first
     button.focus()
     tab.keyboard.press("Enter")
-    drill = tab.locator("#drill")
+    drill = tab.locator("#details")
     assert drill.locator("svg circle.dot").count() == 75
     said = drill.inner_text()
     assert re.search(r"^9\d\d ms", said, re.M)
@@ -278,12 +279,43 @@ def test_numbers_that_compare_with_nothing_published_say_so(opened: Any) -> None
 
 def test_a_model_is_hidden_and_shown_by_its_button(opened: Any) -> None:
     tab = opened()
-    before = tab.locator("#curves g.model").count()
+    before = tab.locator("#curves g.line").count()
     button = tab.locator("#curves .legend button", has_text="vim-t")
     button.click()
-    assert tab.locator("#curves g.model").count() == before - 1
+    assert tab.locator("#curves g.line").count() == before - 1
     assert button.get_attribute("aria-pressed") == "false"
     assert button.evaluate("node => node === document.activeElement")
+
+
+def test_after_hiding_a_model_nothing_stays_faded(opened: Any) -> None:
+    tab = opened()
+    tab.locator("#curves .legend button", has_text="vim-t").click()
+    assert tab.locator("#curves svg.dimmed").count() == 0
+    tab.locator("#curves .legend button", has_text="vmamba-t").hover()
+    assert tab.locator("#curves svg.dimmed g.model.lit").count() > 1
+
+
+@pytest.mark.parametrize("metric", ["latency", "memory"])
+def test_a_point_of_the_figure_is_at_the_value_that_it_tells(opened: Any, metric: str) -> None:
+    tab = opened()
+    tab.select_option("#preset", label="paper")
+    tab.select_option("#metric", metric)
+    points = []
+    for point in tab.locator("#curves g.point").all():
+        value = re.search(r"([\d.]+) (ms|MiB)", point.get_attribute("aria-label"))
+        if value:
+            points.append((float(value[1]), -float(point.locator(".hit").get_attribute("cy"))))
+    assert len(points) > 10
+    values, heights = zip(*sorted(points), strict=True)
+    steps = np.diff(np.log(values))
+    assert (np.abs(np.diff(heights) - steps * (heights[-1] - heights[0]) / np.sum(steps)) < 1.0).all()
+
+
+def test_a_figure_is_light_on_a_dark_page(opened: Any) -> None:
+    for system, colour in (("light", "rgb(0, 0, 0)"), ("dark", "rgb(255, 255, 255)")):
+        tab = opened(color_scheme=system)
+        stroke = "getComputedStyle(document.querySelector('#curves .line.series-0 path')).stroke"
+        assert tab.evaluate(stroke) == colour
 
 
 def background(tab: Any) -> int:
@@ -311,7 +343,7 @@ def test_a_phone_scrolls_tables_inside_their_boxes_and_never_the_page(opened: An
         assert tab.evaluate(wide) == 390
     tab.locator("#cells td button").first.click()
     assert tab.evaluate(wide) == 390
-    assert tab.locator("#drill").evaluate("node => node.scrollWidth <= node.clientWidth")
+    assert tab.locator("#details").evaluate("node => node.scrollWidth <= node.clientWidth")
 
 
 def test_every_control_has_a_name_and_every_table_heads(opened: Any) -> None:
@@ -331,7 +363,7 @@ def test_without_accuracy_and_without_latency_the_page_says_what_measures_them(o
     path.write_text(text_of(power_law("vit-t", 100, 1.6)), encoding="utf-8")
     tab = opened(path)
     assert "linbench run --suite dis --checkpoint FILE" in tab.locator("#scores").inner_text()
-    assert "parameters stand in for it" in tab.locator("#front-words").inner_text()
+    assert "the front shows parameters instead" in tab.locator("#front-text").inner_text()
     path = tmp_path / "accuracy.html"
     path.write_text(text_of([accuracy("vit-t", 61.0)]), encoding="utf-8")
     tab = opened(path)

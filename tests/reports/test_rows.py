@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from linbench.records import BadRecord, Status
-from linbench.reports.latency.report import as_json, tables
 from linbench.reports.latency.rows import PEAKS, comparisons, conditions, measured, rows, significant
-from tests.reports.cases import five_backbones, power_law, record
+from tests.reports.cases import as_json, five_backbones, power_law, record, tables
 
 
 def test_a_row_has_the_numbers_of_its_record_in_the_units_of_its_columns():
@@ -129,7 +128,7 @@ def test_the_code_behind_a_record_is_that_of_its_part_and_fusion():
 
 
 def test_conditions_refuse_rows_of_two_devices():
-    with pytest.raises(ValueError, match="one comparison expected, found 2"):
+    with pytest.raises(ValueError, match="must be of one comparison, got 2"):
         conditions(rows([record("vim-t", 512, 1.0), record("vim-t", 512, 1.0, device="NVIDIA H200")]))
 
 
@@ -226,4 +225,4 @@ def test_a_cell_that_others_disturbed_is_marked() -> None:
         disturbed = replace(cell, rounds=({**cell.rounds[0], "others_share": others},))
         (latency, _) = tables([disturbed])
         assert ("‡" in latency.rows[0][1]) is marked
-        assert any("took up to 40" in note for note in latency.notes) is marked
+        assert any("used up to 40" in note for note in latency.notes) is marked

@@ -10,7 +10,7 @@ from pandas import DataFrame, concat
 from linbench.records import Status
 from linbench.reports.latency.rows import rows
 from linbench.reports.statistics.crossover import crossover, reference_of
-from linbench.reports.statistics.latency_summary import summarise
+from linbench.reports.statistics.latency_summary import summarize
 from linbench.reports.statistics.scaling import exponent
 from tests.reports.cases import power_law, record
 
@@ -30,7 +30,7 @@ def simulated(label: str, ms: float, power: float, rounds: int, noise: tuple[flo
     """Rows of latency = ms · (side / 512)^(2 · power), each round with a relative noise of its own at each size."""
     cells = []
     for side, sigma in zip(SIDES, noise, strict=True):
-        found = summarise([[ms * (side / 512) ** (2 * power) * math.exp(e)] for e in g.normal(0, sigma, rounds)])
+        found = summarize([[ms * (side / 512) ** (2 * power) * math.exp(e)] for e in g.normal(0, sigma, rounds)])
         cells.append(
             {
                 "label": label,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from linbench.kernels import bench_cases
-from linbench.kernels.bench_cases import Timed, timed
+from linbench.kernels.bench_cases import BenchCase, load_bench_cases
 from linbench.kernels.bi_wkv.cases import CASES
 from linbench.records import Record, Status, Store
 from linbench.suites import Cell, Choices, suite
@@ -21,8 +21,8 @@ TOY = Choices(backbones=(), resolutions=(), device="cpu", cases=("toy",))
 KERNELS = suite["kernels"].build()
 
 
-def toy(op: str = "bi_wkv") -> Timed:
-    return timed()[op]["toy"]
+def toy(op: str = "bi_wkv") -> BenchCase:
+    return load_bench_cases()[op]["toy"]
 
 
 def plan(**choices: Any) -> list[Cell]:
@@ -53,8 +53,8 @@ def test_a_vendor_is_timed_where_its_package_is_installed_or_where_it_is_asked_f
 ) -> None:
     assert {cell.key["impl"] for cell in plan(ops=("selective_scan",))} == {"fast"}
     assert {cell.key["impl"] for cell in plan(ops=("q_shift",), given={"impl": "vendor"})} == {"vendor"}
-    installed = {"selective_scan": {"toy": replace(toy("selective_scan"), vendor=lambda: True)}}
-    monkeypatch.setattr(kernels_suite, "timed", lambda: installed)
+    installed = {"selective_scan": {"toy": replace(toy("selective_scan"), has_vendor=lambda: True)}}
+    monkeypatch.setattr(kernels_suite, "load_bench_cases", lambda: installed)
     assert {cell.key["impl"] for cell in plan(ops=("selective_scan",))} == {"fast", "vendor"}
 
 
@@ -76,7 +76,7 @@ def test_the_code_hash_depends_on_the_ops_own_files_and_on_no_other_ops() -> Non
         cell.code_hash for cell in plan(ops=("cross_scan",))
     }
     assert plan(ops=("q_shift",))[0].code_hash != plan(ops=("bi_wkv",))[0].code_hash
-    assert bench_cases.source("bi_wkv") == plan(ops=("bi_wkv",))[0].modules["op"]
+    assert bench_cases.case_module("bi_wkv") == plan(ops=("bi_wkv",))[0].modules["op"]
 
 
 def test_work_is_that_of_the_formulas_forward_and_backward() -> None:
@@ -89,7 +89,7 @@ def test_work_is_that_of_the_formulas_forward_and_backward() -> None:
     assert backward["bytes"]["value"] == 4 * 39 * 4 + 6 * tokens * 2 + tokens * 4  # k v y gy gk gv, lse
 
 
-@pytest.mark.parametrize("op", timed())
+@pytest.mark.parametrize("op", load_bench_cases())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_every_op_passes_its_check_in_both_directions(op: str, dtype: torch.dtype) -> None:
     errors, wrong = check(toy(op), toy(op).inputs(dtype), "fast", ["forward", "backward"])
@@ -174,7 +174,7 @@ def test_a_wrong_op_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     case = toy()
     function = case.function
     wrong = replace(case, function=lambda v, **rest: function(v=_Off.apply(v), **rest))
-    monkeypatch.setattr(kernels_suite, "timed", lambda: {"bi_wkv": {"toy": wrong}})
+    monkeypatch.setattr(kernels_suite, "load_bench_cases", lambda: {"bi_wkv": {"toy": wrong}})
     (cell,) = plan(ops=("bi_wkv",), directions=("backward",), threads=1)
     outcome = measure({**cell.key, "threads": torch.get_num_threads()}, 0.1, 0)
     assert outcome.status is Status.WRONG
@@ -182,7 +182,7 @@ def test_a_wrong_op_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_model_shapes_are_those_of_the_targets() -> None:
-    shapes = {name: (c.batch, c.tokens, c.width) for name, c in timed()["bi_wkv"].items()}
+    shapes = {name: (c.batch, c.tokens, c.width) for name, c in load_bench_cases()["bi_wkv"].items()}
     assert shapes["vrwkv-s at 1024"] == (1, 4096, 384)
     assert shapes["vrwkv-s at 4096"] == (1, 65536, 384)
     assert shapes["toy"] == (CASES["ragged"].b, CASES["ragged"].t, CASES["ragged"].c)

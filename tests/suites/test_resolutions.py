@@ -45,3 +45,9 @@ def test_any_text_gives_sizes_or_a_sentence(text: str) -> None:
         assert resolutions(text)
     except ValueError as error:
         assert str(error).startswith("--res ")
+
+
+@pytest.mark.parametrize("text", ["1..9999999999:1", "1..99999999999999999999", "9" * 5000, f"512x{'9' * 5000}"])
+def test_more_pixels_than_a_list_could_hold_are_refused_unlisted(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^--res .* (is not a resolution; allowed are|sides run from 1 to)"):
+        resolutions(text)

@@ -201,3 +201,14 @@ def test_a_real_search_tries_candidates_in_processes_and_keeps_one_that_is_right
     assert [r["kept"] for r in record.rounds].count(True) == 1
     assert all(r["status"] == "ok" and r["error"] <= 1e-5 and len(r["samples_ms"]) >= 3 for r in record.rounds)
     assert Record.from_json(record.to_json()).search == record.search
+
+
+@pytest.mark.parametrize("kept", ["naive", {}, {"attention": "sdpa"}, [1]])
+def test_a_record_that_does_not_say_which_settings_were_kept_is_no_search(tmp_path: Path, kept: Any) -> None:
+    (search,) = pending(plan("toy"))
+    store, record = Store(tmp_path), recorded(search, search.start)
+    for block in ({**record.search, "kept": kept}, {k: v for k, v in record.search.items() if k != "kept"}):
+        store.put(replace(record, search=block))
+        assert stored(search, store) is None
+    store.put(replace(record, search={**record.search, "kept": None}))
+    assert stored(search, store) is not None

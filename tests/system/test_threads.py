@@ -127,7 +127,7 @@ def test_taskset_is_respected() -> None:
 
 
 def test_a_record_keeps_what_moves_threads_and_numbers_but_no_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if environment.TELLING.match(name)]:
+    for name in [name for name in os.environ if environment.RELEVANT.match(name)]:
         monkeypatch.delenv(name)
     kept = {
         **dict.fromkeys(("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "OMP_DYNAMIC", "MKL_DYNAMIC"), "1"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from linbench.train.embeddings import Embeddings
+from linbench.train.files import CannotSave
 
 
 def embedding(name):
@@ -71,3 +72,31 @@ def test_processes_write_shards_of_their_own_and_see_each_other_s(tmp_path):
         one.get("2", lambda: embedding("2"))
     assert sorted(p.name[:3] for p in tmp_path.glob("*.json")) == ["p0-", "p1-"]
     assert all(len(json.loads(p.read_text())["sha256"]) == 64 for p in tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "null", "{}", '{"ids": ["1"]}', '{"ids": [[1]], "sha256": ""}', '{"ids": 5, "sha256": ""}', "[" * 5000],
+)
+def test_a_description_of_another_kind_makes_its_shard_a_damaged_one(folder, text):
+    (described,) = folder.glob("*.json")
+    described.write_text(text)
+    with Embeddings(folder) as cache:
+        assert torch.equal(cache.get("1", lambda: embedding("1")), embedding("1"))
+        assert "it is damaged" in cache.notes[0]
+
+
+def test_an_embedding_that_a_shard_does_not_hold_is_computed(folder):
+    (described,) = folder.glob("*.json")
+    facts = json.loads(described.read_text())
+    described.write_text(json.dumps({**facts, "ids": [*facts["ids"], "4"]}))
+    with Embeddings(folder) as cache:
+        assert torch.equal(cache.get("4", lambda: embedding("4")), embedding("4"))
+
+
+def test_a_damaged_shard_that_cannot_be_removed_is_named(folder):
+    (described,) = folder.glob("*.json")
+    described.unlink()
+    described.mkdir()
+    with pytest.raises(CannotSave, match=r"p0-000000\.safetensors: the removal of a damaged shard could not"):
+        Embeddings(folder)

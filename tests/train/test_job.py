@@ -1,5 +1,6 @@
 """A folder goes on with the run that it holds, and with no other."""
 
+import json
 import os
 
 import pytest
@@ -9,7 +10,7 @@ from linbench.data.contract import BadDataset
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About
 from linbench.train.job import InUse, OtherRun, alone, lineage
-from tests.train.reading import events
+from tests.train.reading import curve, events
 
 
 def test_another_recipe_is_refused_and_every_value_that_differs_is_named(run):
@@ -88,3 +89,31 @@ def test_the_recipes_behind_initial_weights_are_told_oldest_first(run, tmp_path)
     assert lineage(path) == ["imagenet", "sam-distill"]
     checkpoint.save(nn.Linear(1, 1), path, About("vit-t", "backbone", (8, 8)))
     assert lineage(path) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda found: found.pop("code_hash"),
+        lambda found: found.update(recipe="toy"),
+        lambda found: found["recipe"].pop("settings"),
+        lambda found: found["recipe"].update(sources=["toy"]),
+        lambda found: found["recipe"]["sources"][0].update(dataset=1),
+    ],
+)
+def test_a_description_with_another_shape_is_damaged(run, damage):
+    job = run("run", how={"max_steps": 2})
+    found = json.loads((job.out / "run.json").read_text())
+    damage(found)
+    (job.out / "run.json").write_text(json.dumps(found))
+    with pytest.raises(OtherRun, match=r"run\.json: it is damaged \(it describes no run\)"):
+        run("run")
+
+
+@pytest.mark.parametrize("line", ['{"step": "x", "how": 1}', '{"how": [1]}', "[" * 5000, "9" * 5000])
+def test_a_line_of_the_log_that_is_no_line_of_a_run_is_passed_over(run, line):
+    job = run("run", how={"max_steps": 2})
+    with (job.out / "log.jsonl").open("a") as log:
+        log.write(f"{line}\n")
+    run("run")
+    assert [step for step, *_ in curve(job.out)] == list(range(1, 31))

@@ -1,4 +1,4 @@
-"""Residual addition and RMS norm on the CPU: squares are added while a sum is written; it is scaled in the cache."""
+"""Residual addition and RMS norm on the CPU: squares are summed while z is written; z is scaled from the cache."""
 
 from functools import partial
 from typing import Any
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import LANES, load, splat, store, total
 from linbench.kernels.threads import parallel_for
 
@@ -45,7 +46,7 @@ def _forward(x: Any, residual: Any, weight: Any, eps: Any, n: Any, z: Any, c: in
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Return n and z, ``b t c``; arguments as of ``op``, copied where they are not contiguous.
 
-    With a float64 residual all is computed in it.
+    With a float64 residual everything is computed in float64.
     """
     kind = residual.dtype
     n, z = (on_huge_pages(residual.new_empty(residual.shape, dtype=dtype)) for dtype in (weight.dtype, kind))
@@ -53,20 +54,18 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
         return n, z
     wide = kind == torch.float64  # vectors of two widths do not mix
     out = n.double() if wide else n
-    arrays = _flat(x.to(kind) if wide else x), _flat(residual), _flat(weight.to(kind))
-    run = partial(_forward, *arrays, arrays[1].dtype.type(eps), _flat(out), _flat(z), x.shape[2])
+    arrays = (
+        flat(x.to(kind) if wide else x),
+        flat(residual),
+        flat(weight.to(kind)),
+    )
+    run = partial(_forward, *arrays, arrays[1].dtype.type(eps), flat(out), flat(z), x.shape[2])
     parallel_for(run, x.shape[0] * x.shape[1], grain=16)
     return n if out is n else n.copy_(out), z
 
 
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.detach().contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
-
-
 def add_rms_norm_backward(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Return the gradient of x and of residual alike, and weight's: torch's own operators in a row."""
+    """Return the gradient of x and of residual alike, and weight's, by torch's own operators."""
     scale = torch.rsqrt(z.square().mean(-1, keepdim=True) + eps)
     standard = z * scale
     gweight = (gn.to(z.dtype) * standard).sum((0, 1))

@@ -1,7 +1,7 @@
 """Residual addition and RMS norm on a GPU: one kernel forward, one backward (Triton; letters: ``reference``).
 
-A program takes a few tokens with all of their channels. Backward its share of the weight's gradient is kept, and all
-shares are added up afterwards: no atomics, the same numbers on every run.
+A program takes a few tokens with all of their channels. Backward it stores its part of the weight's gradient, and the
+parts are summed afterwards: no atomics, the same numbers on every run.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ def _forward(  # type: ignore[no-untyped-def]
     n, z, x, x_b, x_t, x_c, residual, r_b, r_t, r_c, weight, eps, rows, tokens, channels,
     ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """n and z, ``b t c``, counted over all ``rows`` of b and t."""
+    """Write n and z, ``b t c``, counted over all ``rows`` of b and t."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     channel = tl.arange(0, WIDTH)
     there = (row < rows)[:, None] & (channel < channels)[None, :]
@@ -56,7 +56,7 @@ def _backward(  # type: ignore[no-untyped-def]
     g, parts, gn, n_b, n_t, n_c, gz, z_b, z_t, z_c, z, weight, eps, rows, tokens, channels,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """g, ``b t c``, and ``parts``, ``programs c``: each program's share of the weight's gradient."""
+    """Write g, ``b t c``, and ``parts``, ``programs c``: each program's part of the weight's gradient."""
     channel = tl.arange(0, WIDTH)
     gain = tl.load(weight + channel, mask=channel < channels, other=0.0).to(tl.float32)[None, :]
     share = tl.zeros([WIDTH], tl.float32)
@@ -79,7 +79,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Return n and z, ``b t c``, contiguous; arguments as of ``op``. x and residual are read where they lie.
+    """Return n and z, ``b t c``, contiguous; arguments as of ``op``. x and residual are read in place.
 
     Raises Unsupported for float64 and for more than CHANNELS channels.
     """
@@ -113,7 +113,7 @@ def add_rms_norm_backward(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, eps
 
 
 def layout(z: Tensor, warps: int) -> tuple[dict[str, Any], int]:
-    """Tokens and channels of a tile, and its warps, of which a tile of TILE numbers gets ``warps``."""
+    """Return tokens and channels of a tile, and its warps: ``warps`` for a tile of TILE numbers."""
     if z.dtype == torch.float64:
         raise Unsupported("add_rms_norm on a GPU computes in float32; for float64 use impl='reference', or the CPU")
     if z.shape[2] > CHANNELS:

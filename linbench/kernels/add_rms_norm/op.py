@@ -1,4 +1,4 @@
-"""Residual addition and RMS norm as a torch operator: checks, choice of implementation, dispatch, autograd, FLOPs."""
+"""Residual addition and RMS norm as a torch operator: checks, dispatch, autograd, FLOPs and bytes."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from linbench.kernels.add_rms_norm import reference
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Impl, is_reference
+from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.shapes import check
 
 
@@ -16,8 +17,9 @@ def add_rms_norm(
 ) -> tuple[Tensor, Tensor]:
     """Return the norm of residual + x, ``b t c`` of weight's dtype, and the sum itself (see ``reference``).
 
-    x: What is added, ``b t c``.  residual: The stream so far, ``b t c``, float32 or float64: the sum is kept so.
-    weight: The norm's, ``c``.  eps: Added to the mean of the squares.
+    x: The addend, ``b t c``.
+    residual: The stream before the addition, ``b t c``, float32 or float64; the sum has its dtype.
+    weight: Of the norm, ``c``.  eps: Added to the mean of the squares.
     impl: ``fast`` reads x and residual once; ``reference`` is the equation.
     Raises ValueError on arguments that break the contract, Unsupported for ``vendor``, and on CUDA for float64 and
     for more channels than a program holds.
@@ -27,11 +29,9 @@ def add_rms_norm(
     check(dims, x=(x, "b t c"), weight=(weight, "c"))
     if residual.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"residual must be float32 or float64, the stream that sums are kept in; got {residual.dtype}"
+            f"residual must be float32 or float64, the stream that sums are kept in, got {residual.dtype}"
         )
-    if Impl(impl) is Impl.VENDOR:
-        raise Unsupported("add_rms_norm has no vendor implementation; use impl='fast' or impl='reference'")
-    if Impl(impl) is Impl.REFERENCE:
+    if is_reference(impl, "add_rms_norm"):
         return reference.add_rms_norm(x, residual, weight, eps)
     return _add_rms_norm(x, residual, weight, eps)
 
@@ -90,5 +90,17 @@ _add_rms_norm.register_autograd(_differentiate, setup_context=_save)
 
 @register_flop_formula([torch.ops.linbench.add_rms_norm, torch.ops.linbench.add_rms_norm_backward])
 def flops(*_: object, **__: object) -> int:
-    """0: torch's counter counts no norm and no addition, and a model's count depends on no form of it."""
+    """Return 0: torch counts no norm and no addition, and a model's count must not depend on fusing them."""
     return 0
+
+
+@byte_formula("linbench::add_rms_norm")
+def forward_bytes(x: Tensor, residual: Tensor, weight: Tensor, *_: object) -> int:
+    """Count x, the residual and the weight in; the norm, of the weight's dtype, and the sum out."""
+    return tensor_bytes(x, residual, weight) + x.numel() * weight.element_size() + tensor_bytes(residual)
+
+
+@byte_formula("linbench::add_rms_norm_backward")
+def backward_bytes(gn: Tensor, gz: Tensor, z: Tensor, weight: Tensor, *_: object) -> int:
+    """Count both gradients, the sum and the weight in; one gradient for both summands and the weight's out."""
+    return tensor_bytes(gn, gz, z, weight) + tensor_bytes(z, weight)

@@ -15,8 +15,7 @@ from torch import Tensor
 from linbench.kernels.bi_wkv import scalar_fallback
 from linbench.kernels.bi_wkv.cpu import (
     NOTHING,
-    exact_channels,
-    flat,
+    fallback_channels,
     inline,
     jit,
     join,
@@ -26,7 +25,8 @@ from linbench.kernels.bi_wkv.cpu import (
     top_of,
 )
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import (
     LANES,
     double,
@@ -41,13 +41,13 @@ from linbench.kernels.simd import (
 )
 from linbench.kernels.threads import parallel_for
 
-# What is kept of a chunk: S, G, its own shares of P and H, and their scales.
+# The stored sums of a chunk: S, G, its own parts of P and H, and their scales.
 S_N, S_D, G_A, G_B, P_N, P_D, H_A, H_B, OWN_K, OWN_G, SUMS = (i * LANES for i in range(11))
 
 
 @njit(**inline)
 def _local_gradient(lse: Any, y: Any, gy: Any, at: int, stride: int, rows: int, decay: Any) -> Any:
-    """As ``_local``, for the sums of (gy, gy y) with the key -lse: G from the token before, H from the one after."""
+    """Return the sums of (gy, gy y) with the key -lse, like ``local``: G to the token before, H to the one after."""
     top = top_of(lse, at, stride, rows, single_of(-1.0))
     ga, gb, ha, hb = single_of(0.0), single_of(0.0), single_of(0.0), single_of(0.0)
     power = single_of(1.0)
@@ -72,11 +72,11 @@ def _gradients(
     k: Any, v: Any, y: Any, lse: Any, gy: Any, gk: Any, gv: Any, at: int, stride: int, rows: int, decay: Any, u: Any,
     own_k: Any, own_g: Any, tops: Any, P: Any, S: Any, G: Any, H: Any, scratch: Any,
 ) -> Any:  # fmt: skip
-    """Write gk and gv of a chunk; return its share of -gw e^w and of gu. Every sum has a scale of its own.
+    """Write gk and gv of a chunk; return its part of -gw e^w and of gu. Every sum has a scale of its own.
 
-    A token's e^key and e^-lse are taken once, in the scale of the chunk's largest, and moved to the others by factors
-    of the chunk: a scale is never below the chunk's own. ``here`` stays in float32, for a chunk's lse is at least its
-    largest key less the chunk's decay.
+    A token's e^key and e^-lse are computed once, in the scale of the chunk's largest, and converted to the others by
+    factors of the chunk: a scale is never below the chunk's own. ``here`` stays within float32: a chunk's lse is at
+    least its largest key less the chunk's decay.
     """
     top_p, top_s, top_g, top_h = tops
     pn, pd = P
@@ -134,7 +134,7 @@ def _gradients(
 
 @njit(**inline)
 def _scaled(n: Any, d: Any, scale: Any, own: Any) -> Any:
-    """A state in the larger of its own scale and a chunk's, and that scale."""
+    """Return the larger of a state's scale and a chunk's, and the state in that scale."""
     top = single(maximum(scale, double(own)))
     factor = exp(single(scale - double(top)))
     return top, (n * factor, d * factor)
@@ -145,7 +145,7 @@ def _gather(
     k: Any, v: Any, y: Any, lse: Any, gy: Any, at: int, stride: int, rows: int, w: Any, decay: Any, state: Any,
     scale: Any, g: int, sums: Any, scales: Any, place: int,
 ) -> None:  # fmt: skip
-    """Keep S and G, the sums over the tokens after a chunk, and the chunk's own shares; then take the chunk in."""
+    """Store S and G, the sums over the tokens after a chunk, and the chunk's own parts; then add the chunk."""
     shift = w * splat(float(rows))
     q, s = 4 * g * LANES, place * SUMS
     n, d, z = load(state, q), load(state, q + LANES), load(scale, 2 * g * LANES)
@@ -177,9 +177,9 @@ def _gather(
 @njit(**inline)
 def _spread(
     k: Any, v: Any, y: Any, lse: Any, gy: Any, gk: Any, gv: Any, at: int, stride: int, rows: int, w: Any, decay: Any,
-    u: Any, state: Any, scale: Any, shares: Any, g: int, sums: Any, scales: Any, place: int, scratch: Any,
+    u: Any, state: Any, scale: Any, parts: Any, g: int, sums: Any, scales: Any, place: int, scratch: Any,
 ) -> None:  # fmt: skip
-    """Write a chunk's gk and gv from P and H, the sums over the tokens before it, and what ``_gather`` kept."""
+    """Write a chunk's gk and gv from P and H, the sums over the tokens before it, and what ``_gather`` stored."""
     shift = w * splat(float(rows))
     q, s = 4 * g * LANES, place * SUMS
     pn, pd, zp = load(state, q), load(state, q + LANES), load(scale, 2 * g * LANES)
@@ -193,8 +193,8 @@ def _spread(
     part_w, part_u = _gradients(
         k, v, y, lse, gy, gk, gv, at, stride, rows, decay, u, own_k, own_g, tops, P, S, G, H, scratch
     )  # fmt: skip
-    store(shares, 2 * g * LANES, load(shares, 2 * g * LANES) + double(part_w))
-    store(shares, (2 * g + 1) * LANES, load(shares, (2 * g + 1) * LANES) + double(part_u))
+    store(parts, 2 * g * LANES, load(parts, 2 * g * LANES) + double(part_w))
+    store(parts, (2 * g + 1) * LANES, load(parts, (2 * g + 1) * LANES) + double(part_u))
     pn, pd, zp = join(pn, pd, zp, shift, load(sums, s + P_N), load(sums, s + P_D), own_k)
     ha, hb, zh = join(ha, hb, zh, shift, load(sums, s + H_A), load(sums, s + H_B), own_g)
     store(state, q, pn)
@@ -215,13 +215,13 @@ def _backward(
     sums = np.empty(count * groups * SUMS, np.float32)
     scales = np.empty(count * groups * 2 * LANES, np.float64)  # of S and G
     state, scale = np.empty(groups * 4 * LANES, np.float32), np.empty(groups * 2 * LANES, np.float64)
-    shares = np.empty(groups * 2 * LANES, np.float64)  # of -gw e^w and of gu
+    parts = np.empty(groups * 2 * LANES, np.float64)  # of -gw e^w and of gu
     scratch = np.empty(chunk * 6 * LANES, np.float32)
     for piece in range(start, stop):
         image, channel = piece // blocks, first + piece % blocks * groups * LANES
         origin = image * t * c + channel
         decays = np.exp(-w[channel : channel + groups * LANES])
-        state[:], scale[:], shares[:] = 0, NOTHING, 0
+        state[:], scale[:], parts[:] = 0, NOTHING, 0
         for j in range(count - 1, -1, -1):
             rows = min(chunk, t - j * chunk)
             for g in range(groups):
@@ -237,13 +237,13 @@ def _backward(
                 one, at = g * LANES, j * groups + g
                 _spread(
                     k, v, y, lse, gy, gk, gv, origin + j * chunk * c + one, c, rows, load(w, channel + one),
-                    single(load(decays, one)), single(load(u, channel + one)), state, scale, shares, g, sums, scales,
+                    single(load(decays, one)), single(load(u, channel + one)), state, scale, parts, g, sums, scales,
                     at, scratch,
                 )  # fmt: skip
         for g in range(groups):
             place = image * c + channel + g * LANES
-            store(gw, place, splat(0.0) - load(shares, 2 * g * LANES) * load(decays, g * LANES))
-            store(gu, place, load(shares, (2 * g + 1) * LANES))
+            store(gw, place, splat(0.0) - load(parts, 2 * g * LANES) * load(decays, g * LANES))
+            store(gu, place, load(parts, (2 * g + 1) * LANES))
 
 
 def bi_wkv_backward(
@@ -263,11 +263,11 @@ def bi_wkv_backward(
         rows = [w.numpy(), u.numpy(), *map(flat, (k, v, y, lse, gy, gw, gu, gk, gv))]
         parallel_for(partial(_backward, *rows, t, c, first, groups, blocks, chunk), b * blocks)
     # Large keys make lse large, growing weights make it grow as |w| t; its rounding is an error of every weight.
-    for channels in exact_channels(w, u, v, lse):
-        some = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v, gy)]
+    for channels in fallback_channels(w, u, v, lse):
+        inputs = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v, gy)]
         sums = np.empty((b, len(channels))), np.empty((b, len(channels)))
-        tokens = np.empty(some[2].shape), np.empty(some[2].shape)
-        parallel_for(partial(scalar_fallback.backward, *some, *sums, *tokens), b * len(channels))
+        tokens = np.empty(inputs[2].shape), np.empty(inputs[2].shape)
+        parallel_for(partial(scalar_fallback.backward, *inputs, *sums, *tokens), b * len(channels))
         for target, part in zip((gw, gu, gk, gv), (*sums, *tokens), strict=True):
             target[..., channels] = torch.from_numpy(part).to(target.dtype)
     return tuple(x.to(kind) for x, kind in zip((gw.sum(0), gu.sum(0), gk, gv), kinds, strict=True))  # type: ignore[return-value]

@@ -1,18 +1,18 @@
 """bi-WKV on the CPU in linear time, forward and backward (equation and letters: ``reference``).
 
-The tokens are cut in chunks. P and S, the sums over the tokens before and after a chunk, are numerator and
-denominator times e^scale. Going down the chunks leaves S for each; going up carries P and writes the outputs.
-Three things keep the error near 1e-6 for any w, k and t:
+The tokens are cut into chunks. P and S, the sums over the tokens before and after a chunk, are numerator and
+denominator times e^scale. A pass from the last chunk to the first stores S of each; a pass back carries P and writes
+the outputs. Three things keep the error near 1e-6 for any w, k and t:
 
-- inside a chunk one scale serves, and a token's decay is a product with e^-w; chunks are so short that a sum
-  grows or fades by e^16 at most;
-- scales are float64 and absolute, and a state moves to a new one by a power of two only, so that no rounding
+- a chunk has one scale, and a token's decay is a product with e^-w; chunks are so short that a sum changes by a
+  factor of e^16 at most;
+- scales are float64 and absolute, and a state changes to a new one by a power of two only, so that no rounding
   repeats from chunk to chunk (a running maximum decremented per token is wrong by 4e-3 at 16384 tokens);
-- a chunk's own sums keep the scale of its own largest key, however small beside P and S: they may dominate later.
+- a chunk's own sums have the scale of its own largest key, however small beside P and S: they may dominate later.
 
 Channels beyond ``REACH`` or ``BONUS``, gradients beyond ``LARGEST_LSE``, and float64 go through ``scalar_fallback``:
 slower, without bounds.
-Sixteen channels share a vector; ``groups`` of them share a pass over memory. Half inputs are widened in the loads.
+A vector holds sixteen channels; ``groups`` vectors share a pass over memory. Half inputs are widened in the loads.
 """
 
 from functools import partial
@@ -25,7 +25,8 @@ from torch import Tensor
 
 from linbench.kernels.bi_wkv import scalar_fallback
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import (
     LANES,
     double,
@@ -57,7 +58,7 @@ inline = {"forceinline": True, "error_model": "numpy"}
 
 @njit(**inline)
 def top_of(x: Any, at: int, stride: int, rows: int, sign: Any) -> Any:
-    """The largest key of a chunk."""
+    """Return the largest key of a chunk."""
     top = single_of(NOTHING)
     for i in range(rows):
         top = maximum(top, sign * load(x, at + i * stride))
@@ -81,7 +82,7 @@ def join(n: Any, d: Any, scale: Any, shift: Any, local_n: Any, local_d: Any, top
 
 @njit(**inline)
 def local(k: Any, v: Any, at: int, stride: int, rows: int, decay: Any) -> Any:
-    """A chunk's own sums as seen from the token before it and from the token after it, and their scale."""
+    """Return a chunk's own sums, decayed to the token before it and to the token after it, and their scale."""
     top = single_of(NOTHING)
     for i in range(rows):
         top = maximum(top, load(k, at + i * stride))
@@ -202,7 +203,7 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, with_lse: bool = False) -
     kind = v.dtype
     w, u, k, v = prepared(w, u, k, v)
     y, none = on_huge_pages(torch.empty_like(v)), v.new_empty(0)
-    lse = _lse_of(v, with_lse)
+    lse = _empty_lse(v, with_lse)
     _run(w, u, k, v, none, y, none, lse)
     return y.to(kind), lse
 
@@ -216,15 +217,15 @@ def gated_bi_wkv(
     """
     kind = v.dtype
     w, u, k, r, v = prepared(w, u, k, r, v)
-    gated, lse = on_huge_pages(torch.empty_like(v)), _lse_of(v, with_lse)
+    gated, lse = on_huge_pages(torch.empty_like(v)), _empty_lse(v, with_lse)
     y = on_huge_pages(torch.empty_like(v)) if with_lse else v.new_empty(0)
     _run(w, u, k, v, r, y, gated, lse)
     return gated.to(kind), y.to(kind), lse
 
 
-def _lse_of(v: Tensor, asked: bool) -> Tensor:
+def _empty_lse(v: Tensor, with_lse: bool) -> Tensor:
     wide = torch.promote_types(v.dtype, torch.float32)
-    return on_huge_pages(torch.empty(v.shape if asked else (0,), dtype=wide))
+    return on_huge_pages(torch.empty(v.shape if with_lse else (0,), dtype=wide))
 
 
 def _run(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, y: Tensor, gated: Tensor, lse: Tensor) -> None:
@@ -233,10 +234,10 @@ def _run(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, y: Tensor, gated
         rows = [w.numpy(), u.numpy(), *map(flat, (k, v, r, y, gated, lse))]
         run = partial(_forward, *rows, v.shape[1], v.shape[2], first, groups, blocks, chunk)
         parallel_for(run, v.shape[0] * blocks)
-    for channels in exact_channels(w, u, v):
-        some = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v)]
-        outputs = np.empty(some[2].shape), np.empty(some[2].shape if lse.numel() else (0, 0, 0))
-        parallel_for(partial(scalar_fallback.forward, *some, *outputs), v.shape[0] * len(channels))
+    for channels in fallback_channels(w, u, v):
+        inputs = [x[channels].numpy() for x in (w, u)] + [x[..., channels].double().numpy() for x in (k, v)]
+        outputs = np.empty(inputs[2].shape), np.empty(inputs[2].shape if lse.numel() else (0, 0, 0))
+        parallel_for(partial(scalar_fallback.forward, *inputs, *outputs), v.shape[0] * len(channels))
         mean = torch.from_numpy(outputs[0])
         if y.numel():
             y[..., channels] = mean.to(y.dtype)
@@ -247,21 +248,15 @@ def _run(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, y: Tensor, gated
 
 
 def prepared(w: Tensor, u: Tensor, *tokens: Tensor) -> tuple[Tensor, ...]:
-    """w and u in float64, the others contiguous and of one dtype that the kernels read."""
+    """Return w and u in float64, and the others contiguous and of one dtype that the kernels read."""
     dtype = tokens[-1].dtype
     for x in tokens[:-1]:
         dtype = torch.promote_types(dtype, x.dtype)
     return w.double().contiguous(), u.double().contiguous(), *(x.to(dtype).contiguous() for x in tokens)
 
 
-def flat(x: Tensor) -> Any:
-    """The numbers of a contiguous tensor in one row, as ``lanes.load`` reads them."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
-
-
 def plan(w: Tensor, u: Tensor, v: Tensor) -> list[tuple[int, int, int, int]]:
-    """The kernel calls as (first channel, groups of a block, blocks, tokens of a chunk); two where c is ragged."""
+    """Return the kernel calls as (first channel, groups of a block, blocks, tokens of a chunk)."""
     b, _, c = v.shape
     if v.dtype == torch.float64 or c < LANES or not v.numel():
         return []
@@ -272,7 +267,7 @@ def plan(w: Tensor, u: Tensor, v: Tensor) -> list[tuple[int, int, int, int]]:
     enough = min(vectors, -(-torch.get_num_threads() // b))
     blocks = next(n for n in range(enough, vectors + 1) if vectors % n == 0)
     whole = (0, vectors // blocks, blocks, chunk)
-    # The last vector reaches back over channels that are done, and writes the same numbers again.
+    # The last vector overlaps the one before it and writes the same numbers again.
     return [whole] if c % LANES == 0 else [whole, (c - LANES, 1, 1, chunk)]
 
 
@@ -280,10 +275,10 @@ def _extreme(w: Tensor, u: Tensor) -> Tensor:
     return ~((w.abs() <= REACH) & (u.abs() <= BONUS))
 
 
-def exact_channels(w: Tensor, u: Tensor, v: Tensor, lse: Tensor | None = None) -> list[Tensor]:
-    """The channels of the exact form, a few at a time: they are copied in float64.
+def fallback_channels(w: Tensor, u: Tensor, v: Tensor, lse: Tensor | None = None) -> list[Tensor]:
+    """Return the channels for ``scalar_fallback``, a few at a time since they are copied in float64.
 
-    lse: Of the gradient: channels where it passes ``LARGEST_LSE`` take the exact form too.
+    lse: For the gradient: channels where it exceeds ``LARGEST_LSE`` are added.
     """
     c = v.shape[2]
     if not v.numel():

@@ -1,7 +1,7 @@
 """Gated bi-WKV, sigmoid(r) ⊙ wkv, as torch operators: the gate is applied where the output is still in registers.
 
-The three operators mirror those of ``op``. Where a gradient will be asked for, y before its gate is kept, since it
-cannot be had back from a gate near zero.
+The three operators mirror those of ``op``. Where an input requires its gradient, y before its gate is saved, since
+it cannot be recovered from a gate near zero.
 """
 
 from typing import Any
@@ -11,22 +11,20 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from linbench.kernels.bi_wkv import op, reference
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Impl, is_reference
+from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.shapes import check
 
 
 def gated_bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, *, impl: Impl | str = Impl.FAST) -> Tensor:
     """Return sigmoid(r) y, ``b t c``, of v's dtype, with y of ``bi_wkv``.
 
-    r: Receptance, ``b t c``; all else, errors and implementations as of ``bi_wkv``.
+    r: Receptance, ``b t c``. The other arguments, errors and implementations are those of ``bi_wkv``.
     Source: arXiv 2403.02308, eq. 2.
     """
     dims = check(k=(k, "b t c"))
     check(dims, v=(v, "b t c"), r=(r, "b t c"), w=(w, "c"), u=(u, "c"))
-    impl = Impl(impl)
-    if impl is Impl.VENDOR:
-        raise Unsupported("gated_bi_wkv has no vendor implementation; use impl='fast' or impl='reference'")
-    if impl is Impl.REFERENCE:
+    if is_reference(impl, "gated_bi_wkv"):
         return reference.gated_bi_wkv(w, u, k, v, r)
     if torch.is_grad_enabled() and any(x.requires_grad for x in (w, u, k, v, r)):
         return _gated_bi_wkv_with_lse(w, u, k, v, r)[0]
@@ -83,20 +81,20 @@ def _(
 
 @_gated_bi_wkv.register_fake
 def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor) -> Tensor:
-    return op.like(v)
+    return op.empty_like(v)
 
 
 @_gated_bi_wkv_with_lse.register_fake
 def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     wide = torch.promote_types(v.dtype, torch.float32)
-    return op.like(v), op.like(v), torch.empty(v.shape, dtype=wide, device=v.device)
+    return op.empty_like(v), op.empty_like(v), torch.empty(v.shape, dtype=wide, device=v.device)
 
 
 @_gated_bi_wkv_backward.register_fake
 def _(
     w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, y: Tensor, lse: Tensor, g: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return op.like(w), op.like(u), op.like(k), op.like(v), op.like(r)
+    return op.empty_like(w), op.empty_like(u), op.empty_like(k), op.empty_like(v), op.empty_like(r)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -113,13 +111,31 @@ _gated_bi_wkv_with_lse.register_autograd(_differentiate, setup_context=_save)
 
 @register_flop_formula([torch.ops.linbench.gated_bi_wkv, torch.ops.linbench.gated_bi_wkv_with_lse])
 def flops(w: list[int], u: list[int], k: list[int], *_: object, **__: object) -> int:
-    """As of bi_wkv: torch's counter counts no gate, and a model's count depends on no form of it."""
+    """Return bi_wkv's: torch counts no gate, and a model's count must not depend on fusing it."""
     b, t, c = k
     return 29 * b * t * c
 
 
 @register_flop_formula(torch.ops.linbench.gated_bi_wkv_backward)
 def backward_flops(w: list[int], u: list[int], k: list[int], *_: object, **__: object) -> int:
-    """As of bi_wkv's backward."""
+    """Return bi_wkv's, of its backward."""
     b, t, c = k
     return 58 * b * t * c
+
+
+@byte_formula("linbench::gated_bi_wkv")
+def forward_bytes(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor) -> int:
+    """Count as for bi_wkv, and r in."""
+    return op.forward_bytes(w, u, k, v) + tensor_bytes(r)
+
+
+@byte_formula("linbench::gated_bi_wkv_with_lse")
+def forward_with_lse_bytes(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor) -> int:
+    """Count as for bi_wkv with lse, r in, and the gated y out as well."""
+    return op.forward_with_lse_bytes(w, u, k, v) + tensor_bytes(r, v)
+
+
+@byte_formula("linbench::gated_bi_wkv_backward")
+def backward_bytes(w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, y: Tensor, lse: Tensor, g: Tensor) -> int:
+    """Count as for bi_wkv's backward, r in, and its gradient out as well."""
+    return op.backward_bytes(w, u, k, v, y, lse, g) + tensor_bytes(r, r)

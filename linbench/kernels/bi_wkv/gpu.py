@@ -39,7 +39,7 @@ _LARGE = tl.constexpr(1e6)  # keys beyond have no digits left below one
 
 @triton.jit
 def split(x):  # type: ignore[no-untyped-def]
-    """e and f with e^x = 2^(e + f), e whole, |f| <= 1/2."""
+    """Return e and f with e^x = 2^(e + f), e an integer, |f| <= 1/2."""
     e = tl.floor(x * _LOG2E + 0.5)
     f = ((x - e * _LN2_HIGH) - e * _LN2_LOW) * _LOG2E
     return tl.maximum(e, _NOTHING), tl.where(tl.abs(x) >= _LARGE, 0.0, f)  # NaN stays in f
@@ -47,12 +47,13 @@ def split(x):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def sigmoid(x):  # type: ignore[no-untyped-def]
+    """Return 1 / (1 + e^-x)."""
     return 1 / (1 + tl.exp(-x))
 
 
 @triton.jit
 def _split_wide(x):  # type: ignore[no-untyped-def]
-    """As ``split`` of float64, for decays over many tokens."""
+    """Split like ``split``, in float64, for decays over many tokens."""
     x = x * _LOG2E
     e = tl.floor(x + 0.5)
     return e.to(tl.float32), (x - e).to(tl.float32)
@@ -60,7 +61,7 @@ def _split_wide(x):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def add(e, x, y, other_e, other_x, other_y):  # type: ignore[no-untyped-def]
-    """(x, y) 2^e + (other_x, other_y) 2^other_e."""
+    """Return (x, y) 2^e + (other_x, other_y) 2^other_e."""
     smaller = tl.exp2(-tl.abs(e - other_e))
     a = tl.where(e < other_e, smaller, 1.0)
     b = tl.where(e < other_e, 1.0, smaller)
@@ -69,21 +70,21 @@ def add(e, x, y, other_e, other_x, other_y):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def load(x, at, stride_t, stride_c, token, channel, t, c):  # type: ignore[no-untyped-def]
-    """One image's tokens and channels as float32, 0 where there are none; every term of the address is int64."""
+    """Return an image's tokens and channels as float32, 0 outside; every term of the address is int64."""
     there = (token >= 0) & (token < t) & (channel < c)
     return tl.load(x + at + token * stride_t + channel * stride_c, mask=there, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def load_split(x, at, stride_t, stride_c, token, channel, t, c, SIGN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tokens' keys, times SIGN, as ``split`` gives them; nothing where there is no token."""
+    """Return the tokens' keys, times SIGN, split by ``split``; empty sums where there is no token."""
     e, f = split(SIGN * load(x, at, stride_t, stride_c, token, channel, t, c))
     return tl.where((token >= 0) & (token < t), e, _NOTHING), f
 
 
 @triton.jit
 def decay(w, channel, c):  # type: ignore[no-untyped-def]
-    """w as ``_split_wide`` gives it."""
+    """Return w, split by ``_split_wide``."""
     return _split_wide(tl.load(w + channel, mask=channel < c, other=0.0).to(tl.float64))
 
 
@@ -99,7 +100,7 @@ def _store_sum(sums, at, part, there, e, f, x, y):  # type: ignore[no-untyped-de
 
 @triton.jit
 def store_sums(sums, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Write a chunk's sums as seen from the token after it, and as seen from the one before it."""
+    """Write a chunk's sums, decayed to the token after it and to the token before it."""
     after = T - 1 - row
     _store_sum(sums, at, part, there, e - after * we, f - after * wf, x, y)
     _store_sum(sums, at + 3 * part, part, there, e - row * we, f - row * wf, x, y)
@@ -109,7 +110,7 @@ def store_sums(sums, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):
 def key_sums(  # type: ignore[no-untyped-def]
     w, k, v, sums, part, count, t, c, kb, kt, kc, vb, vt, vc, T: tl.constexpr, BC: tl.constexpr
 ):
-    """First phase, of (v, 1) with the key k."""
+    """Run the first phase for (v, 1) with the key k."""
     image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
     channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
     part = tl.cast(part, tl.int64)
@@ -124,9 +125,9 @@ def key_sums(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _scan(w, sums, states, part, groups, count, c, T: tl.constexpr, N: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Second phase: the sums over all tokens before, or after, each chunk, N chunks a step.
+    """Run the second phase: the sums over all tokens before, or after, each chunk, N chunks per step.
 
-    The chunks are numbered in the direction of the scan. Each decays from the first one's place, in float64, so
+    The chunks are numbered in the direction of the scan. Each decays from the position of the first, in float64, so
     that the scan itself only adds.
     """
     direction, group = (tl.program_id(0) // groups).to(tl.int64), (tl.program_id(0) % groups).to(tl.int64)
@@ -163,7 +164,7 @@ def _scan(w, sums, states, part, groups, count, c, T: tl.constexpr, N: tl.conste
 
 @triton.jit
 def _enter(states, at, part, there, edge, e, f, x, y, de, df):  # type: ignore[no-untyped-def]
-    """Put a state in the edge row of a chunk, and move every row by its distance."""
+    """Put a state into the edge row of a chunk, and decay every row by its distance."""
     rest = tl.exp2(tl.where(edge, 0.0, f) + df)
     e = tl.where(edge, tl.load(states + at, mask=there, other=_NOTHING), e)
     x = tl.where(edge, tl.load(states + at + part, mask=there, other=0.0), x)
@@ -173,7 +174,7 @@ def _enter(states, at, part, there, edge, e, f, x, y, de, df):  # type: ignore[n
 
 @triton.jit
 def sums_before(states, at, part, there, e, f, x, y, we, wf, row):  # type: ignore[no-untyped-def]
-    """The sums over the tokens before each; row r of e, f, x, y is token r - 1."""
+    """Return the sums over the tokens before each; row r of e, f, x, y is token r - 1."""
     distance = row - 1
     e, x, y = _enter(states, at, part, there, row == 0, e, f, x, y, distance * we, distance * wf)
     e, x, y = tl.associative_scan((e, x, y), 0, add)
@@ -183,7 +184,7 @@ def sums_before(states, at, part, there, e, f, x, y, we, wf, row):  # type: igno
 
 @triton.jit
 def sums_after(states, at, part, there, e, f, x, y, we, wf, row, T: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The sums over the tokens after each; row r of e, f, x, y is token r + 1."""
+    """Return the sums over the tokens after each; row r of e, f, x, y is token r + 1."""
     distance = -row - 1
     e, x, y = _enter(states, at + 3 * part, part, there, row == T - 1, e, f, x, y, distance * we, distance * wf)
     e, x, y = tl.associative_scan((e, x, y), 0, add, reverse=True)
@@ -196,7 +197,7 @@ def _outputs(  # type: ignore[no-untyped-def]
     w, u, k, v, r, y, gated, lse, states, part, count, t, c, kb, kt, kc, vb, vt, vc, rb, rt, rc,
     T: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Third phase: of y, sigmoid(r) y and lse those that are given."""
+    """Run the third phase: write those of y, sigmoid(r) y and lse that are not None."""
     image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
     channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
     part = tl.cast(part, tl.int64)
@@ -236,7 +237,7 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, with_lse: bool = False) -
     """Return y, ``b t c`` of v's dtype, and lse, ``b t c`` in float32, or empty; both contiguous.
 
     w: Decay, ``c``, with |w| t below 10 million.  u: Bonus, ``c``.  k: Keys, ``b t c``.  v: Values, ``b t c``.
-    k and v are read where they lie, whatever their strides.
+    k and v are read in place, with any strides.
     Raises Unsupported for float64.
     """
     y, lse = _new(v), _new(v, torch.float32) if with_lse else None
@@ -247,7 +248,7 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, with_lse: bool = False) -
 def gated_bi_wkv(
     w: Tensor, u: Tensor, k: Tensor, v: Tensor, r: Tensor, with_lse: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sigmoid(r) y, and y and lse as ``bi_wkv`` does, or both empty; r, ``b t c``, is read where it lies."""
+    """Return sigmoid(r) y, and y and lse as ``bi_wkv`` does, or both empty; r, ``b t c``, is read in place."""
     gated = _new(v)
     y, lse = (_new(v), _new(v, torch.float32)) if with_lse else (None, None)
     _run(w, u, k, v, r, y, gated, lse)
@@ -264,7 +265,7 @@ def _run(
     gated: Tensor | None,
     lse: Tensor | None,
 ) -> None:
-    """Fill those of y, gated and lse that are given."""
+    """Fill those of y, gated and lse that are not ``None``."""
     refuse_float64(k, v)
     b, t, c = v.shape
     if not v.numel():
@@ -293,7 +294,7 @@ OPTIONS: dict[str, Any] = {"num_warps": WARPS, "enable_fp_fusion": True}
 
 
 def scanned(w: Tensor, sums: Tensor, groups: int, count: int) -> Tensor:
-    """The second phase, of the sums of ``groups`` images, or of twice as many where gradients are among them."""
+    """Run the second phase for the sums of ``groups`` images, or of twice as many where gradients are among them."""
     states = torch.empty_like(sums)
     c = sums.shape[-1]
     grid = (2 * groups, triton.cdiv(c, CHANNELS))
@@ -302,6 +303,6 @@ def scanned(w: Tensor, sums: Tensor, groups: int, count: int) -> Tensor:
 
 
 def refuse_float64(*tensors: Tensor) -> None:
-    """Raise Unsupported, with the way out, where one is float64."""
+    """Raise Unsupported, with the alternatives, where a tensor is float64."""
     if any(x.dtype == torch.float64 for x in tensors):
         raise Unsupported("bi_wkv on a GPU computes in float32; for float64 use impl='reference', or the CPU")

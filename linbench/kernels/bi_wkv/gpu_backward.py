@@ -1,8 +1,8 @@
 """The gradient of bi-WKV in Triton, in the three phases of ``gpu`` (letters: ``reference``).
 
 Beside P and S it needs G and H, the sums of (gy, gy y) with the key -lse over the tokens after and before.
-One limit: lse is float32, and gradients carry its rounding, 6e-8 |lse|: it is as large as the largest key, and where
-weights grow as |w| t. (On the CPU such channels are computed in float64.)
+One limit: lse is float32, and its rounding, 6e-8 |lse|, passes to the gradients. |lse| is as large as the largest
+key, or as |w| t where weights grow. (On the CPU such channels are computed in float64.)
 """
 
 import torch
@@ -32,7 +32,7 @@ from linbench.kernels.bi_wkv.gpu import (
 def _gradient_sums(  # type: ignore[no-untyped-def]
     w, y, lse, gy, sums, part, count, t, c, gb, gt, gc, T: tl.constexpr, BC: tl.constexpr
 ):
-    """First phase, of (gy, gy y) with the key -lse."""
+    """Run the first phase for (gy, gy y) with the key -lse."""
     image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
     channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
     part = tl.cast(part, tl.int64)
@@ -48,7 +48,7 @@ def _gradient_sums(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _gate_gradients(r, y, g, gr, gy, count, t, c, rb, rt, rc, gb, gt, gc, T: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]
-    """gr and gy of sigmoid(r) y, whose gradient is g."""
+    """Write gr and gy of sigmoid(r) y, whose gradient is g."""
     image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
     channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
     token = chunk * T + tl.arange(0, T)[:, None]
@@ -66,7 +66,7 @@ def _gradients(  # type: ignore[no-untyped-def]
     w, u, k, v, y, lse, gy, gk, gv, parts, states, part, count, t, c,
     kb, kt, kc, vb, vt, vc, gb, gt, gc, T: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Third phase: gk, gv and, in ``parts``, each chunk's share of gw and of gu."""
+    """Run the third phase: write gk, gv and, in ``parts``, each chunk's part of gw and gu."""
     image, chunk = (tl.program_id(0) // count).to(tl.int64), (tl.program_id(0) % count).to(tl.int64)
     channel = tl.program_id(1).to(tl.int64) * BC + tl.arange(0, BC)[None, :]
     part = tl.cast(part, tl.int64)

@@ -1,7 +1,7 @@
-"""bi-WKV as torch operators: checks, choice of implementation, dispatch, shapes without data, autograd, FLOPs.
+"""bi-WKV as torch operators: checks, dispatch, autograd, FLOPs and bytes.
 
-``linbench::bi_wkv`` returns y alone, for inference. Where a gradient will be asked for, ``bi_wkv_with_lse`` runs in
-its place: lse, the log of each token's sum of weights, is all that ``bi_wkv_backward`` needs beside y.
+``linbench::bi_wkv`` returns y alone, for inference. Where an input requires its gradient, ``bi_wkv_with_lse`` runs
+instead: lse, the log of each token's sum of weights, is all that ``bi_wkv_backward`` needs beside y.
 """
 
 from typing import Any
@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from linbench.kernels.bi_wkv import reference
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Impl, is_reference
+from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.shapes import check
 
 
@@ -27,10 +28,7 @@ def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, *, impl: Impl | str = Imp
     """
     dims = check(k=(k, "b t c"))
     check(dims, v=(v, "b t c"), w=(w, "c"), u=(u, "c"))
-    impl = Impl(impl)
-    if impl is Impl.VENDOR:
-        raise Unsupported("bi_wkv has no vendor implementation; use impl='fast' or impl='reference'")
-    if impl is Impl.REFERENCE:
+    if is_reference(impl, "bi_wkv"):
         return reference.bi_wkv(w, u, k, v)
     if torch.is_grad_enabled() and any(x.requires_grad for x in (w, u, k, v)):
         return _bi_wkv_with_lse(w, u, k, v)[0]
@@ -85,23 +83,23 @@ def _(
 
 @_bi_wkv.register_fake
 def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return like(v)
+    return empty_like(v)
 
 
 @_bi_wkv_with_lse.register_fake
 def _(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     wide = torch.promote_types(v.dtype, torch.float32)
-    return like(v), torch.empty(v.shape, dtype=wide, device=v.device)
+    return empty_like(v), torch.empty(v.shape, dtype=wide, device=v.device)
 
 
 @_bi_wkv_backward.register_fake
 def _(
     w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return like(w), like(u), like(k), like(v)
+    return empty_like(w), empty_like(u), empty_like(k), empty_like(v)
 
 
-def like(x: Tensor) -> Tensor:
+def empty_like(x: Tensor) -> Tensor:
     """Return an empty contiguous tensor of x's shape and dtype."""
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
@@ -120,13 +118,31 @@ _bi_wkv_with_lse.register_autograd(_differentiate, setup_context=_save)
 
 @register_flop_formula([torch.ops.linbench.bi_wkv, torch.ops.linbench.bi_wkv_with_lse])
 def flops(w: list[int], u: list[int], k: list[int], v: list[int], *_: object, **__: object) -> int:
-    """29 per token and channel, the count of Vision-RWKV's own get_flops.py."""
+    """Return 29 per token and channel, the count of Vision-RWKV's get_flops.py."""
     b, t, c = k
     return 29 * b * t * c
 
 
 @register_flop_formula(torch.ops.linbench.bi_wkv_backward)
 def backward_flops(w: list[int], u: list[int], k: list[int], *_: object, **__: object) -> int:
-    """Twice the forward's 29, as for a matrix product: two scans more, over the gradient."""
+    """Return twice the forward's 29, as for a matrix product: two more scans, over the gradient."""
     b, t, c = k
     return 58 * b * t * c
+
+
+@byte_formula("linbench::bi_wkv")
+def forward_bytes(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> int:
+    """Count w, u, k and v in, y out."""
+    return tensor_bytes(w, u, k, v) + tensor_bytes(v)
+
+
+@byte_formula("linbench::bi_wkv_with_lse")
+def forward_with_lse_bytes(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> int:
+    """Count as for the forward, and lse out, float32 at least."""
+    return forward_bytes(w, u, k, v) + v.numel() * torch.promote_types(v.dtype, torch.float32).itemsize
+
+
+@byte_formula("linbench::bi_wkv_backward")
+def backward_bytes(w: Tensor, u: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, gy: Tensor) -> int:
+    """Count all inputs, y, lse and y's gradient in; the gradients of w, u, k and v out."""
+    return tensor_bytes(w, u, k, v, y, lse, gy) + tensor_bytes(w, u, k, v)

@@ -27,6 +27,7 @@ def _step(n: float, d: float, scale: float, w: float, key: float, x: float, one:
 
 @compiled(**_jit)
 def _suffixes(w: float, k: Any, v: Any, S: Any) -> None:
+    """Write S of each token of a column: numerator, denominator and scale."""
     n, d, scale = 0.0, 0.0, _NOTHING
     for i in range(len(k) - 1, -1, -1):
         S[0, i], S[1, i], S[2, i] = n, d, scale
@@ -35,6 +36,7 @@ def _suffixes(w: float, k: Any, v: Any, S: Any) -> None:
 
 @compiled(**_jit)
 def _outputs(w: float, u: float, k: Any, v: Any, S: Any, y: Any, lse: Any) -> None:
+    """Write y and lse of a column from S."""
     n, d, scale = 0.0, 0.0, _NOTHING
     for i in range(len(k)):
         top = max(max(scale, S[2, i]), u + k[i])

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from linbench.kernels.bench_cases import BenchCase
+from linbench.kernels.causal_conv_silu.op import CAUSAL_CONV1D, causal_conv_silu
+
 
 @dataclass(frozen=True)
-class Case:
-    """One input: sizes ``b d t`` and k weights; in memory ``b t d``, as in Vim, unless ``channel_last`` is off."""
+class CausalConvCase:
+    """An input: sizes ``b d t`` and k weights; in memory ``b t d``, as in Vim, unless ``channel_last`` is off."""
 
     b: int
     d: int
@@ -18,7 +21,7 @@ class Case:
     channel_last: bool = True
 
     def inputs(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-        """x, weight and bias, all of ``dtype``."""
+        """Return x, weight and bias, all of ``dtype``."""
         generator = torch.Generator().manual_seed(0)
         wide = torch.promote_types(dtype, torch.float32)
 
@@ -31,18 +34,38 @@ class Case:
 
 
 CASES = {
-    "toy": Case(1, 4, 5),
-    "ragged": Case(2, 37, 19),
-    "tokens are neighbours": Case(2, 37, 19, channel_last=False),
-    "one token": Case(2, 16, 1),
-    "fewer tokens than weights": Case(1, 5, 3),
-    "one channel": Case(1, 1, 9),
-    "one weight": Case(1, 20, 9, k=1),
-    "seven weights": Case(1, 20, 9, k=7),
-    "several programs": Case(2, 70, 40),
-    "large": Case(1, 16, 12, scale=200.0),
-    "no image": Case(0, 4, 5),
-    "no token": Case(2, 4, 0),
-    "no channel": Case(2, 0, 4),
-    "vim-s at 1024": Case(1, 768, 4097),
+    "toy": CausalConvCase(1, 4, 5),
+    "ragged": CausalConvCase(2, 37, 19),
+    "tokens are neighbours": CausalConvCase(2, 37, 19, channel_last=False),
+    "one token": CausalConvCase(2, 16, 1),
+    "fewer tokens than weights": CausalConvCase(1, 5, 3),
+    "one channel": CausalConvCase(1, 1, 9),
+    "one weight": CausalConvCase(1, 20, 9, k=1),
+    "seven weights": CausalConvCase(1, 20, 9, k=7),
+    "several programs": CausalConvCase(2, 70, 40),
+    "large": CausalConvCase(1, 16, 12, scale=200.0),
+    "no image": CausalConvCase(0, 4, 5),
+    "no token": CausalConvCase(2, 4, 0),
+    "no channel": CausalConvCase(2, 0, 4),
+    "vim-s at 1024": CausalConvCase(1, 768, 4097),
+}
+
+
+def _bench_case(case: CausalConvCase) -> BenchCase:
+    names = ("x", "weight", "bias")
+    return BenchCase(
+        causal_conv_silu,
+        lambda dtype: dict(zip(names, case.inputs(dtype), strict=True)),
+        *(case.b, case.t, case.d),
+        has_vendor=CAUSAL_CONV1D.is_installed,
+    )
+
+
+#: At Vim's shapes.
+BENCH_CASES = {
+    "causal_conv_silu": {
+        "toy": _bench_case(CASES["ragged"]),
+        "vim-s at 1024": _bench_case(CASES["vim-s at 1024"]),
+        "vim-s at 4096": _bench_case(CausalConvCase(1, 768, 65537)),
+    }
 }

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import LANES, exp2, load, prefetch, single_of, store
 from linbench.kernels.threads import parallel_for
 
@@ -19,19 +20,19 @@ from linbench.kernels.threads import parallel_for
 def _forward(
     x: Any, batch: int, step: int, weight: Any, bias: Any, y: Any, t: int, backward: bool, start: int, stop: int
 ) -> None:
-    """Write the tokens ``start:stop`` of all images. x holds images at ``batch`` and tokens at ``step``."""
+    """Write the tokens ``start:stop`` of all images; ``batch`` and ``step`` are x's strides of images and tokens."""
     d = bias.size
     taps = weight.size // d  # weight: k d
     one, minus_log2e = single_of(1.0), single_of(-1.4426950408889634)
     for row in range(start, stop):
         image, token = row // t, row % t
-        first = max(0, taps - 1 - token)  # taps before it would read what is before the start
+        first = max(0, taps - 1 - token)  # taps before it would read before the start
         oldest = token - taps + 1
         away = -step if backward else step
         at = image * batch + (t - 1 - oldest if backward else oldest) * step
         if d >= LANES:
             for k in range(0, d, LANES):
-                i = min(k, d - LANES)  # the last vector writes some numbers again
+                i = min(k, d - LANES)  # the last vector overlaps the one before it
                 prefetch(x, at + (taps + 1) * away + i)
                 a = load(bias, i)
                 for j in range(first, taps):
@@ -57,23 +58,24 @@ def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor, backward: bool, y:
         return y.copy_(functional.silu(_convolved(_read(x, backward, x.dtype), weight, bias)))
     x = x.detach() if x.stride(1) == 1 else x.detach().transpose(1, 2).contiguous().transpose(1, 2)
     rows = on_huge_pages(y if y.stride(1) == 1 else x.new_empty(b, t, d).transpose(1, 2))
-    parameters = (_flat(p.detach().float()) for p in (weight.T, bias))
+    parameters = (flat(p.detach().float()) for p in (weight.T, bias))
     span = x.as_strided((1 + sum((n - 1) * s for n, s in zip(x.shape, x.stride(), strict=True)),), (1,))
     run = partial(
-        _forward, _flat(span), x.stride(0), x.stride(2), *parameters, _flat(rows.transpose(1, 2)), t, backward
+        _forward,
+        flat(span),
+        x.stride(0),
+        x.stride(2),
+        *parameters,
+        flat(rows.transpose(1, 2)),
+        t,
+        backward,
     )
     parallel_for(run, b * t, grain=16)
     return y if rows is y else y.copy_(rows)
 
 
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
-
-
 def _read(x: Tensor, backward: bool, dtype: torch.dtype) -> Tensor:
-    """x in the order of reading."""
+    """Return x in the order of reading."""
     return (x.flip(2) if backward else x).to(dtype)
 
 
@@ -85,7 +87,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def causal_conv_silu_backward(
     gy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, backward: bool, gx: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill gx, ``b d t``; return it and the gradients of weight and bias: torch's own operators in a row."""
+    """Fill gx, ``b d t``; return it and the gradients of weight and bias, by torch's own operators."""
     wide = torch.promote_types(x.dtype, torch.float32)
     if not x.numel():
         return gx, torch.zeros_like(weight), torch.zeros_like(bias)

@@ -1,8 +1,8 @@
 """Causal convolution and SiLU on a GPU: one kernel forward, one backward (Triton; letters: ``reference``).
 
 A program takes a few tokens, in the order of reading, and channels; the k taps are reads of neighbouring rows, which
-the cache serves. Backward it computes the k outputs' gradients that a token takes part in again, instead of a map of
-them in memory. Sums over tokens are kept per program and added up afterwards: no atomics.
+the cache serves. Backward it computes again the gradients of the k outputs that depend on a token, instead of storing
+them. Sums over tokens are stored per program and added afterwards: no atomics.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ unspecialised = triton.jit(do_not_specialize=["tokens", "token_blocks", "channel
 
 @triton.jit
 def _place(token_blocks, channel_blocks, TOKENS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The program's image, tokens and channels."""
+    """Return the program's image, tokens and channels."""
     index = tl.program_id(0)
     channel = index % channel_blocks * CHANNELS + tl.arange(0, CHANNELS)
     token = index // channel_blocks % token_blocks * TOKENS + tl.arange(0, TOKENS)
@@ -33,7 +33,7 @@ def _place(token_blocks, channel_blocks, TOKENS: tl.constexpr, CHANNELS: tl.cons
 
 @triton.jit
 def _where(token, tokens, channel, x_d, x_t, BACKWARD: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Offsets of tokens that are counted in the order of reading."""
+    """Return the offsets of tokens that are counted in the order of reading."""
     if BACKWARD:
         token = tokens - 1 - token
     return token.to(tl.int64)[:, None] * x_t + channel.to(tl.int64)[None, :] * x_d
@@ -46,7 +46,7 @@ def _there(token, tokens, channel, channels):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _read(x, token, tokens, channel, channels, x_d, x_t, BACKWARD: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tokens in float32, ``t d``, 0 where there are none."""
+    """Return tokens in float32, ``t d``, 0 outside of the image."""
     where = x + _where(token, tokens, channel, x_d, x_t, BACKWARD)
     return tl.load(where, mask=_there(token, tokens, channel, channels), other=0.0).to(tl.float32)
 
@@ -73,7 +73,7 @@ def _forward(  # type: ignore[no-untyped-def]
     y, y_b, y_d, y_t, x, x_b, x_d, x_t, weight, bias, channels, tokens, token_blocks, channel_blocks,
     TAPS: tl.constexpr, BACKWARD: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """y, ``b d t``, of x, ``b d t``."""
+    """Write y, ``b d t``, from x, ``b d t``."""
     image, token, channel = _place(token_blocks, channel_blocks, TOKENS, CHANNELS)
     a = _convolved(x + image * x_b, weight, bias, token, tokens, channel, channels, x_d, x_t, TAPS, BACKWARD)
     where = y + image * y_b + _where(token, tokens, channel, y_d, y_t, False)
@@ -86,7 +86,7 @@ def _backward(  # type: ignore[no-untyped-def]
     channels, tokens, token_blocks, channel_blocks,
     TAPS: tl.constexpr, BACKWARD: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """gx, ``b d t``, and ``parts``, ``programs (k + 1) d``: a program's share of gradients of weights and bias."""
+    """Write gx, ``b d t``, and ``parts``, ``programs (k + 1) d``: a program's part of gweight and gbias."""
     image, token, channel = _place(token_blocks, channel_blocks, TOKENS, CHANNELS)
     x += image * x_b
     gy += image * g_b
@@ -141,7 +141,7 @@ def causal_conv_silu_backward(
 
 
 def layout(x: Tensor) -> tuple[dict[str, Any], tuple[int, int]]:
-    """The block of a program, and how many there are along the tokens and along the channels."""
+    """Return the block of a program, and how many there are along the tokens and along the channels."""
     if x.dtype == torch.float64:
         raise Unsupported("causal_conv_silu on a GPU computes in float32; for float64 use 'reference', or the CPU")
     if x.shape[2] >= 2**30:

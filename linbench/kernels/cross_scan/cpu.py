@@ -16,12 +16,12 @@ _BITS = {torch.bfloat16: torch.int16, torch.float16: torch.int16}
 def cross_scan(x: Tensor, out: Tensor) -> Tensor:
     """Write the map x, ``b c h w``, to out, ``b 4 c (h w)``, of any strides, and return it."""
     source = _array(x)
-    places = _in_map_order(_array(out), x.shape[2], x.shape[3])
+    orders = _in_map_order(_array(out), x.shape[2], x.shape[3])
 
     def rows(start: int, stop: int) -> None:
         for i in range(start, stop):
-            for place in places:
-                place[:, :, i] = source[:, :, i]
+            for order in orders:
+                order[:, :, i] = source[:, :, i]
 
     if x.numel():
         parallel_for(rows, x.shape[2])
@@ -50,7 +50,7 @@ def cross_merge(ys: Tensor, out: Tensor) -> Tensor:
 
 
 def _array(x: Tensor) -> Any:
-    """Return x as numpy's array, half precision as its bits."""
+    """Return x as a numpy array, half precision as its bits."""
     return x.detach().view(_BITS.get(x.dtype, x.dtype)).numpy()
 
 
@@ -59,7 +59,7 @@ def _in_map_order(sequences: Any, h: int, w: int) -> list[Any]:
     b, _, c, _ = sequences.shape
     views = []
     for direction in range(4):
-        one = sequences[:, direction, :, :: -1 if direction > 1 else 1]
+        sequence = sequences[:, direction, :, :: -1 if direction > 1 else 1]
         columns = direction % 2 == 1
-        views.append(one.reshape(b, c, w, h).swapaxes(2, 3) if columns else one.reshape(b, c, h, w))
+        views.append(sequence.reshape(b, c, w, h).swapaxes(2, 3) if columns else sequence.reshape(b, c, h, w))
     return views

@@ -1,11 +1,11 @@
 """Cross-scan and cross-merge on a GPU: one kernel each, which only move numbers (Triton).
 
 A program takes a few pixels and channels. It reads a pixel's channels once and writes them to the pixel's four
-places, or reads four places and writes their sum. Where the channels are neighbours in memory, both sides are whole
-rows of channels. Where they are not, a program takes one channel: orders 0 and 2 are rows of pixels, and 1 and 3 are
-strided.
+positions, or reads four positions and writes their sum. Where the channels are neighbours in memory, both sides are
+whole rows of channels. Where they are not, a program takes one channel: orders 0 and 2 are rows of pixels, and
+1 and 3 are strided.
 
-    place of pixel (y, x) in the orders 0 to 3: y w + x;  x h + y;  t - 1 - (y w + x);  t - 1 - (x h + y)
+    position of pixel (y, x) in the orders 0 to 3: y w + x;  x h + y;  t - 1 - (y w + x);  t - 1 - (x h + y)
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ unspecialised = triton.jit(do_not_specialize=["height", "width", "pixel_blocks",
 
 @triton.jit
 def _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The program's image, its pixels' rows and columns, its channels, and which of them exist."""
+    """Return the program's image, its pixels' rows and columns, its channels, and which of them exist."""
     index = tl.program_id(0)
     c = (index % channel_blocks * CHANNELS + tl.arange(0, CHANNELS)).to(tl.int64)
     pixel = index // channel_blocks % pixel_blocks * PIXELS + tl.arange(0, PIXELS)
@@ -38,7 +38,7 @@ def _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.con
 
 @triton.jit
 def _read(x, place, width, x_c, x_h, x_w, c, known):  # type: ignore[no-untyped-def]
-    """The numbers of x, whose memory has the map's shape, at places counted along its rows."""
+    """Return the numbers of x, whose memory has the map's shape, at positions counted along its rows."""
     row, column = (place // width).to(tl.int64), (place % width).to(tl.int64)
     return tl.load(x + (row * x_h + column * x_w)[:, None] + c[None, :] * x_c, mask=known)
 
@@ -54,7 +54,7 @@ def _scan(  # type: ignore[no-untyped-def]
     out, out_b, out_d, out_c, out_t, x, x_b, x_c, x_h, x_w, channels, height, width, pixel_blocks, channel_blocks,
     PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """out, ``b 4 c t``, of x, ``b c h w``."""
+    """Write out, ``b 4 c t``, from x, ``b c h w``."""
     i, row, column, c, known = _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS, CHANNELS)
     end = height * width - 1
     value = _read(x + i * x_b, row, width, x_c, x_h, x_w, c, known)
@@ -70,7 +70,7 @@ def _merge(  # type: ignore[no-untyped-def]
     out, out_b, out_c, out_t, ys, ys_b, ys_d, ys_c, ys_h, ys_w,
     channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """out, ``b c t``, of ys, ``b 4 c h w``; the sum's order is the reference's."""
+    """Write out, ``b c t``, from ys, ``b 4 c h w``; the order of the sum is the reference's."""
     i, row, column, c, known = _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS, CHANNELS)
     end = height * width - 1
     ys += i * ys_b
@@ -109,5 +109,5 @@ def _run(kernel: Any, arguments: dict[str, Any], out: Tensor, sizes: Sequence[in
 
 
 def _named(name: str, x: Tensor, axes: str) -> dict[str, Any]:
-    """x and its strides under the names of the kernels' arguments."""
+    """Return x and its strides under the names of the kernels' arguments."""
     return {name: x} | dict(zip((f"{name}_{axis}" for axis in axes), x.stride(), strict=True))

@@ -1,4 +1,4 @@
-"""Cross-scan and cross-merge as torch operators: checks, choice of implementation, dispatch, autograd, FLOPs.
+"""Cross-scan and cross-merge as torch operators: checks, dispatch, autograd, FLOPs and bytes.
 
 Memory: the output follows the input. Where the channels of x are neighbours in memory (stride 1), the output,
 ``b 4 c t``, lies in memory as ``b t 4 c``: ``flatten(1, 2)`` is then a view, ``b (4 c) t``, whose channels are
@@ -13,19 +13,20 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from linbench.kernels.cross_scan import reference
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Impl, is_reference
+from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.shapes import check
 
 
 def cross_scan(x: Tensor, *, impl: Impl | str = Impl.FAST) -> Tensor:
     """Return the map x, ``b c h w``, as four sequences, ``b 4 c (h w)`` (see ``reference``).
 
-    impl: ``fast`` copies each pixel to its four places; ``reference`` is the definition.
+    impl: ``fast`` copies each pixel to its four positions; ``reference`` is the definition.
     Raises ValueError on shapes that break the contract, Unsupported for ``vendor``.
     Source: arXiv 2401.10166, section 3.3.
     """
     check(x=(x, "b c h w"))
-    return reference.cross_scan(x) if _is_reference(impl, "cross_scan") else _cross_scan(x)
+    return reference.cross_scan(x) if is_reference(impl, "cross_scan") else _cross_scan(x)
 
 
 def cross_merge(ys: Tensor, *, impl: Impl | str = Impl.FAST) -> Tensor:
@@ -36,13 +37,7 @@ def cross_merge(ys: Tensor, *, impl: Impl | str = Impl.FAST) -> Tensor:
     Source: arXiv 2401.10166, section 3.3.
     """
     check(ys=(ys, "b 4 c h w"))
-    return reference.cross_merge(ys) if _is_reference(impl, "cross_merge") else _cross_merge(ys)
-
-
-def _is_reference(impl: Impl | str, name: str) -> bool:
-    if Impl(impl) is Impl.VENDOR:
-        raise Unsupported(f"{name} has no vendor implementation; use impl='fast' or impl='reference'")
-    return Impl(impl) is Impl.REFERENCE
+    return reference.cross_merge(ys) if is_reference(impl, "cross_merge") else _cross_merge(ys)
 
 
 @torch.library.custom_op("linbench::cross_scan", mutates_args=(), device_types="cpu")
@@ -109,12 +104,24 @@ _cross_merge.register_autograd(_differentiate_merge, setup_context=_save)
 
 @register_flop_formula(torch.ops.linbench.cross_scan)
 def scan_flops(*_: object, **__: object) -> int:
-    """0: it moves numbers."""
+    """Return 0: it moves numbers."""
     return 0
 
 
 @register_flop_formula(torch.ops.linbench.cross_merge)
 def merge_flops(ys: list[int], *_: object, **__: object) -> int:
-    """3 additions per pixel and channel."""
+    """Return 3 additions per pixel and channel."""
     b, _directions, c, h, w = ys
     return 3 * b * c * h * w
+
+
+@byte_formula("linbench::cross_scan")
+def scan_bytes(x: Tensor) -> int:
+    """Count the map in and four sequences out."""
+    return 5 * tensor_bytes(x)
+
+
+@byte_formula("linbench::cross_merge")
+def merge_bytes(ys: Tensor) -> int:
+    """Count four sequences in and one map out."""
+    return tensor_bytes(ys) + tensor_bytes(ys) // 4

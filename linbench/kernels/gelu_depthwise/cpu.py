@@ -1,7 +1,7 @@
 """The depthwise convolution between two GELUs on the CPU: x is read from memory once and y is written once.
 
-A thread goes down the rows of the output with 64 channels at a time. The GELU of the three rows of x that it needs
-stands in a ring in the cache, with an empty pixel at either end and an empty row for those outside of the map.
+A thread goes down the rows of the output with 64 channels at a time. The GELU of the three rows of x that it needs is
+in a ring buffer in the cache, with an empty pixel at either end and an empty row for those outside of the map.
 """
 
 from functools import partial
@@ -14,11 +14,12 @@ from torch.nn import functional
 
 from linbench.kernels.compiled import compiled
 from linbench.kernels.gelu_depthwise import reference
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.simd import LANES, gelu, load, store
 from linbench.kernels.threads import parallel_for
 
-CHANNELS = 64  # that are taken together: three rows of 512 pixels then have 0.4 MB
+CHANNELS = 64  # processed together: three rows of 512 pixels then have 0.4 MB
 
 
 @compiled(error_model="numpy", fastmath={"contract", "nsz"})
@@ -34,7 +35,7 @@ def _forward(
     step = (w + 2) * width
     ring = np.zeros(4 * step, np.float32)  # the last row stays empty
     for block in range((c + width - 1) // width):
-        first = min(block * width, c - width)  # the last block writes some numbers again
+        first = min(block * width, c - width)  # the last block overlaps the one before it
         filled = -1
         for row in range(start, stop):
             image, out = row // rows, row % rows
@@ -50,7 +51,7 @@ def _forward(
                     at += c
                     to += width
             above = top % 3 * step if top >= 0 else 3 * step
-            here = (top + 1) % 3 * step
+            middle_row = (top + 1) % 3 * step
             below = (top + 2) % 3 * step if top + 2 < h else 3 * step
             for q in range(0, width, LANES):
                 i = first + q
@@ -62,8 +63,8 @@ def _forward(
                     left = j * stride * width + q
                     middle, right = left + width, left + 2 * width
                     u = b + w0 * load(ring, above + left) + w1 * load(ring, above + middle)
-                    v = w2 * load(ring, above + right) + w3 * load(ring, here + left)
-                    u = u + w4 * load(ring, here + middle) + w5 * load(ring, here + right)
+                    v = w2 * load(ring, above + right) + w3 * load(ring, middle_row + left)
+                    u = u + w4 * load(ring, middle_row + middle) + w5 * load(ring, middle_row + right)
                     v = v + w6 * load(ring, below + left) + w7 * load(ring, below + middle)
                     u = u + w8 * load(ring, below + right)
                     store(y, (row * pixels + j) * c + i, gelu(u + v))
@@ -76,26 +77,20 @@ def gelu_depthwise(x: Tensor, weight: Tensor, bias: Tensor, stride: int, y: Tens
     x, weight, bias = x.detach(), weight.detach(), bias.detach()
     if x.dtype == torch.float64:
         return y.copy_(reference.gelu_depthwise(x, weight, bias, stride))
-    if (lacking := LANES - x.shape[1]) > 0:  # channels of zeros fill the vector
+    if (missing := LANES - x.shape[1]) > 0:  # channels of zeros fill the vector
         x, weight, bias = (
-            functional.pad(p, (0, 0) * (p.ndim - 1 - axis) + (0, lacking))
+            functional.pad(p, (0, 0) * (p.ndim - 1 - axis) + (0, missing))
             for p, axis in ((x, 1), (weight, 0), (bias, 0))
         )
         out = y.new_empty(y.shape[0], *y.shape[2:], LANES).permute(0, 3, 1, 2)
-        return y.copy_(gelu_depthwise(x, weight, bias, stride, out)[:, :-lacking])
+        return y.copy_(gelu_depthwise(x, weight, bias, stride, out)[:, :-missing])
     on_huge_pages(y)
     run = partial(
         _forward,
-        _flat(x.permute(0, 2, 3, 1)),
-        *(_flat(p.float()) for p in (weight.flatten(1).T, bias)),
-        _flat(y.permute(0, 2, 3, 1)),
+        flat(x.permute(0, 2, 3, 1)),
+        *(flat(p.float()) for p in (weight.flatten(1).T, bias)),
+        flat(y.permute(0, 2, 3, 1)),
         *(*x.shape[2:], stride, *y.shape[2:]),
     )
     parallel_for(run, y.shape[0] * y.shape[2])
     return y
-
-
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)

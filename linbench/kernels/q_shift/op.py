@@ -1,4 +1,4 @@
-"""Q-Shift as a torch operator: checks, choice of implementation, dispatch, shapes without data, autograd, FLOPs."""
+"""Q-Shift as a torch operator: checks, dispatch, autograd, FLOPs and bytes."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Impl, is_reference
+from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.kernels.q_shift import reference, slices
 from linbench.shapes import check
 
@@ -23,13 +24,12 @@ def q_shift(
 
     x: Tokens of the grid, ``b (h w) c``.
     shift_pixel: Distance of the neighbour, px, >= 0; beyond the grid everything is zero.
-    gamma: Share of the channels in each of the four ranges, in [0, 1/4].
+    gamma: Fraction of the channels in each of the four ranges, in [0, 1/4].
     patch_resolution: The grid ``(h, w)``.
     impl: ``fast`` writes one output by slices; ``reference`` is the definition.
     Raises ValueError on arguments that break the contract, Unsupported for ``vendor``.
     Source: arXiv 2403.02308, section 3.2.
     """
-    impl = Impl(impl)
     dims = check(x=(x, "b t c"))
     if patch_resolution is None:
         raise ValueError(f"patch_resolution must be the grid (h, w) with h * w = t = {dims['t']}, got None")
@@ -37,12 +37,10 @@ def q_shift(
     if min(h, w) < 0 or h * w != dims["t"]:
         raise ValueError(f"patch_resolution must be (h, w) with h * w = t = {dims['t']}, got ({h}, {w})")
     if not 0 <= gamma <= 0.25:
-        raise ValueError(f"gamma must be in [0, 1/4], a share of the channels for each of 4 directions, got {gamma}")
+        raise ValueError(f"gamma must be in [0, 1/4], the fraction of channels for each direction, got {gamma}")
     if shift_pixel < 0:
         raise ValueError(f"shift_pixel must be a distance >= 0, got {shift_pixel}")
-    if impl is Impl.VENDOR:
-        raise Unsupported("q_shift has no vendor implementation; use impl='fast' or impl='reference'")
-    if impl is Impl.REFERENCE:
+    if is_reference(impl, "q_shift"):
         return reference.q_shift(x, shift_pixel, gamma, (h, w))
     return _q_shift(x, shift_pixel, gamma, h, w)
 
@@ -82,5 +80,11 @@ _q_shift_backward.register_autograd(_differentiate_again, setup_context=_save)
 
 @register_flop_formula([torch.ops.linbench.q_shift, torch.ops.linbench.q_shift_backward])
 def flops(*_: object, **__: object) -> int:
-    """0: it moves numbers."""
+    """Return 0: it moves numbers."""
     return 0
+
+
+@byte_formula("linbench::q_shift", "linbench::q_shift_backward")
+def moved_bytes(x: Tensor, *_: object) -> int:
+    """Count x in and as much out."""
+    return 2 * tensor_bytes(x)

@@ -5,8 +5,14 @@ the left, 1 to the right, 2 above, 3 below; the channels that remain (gamma < 1/
 neighbour gets zero.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from linbench.kernels.operators import verifies
 
 
 def q_shift(x: Tensor, shift_pixel: int, gamma: float, patch_resolution: tuple[int, int]) -> Tensor:
@@ -26,3 +32,26 @@ def q_shift(x: Tensor, shift_pixel: int, gamma: float, patch_resolution: tuple[i
         dim=3,
     )
     return shifted.flatten(1, 2)
+
+
+@verifies("linbench::q_shift")
+def verify(arguments: Sequence[Any], output: Tensor) -> float:
+    """Return 0 if the output is exact on a channel at each end of every range, else infinity.
+
+    arguments: Of the operator: x ``b (h w) c``, shift_pixel, gamma, h, w.
+    """
+    x, shift_pixel, gamma, h, w = arguments
+    c = x.shape[2]
+    cuts = [int(c * gamma * j) for j in range(5)] + [c]
+    channels = sorted({i for a, b in pairwise(cuts) if b > a for i in (a, b - 1)})
+    if output.shape != x.shape or output.dtype != x.dtype:
+        return float("inf")
+    for channel in channels:
+        # The channel alone, as the only one of its range: of five channels with gamma = 0.2 each is a range.
+        range_index = next(i for i in range(5) if cuts[i] <= channel < cuts[i + 1])
+        alone = x.new_zeros(*x.shape[:2], 5)
+        alone[..., range_index] = x[..., channel]
+        truth = q_shift(alone, shift_pixel, 0.2, (h, w))[..., range_index]
+        if not truth.equal(output[..., channel]):
+            return float("inf")
+    return 0.0

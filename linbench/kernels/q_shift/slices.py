@@ -1,4 +1,4 @@
-"""Q-Shift on any device: five copies between slices of one output, every cell written once.
+"""Q-Shift on any device: five copies between slices, each element of the output written once.
 
 Slices are copied along whole runs of channels, at the speed of memory; no map of zeros is made first.
 """
@@ -9,7 +9,7 @@ Moves = list[tuple[slice, int, int]]
 
 
 def moves(c: int, shift_pixel: int, gamma: float) -> Moves:
-    """The channel ranges with their motion in (rows, columns): content goes right, left, down, up, nowhere."""
+    """Return the channel ranges and their motion in (rows, columns): right, left, down, up, and none."""
     p = shift_pixel
     cuts = [int(c * gamma * j) for j in range(5)]
     ranges = [slice(a, b) for a, b in zip(cuts, [*cuts[1:], c], strict=True)]
@@ -17,7 +17,7 @@ def moves(c: int, shift_pixel: int, gamma: float) -> Moves:
 
 
 def shift(x: Tensor, grid: tuple[int, int], moves: Moves) -> Tensor:
-    """Return x, ``b (h w) c``, with each range of channels moved and zeros where nothing comes from."""
+    """Return x, ``b (h w) c``, with each range of channels moved, and zeros where a pixel has no neighbour."""
     h, w = grid
     y = x.new_empty(x.shape)
     source, target = x.unflatten(1, grid), y.unflatten(1, grid)  # b h w c
@@ -32,7 +32,7 @@ def shift(x: Tensor, grid: tuple[int, int], moves: Moves) -> Tensor:
 
 
 def _spans(size: int, by: int) -> tuple[slice, slice, slice]:
-    """For a motion by ``by`` along an axis: what becomes zero, what is written, and what is read for it."""
+    """Return, for a motion by ``by`` along an axis: the part that becomes zero, the target and its source."""
     if by >= 0:
         n = min(by, size)
         return slice(0, n), slice(n, size), slice(0, size - n)

@@ -1,9 +1,9 @@
 """The selective scan on the CPU in linear time: sixteen channels at once, their states in vector registers.
 
-The channels of a group are taken as vectors of sixteen. A vector goes through a tile of tokens in three steps, with
-the tile in the nearest cache: each token's step, drive and D u; then four states at a time through all its tokens,
-which is where the time goes; then gate and output. A thread walks all its vectors through one tile before the
-next, so that memory is read in rows.
+The channels of a group are processed as vectors of sixteen. A vector goes through a tile of tokens in three steps,
+with the tile in the nearest cache: each token's step, drive and D u; then four states at a time through all its
+tokens, which takes most of the time; then gate and output. A thread takes all its vectors through a tile before the
+next tile, so that memory is read in rows.
 
     step   softplus(delta + bias)         rate   A log2(e), so that exp(step A) = 2^(step rate)
     drive  step u                         F      constant B times constant C, else 1 (see ``op``)
@@ -19,9 +19,10 @@ from numba import njit
 from torch import Tensor
 
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import BITS
+from linbench.kernels.memory import empty_in_layout_of, on_huge_pages
 from linbench.kernels.selective_scan import scalar_fallback
-from linbench.kernels.selective_scan.op import empty_beside
+from linbench.kernels.selective_scan.reference import ScanInputs
 from linbench.kernels.simd import (
     LANES,
     absolute,
@@ -40,7 +41,7 @@ from linbench.kernels.threads import parallel_for
 TILE = 32  # tokens that a vector takes at a time
 STEP, DRIVE, OUT, TOKEN = 0, LANES, 2 * LANES, 3 * LANES  # of a token in the tile
 RATE, F, H, STATE = 0, LANES, 2 * LANES, 3 * LANES  # of a state of a vector
-IN_REACH = 125.0  # largest exponent that ``exp2_within`` takes
+LARGEST_EXPONENT = 125.0  # largest exponent that ``exp2_within`` takes
 
 jit: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 inline: dict[str, Any] = {"forceinline": True, "error_model": "numpy"}
@@ -54,8 +55,8 @@ class Rows(NamedTuple):
     token: int
 
 
-class Job(NamedTuple):
-    """What both directions read. Arrays of parameters are float32, or float64 when the inputs are."""
+class ScanArrays(NamedTuple):
+    """The arrays that both directions read. Those of parameters are float32, or float64 when the inputs are."""
 
     u: Rows
     delta: Rows
@@ -75,43 +76,43 @@ class Job(NamedTuple):
 
 @njit(**inline)
 def vector_of(index: Any, channels: Any, groups: Any) -> Any:
-    """The group of a vector, its first channel, and how many of its lanes another vector has done.
+    """Return the group of a vector, its first channel, and how many of its lanes another vector computes too.
 
-    A group's last vector reaches back over channels that are done, and computes the same numbers again.
+    A group's last vector overlaps the one before it and computes the same numbers again.
     """
     size = channels // groups
     count = (size + LANES - 1) // LANES
-    group, place = index // count, index % count
-    first = min(place * LANES, size - LANES)
-    return group, group * size + first, place * LANES - first
+    group, position = index // count, index % count
+    first = min(position * LANES, size - LANES)
+    return group, group * size + first, position * LANES - first
 
 
 @njit(**inline)
-def fill(constants: Any, at: int, job: Any, first: int) -> None:
-    """Write the rates, F, and zeros for H of a vector's states, then the size of its largest rates."""
-    states = job.rate.shape[1]
+def fill(constants: Any, at: int, scan: Any, first: int) -> None:
+    """Write the rates, F, and zeros for H of a vector's states, then the largest absolute rate of each lane."""
+    states = scan.rate.shape[1]
     for c in range(LANES):
         largest = np.float32(0)
         for n in range(states):
-            rate = job.rate[first + c, n]
+            rate = scan.rate[first + c, n]
             constants[at + n * STATE + RATE + c] = rate
-            constants[at + n * STATE + F + c] = job.F[first + c, n]
+            constants[at + n * STATE + F + c] = scan.F[first + c, n]
             constants[at + n * STATE + H + c] = 0
             largest = max(largest, abs(rate))
         constants[at + states * STATE + c] = largest
 
 
 @njit(**inline)
-def enter(tile: Any, job: Any, i: int, first: int, start: int, rows: int, fastest: Any) -> Any:
-    """Write each token's step, drive and D u; return whether all exponents are in reach of ``exp2_within``."""
-    bias, skip = load(job.bias, first), load(job.D, first)
-    u = i * job.u.batch + start * job.u.token + first
-    delta = i * job.delta.batch + start * job.delta.token + first
+def enter(tile: Any, scan: Any, i: int, first: int, start: int, rows: int, fastest: Any) -> Any:
+    """Write each token's step, drive and D u; return whether ``exp2_within`` can take all exponents."""
+    bias, skip = load(scan.bias, first), load(scan.D, first)
+    u = i * scan.u.batch + start * scan.u.token + first
+    delta = i * scan.delta.batch + start * scan.delta.token + first
     largest = single_of(0.0)
     for t in range(rows):
-        x = load(job.u.flat, u + t * job.u.token)
-        step = load(job.delta.flat, delta + t * job.delta.token) + bias
-        if job.softplus:
+        x = load(scan.u.flat, u + t * scan.u.token)
+        step = load(scan.delta.flat, delta + t * scan.delta.token) + bias
+        if scan.softplus:
             step = softplus(step)
         store(tile, t * TOKEN + STEP, step)
         store(tile, t * TOKEN + DRIVE, step * x)
@@ -122,17 +123,17 @@ def enter(tile: Any, job: Any, i: int, first: int, start: int, rows: int, fastes
 
 @njit(**inline)
 def all_below(x: Any, scratch: Any, at: int) -> Any:
-    """Whether every lane is below ``IN_REACH``; ``scratch[at:]`` is overwritten."""
+    """Return whether every lane is below ``LARGEST_EXPONENT``; ``scratch[at:]`` is overwritten."""
     store(scratch, at, x)
     below = True
     for c in range(LANES):
-        below = below and scratch[at + c] < np.float32(IN_REACH)
+        below = below and scratch[at + c] < np.float32(LARGEST_EXPONENT)
     return below
 
 
 @njit(**inline)
 def _four_states(power: Any, tile: Any, s: Any, at: int, B: Any, C: Any, row: int, states: int, rows: int) -> None:
-    """h = exp(step A) h + B drive and OUT += C h for four states over a tile."""
+    """Advance four states over a tile: h = exp(step A) h + B drive, and OUT += C h."""
     a0, h0 = load(s, at + RATE), load(s, at + H)
     a1, h1 = load(s, at + STATE + RATE), load(s, at + STATE + H)
     a2, h2 = load(s, at + 2 * STATE + RATE), load(s, at + 2 * STATE + H)
@@ -156,7 +157,7 @@ def _four_states(power: Any, tile: Any, s: Any, at: int, B: Any, C: Any, row: in
 
 @njit(**inline)
 def _one_state(power: Any, tile: Any, s: Any, at: int, B: Any, C: Any, row: int, states: int, rows: int) -> None:
-    """As ``_four_states``, for one state, which F may scale."""
+    """Advance one state like ``_four_states``; F may scale it."""
     a, f, h = load(s, at + RATE), load(s, at + F), load(s, at + H)
     for t in range(rows):
         step, drive = load(tile, t * TOKEN + STEP), load(tile, t * TOKEN + DRIVE)
@@ -167,23 +168,24 @@ def _one_state(power: Any, tile: Any, s: Any, at: int, B: Any, C: Any, row: int,
 
 
 @njit(**inline)
-def scan_states(power: Any, tile: Any, s: Any, at: int, job: Any, row: int, rows: int) -> None:
-    states = job.rate.shape[1]
+def scan_states(power: Any, tile: Any, s: Any, at: int, scan: Any, row: int, rows: int) -> None:
+    """Advance all states of a vector over a tile; ``power`` is ``exp2``, or ``exp2_within`` where that suffices."""
+    states = scan.rate.shape[1]
     n = 0
-    if not job.scaled:
+    if not scan.scaled:
         while n + 4 <= states:
-            _four_states(power, tile, s, at + n * STATE, job.B, job.C, row + n, states, rows)
+            _four_states(power, tile, s, at + n * STATE, scan.B, scan.C, row + n, states, rows)
             n += 4
     while n < states:
-        _one_state(power, tile, s, at + n * STATE, job.B, job.C, row + n, states, rows)
+        _one_state(power, tile, s, at + n * STATE, scan.B, scan.C, row + n, states, rows)
         n += 1
 
 
 @compiled(**jit)
-def _forward(job: Any, y: Any, last: Any, start: int, stop: int) -> None:
+def _forward(scan: Any, y: Any, last: Any, start: int, stop: int) -> None:
     """Scan the vectors ``start:stop``, counted over the batch."""
-    channels, states = job.rate.shape
-    vectors = job.groups * ((channels // job.groups + LANES - 1) // LANES)
+    channels, states = scan.rate.shape
+    vectors = scan.groups * ((channels // scan.groups + LANES - 1) // LANES)
     size = states * STATE + LANES
     s = np.empty(min(stop - start, vectors) * size, np.float32)
     tile = np.empty(TILE * TOKEN + LANES, np.float32)
@@ -191,96 +193,81 @@ def _forward(job: Any, y: Any, last: Any, start: int, stop: int) -> None:
         i, low = start // vectors, start % vectors
         high = min(vectors, low + stop - start)
         for k in range(low, high):
-            fill(s, (k - low) * size, job, vector_of(k, channels, job.groups)[1])
-        for begin in range(0, job.tokens, TILE):
-            rows = min(TILE, job.tokens - begin)
+            fill(s, (k - low) * size, scan, vector_of(k, channels, scan.groups)[1])
+        for begin in range(0, scan.tokens, TILE):
+            rows = min(TILE, scan.tokens - begin)
             for k in range(low, high):
-                group, first, _ = vector_of(k, channels, job.groups)
+                group, first, _ = vector_of(k, channels, scan.groups)
                 at = (k - low) * size
-                row = ((i * job.groups + group) * job.tokens + begin) * states
-                if enter(tile, job, i, first, begin, rows, load(s, at + states * STATE)):
-                    scan_states(exp2_within, tile, s, at, job, row, rows)
+                row = ((i * scan.groups + group) * scan.tokens + begin) * states
+                if enter(tile, scan, i, first, begin, rows, load(s, at + states * STATE)):
+                    scan_states(exp2_within, tile, s, at, scan, row, rows)
                 else:
-                    scan_states(exp2, tile, s, at, job, row, rows)
-                out, gate = i * y.batch + begin * y.token + first, i * job.z.batch + begin * job.z.token + first
+                    scan_states(exp2, tile, s, at, scan, row, rows)
+                out, gate = i * y.batch + begin * y.token + first, i * scan.z.batch + begin * scan.z.token + first
                 for t in range(rows):
                     x = load(tile, t * TOKEN + OUT)
-                    if job.gated:
-                        z = load(job.z.flat, gate + t * job.z.token)
+                    if scan.gated:
+                        z = load(scan.z.flat, gate + t * scan.z.token)
                         x = x * z * sigmoid(z)
                     store(y.flat, out + t * y.token, x)
         for k in range(low, high):
-            first = vector_of(k, channels, job.groups)[1]
+            first = vector_of(k, channels, scan.groups)[1]
             for c in range(LANES):
                 for n in range(states):
                     last[i, first + c, n] = s[(k - low) * size + n * STATE + H + c]
         start += high - low
 
 
-def selective_scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
-    """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``; arguments as of ``op``."""
-    if is_narrow(u, B):
-        inputs = (u, delta, A, B, C, scale, D, z, delta_bias)
-        wide: list[Any] = [*(None if x is None else x.double() for x in inputs), delta_softplus]
-        y, last = selective_scan(*wide)
+def selective_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
+    """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``."""
+    u = inputs.u
+    if is_narrow(inputs):
+        y, last = selective_scan(widened(inputs))
         return y.to(u.dtype), last.to(state_dtype(u))
-    job = job_of(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
+    scan = arrays_of(inputs)
     batch, channels, tokens = u.shape
-    y = on_huge_pages(empty_beside(u))
+    y = on_huge_pages(empty_in_layout_of(u))
     rows = y if is_channel_last(y) else y.new_empty(batch, tokens, channels).transpose(1, 2)
-    last = torch.empty(batch, channels, A.shape[1], dtype=state_dtype(u))
+    last = torch.empty(batch, channels, inputs.A.shape[1], dtype=state_dtype(u))
     target = rows_of(rows)
-    kernel, pieces = (scalar_fallback.forward, channels) if u.dtype == torch.float64 else (_forward, vectors_of(job))
+    kernel, pieces = _forward, vectors_of(scan)
+    if u.dtype == torch.float64:
+        kernel, pieces = scalar_fallback.forward, channels
     if batch and channels:
-        parallel_for(lambda start, stop: kernel(job, target, last.numpy(), start, stop), batch * pieces)
+        parallel_for(lambda start, stop: kernel(scan, target, last.numpy(), start, stop), batch * pieces)
     return y if rows is y else y.copy_(rows), last
 
 
-def is_narrow(u: Tensor, B: Tensor) -> bool:
-    """Whether a group is too narrow for vectors, so that ``scalar_fallback`` must take a copy in float64."""
-    return u.dtype != torch.float64 and u.shape[1] // B.shape[1] < LANES
+def is_narrow(inputs: ScanInputs) -> bool:
+    """Return whether a group is too narrow for vectors, so that ``scalar_fallback`` must take a copy in float64."""
+    return inputs.u.dtype != torch.float64 and inputs.u.shape[1] // inputs.B.shape[1] < LANES
 
 
-def vectors_of(job: Job) -> int:
-    """Vectors of one image."""
-    return job.groups * -(-(job.rate.shape[0] // job.groups) // LANES)
+def widened(inputs: ScanInputs) -> ScanInputs:
+    """Return the inputs in float64."""
+    return ScanInputs._make(x.double() if isinstance(x, Tensor) else x for x in inputs)
 
 
-def job_of(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> Job:
-    """Return the arguments as the kernels read them.
+def vectors_of(scan: ScanArrays) -> int:
+    """Return the number of vectors of an image."""
+    return scan.groups * -(-(scan.rate.shape[0] // scan.groups) // LANES)
 
-    u, delta and z are read where they lie if their channels are neighbours in memory (stride 1), else one
-    transposing copy of each is made. B and C, small, are copied to ``b g t n`` unless they lie so.
+
+def arrays_of(inputs: ScanInputs) -> ScanArrays:
+    """Return the inputs as the kernels read them.
+
+    u, delta and z are read in place if their channels are neighbours in memory (stride 1), else one transposing copy
+    of each is made. B and C, small, are copied to ``b g t n`` unless they have that layout.
     """
+    u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus = inputs
     dtype = state_dtype(u)
     _, channels, tokens = u.shape
 
     def array(x: Tensor) -> Any:
         return x.detach().to(dtype).contiguous().numpy()
 
-    return Job(
+    return ScanArrays(
         rows_of(u),
         rows_of(delta),
         rows_of(u if z is None else z),
@@ -299,21 +286,20 @@ def job_of(
 
 
 def state_dtype(u: Tensor) -> torch.dtype:
-    """float64 for float64, else float32."""
+    """Return float64 for float64, else float32."""
     return torch.promote_types(u.dtype, torch.float32)
 
 
 def is_channel_last(x: Tensor) -> bool:
-    """Whether the channels of x, ``b d t``, are neighbours in memory."""
+    """Return whether the channels of x, ``b d t``, are neighbours in memory."""
     return x.stride(1) == 1
 
 
 def rows_of(x: Tensor) -> Rows:
-    """Return x, ``b d t``, as rows of channels; half precision as its bits (see ``lanes.load``)."""
+    """Return x, ``b d t``, as rows of channels; half precision as its bits (see ``simd.load``)."""
     x = x.detach()
     if not is_channel_last(x):
         x = x.transpose(1, 2).contiguous().transpose(1, 2)
     span = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0
     flat = x.as_strided((span,), (1,))
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}.get(x.dtype, x.dtype)
-    return Rows(flat.view(bits).numpy(), x.stride(0), x.stride(2))
+    return Rows(flat.view(BITS.get(x.dtype, x.dtype)).numpy(), x.stride(0), x.stride(2))

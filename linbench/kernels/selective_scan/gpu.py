@@ -10,9 +10,9 @@ A program walks a block of channels through one chunk, token by token. Its state
 lane and that channel's states in its registers: sums over n cross no lane, and the recurrence is the equation's
 own. A chunk's decay is one exponential of a sum, never a product of many, and nothing is divided by it.
 
-The gradient (its equations: ``backward``) runs the same three steps from the last chunk to the first. The states
-it needs are written every KEEP tokens by one more pass forward; those between are computed again. Sums over
-channels are kept per block, sums over tokens per chunk, and added up afterwards: no atomics, the same numbers on
+The gradient (its equations: ``backward``) takes the same three steps from the last chunk to the first. The states
+that it needs are written every KEEP tokens by another pass forward; those between are computed again. Sums over
+channels are stored per block, sums over tokens per chunk, and added afterwards: no atomics, the same numbers on
 every run.
 
     step   softplus(delta + bias); 0 beyond the last token      rate   A log2(e), so that exp(step A) = 2^(step rate)
@@ -27,11 +27,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from linbench.kernels.selective_scan.op import empty_beside
+from linbench.kernels.memory import empty_in_layout_of
+from linbench.kernels.selective_scan.reference import ScanInputs
 
-PROGRAMS = 4096  # enough for every device of today: chunks are made longer, and their states fewer, beyond it
+PROGRAMS = 4096  # enough for every current device; beyond it chunks are longer, and their states fewer
 SHORTEST = 32  # tokens of a chunk, at least
-KEEP = 8  # tokens between states kept for the gradient; divides every chunk
+KEEP = 8  # tokens between states stored for the gradient; divides every chunk
 CHUNKS_READ = 8  # chunks whose ends are read at once
 
 LOG2E = tl.constexpr(1.4426950408889634)
@@ -46,7 +47,7 @@ unspecialised = triton.jit(do_not_specialize=[*_STRIDES, "channels", "groups", "
 
 
 class Shape(NamedTuple):
-    """How a kernel is laid out. Lanes hold channels; a power of two each."""
+    """The layout of a kernel, all powers of two. Lanes hold channels."""
 
     block: int  # channels of a program
     tile: int  # tokens read at once
@@ -54,21 +55,21 @@ class Shape(NamedTuple):
 
 
 def forward_shape(states: int, lanes: int) -> Shape:
-    """16 numbers of state to a thread, more warps and then fewer channels for more of them."""
+    """Return the layout forward: 16 numbers of state per thread; for more states more warps, then fewer channels."""
     power = triton.next_power_of_2(states)
     block = max(1, min(lanes, lanes * 64 // power))
     return Shape(block, 8 if power <= 4 else 4, max(1, power * block // (16 * lanes)))
 
 
 def gradient_shape(states: int, lanes: int) -> Shape:
-    """Half the channels and shorter tiles, since all states of a tile are held at once: more of either spills."""
+    """Return the layout backward: fewer channels and shorter tiles, since all states of a tile are in registers."""
     block, _, warps = forward_shape(states, lanes)
     return Shape(block, 4, warps) if states <= 4 else Shape(max(1, block // 2), 2, warps)
 
 
 @triton.jit
 def _row(tile, k: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Row k of a tile. x + (-0.0) is x, so the compiler drops the sum where a lane holds the whole column."""
+    """Return row k of a tile. x + (-0.0) is x, so the compiler drops the sum where a lane holds the whole column."""
     chosen = tl.arange(0, tile.shape[0]) == k
     chosen = chosen[:, None, None] if len(tile.shape) == 3 else chosen[:, None]
     return tl.sum(tl.where(chosen, tile, -0.0), axis=0)
@@ -76,7 +77,7 @@ def _row(tile, k: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _put(tile, k: tl.constexpr, row):  # type: ignore[no-untyped-def]
-    """The tile with row k replaced."""
+    """Return the tile with row k replaced."""
     chosen = tl.arange(0, tile.shape[0]) == k
     chosen = chosen[:, None, None] if len(tile.shape) == 3 else chosen[:, None]
     return tl.where(chosen, row[None], tile)
@@ -84,7 +85,7 @@ def _put(tile, k: tl.constexpr, row):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _softplus(x, TERMS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """log(1 + e^x) = max(x, 0) + 2 artanh(e / (2 + e)), e = e^-|x|; the hardware's logarithm errs near 1."""
+    """Return log(1 + e^x) = max(x, 0) + 2 artanh(e / (2 + e)), e = e^-|x|; the hardware's log is inexact near 1."""
     e = tl.exp(-tl.abs(x))
     s = e / (2 + e)
     series = tl.zeros_like(x)
@@ -100,7 +101,7 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _place(blocks, channels, groups, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The program's block, the rest of its index, and its group and channels, which never span two groups."""
+    """Return the program's block, the rest of its index, and its group and channels, which never span two groups."""
     index = tl.program_id(0).to(tl.int64)
     size = channels // groups
     block = index % blocks
@@ -122,7 +123,7 @@ def _put_tile(x, rows, row_stride, columns, column_stride, mask, value):  # type
 
 @triton.jit
 def _vector(x, c, known, real: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A parameter of each channel, 0 where there is none."""
+    """Return a parameter of each channel, 0 for None."""
     value = tl.zeros([c.shape[0]], real)
     if x is not None:
         value = tl.load(x + c, mask=known, other=0).to(real)
@@ -131,7 +132,7 @@ def _vector(x, c, known, real: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _states(x, place, channels, n, c, known, STATES: tl.constexpr, real: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The block's ``n c`` of x, ``place n c`` in memory; 0 where there is none."""
+    """Return the block's ``n c`` of x, ``place n c`` in memory; 0 for None."""
     value = tl.zeros([n.shape[0], c.shape[0]], real)
     if x is not None:
         where = x + (place * STATES + n[:, None]) * channels + c[None, :]
@@ -147,13 +148,13 @@ def _put_states(x, place, channels, n, c, known, value, STATES: tl.constexpr):  
 
 @triton.jit
 def _projection(x, t, x_t, n, x_n, tokens, STATES: tl.constexpr, real: tl.constexpr):  # type: ignore[no-untyped-def]
-    """B or C of one token, ``n``; 0 beyond the last."""
+    """Return B or C of a token, ``n``; 0 beyond the last token."""
     return tl.load(x + t * x_t + n * x_n, mask=n < tl.where(t < tokens, STATES, 0), other=0).to(real)
 
 
 @triton.jit
 def _steps(x, bias, mask, SOFTPLUS: tl.constexpr, real: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The step of each token and channel of a tile x of delta; 0 where there is no token."""
+    """Return the step of each token and channel of a tile x of delta; 0 where there is no token."""
     x += bias[None, :]
     if SOFTPLUS:
         x = _softplus(x, 15 if real == tl.float64 else 7)
@@ -162,7 +163,7 @@ def _steps(x, bias, mask, SOFTPLUS: tl.constexpr, real: tl.constexpr):  # type: 
 
 @triton.jit
 def _advance(h, step, drive, rate, weight):  # type: ignore[no-untyped-def]
-    """h = exp(step A) h + B drive."""
+    """Return h = exp(step A) h + B drive."""
     return tl.exp2(step[None, :] * rate) * h + weight[:, None] * drive[None, :]
 
 
@@ -172,7 +173,7 @@ def _ends(  # type: ignore[no-untyped-def]
     channels, groups, tokens, blocks, chunks, chunk,
     SOFTPLUS: tl.constexpr, STATES: tl.constexpr, POWER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """State after each chunk that starts at 0, ``i j n c``, and the sum of its steps, ``i j c``."""
+    """Write the state after each chunk that starts at 0, ``i j n c``, and the sum of its steps, ``i j c``."""
     real: tl.constexpr = ends.dtype.element_ty
     _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
     i, start = place // chunks, place % chunks * chunk
@@ -200,9 +201,10 @@ def _starts(  # type: ignore[no-untyped-def]
     starts, ends, sums, initial, A, channels, chunks,
     REVERSE: tl.constexpr, STATES: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """What enters each chunk, ``i j n c``, from the left, or in reverse from the right.
+    """Write the state that enters each chunk, ``i j n c``, from the left, or in reverse from the right.
 
-    ends: What leaves each chunk if nothing enters it.  initial: What enters the first, ``i n c``, or None for 0.
+    ends: The state that leaves each chunk if 0 enters it.
+    initial: The state that enters the first chunk, ``i n c``, or None for 0.
     """
     real: tl.constexpr = starts.dtype.element_ty
     index = tl.program_id(0).to(tl.int64)
@@ -235,7 +237,7 @@ def _outputs(  # type: ignore[no-untyped-def]
     channels, groups, tokens, blocks, chunks, chunk,
     SOFTPLUS: tl.constexpr, STATES: tl.constexpr, POWER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """y of each chunk from its start, and the state after the last chunk, ``i c n``."""
+    """Write y of each chunk from its start, and the state after the last chunk, ``i c n``."""
     real: tl.constexpr = last.dtype.element_ty
     _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
     i, start = place // chunks, place % chunks * chunk
@@ -276,7 +278,7 @@ def _kept(  # type: ignore[no-untyped-def]
     channels, groups, tokens, blocks, chunks, chunk,
     SOFTPLUS: tl.constexpr, STATES: tl.constexpr, POWER: tl.constexpr, BLOCK: tl.constexpr, KEEP: tl.constexpr,
 ):  # fmt: skip
-    """The state before every KEEP-th token, ``i q n c``."""
+    """Write the state before every KEEP-th token, ``i q n c``."""
     real: tl.constexpr = kept.dtype.element_ty
     _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
     i, start = place // chunks, place % chunks * chunk
@@ -303,7 +305,7 @@ def _carries(  # type: ignore[no-untyped-def]
     channels, groups, tokens, blocks, chunks, chunk,
     SOFTPLUS: tl.constexpr, STATES: tl.constexpr, POWER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of the state before each chunk, ``i j n c``, if none enters the chunk from the right."""
+    """Write the gradient of the state before each chunk, ``i j n c``, if 0 enters the chunk from the right."""
     real: tl.constexpr = carries.dtype.element_ty
     _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
     i, start = place // chunks, place % chunks * chunk
@@ -341,7 +343,7 @@ def _gradients(  # type: ignore[no-untyped-def]
     SOFTPLUS: tl.constexpr, STATES: tl.constexpr, POWER: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
     KEEP: tl.constexpr,
 ):  # fmt: skip
-    """All gradients of a chunk: those of B and C per block, ``i block t n``, of A per chunk, ``i j n c``."""
+    """Write all gradients of a chunk: those of B and C per block, ``i block t n``, of A per chunk, ``i j n c``."""
     real: tl.constexpr = kept.dtype.element_ty
     block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
     i, start = place // chunks, place % chunks * chunk
@@ -425,62 +427,40 @@ def _gradients(  # type: ignore[no-untyped-def]
     tl.store(gbias + place * channels + c, sum_bias, mask=known)
 
 
-def selective_scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
-    """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``; arguments as of ``op``."""
-    y = empty_beside(u)
+def selective_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
+    """Return y, ``b d t`` in u's memory layout, and the last state, ``b d n``."""
+    u, A = inputs.u, inputs.A
+    y = empty_in_layout_of(u)
     last = u.new_zeros(*u.shape[:2], A.shape[1], dtype=state_dtype(u))
     if u.numel() and A.shape[1]:
-        scan = Scan(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
-        scan.launch(_outputs, starts=scan.starts(), last=last, **places("y", y))
+        scan = Scan(inputs)
+        scan.launch(_outputs, starts=scan.starts(), last=last, **strided("y", y))
     return y, last
 
 
-def selective_scan_backward(
-    gy: Tensor,
-    glast: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> list[Tensor]:
-    """Return the gradients of u, delta, A, B, C, scale, D, z and delta_bias; empty ones for those not given.
+def selective_scan_backward(gy: Tensor, glast: Tensor, inputs: ScanInputs) -> list[Tensor]:
+    """Return the gradients of all tensors of ``ScanInputs``; an empty one for ``None``.
 
     Those of u, delta and z lie in memory as u, delta and z do, where channel-last; the others are contiguous.
     """
+    u, delta, A, B, C, scale, D, z, delta_bias, _delta_softplus = inputs
     batch, channels, tokens = u.shape
     states, groups = A.shape[1], B.shape[1]
-    scan = Scan(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
+    scan = Scan(inputs)
     shape = gradient_shape(states, lanes())
     real: dict[str, Any] = {"dtype": state_dtype(u), "device": u.device}
-    gu, gdelta, gz = empty_beside(u), empty_beside(delta), None if z is None else empty_beside(z)
+    gu, gdelta, gz = empty_in_layout_of(u), empty_in_layout_of(delta), None if z is None else empty_in_layout_of(z)
     allocate: Any = torch.empty if u.numel() and states else torch.zeros
     gA = allocate(batch, scan.chunks, states, channels, **real)
     gscale = None if scale is None else allocate(gA.shape, **real)
     gD, gbias = (allocate(batch, scan.chunks, channels, **real) for _ in range(2))
     gB, gC = (allocate(batch, scan.blocks(shape), tokens, states, **real) for _ in range(2))
     if u.numel() and states:
-        incoming = places("gy", gy)
+        incoming = strided("gy", gy)
         kept = torch.empty(batch, -(-tokens // KEEP), states, channels, **real)
         scan.launch(_kept, kept=kept, starts=scan.starts())
         carries = scan.carries(glast, incoming)
-        outgoing = places("gu", gu) | places("gdelta", gdelta) | places("gz", gz)
+        outgoing = strided("gu", gu) | strided("gdelta", gdelta) | strided("gz", gz)
         sums = {"gA": gA, "gB": gB, "gC": gC, "gscale": gscale, "gD": gD, "gbias": gbias}
         scan.launch(_gradients, shape, kept=kept, carries=carries, **incoming, **outgoing, **sums)
     none = u.new_empty(0, dtype=state_dtype(u))
@@ -498,28 +478,17 @@ def selective_scan_backward(
 
 
 class Scan:
-    """The inputs of a scan under the names that the kernels give them, and how it is cut into programs."""
+    """The inputs of a scan under the names of the kernels' arguments, and its division into programs."""
 
-    def __init__(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        scale: Tensor | None,
-        D: Tensor | None,
-        z: Tensor | None,
-        delta_bias: Tensor | None,
-        delta_softplus: bool,
-    ) -> None:
+    def __init__(self, inputs: ScanInputs) -> None:
+        u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus = inputs
         self.batch, self.channels, tokens = u.shape
         self.states, self.groups = A.shape[1], B.shape[1]
         self.shape = forward_shape(self.states, lanes())
         chunk = chunk_of(tokens, self.batch * self.blocks(self.shape))
         self.chunks = max(1, -(-tokens // chunk))
         self.real: dict[str, Any] = {"dtype": state_dtype(u), "device": u.device}
-        self.arguments = places("u", u) | places("delta", delta) | places("z", z) | {
+        self.arguments = strided("u", u) | strided("delta", delta) | strided("z", z) | {
             "A": A.T.contiguous(),  # n c: small, and a warp reads its channels in a row
             "scale": None if scale is None else scale.T.contiguous(),
             "D": None if D is None else D.contiguous(),
@@ -532,17 +501,17 @@ class Scan:
             self.arguments |= {name: x} | dict(zip((f"{name}_{axis}" for axis in "bgnt"), x.stride(), strict=True))
 
     def blocks(self, shape: Shape) -> int:
-        """Blocks of channels, none of which spans two groups."""
+        """Return the number of blocks of channels, none of which spans two groups."""
         return self.groups * -(-(self.channels // self.groups) // shape.block)
 
     def launch(self, kernel: Any, shape: Shape | None = None, **outputs: Any) -> None:
-        """Run a program per image, chunk and block of channels, in the forward shape unless given another."""
+        """Run a program per image, chunk and block of channels; by default in the layout forward."""
         shape = shape or self.shape
         blocks = self.blocks(shape)
         self._run(kernel, self.batch * self.chunks * blocks, shape, outputs | {"blocks": blocks})
 
     def starts(self) -> Tensor | None:
-        """State before each chunk, ``b j n d``; None if there is one chunk, which starts at 0."""
+        """Return the state before each chunk, ``b j n d``; ``None`` for a single chunk, which starts at 0."""
         if self.chunks == 1:
             return None
         ends, self.sums = self._empty(), torch.empty(self.batch, self.chunks, self.channels, **self.real)
@@ -550,7 +519,7 @@ class Scan:
         return self._along(ends, None, reverse=False)
 
     def carries(self, glast: Tensor, incoming: dict[str, Any]) -> Tensor:
-        """Gradient of the state that enters each chunk from the right, ``b j n d``; after ``starts``."""
+        """Return the gradient of the state that enters each chunk from the right, ``b j n d``; after ``starts``."""
         glast = glast.mT.contiguous()  # b n d
         if self.chunks == 1:
             return glast
@@ -576,7 +545,7 @@ class Scan:
 
 
 def chunk_of(tokens: int, rows: int) -> int:
-    """Tokens of a chunk, so that ``rows`` sequences make at most about PROGRAMS chunks."""
+    """Return the tokens of a chunk, so that ``rows`` sequences make at most about PROGRAMS chunks."""
     chunk = SHORTEST
     while chunk < tokens and rows * -(-tokens // chunk) > PROGRAMS:
         chunk *= 2
@@ -584,17 +553,17 @@ def chunk_of(tokens: int, rows: int) -> int:
 
 
 def lanes() -> int:
-    """Lanes of a warp: 64 on AMD's accelerators, else 32."""
+    """Return the lanes of a warp: 64 on AMD's accelerators, else 32."""
     return 64 if torch.version.hip else 32
 
 
 def state_dtype(u: Tensor) -> torch.dtype:
-    """float64 for float64, else float32."""
+    """Return float64 for float64, else float32."""
     return torch.promote_types(u.dtype, torch.float32)
 
 
-def places(name: str, x: Tensor | None) -> dict[str, Any]:
-    """x, ``b d t``, and its strides, under the names of the kernels' arguments."""
+def strided(name: str, x: Tensor | None) -> dict[str, Any]:
+    """Return x, ``b d t``, and its strides, under the names of the kernels' arguments."""
     strides = (0, 0, 0) if x is None else x.stride()
     return {name: x} | dict(zip((f"{name}_{axis}" for axis in "bct"), strides, strict=True))
 

@@ -1,5 +1,6 @@
-"""The selective scan as a torch operator: checks, choice of implementation, dispatch, shapes without data, FLOPs."""
+"""The selective scan as a torch operator: checks, dispatch, autograd, FLOPs and bytes."""
 
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import torch
@@ -7,8 +8,20 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from linbench.kernels.impl import Impl
-from linbench.kernels.selective_scan import reference, vendor
+from linbench.kernels.memory import empty_in_layout_of
+from linbench.kernels.operators import byte_formula, tensor_bytes
+from linbench.kernels.selective_scan import reference
+from linbench.kernels.selective_scan.reference import ScanInputs
+from linbench.kernels.vendor import VendorPackage
 from linbench.shapes import check
+
+#: The fields of ``ScanInputs``.
+_INPUTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? scale, Tensor? D, Tensor? z, Tensor? delta_bias, "
+    "bool delta_softplus"
+)
+_SCHEMA = f"({_INPUTS}) -> (Tensor, Tensor)"
+_BACKWARD_SCHEMA = f"(Tensor gy, Tensor glast, {_INPUTS}) -> Tensor[]"
 
 
 @overload
@@ -59,7 +72,9 @@ def selective_scan(
     *,
     impl: Impl | str = Impl.FAST,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Return y, ``b d t``, of u's dtype, and where asked for the last state, ``b d n`` (see ``reference``).
+    """Return y, ``b d t``, of u's dtype, and with ``return_last_state`` also the last state, ``b d n``.
+
+    The equation and the letters are those of ``reference``.
 
     u: Input, ``b d t``.  delta: Step sizes before bias and softplus, ``b d t``.
     A: State matrix, ``d n``, negative.
@@ -68,13 +83,13 @@ def selective_scan(
     impl: ``fast`` is linear in t, its state float32 (float64 for float64), and is fastest where u, delta and z
         are views of channel-last memory, ``b t d``; ``reference`` is the recurrence in plain torch; ``vendor`` is
         mamba_ssm's kernel.
-    Raises ValueError on shapes that break the contract, Unsupported where ``vendor`` is not at hand, with the cause.
+    Raises ValueError on shapes that break the contract, Unsupported, with the cause, where ``vendor`` cannot be used.
     Source: arXiv 2312.00752, algorithm 2; the order of arguments is mamba_ssm's.
     """
-    _check(u, delta, A, B, C, D, z, delta_bias)
+    _check(u, delta, A, B, C, D=D, z=z, delta_bias=delta_bias)
     impl = Impl(impl)
     if impl is Impl.VENDOR:
-        y, last = vendor.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+        y, last = _scan_by_vendor(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     elif impl is Impl.REFERENCE:
         y, last = reference.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     else:
@@ -84,16 +99,7 @@ def selective_scan(
     return (y, last) if return_last_state else y
 
 
-def _check(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-) -> None:
+def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, **optional: Tensor | None) -> None:
     dims = check(u=(u, "b d t"))
     dims = check(dims, delta=(delta, "b d t"), A=(A, "d n"))
     axes = {2: "d n", 3: "b n t", 4: "b g n t"}
@@ -105,8 +111,8 @@ def _check(
         dims = check(dims, **{name: (x, axes[x.ndim])}) | ({"g": 1} if x.ndim == 3 else {})
     if "g" in dims and (dims["g"] == 0 or dims["d"] % dims["g"]):
         raise ValueError(f"u must be `b d t` with d a multiple of B's g = {dims['g']} groups, got d = {dims['d']}")
-    optional = (("D", D, "d"), ("z", z, "b d t"), ("delta_bias", delta_bias, "d"))
-    check(dims, **{name: (x, letters) for name, x, letters in optional if x is not None})
+    letters = {"D": "d", "z": "b d t", "delta_bias": "d"}
+    check(dims, **{name: (x, letters[name]) for name, x in optional.items() if x is not None})
 
 
 def _split_constants(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -127,174 +133,137 @@ def _split_constants(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor
     return parts[0], parts[1], scale
 
 
-@torch.library.custom_op("linbench::selective_scan", mutates_args=(), device_types="cpu")
-def _selective_scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op("linbench::selective_scan", mutates_args=(), device_types="cpu", schema=_SCHEMA)
+def _selective_scan(*inputs: Any) -> tuple[Tensor, Tensor]:
     from linbench.kernels.selective_scan import cpu  # numba is imported where the CPU kernel first runs
 
-    return cpu.selective_scan(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
-
-
-def empty_beside(u: Tensor) -> Tensor:
-    """Return an empty tensor as u, ``b d t``: channel-last in memory where u is, else contiguous."""
-    batch, channels, tokens = u.shape
-    if u.stride(1) == 1:
-        return u.new_empty(batch, tokens, channels).transpose(1, 2)
-    return u.new_empty(batch, channels, tokens)
+    return cpu.selective_scan(ScanInputs(*inputs))
 
 
 @_selective_scan.register_kernel("cuda")
-def _(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
+def _(*inputs: Any) -> tuple[Tensor, Tensor]:
     from linbench.kernels.selective_scan import gpu  # Triton is imported where the CUDA kernel first runs
 
-    return gpu.selective_scan(u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
+    return gpu.selective_scan(ScanInputs(*inputs))
 
 
 @_selective_scan.register_fake
-def _(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
+def _(u: Tensor, delta: Tensor, A: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(u.dtype, torch.float32)
-    return empty_beside(u), u.new_empty(u.shape[0], u.shape[1], A.shape[1], dtype=dtype)
+    return empty_in_layout_of(u), u.new_empty(u.shape[0], u.shape[1], A.shape[1], dtype=dtype)
 
 
-@torch.library.custom_op("linbench::selective_scan_backward", mutates_args=(), device_types="cpu")
-def _selective_scan_backward(
-    gy: Tensor,
-    glast: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> list[Tensor]:
+@torch.library.custom_op(
+    "linbench::selective_scan_backward", mutates_args=(), device_types="cpu", schema=_BACKWARD_SCHEMA
+)
+def _selective_scan_backward(gy: Tensor, glast: Tensor, *inputs: Any) -> list[Tensor]:
     from linbench.kernels.selective_scan import backward
 
-    inputs = (u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
-    return backward.selective_scan_backward(gy, glast, *inputs)
+    return backward.selective_scan_backward(gy, glast, ScanInputs(*inputs))
 
 
 @_selective_scan_backward.register_kernel("cuda")
-def _(
-    gy: Tensor,
-    glast: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> list[Tensor]:
+def _(gy: Tensor, glast: Tensor, *inputs: Any) -> list[Tensor]:
     from linbench.kernels.selective_scan import gpu
 
-    return gpu.selective_scan_backward(gy, glast, u, delta, A, B, C, scale, D, z, delta_bias, delta_softplus)
+    return gpu.selective_scan_backward(gy, glast, ScanInputs(*inputs))
 
 
 @_selective_scan_backward.register_fake
-def _(
-    gy: Tensor,
-    glast: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    scale: Tensor | None,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> list[Tensor]:
+def _(gy: Tensor, glast: Tensor, *inputs: Any) -> list[Tensor]:
+    u, delta, A, B, C, scale, D, z, delta_bias, _delta_softplus = inputs
     wide = torch.promote_types(u.dtype, torch.float32)
 
     def like(x: Tensor | None) -> Tensor:
         return u.new_empty(0, dtype=wide) if x is None else x.new_empty(x.shape)
 
-    gate = like(None) if z is None else empty_beside(z)
-    return [
-        empty_beside(u),
-        empty_beside(delta),
-        *map(like, (A, B, C, scale, D)),
-        gate,
-        like(delta_bias),
-    ]
+    gz = like(None) if z is None else empty_in_layout_of(z)
+    return [empty_in_layout_of(u), empty_in_layout_of(delta), *map(like, (A, B, C, scale, D)), gz, like(delta_bias)]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, ctx.delta_softplus = inputs
-    ctx.given = [x is not None for x in tensors]
+    ctx.is_given = [x is not None for x in tensors]
     ctx.save_for_backward(*tensors)
 
 
 def _differentiate(ctx: Any, gy: Tensor, glast: Tensor) -> tuple[Tensor | None, ...]:
     gradients = _selective_scan_backward(gy, glast, *ctx.saved_tensors, ctx.delta_softplus)
-    return (*(g if given else None for g, given in zip(gradients, ctx.given, strict=True)), None)
+    return (*(g if is_given else None for g, is_given in zip(gradients, ctx.is_given, strict=True)), None)
 
 
 _selective_scan.register_autograd(_differentiate, setup_context=_save)
+
+
+@register_flop_formula(torch.ops.linbench.selective_scan)
+def flops(u: list[int], delta: list[int], A: list[int], *others: Any, **_: object) -> int:
+    """Return 9 per token, channel and state, and 1 per token and channel for each of D and z.
+
+    Source: the count of state-spaces/mamba, issue 110.
+    """
+    _B, _C, _scale, D, z, *_rest = others
+    b, d, t = u
+    return 9 * b * t * d * A[1] + b * d * t * ((D is not None) + (z is not None))
 
 
 @register_flop_formula(torch.ops.linbench.selective_scan_backward)
 def backward_flops(
     gy: list[int], glast: list[int], u: list[int], delta: list[int], A: list[int], *_: object, **__: object
 ) -> int:
-    """26 per token, channel and state: two scans forward at 9 less the read-out, and 12 for the way back."""
+    """Return 26 per token, channel and state: two scans at 9 less the read-out, and 12 for the way back."""
     b, d, t = u
     return 26 * b * t * d * A[1]
 
 
-@register_flop_formula(torch.ops.linbench.selective_scan)
-def flops(
-    u: list[int],
-    delta: list[int],
-    A: list[int],
-    B: list[int],
-    C: list[int],
-    scale: list[int] | None,
-    D: list[int] | None,
-    z: list[int] | None,
-    *_: object,
-    **__: object,
-) -> int:
-    """9 per token, channel and state, 1 more per token and channel for each of D and z (state-spaces/mamba #110)."""
-    b, d, t = u
-    return 9 * b * t * d * A[1] + b * d * t * ((D is not None) + (z is not None))
+@byte_formula("linbench::selective_scan")
+def forward_bytes(*inputs: Any) -> int:
+    """Count all inputs in, y and the last state (float32 at least) out; no other state is stored."""
+    *tensors, _delta_softplus = inputs
+    u, A = tensors[0], tensors[2]
+    last = u.shape[0] * A.numel() * torch.promote_types(u.dtype, torch.float32).itemsize
+    return tensor_bytes(*tensors) + tensor_bytes(u) + last
+
+
+@byte_formula("linbench::selective_scan_backward")
+def backward_bytes(gy: Tensor, glast: Tensor, *inputs: Any) -> int:
+    """Count all inputs and two gradients in, each input's gradient out; states are computed anew, never read."""
+    *tensors, _delta_softplus = inputs
+    return tensor_bytes(gy, glast) + 2 * tensor_bytes(*tensors)
+
+
+def _scan_by_vendor(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return y, ``b d t``, and the last state, ``b d n``; mamba_ssm requires the parameters as float32."""
+    function = MAMBA_SSM.load(u.device)
+    D, delta_bias = (x if x is None else x.float() for x in (D, delta_bias))
+    B, C = (x.float() if x.ndim == 2 else x for x in (B, C))
+    y, last = function(u, delta, A.float(), B, C, D, z, delta_bias, delta_softplus, return_last_state=True)
+    return y, last
+
+
+def _try_mamba_ssm(function: Callable[..., Any], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return y and the last state of a tiny grouped, gated scan by ``function``, and the true ones."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    inputs: dict[str, Any] = {name: normal(1, 8, 20) for name in ("u", "delta", "z")}
+    inputs |= {name: normal(1, 2, 4, 20) for name in ("B", "C")}
+    inputs |= {"A": -normal(8, 4).exp(), "D": normal(8), "delta_bias": normal(8) - 3, "delta_softplus": True}
+    inputs = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in inputs.items()}
+    y, last = function(**inputs, return_last_state=True)
+    true_y, true_last = reference.selective_scan(**inputs)
+    return torch.cat([y.flatten(), last.flatten()]), torch.cat([true_y.flatten(), true_last.flatten()])
+
+
+MAMBA_SSM = VendorPackage("mamba_ssm", "mamba_ssm.ops.selective_scan_interface.selective_scan_fn", _try_mamba_ssm)

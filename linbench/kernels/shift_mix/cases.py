@@ -5,10 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from linbench.kernels.bench_cases import BenchCase
+from linbench.kernels.impl import Impl
+from linbench.kernels.shift_mix.op import norm_shift_mix
+
 
 @dataclass(frozen=True)
-class Case:
-    """One input: sizes ``b h w c``; as many mixes as the spatial (3) or the channel mix (2) has."""
+class ShiftMixCase:
+    """An input: sizes ``b h w c``, mean and scale of x; the spatial mix has 3 mixes, the channel mix 2."""
 
     b: int
     h: int
@@ -20,10 +24,11 @@ class Case:
 
     @property
     def grid(self) -> tuple[int, int]:
+        """Return ``(h, w)``."""
         return self.h, self.w
 
     def inputs(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """x, weight, bias and the mixes; the parameters in float32 at least."""
+        """Return x, weight, bias and the mixes; the parameters in float32 at least."""
         generator = torch.Generator().manual_seed(0)
         wide = torch.promote_types(dtype, torch.float32)
 
@@ -36,20 +41,54 @@ class Case:
 
 
 CASES = {
-    "toy": Case(1, 2, 3, 4),
-    "ragged": Case(2, 3, 7, 39, mixes=2),
-    "quarters of 17": Case(1, 3, 4, 68),
-    "one channel": Case(1, 2, 2, 1),
-    "three channels": Case(1, 3, 3, 3, mixes=1),
-    "one token": Case(2, 1, 1, 16),
-    "one row": Case(1, 1, 6, 8),
-    "one column": Case(2, 6, 1, 8),
-    "no image": Case(0, 3, 4, 8),
-    "no channel": Case(1, 3, 4, 0),
-    "far from zero": Case(1, 4, 4, 64, mean=300.0),
-    "almost equal": Case(1, 4, 4, 64, mean=1.0, scale=1e-4),
-    "large": Case(1, 4, 4, 64, scale=1e15),
-    "vrwkv-t at 224": Case(1, 14, 14, 192),
-    "rwkv-sam-s at 1024": Case(1, 64, 64, 384),
-    "rwkv-sam-s at 1024, channel mix": Case(1, 64, 64, 384, mixes=2),
+    "toy": ShiftMixCase(1, 2, 3, 4),
+    "ragged": ShiftMixCase(2, 3, 7, 39, mixes=2),
+    "quarters of 17": ShiftMixCase(1, 3, 4, 68),
+    "one channel": ShiftMixCase(1, 2, 2, 1),
+    "three channels": ShiftMixCase(1, 3, 3, 3, mixes=1),
+    "one token": ShiftMixCase(2, 1, 1, 16),
+    "one row": ShiftMixCase(1, 1, 6, 8),
+    "one column": ShiftMixCase(2, 6, 1, 8),
+    "no image": ShiftMixCase(0, 3, 4, 8),
+    "no channel": ShiftMixCase(1, 3, 4, 0),
+    "far from zero": ShiftMixCase(1, 4, 4, 64, mean=300.0),
+    "almost equal": ShiftMixCase(1, 4, 4, 64, mean=1.0, scale=1e-4),
+    "large": ShiftMixCase(1, 4, 4, 64, scale=1e15),
+    "vrwkv-t at 224": ShiftMixCase(1, 14, 14, 192),
+    "rwkv-sam-s at 1024": ShiftMixCase(1, 64, 64, 384),
+    "rwkv-sam-s at 1024, channel mix": ShiftMixCase(1, 64, 64, 384, mixes=2),
+}
+
+
+def spatial(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mix_k: Tensor,
+    mix_v: Tensor,
+    mix_r: Tensor,
+    grid: tuple[int, int],
+    *,
+    impl: Impl | str = Impl.FAST,
+) -> Tensor:
+    """Return the three mixes of a spatial mix, each mix an argument of its own."""
+    return norm_shift_mix(x, weight, bias, [mix_k, mix_v, mix_r], grid, impl=impl)
+
+
+def _bench_case(case: ShiftMixCase) -> BenchCase:
+    def inputs(dtype: torch.dtype) -> dict[str, object]:
+        x, weight, bias, mixes = case.inputs(dtype)
+        named = dict(zip(("mix_k", "mix_v", "mix_r"), mixes, strict=True))
+        return {"x": x, "weight": weight, "bias": bias, **named, "grid": case.grid}
+
+    return BenchCase(spatial, inputs, case.b, case.h * case.w, case.c)
+
+
+#: At RWKV-SAM's shapes.
+BENCH_CASES = {
+    "norm_shift_mix": {
+        "toy": _bench_case(ShiftMixCase(2, 3, 7, 39)),
+        "rwkv-sam-s at 1024": _bench_case(CASES["rwkv-sam-s at 1024"]),
+        "rwkv-sam-s at 4096": _bench_case(ShiftMixCase(1, 256, 256, 384)),
+    }
 }

@@ -1,8 +1,8 @@
 """Norm, Q-Shift and mixes on the CPU: x is read from memory once and each mix is written once.
 
-A thread goes down the rows of the grid and keeps the mean and deviation of the tokens of three rows. The neighbours
+A thread goes down the rows of the grid and stores the mean and deviation of the tokens of three rows. The neighbours
 above and below are read again while they are still in the cache, and normalised again, which costs two
-multiplications and saves a map of normalised tokens. Sixteen channels share a vector.
+multiplications and saves a map of normalised tokens. A vector holds sixteen channels.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from linbench.kernels import half_floats
 from linbench.kernels.compiled import compiled
-from linbench.kernels.huge_pages import on_huge_pages
+from linbench.kernels.half_floats import flat
+from linbench.kernels.memory import on_huge_pages
 from linbench.kernels.q_shift import slices
 from linbench.kernels.simd import LANES, broadcast, load, splat, store, total
 from linbench.kernels.threads import parallel_for
@@ -27,11 +28,11 @@ _inline = {"forceinline": True, "error_model": "numpy"}
 
 @njit(**_inline)
 def _moments(x: Any, row: int, w: int, c: int, eps: Any, moments: Any) -> None:
-    """The mean and 1 / sqrt(variance + eps) of a grid row's tokens, in two passes, to the place ``row % 3``."""
+    """Write the mean and 1 / sqrt(variance + eps) of a grid row's tokens, in two passes, to slot ``row % 3``."""
     real = type(eps)
     nothing = splat(real(0))
     whole = c - c % (4 * LANES)
-    place = row % 3 * w
+    slot = row % 3 * w
     for j in range(w):
         at = (row * w + j) * c
         a0, a1, a2, a3 = nothing, nothing, nothing, nothing  # four sums: none waits for the last addition
@@ -56,8 +57,8 @@ def _moments(x: Any, row: int, w: int, c: int, eps: Any, moments: Any) -> None:
         square = total((a0 + a1) + (a2 + a3))
         for i in range(at + whole, at + c):
             square += (half_floats.load(x[i]) - mean) ** 2
-        moments[2 * (place + j)] = mean
-        moments[2 * (place + j) + 1] = real(1) / np.sqrt(square / real(c) + eps)
+        moments[2 * (slot + j)] = mean
+        moments[2 * (slot + j) + 1] = real(1) / np.sqrt(square / real(c) + eps)
 
 
 @njit(**_inline)
@@ -67,21 +68,21 @@ def _mixes(x: Any, y: Any, weight: Any, bias: Any, mixes: Any, row: int, h: int,
     c, size = weight.size, x.size
     count = mixes.size // c
     zero, one = splat(real(0)), splat(real(1))
-    place, above, below = row % 3 * w, (row + 2) % 3 * w, (row + 1) % 3 * w
+    slot, above, below = row % 3 * w, (row + 2) % 3 * w, (row + 1) % 3 * w
     up, down = row % h > 0, row % h < h - 1
     for j in range(w):
-        own, at = (row * w + j) * c, 2 * (place + j)
+        own, at = (row * w + j) * c, 2 * (slot + j)
         m, a = broadcast(moments, at), broadcast(moments, at + 1)
         for quarter in range(4):
             if quarter == 0:
-                there, source, at_s = j > 0, own - c, at - 2
+                exists, source, at_s = j > 0, own - c, at - 2
             elif quarter == 1:
-                there, source, at_s = j < w - 1, own + c, at + 2
+                exists, source, at_s = j < w - 1, own + c, at + 2
             elif quarter == 2:
-                there, source, at_s = up, own - w * c, 2 * (above + j)
+                exists, source, at_s = up, own - w * c, 2 * (above + j)
             else:
-                there, source, at_s = down, own + w * c, 2 * (below + j)
-            at_s = at_s if there else at
+                exists, source, at_s = down, own + w * c, 2 * (below + j)
+            at_s = at_s if exists else at
             m_s, a_s = broadcast(moments, at_s), broadcast(moments, at_s + 1)
             first, last = c * quarter >> 2, c * (quarter + 1) >> 2
             if last - first < LANES:
@@ -89,18 +90,18 @@ def _mixes(x: Any, y: Any, weight: Any, bias: Any, mixes: Any, row: int, h: int,
                     g, b, mean, scale = weight[i], bias[i], moments[at], moments[at + 1]
                     n_i = (half_floats.load(x[own + i]) - mean) * (scale * g) + b
                     s_i = real(0)
-                    if there:
+                    if exists:
                         s_i = (half_floats.load(x[source + i]) - moments[at_s]) * (moments[at_s + 1] * g) + b
                     for p in range(count):
                         mix_i = mixes[p * c + i]
                         y[p * size + own + i] = half_floats.narrow(n_i * mix_i + s_i * (real(1) - mix_i), y[0])
             else:
                 for k in range(first, last, LANES):
-                    i = min(k, last - LANES)  # the last vector writes some numbers again
+                    i = min(k, last - LANES)  # the last vector overlaps the one before it
                     g, b = load(weight, i), load(bias, i)
                     n = (load(x, own + i) - m) * (a * g) + b
                     s = zero
-                    if there:
+                    if exists:
                         s = (load(x, source + i) - m_s) * (a_s * g) + b
                     for p in range(count):
                         mix = load(mixes, p * c + i)
@@ -136,17 +137,11 @@ def shift_mix(
         wide = torch.promote_types(x.dtype, torch.float32)
         gain = torch.ones(x.shape[2]) if weight is None else weight
         offset = torch.zeros(x.shape[2]) if bias is None else bias
-        parameters = [_flat(p.detach().to(wide)) for p in (gain, offset, torch.stack(list(mixes)))]
+        parameters = [flat(p.detach().to(wide)) for p in (gain, offset, torch.stack(list(mixes)))]
         eps = parameters[0].dtype.type(eps)
-        run = partial(_forward, _flat(x), *parameters, eps, weight is not None, _flat(y), h, w)
+        run = partial(_forward, flat(x), *parameters, eps, weight is not None, flat(y), h, w)
         parallel_for(run, x.shape[0] * h)
     return y
-
-
-def _flat(x: Tensor) -> Any:
-    """The numbers of a tensor in one row, half precision as its bits."""
-    bits = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
-    return x.contiguous().view(bits.get(x.dtype, x.dtype)).numpy().reshape(-1)
 
 
 def shift_mix_backward(
@@ -159,7 +154,7 @@ def shift_mix_backward(
     h: int,
     w: int,
 ) -> list[Tensor]:
-    """Return the gradients of x, of weight and bias where given, and of the mixes: torch's own operators in a row."""
+    """Return the gradients of x, of weight and bias unless ``None``, and of the mixes, by torch's own operators."""
     wide = torch.promote_types(x.dtype, torch.float32)
     moves = slices.moves(x.shape[2], 1, 1 / 4)
     back = [(channels, -down, -right) for channels, down, right in moves]

@@ -1,12 +1,12 @@
 """Norm, Q-Shift and mixes on a GPU: one kernel forward, one backward (Triton; equation and letters: ``reference``).
 
 A program takes a few neighbouring tokens with all of their channels. Forward it normalises them and the four tokens
-around each, of which it keeps a quarter: those are read from the cache, and no map of normalised tokens is written.
-Backward, with q the token that is shifted from p, so that a gradient at q belongs to p as well:
+around each, of which it uses a quarter: those are read from the cache, and no map of normalised tokens is written.
+Backward, with q the token that reads p's channels by the shift, so that the gradient at q adds to p's:
 
     gn(p) = sum_m gy_m(p) μ_m + gy_m(q) (1 - μ_m)    gμ_m = sum_p n(p) (gy_m(p) - gy_m(q))
 
-needs no neighbour's norm. Sums over tokens are kept per program and added up afterwards: no atomics, the same numbers
+needs no neighbour's norm. Sums over tokens are stored per program and added afterwards: no atomics, the same numbers
 on every run.
 """
 
@@ -19,7 +19,6 @@ import triton.language as tl
 from torch import Tensor
 
 from linbench.kernels.impl import Unsupported
-from linbench.kernels.shift_mix.op import given
 
 # Chosen by what the compiler takes, and not yet measured on a GPU: nothing spills up to 1024 channels. Registers per
 # thread on sm_90, Triton 3.9, 384 channels in float32 (tests/golden/triton_shift_mix.json holds all): _forward 102,
@@ -36,7 +35,7 @@ unspecialised = triton.jit(do_not_specialize=_SIZES)
 
 @triton.jit
 def _neighbour(pixel, height, width, SIDE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The pixel to the left (0), right (1), above (2) or below (3), and whether there is one."""
+    """Return the pixel to the left (0), right (1), above (2) or below (3), and whether there is one."""
     row, column = pixel // width, pixel % width
     there = pixel < height * width
     if SIDE == 0:
@@ -55,14 +54,14 @@ def _in_quarter(c, channels, QUARTER: tl.constexpr):  # type: ignore[no-untyped-
 
 @triton.jit
 def _read(x, pixel, x_t, c, x_c, known):  # type: ignore[no-untyped-def]
-    """Tokens in float32, ``t c``, 0 where there are none."""
+    """Return tokens in float32, ``t c``, 0 where ``known`` is false."""
     where = x + pixel.to(tl.int64)[:, None] * x_t + c.to(tl.int64)[None, :] * x_c
     return tl.load(where, mask=known, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def _standardised(x, eps, c, channels):  # type: ignore[no-untyped-def]
-    """Each row less its mean, over its deviation, and 1 / the deviation."""
+    """Return each row less its mean, over its deviation, and 1 / the deviation."""
     x -= tl.where((c < channels)[None, :], tl.sum(x, 1)[:, None] / channels, 0.0)
     scale = 1 / tl.sqrt_rn(tl.sum(x * x, 1) / channels + eps)
     return x * scale[:, None], scale
@@ -70,7 +69,7 @@ def _standardised(x, eps, c, channels):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _parameter(p, c, channels, otherwise):  # type: ignore[no-untyped-def]
-    """A parameter of each channel as ``1 c``; ``otherwise`` where there is none."""
+    """Return a parameter of each channel as ``1 c``; ``otherwise`` for None."""
     value = tl.full([1, c.shape[0]], otherwise, tl.float32)
     if p is not None:
         value = tl.load(p + c, mask=c < channels, other=otherwise).to(tl.float32)[None, :]
@@ -89,7 +88,7 @@ def _forward(  # type: ignore[no-untyped-def]
     y, x, x_b, x_t, x_c, weight, bias, mix_0, mix_1, mix_2, eps, part, channels, height, width, tiles,
     ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """y, ``m b t c``; ``part`` is the distance of its mixes."""
+    """Write y, ``m b t c``; ``part`` is the stride of its mixes."""
     image, tile = (tl.program_id(0) // tiles).to(tl.int64), tl.program_id(0) % tiles
     pixel = tile * ROWS + tl.arange(0, ROWS)
     c = tl.arange(0, WIDTH)
@@ -117,7 +116,7 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _gathered(g, own, other, g_c, c, known, there):  # type: ignore[no-untyped-def]
-    """One mix's gradient at the token and at the one that is shifted from it."""
+    """Return a mix's gradient at the token and at the token that reads it by the shift."""
     column = c.to(tl.int64)[None, :] * g_c
     here = tl.load(g + own + column, mask=known, other=0.0).to(tl.float32)
     return here, tl.load(g + other + column, mask=there, other=0.0).to(tl.float32)
@@ -133,7 +132,7 @@ def _backward(  # type: ignore[no-untyped-def]
     gx, parts, gy, g_m, g_b, g_t, g_c, x, x_b, x_t, x_c, weight, bias, mix_0, mix_1, mix_2, eps,
     channels, height, width, programs, ROWS: tl.constexpr, WIDTH: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """gx, ``b t c``, and ``parts``, ``programs 5 c``: a program's share of gradients of weight, bias and mixes."""
+    """Write gx, ``b t c``, and ``parts``, ``programs 5 c``: a program's part of gweight, gbias and the gmixes."""
     image, first = (tl.program_id(0) // programs).to(tl.int64), tl.program_id(0) % programs * STEPS * ROWS
     c = tl.arange(0, WIDTH)
     x += image * x_b
@@ -190,7 +189,7 @@ def _backward(  # type: ignore[no-untyped-def]
 def shift_mix(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], eps: float, h: int, w: int
 ) -> Tensor:
-    """Return y, ``m b (h w) c``, contiguous; arguments as of ``op``. x is read where it lies.
+    """Return y, ``m b (h w) c``, contiguous; arguments as of ``op``. x is read in place.
 
     Raises Unsupported for float64 and for more than CHANNELS channels, ValueError for 2^30 tokens.
     """
@@ -217,7 +216,7 @@ def shift_mix_backward(
     h: int,
     w: int,
 ) -> list[Tensor]:
-    """Return the gradients of x, of weight and bias where given, and of the mixes; gy of any strides, as x."""
+    """Return the gradients of x, of weight and bias unless ``None``, and of the mixes; gy and x have any strides."""
     b, t, channels = x.shape
     gx = torch.empty((b, t, channels), dtype=x.dtype, device=x.device)
     shape, warps = layout(x, h, w, 2 * WARPS)
@@ -230,12 +229,12 @@ def shift_mix_backward(
                 programs, **shape, STEPS=STEPS, num_warps=warps, enable_fp_fusion=True,
             )  # fmt: skip
     sums = parts.sum(0, dtype=torch.float64)
-    found = [*([] if weight is None else sums[:2]), *sums[2 : 2 + len(mixes)]]
-    return [gx, *(g.to(p.dtype) for g, p in zip(found, given(weight, bias, mixes), strict=True))]
+    parameters = (weight, bias, *mixes)
+    return [gx, *(g.to(p.dtype) for g, p in zip(sums, parameters, strict=False) if p is not None)]
 
 
 def layout(x: Tensor, h: int, w: int, warps: int) -> tuple[dict[str, Any], int]:
-    """Tokens and channels of a tile, and its warps: ``warps`` where it is no larger than TILE."""
+    """Return tokens and channels of a tile, and its warps: ``warps`` where it is no larger than TILE."""
     if x.dtype == torch.float64:
         raise Unsupported("shift_mix on a GPU computes in float32; for float64 use impl='reference', or the CPU")
     if x.shape[2] > CHANNELS:
@@ -247,6 +246,6 @@ def layout(x: Tensor, h: int, w: int, warps: int) -> tuple[dict[str, Any], int]:
 
 
 def _parameters(weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor]) -> list[Tensor | None]:
-    """weight, bias and three mixes, None for those that are not there."""
-    found = [weight, bias, *mixes, *[None] * (3 - len(mixes))]
-    return [None if p is None else p.contiguous() for p in found]
+    """Return weight, bias and three mixes, ``None`` for absent ones."""
+    parameters = [weight, bias, *mixes, *[None] * (3 - len(mixes))]
+    return [None if p is None else p.contiguous() for p in parameters]

@@ -1,7 +1,7 @@
-"""Norm, Q-Shift and mixes as a torch operator: checks, choice of implementation, dispatch, autograd, FLOPs.
+"""Norm, Q-Shift and mixes as a torch operator: checks, dispatch, autograd, FLOPs and bytes.
 
-One operator serves both functions: without weight and bias there is no norm. The mixes stand behind each other in
-the output, ``m b t c``, so that projections of equal size could be one batched product.
+One operator serves both functions: without weight and bias there is no norm. The mixes are the first axis of the
+output, ``m b t c``, so that projections of equal size could be one batched product.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from linbench.kernels.impl import Impl, Unsupported
+from linbench.kernels.impl import Impl, is_reference
+from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.kernels.shift_mix import reference
 from linbench.shapes import check
+
+_INPUTS = "Tensor x, Tensor? weight, Tensor? bias, Tensor[] mixes, float eps, SymInt h, SymInt w"
+_SCHEMA = f"({_INPUTS}) -> Tensor"
+_BACKWARD_SCHEMA = f"(Tensor gy, {_INPUTS}) -> Tensor[]"
 
 
 def norm_shift_mix(
@@ -28,8 +33,8 @@ def norm_shift_mix(
 ) -> Tensor:
     """Return mixes of the normalised tokens with their Q-Shift, ``m b (h w) c``, of x's dtype (see ``reference``).
 
-    x: Tokens of the grid, ``b (h w) c``.  weight, bias: The layer norm's, ``c``.
-    mixes: One to three μ, ``c``: a token's own share.  grid: ``(h, w)``.  eps: Added to the variance.
+    x: Tokens of the grid, ``b (h w) c``.  weight, bias: Of the layer norm, ``c``.
+    mixes: One to three μ, ``c``: the weight of the token itself.  grid: ``(h, w)``.  eps: Added to the variance.
     impl: ``fast`` reads x once and computes in float32 (on the CPU in float64 for float64), its gradient too;
         ``reference`` is the equation.
     Raises ValueError on arguments that break the contract, Unsupported for ``vendor``, and on CUDA for float64 and
@@ -38,7 +43,7 @@ def norm_shift_mix(
     """
     dims = _check(x, mixes, grid)
     check(dims, weight=(weight, "c"), bias=(bias, "c"))
-    if _is_reference(impl, "norm_shift_mix"):
+    if is_reference(impl, "norm_shift_mix"):
         return reference.norm_shift_mix(x, weight, bias, mixes, grid, eps)
     return _shift_mix(x, weight, bias, list(mixes), eps, *grid)
 
@@ -46,7 +51,7 @@ def norm_shift_mix(
 def shift_mix(x: Tensor, mixes: Sequence[Tensor], grid: tuple[int, int], *, impl: Impl | str = Impl.FAST) -> Tensor:
     """Return the mixes of the tokens with their Q-Shift, ``m b (h w) c``; all else as in ``norm_shift_mix``."""
     _check(x, mixes, grid)
-    if _is_reference(impl, "shift_mix"):
+    if is_reference(impl, "shift_mix"):
         return reference.shift_mix(x, mixes, grid)
     return _shift_mix(x, None, None, list(mixes), 0.0, *grid)
 
@@ -63,86 +68,44 @@ def _check(x: Tensor, mixes: Sequence[Tensor], grid: tuple[int, int]) -> dict[st
     return dims
 
 
-def _is_reference(impl: Impl | str, name: str) -> bool:
-    if Impl(impl) is Impl.VENDOR:
-        raise Unsupported(f"{name} has no vendor implementation; use impl='fast' or impl='reference'")
-    return Impl(impl) is Impl.REFERENCE
-
-
-@torch.library.custom_op("linbench::shift_mix", mutates_args=(), device_types="cpu")
-def _shift_mix(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], eps: float, h: int, w: int
-) -> Tensor:
+@torch.library.custom_op("linbench::shift_mix", mutates_args=(), device_types="cpu", schema=_SCHEMA)
+def _shift_mix(*inputs: Any) -> Tensor:
     from linbench.kernels.shift_mix import cpu  # numba is imported where the CPU kernel first runs
 
-    return cpu.shift_mix(x, weight, bias, mixes, eps, h, w)
+    return cpu.shift_mix(*inputs)
 
 
-@torch.library.custom_op("linbench::shift_mix_backward", mutates_args=(), device_types="cpu")
-def _shift_mix_backward(
-    gy: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mixes: Sequence[Tensor],
-    eps: float,
-    h: int,
-    w: int,
-) -> list[Tensor]:
+@torch.library.custom_op("linbench::shift_mix_backward", mutates_args=(), device_types="cpu", schema=_BACKWARD_SCHEMA)
+def _shift_mix_backward(gy: Tensor, *inputs: Any) -> list[Tensor]:
     from linbench.kernels.shift_mix import cpu
 
-    return cpu.shift_mix_backward(gy, x, weight, bias, mixes, eps, h, w)
+    return cpu.shift_mix_backward(gy, *inputs)
 
 
 @_shift_mix.register_kernel("cuda")
-def _(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], eps: float, h: int, w: int
-) -> Tensor:
+def _(*inputs: Any) -> Tensor:
     from linbench.kernels.shift_mix import gpu  # Triton is imported where the CUDA kernel first runs
 
-    return gpu.shift_mix(x, weight, bias, mixes, eps, h, w)
+    return gpu.shift_mix(*inputs)
 
 
 @_shift_mix_backward.register_kernel("cuda")
-def _(
-    gy: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mixes: Sequence[Tensor],
-    eps: float,
-    h: int,
-    w: int,
-) -> list[Tensor]:
+def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
     from linbench.kernels.shift_mix import gpu
 
-    return gpu.shift_mix_backward(gy, x, weight, bias, mixes, eps, h, w)
+    return gpu.shift_mix_backward(gy, *inputs)
 
 
 @_shift_mix.register_fake
-def _(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], eps: float, h: int, w: int
-) -> Tensor:
+def _(x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], *_: Any) -> Tensor:
     return x.new_empty(len(mixes), *x.shape)
 
 
 @_shift_mix_backward.register_fake
 def _(
-    gy: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mixes: Sequence[Tensor],
-    eps: float,
-    h: int,
-    w: int,
+    gy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], *_: Any
 ) -> list[Tensor]:
-    return [x.new_empty(x.shape), *(p.new_empty(p.shape) for p in given(weight, bias, mixes))]
-
-
-def given(weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor]) -> list[Tensor]:
-    """The parameters in the order of their gradients: weight and bias where there is a norm, and the mixes."""
-    return [*(p for p in (weight, bias) if p is not None), *mixes]
+    return [p.new_empty(p.shape) for p in (x, weight, bias, *mixes) if p is not None]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -163,5 +126,19 @@ _shift_mix.register_autograd(_differentiate, setup_context=_save)
 
 @register_flop_formula([torch.ops.linbench.shift_mix, torch.ops.linbench.shift_mix_backward])
 def flops(*_: object, **__: object) -> int:
-    """0: torch's counter counts no norm and no pointwise arithmetic, and a model's count depends on no form of it."""
+    """Return 0: torch counts no norm and no pointwise arithmetic, and a model's count must not depend on fusing."""
     return 0
+
+
+@byte_formula("linbench::shift_mix")
+def forward_bytes(x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], *_: object) -> int:
+    """Count x and the parameters in, one output for each mix out."""
+    return tensor_bytes(x, weight, bias, *mixes) + len(mixes) * tensor_bytes(x)
+
+
+@byte_formula("linbench::shift_mix_backward")
+def backward_bytes(
+    gy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, mixes: Sequence[Tensor], *_: object
+) -> int:
+    """Count the outputs' gradients, x and the parameters in; the gradients of x and of the parameters out."""
+    return tensor_bytes(gy, x, weight, bias, *mixes) + tensor_bytes(x, weight, bias, *mixes)

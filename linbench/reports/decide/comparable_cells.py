@@ -1,30 +1,33 @@
-"""Records as cells that may be compared: what each is called, what makes two of them the same cell, what is known.
+"""Records as comparable cells: their labels, their identity, and their number.
 
-A record of times is one cell, one of accuracy a cell for each metric. Two cells are the same where their keys are,
-without what a comparison leaves out: the backbone where backbones are compared, the device where devices are, and
-under the preset ``best`` the settings that the search of each side has found.
+A latency or kernel record is one cell, an accuracy record one cell for each metric. Two cells are the same where
+their keys agree on all but what the comparison ignores: the backbone where backbones are compared, the device where
+devices are, and under the preset ``best`` the settings that each side's search chose.
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linbench.records import Record, Status, key_hash
-from linbench.reports.accuracy.rows import SUITES, standing
+from linbench.records import Record, Status, Store, as_number, key_hash
+from linbench.reports.accuracy.rows import standing
 from linbench.reports.latency.rows import SEARCHED, VARIES, WHOLE, phases, timings
-from linbench.reports.statistics.latency_summary import Floats, Summary, summarise
+from linbench.reports.statistics.latency_summary import Floats, LatencySummary, summarize
+from linbench.reports.validation import ACCURACY_SUITES
 
-FOUND = (*SEARCHED, "attention", "sdpa_backend", "fused")  # by the search for ``best``
-#: Parts of a key that a comparison of backbones, of devices, or of two trainings leaves out.
+#: Settings that the search for the preset ``best`` chooses.
+CHOSEN = (*SEARCHED, "attention", "sdpa_backend", "fused")
+#: Parts of a key that a comparison of backbones, of devices, or of two trainings ignores.
 BACKBONES = (*(name for name in VARIES if name not in ("height", "width")), "checkpoint")
 DEVICES = ("device", "device_type", "threads")
 TRAININGS = ("checkpoint",)
-#: What a cell may be called by, in this order; ``size`` is height and width.
-NAMES = (
+#: The labels of a cell, in this order; ``size`` is height and width.
+LABELS = (
     *("suite", "metric", "backbone", "op", "case", "direction", "part", "prompts", "fusion", "options", "size"),
     *("protocol", "dataset", "images", "box_source", "dtype", "preset", "mode", "impl", "attention"),
     *("matmul", "allocator", "memory_format", "compile", "fused", "threads", "device", "checkpoint"),
@@ -32,20 +35,20 @@ NAMES = (
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What one record says of one number.
+class ComparableCell:
+    """One number of one record.
 
-    names: Its key in words, by ``NAMES``.
-    began, started: When the first of its rounds began, and the last.
+    labels: Its key as text, by ``LABELS``.
+    began, started: Start of the first and of the last of its rounds.
     key: Its key, with the metric of a score.
-    standing: Of a score: why it compares with nothing published, see ``accuracy_rows.standing``.
-    times: Of a cell that was timed and is ok.
+    standing: Of a score: why it compares with nothing published, see ``accuracy.rows.standing``.
+    times: Of a timed cell that is ok.
     value, low, high: Of a score, in its unit; NaN where there is none.
     scores: Of single images by id, in that unit, where the value is their mean.
-    peak_mib, parameters_m: Of a cell that was timed.
+    peak_mib, parameters_m: Of a timed cell.
     """
 
-    names: Mapping[str, str]
+    labels: Mapping[str, str]
     key: Mapping[str, Any]
     status: str
     reason: str
@@ -54,7 +57,7 @@ class Cell:
     commit: str
     searched: str
     standing: str
-    times: Summary | None = None
+    times: LatencySummary | None = None
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -63,93 +66,110 @@ class Cell:
     parameters_m: float = math.nan
 
     @property
-    def timed(self) -> bool:
-        """Whether it is of a suite of times."""
+    def is_timed(self) -> bool:
+        """Whether its suite measures times."""
         return "metric" not in self.key
 
     @property
-    def number(self) -> float:
+    def estimate(self) -> float:
         """The median in ms, or the score."""
         return self.value if self.times is None else self.times.median
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The 95 % interval of the estimate."""
+        return (self.low, self.high) if self.times is None else (self.times.low, self.times.high)
 
 
 @dataclass(frozen=True)
 class Side:
     """The cells of one side, by identity.
 
-    crowded: Identities that several cells have, with what those are called; none of them is compared.
+    duplicates: Cells that share an identity, so that none of them is compared.
     """
 
-    cells: Mapping[str, Cell]
-    crowded: Mapping[str, list[Cell]]
+    cells: Mapping[str, ComparableCell]
+    duplicates: Mapping[str, list[ComparableCell]]
+
+    @property
+    def all_duplicates(self) -> list[ComparableCell]:
+        """The cells that share an identity, in one list."""
+        return [cell for group in self.duplicates.values() for cell in group]
 
 
-def side(cells: Iterable[Cell], ignoring: Sequence[str]) -> Side:
-    """The cells by what is left of their keys without ``ignoring``; of two with one key the later counts."""
-    latest: dict[str, Cell] = {}
+def group_cells(cells: Iterable[ComparableCell], ignored: Sequence[str]) -> Side:
+    """Group cells by identity; of two with one key, and of two searches, the later counts."""
+    latest: dict[str, ComparableCell] = {}
     for cell in cells:
-        whole = key_hash(cell.key)
-        latest[whole] = max(cell, latest.get(whole, cell), key=lambda one: one.started)
-    groups: dict[str, list[Cell]] = {}
+        digest = key_hash(cell.key)
+        latest[digest] = max(cell, latest.get(digest, cell), key=lambda other: other.started)
+    groups: dict[str, list[ComparableCell]] = {}
     for cell in latest.values():
-        groups.setdefault(identity(cell.key, ignoring), []).append(cell)
-    alone, crowded = {}, {}
+        groups.setdefault(identity(cell.key, ignored), []).append(cell)
+    unique, duplicates = {}, {}
     for name, group in groups.items():
-        last = max(cell.searched for cell in group)
-        kept = [cell for cell in group if cell.searched == last]
-        if len(kept) == 1:
-            alone[name] = kept[0]
+        last_search = max(cell.searched for cell in group)
+        newest = [cell for cell in group if cell.searched == last_search]
+        if len(newest) == 1:
+            unique[name] = newest[0]
         else:
-            crowded[name] = kept
-    return Side(alone, crowded)
+            duplicates[name] = newest
+    return Side(unique, duplicates)
 
 
-def identity(key: Mapping[str, Any], ignoring: Sequence[str]) -> str:
-    """What is left of a key without ``ignoring`` and what a search has found, as text."""
-    left_out = {*ignoring, *(FOUND if key.get("preset") == "best" else ())}
+def identity(key: Mapping[str, Any], ignored: Sequence[str]) -> str:
+    """Return a key without ``ignored`` and without the settings that a search chose, as text."""
+    left_out = {*ignored, *(CHOSEN if key.get("preset") == "best" else ())}
     return json.dumps({k: v for k, v in key.items() if k not in left_out}, sort_keys=True)
 
 
-def cells(records: Iterable[Record]) -> tuple[list[Cell], list[str]]:
-    """The cells of all records that hold times or scores, and what was wrong with those left out."""
-    found: list[Cell] = []
+def comparable_cells(records: Iterable[Record]) -> tuple[list[ComparableCell], list[str]]:
+    """Return the cells of all records with times or scores, and a fault for each record that gives none."""
+    cells: list[ComparableCell] = []
     faults = []
     for record in records:
         try:
             if record.key.get("suite") in ("latency", "kernels"):
-                found.append(_timed(record))
-            elif record.key.get("suite") in SUITES:
-                found += _scored(record)
+                cells.append(_timed_cell(record))
+            elif record.key.get("suite") in ACCURACY_SUITES:
+                cells += _scored_cells(record)
         except (KeyError, TypeError, ValueError) as error:
             faults.append(f"a record of {record.key.get('backbone', record.key.get('op'))!s:.60}: {error}")
-    return found, faults
+    return cells, faults
 
 
-def _timed(record: Record) -> Cell:
-    samples = [found for entry in record.rounds if (found := timings(entry))]
-    ok = record.status is Status.OK and bool(samples) and len(samples) == len(record.rounds)
+def read_cells(folder: Path) -> tuple[list[ComparableCell], list[str]]:
+    """Return the cells of a results folder, and a fault for each file and record that gives none."""
+    store = Store(folder)
+    cells, faults = comparable_cells(list(store))
+    return cells, [*(f"{path}: {reason}" for path, reason in store.faults), *(f"{folder}: {f}" for f in faults)]
+
+
+def _timed_cell(record: Record) -> ComparableCell:
+    samples = [times for entry in record.rounds if (times := timings(entry))]
+    is_ok = record.status is Status.OK and bool(samples) and len(samples) == len(record.rounds)
     key = {**WHOLE, **record.key} if record.key["suite"] == "latency" else dict(record.key)
     parameters = record.metrics.get("parameters", {}).get("value")
-    return Cell(
+    return ComparableCell(
         **_common(record, key),
-        times=summarise(samples) if ok else None,
+        times=summarize(samples) if is_ok else None,
         peak_mib=phases(record.rounds)["peak_mib"],
-        parameters_m=_number(parameters) / 1e6,
+        parameters_m=as_number(parameters) / 1e6,
     )
 
 
-def _scored(record: Record) -> Iterable[Cell]:
+def _scored_cells(record: Record) -> Iterable[ComparableCell]:
     first = record.rounds[0] if record.rounds else {}
     columns = first.get("scores")
     for name, metric in (record.metrics or {"": {}}).items():
-        value, low, high = (_number(metric.get(part)) for part in ("value", "low", "high"))
+        value, low, high = (as_number(metric.get(part)) for part in ("value", "low", "high"))
         common = _common(record, {**record.key, "metric": f"{record.key['suite']}_{name}"})
-        images = _of_images(columns, name, value) if isinstance(columns, Mapping) else None
-        yield Cell(**common, value=value, low=low, high=high, scores=images)
+        images = _image_scores(columns, name, value) if isinstance(columns, Mapping) else None
+        yield ComparableCell(**common, value=value, low=low, high=high, scores=images)
 
 
-def _of_images(columns: Mapping[str, Any], metric: str, value: float) -> Mapping[str, float] | None:
-    """The score of each image by id, in percent; None where their mean is not the metric, as with COCO's AP."""
+def _image_scores(columns: Mapping[str, Any], metric: str, value: float) -> Mapping[str, float] | None:
+    """Return each image's score by id, in percent; None where their mean is not the metric, as with COCO's AP."""
     column = columns.get(metric, columns.get(metric.removeprefix("m")))
     ids = columns.get("id")
     if not isinstance(column, list) or not isinstance(ids, list) or not len(set(ids)) == len(ids) == len(column) > 0:
@@ -161,11 +181,13 @@ def _of_images(columns: Mapping[str, Any], metric: str, value: float) -> Mapping
 
 
 def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
-    key_hash(key)  # raises ValueError where it holds a number that is none
+    key_hash(key)  # raises ValueError where the key holds NaN or infinity
+    if type(key.get("suite_version", 0)) is not int:
+        raise ValueError(f"its suite_version is {key['suite_version']!r:.40}, not a whole number")
     checkpoint = record.environment.get("checkpoint")
     started = [str(entry.get("started", "")) for entry in record.rounds]
     return {
-        "names": {name: _word(key, name) for name in NAMES},
+        "labels": {name: _label(key, name) for name in LABELS},
         "key": key,
         "status": record.status.value,
         "reason": record.reason,
@@ -177,12 +199,9 @@ def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _word(key: Mapping[str, Any], name: str) -> str:
+def _label(key: Mapping[str, Any], name: str) -> str:
     if name == "size":
-        if "height" not in key:
-            return ""
-        height, width = key["height"], key["width"]
-        return f"{height}²" if height == width else f"{height}×{width}"
+        return format_size(key["height"], key["width"]) if "height" in key else ""
     value = key.get(name, "")
     if name == "checkpoint":
         return str(value)[:12]
@@ -191,6 +210,6 @@ def _word(key: Mapping[str, Any], name: str) -> str:
     return str(value)
 
 
-def _number(value: Any) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else math.nan
+def format_size(height: int, width: int) -> str:
+    """Return a size as a reader sees it: ``1024²`` or ``768×1024``."""
+    return f"{height}²" if height == width else f"{height}×{width}"

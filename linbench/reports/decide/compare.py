@@ -1,4 +1,4 @@
-"""Two sides, cell by cell: which differ, by how much, and what only one side has."""
+"""Two sides, cell by cell: which differ, by how much, and which cells only one side has."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,153 +7,154 @@ from itertools import combinations
 
 import numpy as np
 
-from linbench.reports.decide.comparable_cells import BACKBONES, DEVICES, TRAININGS, Cell, Side, side
+from linbench.reports.decide.comparable_cells import BACKBONES, DEVICES, TRAININGS, ComparableCell, Side, group_cells
 from linbench.reports.statistics.latency_summary import Floats
 from linbench.reports.statistics.verdicts import (
     FEWEST_IMAGES,
     SCORES,
     TIMES,
     Difference,
-    Judged,
+    Judgement,
     Verdict,
     judge,
-    of_scores,
-    of_times,
+    score_differences,
+    time_difference,
 )
-
-TIME_MARGIN = 0.02  # of a tie, as a share
-SCORE_MARGIN = 0.5  # of a tie, in points
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One cell on both sides, and what is said of the second beside the first.
+class CellPair:
+    """One cell on both sides, and the judgement on the second relative to the first.
 
-    difference: None where the pair could not be tested; ``why`` says for which reason.
+    difference: None where the pair could not be tested; then ``reason`` tells why.
     """
 
-    first: Cell
-    second: Cell
+    first: ComparableCell
+    second: ComparableCell
     difference: Difference | None
-    judged: Judged
-    why: str
+    judgement: Judgement
+    reason: str
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict, None where the pair could not be tested."""
+        return self.judgement.verdict
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Of a tie: ``times`` as a share, ``scores`` in points."""
+    """Differences that count as a tie: of times as a fraction, of scores in points."""
 
-    times: float = TIME_MARGIN
-    scores: float = SCORE_MARGIN
+    times: float = 0.02
+    scores: float = 0.5
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """names: Of the sides.  times, scores: The pairs of each kind; a correction is over one kind.
+    """The compared pairs of times and of scores, each kind corrected on its own.
 
-    alone: Cells that one side only has, by its name.
-    crowded: Cells of which a side has several, so that none is compared, by its name.
-    ranked: Whether a verdict may be given, which is not so across devices.
+    names: The two sides, or the backbones.
+    unmatched: Cells of one side only, by its name.
+    duplicates: Cells that a side has several times, so that none is compared, by its name.
+    is_ranked: Whether verdicts are given; across devices there are none.
     """
 
     names: tuple[str, ...]
-    times: list[Pair]
-    scores: list[Pair]
+    times: list[CellPair]
+    scores: list[CellPair]
     margins: Margins
-    alone: dict[str, list[Cell]] = field(default_factory=dict)
-    crowded: dict[str, list[Cell]] = field(default_factory=dict)
-    ranked: bool = True
+    unmatched: dict[str, list[ComparableCell]] = field(default_factory=dict)
+    duplicates: dict[str, list[ComparableCell]] = field(default_factory=dict)
+    is_ranked: bool = True
 
 
-def of_sides(
-    names: tuple[str, str], first: Iterable[Cell], second: Iterable[Cell], margins: Margins, devices: bool = False
+def compare_sides(
+    names: tuple[str, str],
+    first: Iterable[ComparableCell],
+    second: Iterable[ComparableCell],
+    margins: Margins,
+    across_devices: bool = False,
 ) -> Comparison:
-    """Each cell of the first side beside the same cell of the second.
+    """Compare each cell of the first side with the same cell of the second.
 
     Scores of cells that differ in nothing but the checkpoint are paired where each side has one of them.
-    devices: Whether the device is left out of what makes two cells the same; then there is no verdict.
+    across_devices: Whether the device is ignored; then there is no verdict.
     """
-    ignoring = DEVICES if devices else ()
-    whole = side(first, ignoring), side(second, ignoring)
-    found, alone = _matched(*whole)
-    less = [side(left, (*ignoring, *TRAININGS)) for left in alone]
-    again, alone = _matched(less[0], less[1])
-    made = _compared(names, [*found, *again], margins, ranked=not devices)
-    for name, left, *several in zip(names, alone, whole, less, strict=True):
-        made.alone[name], made.crowded[name] = left, [cell for each in several for cell in _several(each)]
-    return made
+    ignored = DEVICES if across_devices else ()
+    exact = group_cells(first, ignored), group_cells(second, ignored)
+    pairs, unmatched = _match(*exact)
+    retrained = [group_cells(cells, (*ignored, *TRAININGS)) for cells in unmatched]
+    more_pairs, unmatched = _match(retrained[0], retrained[1])
+    result = _compare(names, [*pairs, *more_pairs], margins, is_ranked=not across_devices)
+    for name, cells, *sides in zip(names, unmatched, exact, retrained, strict=True):
+        result.unmatched[name] = cells
+        result.duplicates[name] = [cell for side in sides for cell in side.all_duplicates]
+    return result
 
 
-def of_backbones(names: Sequence[str], cells: Iterable[Cell], margins: Margins) -> Comparison:
-    """Each two of the backbones in every cell that both have, as if two sides."""
+def compare_backbones(names: Sequence[str], cells: Iterable[ComparableCell], margins: Margins) -> Comparison:
+    """Compare each two of the backbones in every cell that both have."""
     known = list(cells)
-    sides = {name: side([cell for cell in known if cell.key.get("backbone") == name], BACKBONES) for name in names}
-    found = [pair for one, other in combinations(names, 2) for pair in _matched(sides[one], sides[other])[0]]
-    made = _compared(tuple(names), found, margins, ranked=True)
-    paired = {id(cell) for pair in found for cell in pair}
-    for name, each in sides.items():
-        made.alone[name] = [cell for cell in each.cells.values() if id(cell) not in paired]
-        made.crowded[name] = _several(each)
-    return made
+    sides = {n: group_cells([cell for cell in known if cell.key.get("backbone") == n], BACKBONES) for n in names}
+    pairs = [pair for a, b in combinations(names, 2) for pair in _match(sides[a], sides[b])[0]]
+    result = _compare(tuple(names), pairs, margins, is_ranked=True)
+    paired = {id(cell) for pair in pairs for cell in pair}
+    for name, side in sides.items():
+        result.unmatched[name] = [cell for cell in side.cells.values() if id(cell) not in paired]
+        result.duplicates[name] = side.all_duplicates
+    return result
 
 
-def _matched(first: Side, second: Side) -> tuple[list[tuple[Cell, Cell]], tuple[list[Cell], list[Cell]]]:
-    both = [name for name in first.cells if name in second.cells]
-    left = tuple(
-        [cell for name, cell in each.cells.items() if name not in both and name not in other.crowded]
-        for each, other in ((first, second), (second, first))
-    )
-    return [(first.cells[name], second.cells[name]) for name in both], (left[0], left[1])
+Cells = list[ComparableCell]
+Pairs = Sequence[tuple[ComparableCell, ComparableCell]]
 
 
-def _several(of: Side) -> list[Cell]:
-    return [cell for group in of.crowded.values() for cell in group]
+def _match(first: Side, second: Side) -> tuple[Pairs, tuple[Cells, Cells]]:
+    """Return the pairs of equal identity, and the cells of each side that the other does not have."""
+
+    def only(side: Side, other: Side) -> Cells:
+        known = {*other.cells, *other.duplicates}
+        return [cell for name, cell in side.cells.items() if name not in known]
+
+    pairs = [(cell, second.cells[name]) for name, cell in first.cells.items() if name in second.cells]
+    return pairs, (only(first, second), only(second, first))
 
 
-def _compared(
-    names: tuple[str, ...], pairs: Sequence[tuple[Cell, Cell]], margins: Margins, ranked: bool
-) -> Comparison:
-    timed = [(a, b) for a, b in pairs if a.timed]
-    scored = [(a, b) for a, b in pairs if not a.timed]
-    times = [of_times(a.times, b.times, margins.times) if a.times and b.times else None for a, b in timed]
-    return Comparison(
-        names=names,
-        times=_judged(timed, times, TIMES),
-        scores=_judged(scored, of_pairs(scored, margins.scores), SCORES),
-        margins=margins,
-        ranked=ranked,
-    )
+def _compare(names: tuple[str, ...], pairs: Pairs, margins: Margins, is_ranked: bool) -> Comparison:
+    times = compare_times([(a, b) for a, b in pairs if a.is_timed], margins.times)
+    scores = compare_scores([(a, b) for a, b in pairs if not a.is_timed], margins.scores)
+    return Comparison(names, times, scores, margins, is_ranked=is_ranked)
 
 
-def _judged(
-    pairs: Sequence[tuple[Cell, Cell]], found: Sequence[Difference | None], words: tuple[Verdict, Verdict]
-) -> list[Pair]:
-    judged = judge(found, words)
-    return [
-        Pair(a, b, each, said, "" if each else why(a, b))
-        for (a, b), each, said in zip(pairs, found, judged, strict=True)
-    ]
+def compare_times(pairs: Pairs, margin: float) -> list[CellPair]:
+    """Test pairs of timed cells together; ``margin`` is a fraction."""
+    differences = [time_difference(a.times, b.times, margin) if a.times and b.times else None for a, b in pairs]
+    return _judge(pairs, differences, TIMES)
 
 
-def of_pairs(pairs: Sequence[tuple[Cell, Cell]], margin: float) -> list[Difference | None]:
-    """The difference of each pair of scores; None where they are no means of the same images."""
-    shared = [_shared(a, b) for a, b in pairs]
-    tested = iter(of_scores([each for each in shared if each is not None], margin))
-    return [None if each is None else next(tested) for each in shared]
+def compare_scores(pairs: Pairs, margin: float) -> list[CellPair]:
+    """Test pairs of scores together; those that are not means over the same images are untested."""
+    images = [_common_images(a, b) for a, b in pairs]
+    tested = iter(score_differences([scores for scores in images if scores is not None], margin))
+    return _judge(pairs, [None if scores is None else next(tested) for scores in images], SCORES)
 
 
-def _shared(a: Cell, b: Cell) -> tuple[Floats, Floats] | None:
-    """The scores of both, image by image; None where they are not of the same images, or of too few."""
+def _judge(pairs: Pairs, differences: Sequence[Difference | None], signs: tuple[Verdict, Verdict]) -> list[CellPair]:
+    judged = zip(pairs, differences, judge(differences, signs), strict=True)
+    return [CellPair(a, b, d, judgement, "" if d else _why_untested(a, b)) for (a, b), d, judgement in judged]
+
+
+def _common_images(a: ComparableCell, b: ComparableCell) -> tuple[Floats, Floats] | None:
+    """Return both scores, image by image; None where they are of other images, or of too few."""
     if not a.scores or not b.scores or a.scores.keys() != b.scores.keys() or len(a.scores) < FEWEST_IMAGES:
         return None
     return np.array(list(a.scores.values())), np.array([b.scores[image] for image in a.scores])
 
 
-def why(a: Cell, b: Cell) -> str:
-    """Why a pair could not be tested."""
+def _why_untested(a: ComparableCell, b: ComparableCell) -> str:
     if a.status != "ok" or b.status != "ok":
         return a.status if a.status == b.status else f"{a.status} → {b.status}"
-    if a.timed:
+    if a.is_timed:
         return "fewer than 3 rounds" if a.times and b.times else "no times"
     if math.isnan(a.value) or math.isnan(b.value):
         return "no score"

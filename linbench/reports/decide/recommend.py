@@ -1,9 +1,9 @@
-"""Which backbone under a budget: what fits, what is best of it, and whether that is more than noise.
+"""Which backbone under a budget: what fits, what is best of it, and whether the difference is more than noise.
 
-A candidate is one model at one resolution: of an objective of accuracy a score, with the latency that was measured
-of the same model, size and dtype; of the objective ``latency_ms`` a latency. All latencies are of one device and
-under one set of conditions, all scores of one data set and protocol; where a folder holds several, the question must
-say which. Scores are of one device too, but it may be another than that of the latencies.
+A contender is one model at one resolution: for a metric of accuracy a score, with the latency measured for the same
+model, size and dtype; for the metric ``latency_ms`` a latency. All latencies are of one device and one set of
+conditions, all scores of one dataset and protocol; where a folder holds several, the request must name one. Scores
+are of one device too, but it may be another than that of the latencies.
 """
 
 import json
@@ -13,21 +13,23 @@ from dataclasses import dataclass, field
 
 from linbench.reports.accuracy.rows import EMBEDDED
 from linbench.reports.accuracy.table import SHOWN
-from linbench.reports.decide.comparable_cells import Cell, side
-from linbench.reports.decide.compare import SCORE_MARGIN, TIME_MARGIN, of_pairs, why
-from linbench.reports.decide.conditions import Size, Unclear, narrowed, one_device, refuse_unknown
-from linbench.reports.statistics.verdicts import SCORES, TIMES, Difference, Judged, judge, of_times
+from linbench.reports.decide.comparable_cells import ComparableCell, group_cells
+from linbench.reports.decide.compare import CellPair, Margins, compare_scores, compare_times
+from linbench.reports.decide.conditions import AmbiguousRequest, Size, refuse_unknown, select, select_device
 
 LATENCY = "latency_ms"
 METRICS = (LATENCY, *(f"{suite}_{name}" for suite, names in SHOWN.items() for name in names))
 MIB_PER_GB = 1e9 / 2**20
+MARGINS = Margins()
 
 
 @dataclass(frozen=True)
-class Question:
-    """metric: The objective, of ``METRICS``.  sizes: Height and width, px; empty for all.
+class Request:
+    """A metric to be best in, its limits, and the conditions of the numbers.
 
-    latency_ms, memory_gb, params_m: Limits; None for none.  A GB is 10⁹ bytes.
+    metric: One of ``METRICS``.
+    sizes: Height and width, px; empty for all.
+    latency_ms, memory_gb, params_m: Limits, None for none; a GB is 10⁹ bytes.
     preset, part, dataset: None for the only one there is; of several presets ``best``.
     conditions: Further parts of keys that must have these values, as text.
     """
@@ -44,262 +46,241 @@ class Question:
     conditions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def limited(self) -> bool:
+    def has_limits(self) -> bool:
         """Whether a limit needs a latency record."""
         return any(limit is not None for limit in (self.latency_ms, self.memory_gb, self.params_m))
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Contender:
     """A model at a resolution.
 
-    score: None where the objective is the latency.  latency: None where none is needed.
+    score: None where the metric is the latency.
+    latency: None where none is needed.
     """
 
     label: str
-    score: Cell | None
-    latency: Cell | None
+    score: ComparableCell | None
+    latency: ComparableCell | None
 
     @property
-    def cell(self) -> Cell:
-        """What the objective is of."""
-        found = self.score or self.latency
-        assert found is not None
-        return found
+    def cell(self) -> ComparableCell:
+        """The cell of the metric."""
+        cell = self.score or self.latency
+        assert cell is not None
+        return cell
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """What does not count, why, and the command that would measure what lacks, but for its size; empty if none."""
+    """A model left out, the reason, and the command that would measure what is missing, but for its size."""
 
     label: str
     size: str
-    why: str
+    reason: str
     command: str = ""
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A candidate that fits, beside the best: how much it loses, and whether that is shown.
+class Rival:
+    """A contender that fits, and its comparison with the best one."""
 
-    difference: None where only the intervals can be compared; then ``why`` says for which reason, and ``apart``
-        whether they do not meet.
-    """
+    contender: Contender
+    pair: CellPair
 
-    candidate: Candidate
-    difference: Difference | None
-    judged: Judged
-    why: str
-    apart: bool
+    @property
+    def is_apart(self) -> bool:
+        """Whether the intervals of the two do not overlap."""
+        (low, high), (other_low, other_high) = self.pair.first.bounds, self.pair.second.bounds
+        return high < other_low or other_high < low
 
 
 @dataclass(frozen=True)
-class Answer:
-    """best: None where nothing fits.  others: From the runner-up on.
+class Recommendation:
+    """The answer to a request.
 
-    latencies, scores: The conditions that all share, in words.
+    best: None where nothing fits.
+    rivals: From the runner-up on.
+    latencies, scores: The conditions that all share, as text.
     """
 
-    question: Question
-    best: Candidate | None
-    others: list[Beside]
+    request: Request
+    best: Contender | None
+    rivals: list[Rival]
     excluded: list[Excluded]
     latencies: dict[str, str]
     scores: dict[str, str]
 
 
-def choose(question: Question, known: Iterable[Cell]) -> Answer:
-    """Answer a question from cells; raises Unclear where it must say more or there is nothing to choose from."""
-    latest = list(side(known, ()).cells.values())
+def recommend(request: Request, cells: Iterable[ComparableCell]) -> Recommendation:
+    """Answer a request; raise AmbiguousRequest where it must name more or there is nothing to choose from."""
+    latest = list(group_cells(cells, ()).cells.values())
     excluded: list[Excluded] = []
-    refuse_unknown(question.conditions, latest)
-    latencies, of_latencies = _latencies(question, [cell for cell in latest if cell.key["suite"] == "latency"])
-    scores: list[Cell] = []
-    of_scores: dict[str, str] = {}
-    if question.metric == LATENCY:
-        candidates = [Candidate(_name(cell, latencies), None, cell) for cell in latencies]
+    refuse_unknown(request.conditions, latest)
+    latencies, conditions = _latencies(request, [cell for cell in latest if cell.key["suite"] == "latency"])
+    score_conditions: dict[str, str] = {}
+    if request.metric == LATENCY:
+        contenders = [Contender(_name(cell, latencies), None, cell) for cell in latencies]
     else:
-        mine = [
-            cell for cell in latest if cell.key.get("metric") == question.metric or _failed(cell, question.metric)
-        ]
-        scores, of_scores = _scores(question, mine, of_latencies.get("device", ""), excluded)
-        candidates = list(_joined(question, scores, latencies, of_latencies, excluded))
-    fitting = [one for one in candidates if _fits(question, one, excluded)]
-    sign = 1 if question.metric == LATENCY else -1
-    fitting.sort(key=lambda one: (sign * one.cell.number, one.label))
-    others = _beside(fitting)
-    return Answer(question, fitting[0] if fitting else None, others, excluded, of_latencies, of_scores)
+        suite = request.metric.partition("_")[0]
+        metrics = (request.metric, f"{suite}_")  # a record that failed has no metric
+        scores = [cell for cell in latest if cell.key["suite"] == suite and cell.key.get("metric") in metrics]
+        scores, score_conditions = _scores(request, scores, conditions.get("device", ""), excluded)
+        contenders = list(_join(request, scores, latencies, conditions, excluded))
+    fitting = [contender for contender in contenders if _fits(request, contender, excluded)]
+    sign = 1 if request.metric == LATENCY else -1
+    fitting.sort(key=lambda contender: (sign * contender.cell.estimate, contender.label))
+    best = fitting[0] if fitting else None
+    return Recommendation(request, best, _rivals(fitting), excluded, conditions, score_conditions)
 
 
-def _failed(cell: Cell, metric: str) -> bool:
-    """Whether it is of a record of the metric's suite that has no metric, as it failed."""
-    return cell.key.get("metric") == f"{cell.key['suite']}_" and metric.startswith(f"{cell.key['suite']}_")
-
-
-def _latencies(question: Question, known: list[Cell]) -> tuple[list[Cell], dict[str, str]]:
-    """The latencies that may be chosen from, and the conditions that they share."""
-    if not known and (question.limited or question.metric == LATENCY):
-        raise Unclear("no latency is recorded; `linbench run --suite latency` measures some")
-    known = one_device(known, question.device)
-    asked = {name: value for name in ("preset", "part") if (value := getattr(question, name)) is not None}
-    if "preset" not in asked and "best" in {cell.names["preset"] for cell in known}:
-        asked["preset"] = "best"
-    further = {name: value for name, value in question.conditions.items() if name != "device"}
-    return narrowed(known, question.sizes, {**asked, **further}, "latencies", set(asked))
+def _latencies(request: Request, known: list[ComparableCell]) -> tuple[list[ComparableCell], dict[str, str]]:
+    """Return the latencies to choose from, and the conditions that they share."""
+    if not known and (request.has_limits or request.metric == LATENCY):
+        raise AmbiguousRequest("no latency is recorded; `linbench run --suite latency` measures some")
+    known = select_device(known, request.device)
+    named = {name: value for name in ("preset", "part") if (value := getattr(request, name)) is not None}
+    if "preset" not in named and "best" in {cell.labels["preset"] for cell in known}:
+        named["preset"] = "best"
+    further = {name: value for name, value in request.conditions.items() if name != "device"}
+    return select(known, request.sizes, {**named, **further}, "latencies", set(named))
 
 
 def _scores(
-    question: Question, known: list[Cell], device: str, excluded: list[Excluded]
-) -> tuple[list[Cell], dict[str, str]]:
-    """The scores that count, and what they share; those of another device than the latencies' only if all are."""
+    request: Request, known: list[ComparableCell], device: str, excluded: list[Excluded]
+) -> tuple[list[ComparableCell], dict[str, str]]:
+    """Return the scores that count, and the conditions that they share; of ``device`` where it has any."""
     if not known:
-        raise Unclear(f"no score {question.metric} is recorded; `{_scoring(question.metric)}` measures some")
+        raise AmbiguousRequest(f"no score {request.metric} is recorded; `{_scoring(request.metric)}` measures some")
     counted = []
     for cell in known:
-        embedded = cell.key.get("dataset") == EMBEDDED
-        if question.dataset is not None and cell.names["dataset"] != question.dataset:
+        is_embedded = cell.key.get("dataset") == EMBEDDED
+        if request.dataset is not None and cell.labels["dataset"] != request.dataset:
             continue
-        if cell.standing and not (embedded and question.dataset == EMBEDDED):
-            excluded.append(Excluded(_name(cell, known), cell.names["size"], f"not counted: {cell.standing}"))
+        if cell.standing and not (is_embedded and request.dataset == EMBEDDED):
+            excluded.append(Excluded(_name(cell, known), cell.labels["size"], f"not counted: {cell.standing}"))
         else:
             counted.append(cell)
     if not counted:
-        there = ", ".join(sorted({cell.names["dataset"] for cell in known}))
-        uncounted = sorted({cell.standing for cell in known if cell.standing})
-        raise Unclear(
-            f"no score {question.metric} counts: those recorded are of {there}"
-            + (f" ({'; '.join(uncounted)})" if uncounted else "")
-            + (f"; --dataset {EMBEDDED} chooses from them all the same" if EMBEDDED in there else "")
+        datasets = ", ".join(sorted({cell.labels["dataset"] for cell in known}))
+        standings = sorted({cell.standing for cell in known if cell.standing})
+        raise AmbiguousRequest(
+            f"no score {request.metric} counts: those recorded are of {datasets}"
+            + (f" ({'; '.join(standings)})" if standings else "")
+            + (f"; --dataset {EMBEDDED} chooses from them all the same" if EMBEDDED in datasets else "")
         )
-    devices = {cell.names["device"] for cell in counted}
-    counted = [cell for cell in counted if cell.names["device"] == device] if device in devices else counted
-    further = {name: value for name, value in question.conditions.items() if name != "threads"}
-    return narrowed(counted, question.sizes, further, "scores", set())
+    devices = {cell.labels["device"] for cell in counted}
+    counted = [cell for cell in counted if cell.labels["device"] == device] if device in devices else counted
+    further = {name: value for name, value in request.conditions.items() if name != "threads"}
+    return select(counted, request.sizes, further, "scores", set())
 
 
-def _joined(
-    question: Question,
-    scores: Sequence[Cell],
-    latencies: Sequence[Cell],
+def _join(
+    request: Request,
+    scores: Sequence[ComparableCell],
+    latencies: Sequence[ComparableCell],
     conditions: Mapping[str, str],
     excluded: list[Excluded],
-) -> Iterable[Candidate]:
-    """Each score with its latency; what lacks one of both is excluded, with the command that would measure it."""
-    by_model: dict[str, list[Cell]] = {}
+) -> Iterable[Contender]:
+    """Yield each score with its latency; exclude a model that lacks one, with the command that would measure it."""
+    by_model: dict[str, list[ComparableCell]] = {}
     for cell in latencies:
         by_model.setdefault(_model(cell, cell.key["fusion"] != "none"), []).append(cell)
-    met: set[int] = set()
+    joined: set[int] = set()
     for score in scores:
-        label = _name(score, scores)
-        found = by_model.get(_model(score, True)) or by_model.get(_model(score, False), [])
-        met |= {id(cell) for cell in found}
+        label, size = _name(score, scores), score.labels["size"]
+        matching = by_model.get(_model(score, True)) or by_model.get(_model(score, False), [])
+        joined |= {id(cell) for cell in matching}
         if score.status != "ok" or math.isnan(score.value):
-            excluded.append(Excluded(label, score.names["size"], f"the score is {score.status}: {score.reason}"))
-        elif not found and question.limited:
-            command = _timing(score, conditions)
-            excluded.append(Excluded(label, score.names["size"], "no latency under these conditions", command))
+            excluded.append(Excluded(label, size, f"the score is {score.status}: {score.reason}"))
+        elif matching:
+            for cell in matching:
+                settings = f" ({_settings(cell, matching)})" if len(matching) > 1 else ""
+                yield Contender(label + settings, score, cell)
+        elif request.has_limits:
+            excluded.append(Excluded(label, size, "no latency under these conditions", _timing(score, conditions)))
         else:
-            for cell in found:
-                yield Candidate(label if len(found) == 1 else f"{label} ({_settings(cell, found)})", score, cell)
-            if not found:
-                yield Candidate(label, score, None)
+            yield Contender(label, score, None)
     for cell in latencies:
-        if id(cell) not in met:
-            command = _scoring(question.metric, cell)
-            lacking = f"no score {question.metric} in {cell.key['dtype']}"
-            excluded.append(Excluded(_name(cell, latencies), cell.names["size"], lacking, command))
+        if id(cell) not in joined:
+            reason = f"no score {request.metric} in {cell.key['dtype']}"
+            command = _scoring(request.metric, cell)
+            excluded.append(Excluded(_name(cell, latencies), cell.labels["size"], reason, command))
 
 
-def _fits(question: Question, candidate: Candidate, excluded: list[Excluded]) -> bool:
-    """Whether a candidate is within every limit; why it is not goes to ``excluded``."""
-    cell = candidate.latency
+def _fits(request: Request, contender: Contender, excluded: list[Excluded]) -> bool:
+    """Return whether a contender is within every limit; the reasons against it go to ``excluded``."""
+    cell = contender.latency
     if cell is None:
         return True
     reasons = []
     if cell.times is None:
-        if question.limited or candidate.score is None:
+        if request.has_limits or contender.score is None:
             reasons.append(f"{cell.status}: {cell.reason}" if cell.reason else cell.status)
-    elif question.latency_ms is not None and cell.times.median > question.latency_ms:
-        within = ", though its 95 % interval reaches below" if cell.times.low <= question.latency_ms else ""
+    elif request.latency_ms is not None and cell.times.median > request.latency_ms:
+        within = ", though its 95 % interval reaches below" if cell.times.low <= request.latency_ms else ""
         reasons.append(f"too slow: {cell.times.median:.4g} ms{within}")
-    reasons += _over("memory", cell.peak_mib / MIB_PER_GB, question.memory_gb, "GB") * (cell.times is not None)
-    reasons += _over("parameters", cell.parameters_m, question.params_m, "M")
+    reasons += _excess("memory", cell.peak_mib / MIB_PER_GB, request.memory_gb, "GB") * (cell.times is not None)
+    reasons += _excess("parameters", cell.parameters_m, request.params_m, "M")
     if reasons:
-        excluded.append(Excluded(candidate.label, cell.names["size"], "; ".join(reasons)))
+        excluded.append(Excluded(contender.label, cell.labels["size"], "; ".join(reasons)))
     return not reasons
 
 
-def _over(what: str, value: float, limit: float | None, unit: str) -> list[str]:
+def _excess(quantity: str, value: float, limit: float | None, unit: str) -> list[str]:
     if limit is None or value <= limit:
         return []
-    return [f"{what} not recorded"] if math.isnan(value) else [f"too much: {what} {value:.3g} {unit}"]
+    return [f"{quantity} not recorded"] if math.isnan(value) else [f"too much: {quantity} {value:.3g} {unit}"]
 
 
-def _beside(fitting: Sequence[Candidate]) -> list[Beside]:
-    """Every candidate beside the first."""
+def _rivals(fitting: Sequence[Contender]) -> list[Rival]:
+    """Compare every contender with the first."""
     if not fitting:
         return []
-    best = fitting[0].cell
-    pairs = [(best, other.cell) for other in fitting[1:]]
-    if best.timed:
-        found = [of_times(a.times, b.times, TIME_MARGIN) if a.times and b.times else None for a, b in pairs]
-        judged = judge(found, TIMES)
-    else:
-        found = of_pairs(pairs, SCORE_MARGIN)
-        judged = judge(found, SCORES)
-    return [
-        Beside(other, difference, said, "" if difference else why(best, other.cell), _apart(best, other.cell))
-        for other, difference, said in zip(fitting[1:], found, judged, strict=True)
-    ]
+    best, rest = fitting[0].cell, fitting[1:]
+    pairs = [(best, contender.cell) for contender in rest]
+    judged = compare_times(pairs, MARGINS.times) if best.is_timed else compare_scores(pairs, MARGINS.scores)
+    return [Rival(contender, pair) for contender, pair in zip(rest, judged, strict=True)]
 
 
-def _apart(a: Cell, b: Cell) -> bool:
-    """Whether the intervals of two cells do not meet."""
-    (low, high), (other_low, other_high) = (
-        (cell.times.low, cell.times.high) if cell.times else (cell.low, cell.high) for cell in (a, b)
-    )
-    return high < other_low or other_high < low
-
-
-def _model(cell: Cell, fused: bool) -> str:
-    """What a score and a latency of one model at one size have in common."""
-    names = ("backbone", "options", "height", "width", "dtype", *(("fusion",) if fused else ()))
+def _model(cell: ComparableCell, with_fusion: bool) -> str:
+    """Return what a score and a latency of one model at one size have in common."""
+    names = ("backbone", "options", "height", "width", "dtype", *(("fusion",) if with_fusion else ()))
     return json.dumps([cell.key.get(name) or None for name in names], sort_keys=True)
 
 
-def _name(cell: Cell, among: Sequence[Cell]) -> str:
-    """The backbone, and what tells it from others of its name and size."""
-    same = [c for c in among if all(c.names[name] == cell.names[name] for name in ("backbone", "size"))]
-    telling = [
-        cell.names[name]
+def _name(cell: ComparableCell, others: Sequence[ComparableCell]) -> str:
+    """Return the backbone, and the labels that distinguish it from others of its name and size."""
+    same = [c for c in others if all(c.labels[name] == cell.labels[name] for name in ("backbone", "size"))]
+    labels = [
+        cell.labels[name]
         for name in ("fusion", "options", "dtype", "checkpoint")
-        if len({c.names[name] for c in same}) > 1 and cell.names[name]
+        if len({c.labels[name] for c in same}) > 1 and cell.labels[name]
     ]
-    return cell.names["backbone"] + (f" ({', '.join(telling)})" if telling else "")
+    return cell.labels["backbone"] + (f" ({', '.join(labels)})" if labels else "")
 
 
-def _settings(cell: Cell, among: Sequence[Cell]) -> str:
-    """What was set by hand and tells a latency from others of one model."""
-    names = [name for name in cell.names if len({other.names[name] for other in among}) > 1]
-    return ", ".join(f"{name} {cell.names[name]}" for name in names)
+def _settings(cell: ComparableCell, others: Sequence[ComparableCell]) -> str:
+    """Return the settings that distinguish a latency from others of one model."""
+    names = [name for name in cell.labels if len({other.labels[name] for other in others}) > 1]
+    return ", ".join(f"{name} {cell.labels[name]}" for name in names)
 
 
-def _timing(score: Cell, conditions: Mapping[str, str]) -> str:
-    """The command that measures the latency of a score's model."""
+def _timing(score: ComparableCell, conditions: Mapping[str, str]) -> str:
+    """Return the command that measures the latency of a score's model."""
     key = score.key
     part = conditions.get("part", "backbone")
-    more = f" --part {part}" if part != "backbone" else ""
-    more += f" --fusion {key['fusion']}" if part in ("decoder", "end-to-end") and key["fusion"] != "none" else ""
-    more += f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
-    preset = conditions.get("preset", "best")
-    return f"linbench run --backbone {key['backbone']} --preset {preset}{more}"
+    options = f" --part {part}" if part != "backbone" else ""
+    options += f" --fusion {key['fusion']}" if part in ("decoder", "end-to-end") and key["fusion"] != "none" else ""
+    options += f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
+    return f"linbench run --backbone {key['backbone']} --preset {conditions.get('preset', 'best')}{options}"
 
 
-def _scoring(metric: str, latency: Cell | None = None) -> str:
-    """The command that measures a score, of the model of a latency."""
+def _scoring(metric: str, latency: ComparableCell | None = None) -> str:
+    """Return the command that measures a score, of the model of a latency."""
     suite = metric.partition("_")[0]
     if latency is None:
         return f"linbench run --suite {suite} --checkpoint CHECKPOINT --data DATA"
     key = latency.key
-    more = f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
-    return f"linbench run --suite {suite} --backbone {key['backbone']} --checkpoint CHECKPOINT --data DATA{more}"
+    options = f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
+    return f"linbench run --suite {suite} --backbone {key['backbone']} --checkpoint CHECKPOINT --data DATA{options}"

@@ -1,4 +1,4 @@
-"""How far each op is from the roofline of its device, as a picture: a dot for each direction."""
+"""A figure of each op's distance from the roofline of its device: a dot for each direction."""
 
 import textwrap
 from typing import Any
@@ -8,17 +8,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from linbench.reports.kernels.table import title
-from linbench.reports.latency.figure import BEHIND_WORDS, COLOURS, drawn_text, style
 from linbench.reports.latency.rows import conditions
+from linbench.reports.render.figure import BEHIND_TEXT, literal, style
+from linbench.reports.render.palette import SERIES
 
 WIDTH = 9.0  # inches
 LINE = 0.3  # inches of height for each op, case and implementation
-LOOKS = {"forward": ("o", COLOURS[2]), "backward": ("D", COLOURS[1])}
-APART = {"forward": -0.14, "backward": 0.14}  # of a line: the two directions beside each other
+MARKERS = {"forward": ("o", SERIES[2]), "backward": ("D", SERIES[1])}
+OFFSETS = {"forward": -0.14, "backward": 0.14}  # of the two directions, in lines
 
 
 def figure(rows: pd.DataFrame) -> Figure | None:
-    """The figure of one comparison's rows; None where nothing in it was measured."""
+    """Return the figure of one comparison's rows; None where nothing was measured."""
     ok = rows[rows["of_roofline"].notna()]
     if ok.empty:
         return None
@@ -30,7 +31,7 @@ def figure(rows: pd.DataFrame) -> Figure | None:
         for row in rows.to_dict("records"):
             _mark(axes, row, names.index(_name(row)))
         _axes(axes, names)
-        _words(axes, rows)
+        _label(axes, rows)
     return result
 
 
@@ -40,13 +41,13 @@ def _name(row: Any) -> str:
 
 
 def _mark(axes: Any, row: Any, line: int) -> None:
-    """A dot with a bar from the lowest to the highest round, a tick for the copy, or a failure's word."""
-    marker, colour = LOOKS.get(row["direction"], ("s", "black"))
-    y = line + APART.get(row["direction"], 0.0)
+    """Draw a dot with a bar from the lowest to the highest round and a tick for the copy, or a failure's status."""
+    marker, colour = MARKERS.get(row["direction"], ("s", "black"))
+    y = line + OFFSETS.get(row["direction"], 0.0)
     if row["status"] != "ok":
-        style = {"ha": "right", "va": "center", "color": colour, "fontsize": 8, "bbox": BEHIND_WORDS}
-        words = f"{row['direction']}: {row['status']}"
-        axes.text(0.995, y, words, transform=axes.get_yaxis_transform(), **style)
+        style = {"ha": "right", "va": "center", "color": colour, "fontsize": 8, "bbox": BEHIND_TEXT}
+        text = f"{row['direction']}: {row['status']}"
+        axes.text(0.995, y, text, transform=axes.get_yaxis_transform(), **style)
         return
     axes.plot([row["of_roofline_low"], row["of_roofline_high"]], [y, y], "-", color=colour, lw=1.4)
     axes.plot([row["of_roofline"]], [y], marker, color=colour, ms=6)
@@ -55,7 +56,7 @@ def _mark(axes: Any, row: Any, line: int) -> None:
 
 def _axes(axes: Any, names: list[str]) -> None:
     axes.axvline(1, color="black", lw=1)
-    axes.set_yticks(range(len(names)), [drawn_text(name, 60) for name in names])
+    axes.set_yticks(range(len(names)), [literal(name, 60) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     low, high = axes.get_xlim()
     low, high = min(low, 0.7), max(high, 3.0)
@@ -68,16 +69,16 @@ def _axes(axes: Any, names: list[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def _words(axes: Any, rows: pd.DataFrame) -> None:
+def _label(axes: Any, rows: pd.DataFrame) -> None:
     torch = ", ".join(sorted({str(version) for version in rows["torch"] if version})) or "unknown"
-    lines = textwrap.wrap(drawn_text(title(rows), 140), 90)
-    axes.set_title("\n".join([*lines, f"torch {drawn_text(torch, 60)}"]))
+    lines = textwrap.wrap(literal(title(rows), 140), 90)
+    axes.set_title("\n".join([*lines, f"torch {literal(torch, 60)}"]))
     flushed = "L2 flushed before each sample" if conditions(rows).get("l2_flushed") else "no cache flushed"
     axes.set_xlabel(
         "time as a multiple of the roofline (1: as fast as bytes and FLOPs allow)\n"
         f"bars: lowest to highest round; {flushed}"
     )
-    for direction, (marker, colour) in LOOKS.items():
+    for direction, (marker, colour) in MARKERS.items():
         axes.plot([], [], marker, color=colour, label=direction)
     axes.plot([], [], "|", color="#777777", ms=8, mew=1.3, label="a copy of the same bytes")
     axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)

@@ -1,20 +1,21 @@
-"""Each op beside a copy, a linear layer, attention and the roofline: one table for each comparison."""
+"""Each op against a copy, a linear layer, attention and the roofline: one table for each comparison."""
 
 import math
 
 import pandas as pd
 
+from linbench.reports.latency.notes import commits, counted, marks
 from linbench.reports.latency.rows import conditions, significant
-from linbench.reports.latency.table import commits, counted, latency, marks, subject
+from linbench.reports.latency.table import latency, subject
 from linbench.reports.render.table import MISSING, Table
 
 MOST_REASONS = 12
 
 
 def build(rows: pd.DataFrame) -> Table:
-    """The table of one comparison: a line for each op, case, direction and implementation.
+    """Return the table of one comparison: a line for each op, case, direction and implementation.
 
-    rows: From ``rows.comparisons`` of ``kernel_rows.rows``.
+    rows: One of ``latency.rows.comparisons`` of ``kernels.rows.rows``.
     """
     lines = [
         (
@@ -37,7 +38,7 @@ def build(rows: pd.DataFrame) -> Table:
 
 
 def title(rows: pd.DataFrame) -> str:
-    """What the rows of one comparison are."""
+    """Return the title of the rows of one comparison."""
     return f"Kernels: {subject(rows)}"
 
 
@@ -48,27 +49,28 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
         f"{key.get('device', 'unknown device')}; torch {counted(rows['torch'])}; commit {commits(rows)}.",
         f"{', '.join(named)}.",
         "time: median over the rounds (fresh processes) of each round's median; a ratio is taken within each round, "
-        "whose process timed the op and its yardsticks in turn.",
-        "copy: as many bytes as the op has to move, each input read and each output written once. linear: a layer of "
-        "the op's width on its tokens. SDPA: torch's attention at its length, heads of 64. Of a bwd, their backward.",
+        "whose process timed the op and its baselines in turn.",
+        "copy: as many bytes as the op must move, reading each input and writing each output once. linear: a layer "
+        "of the op's width on its tokens. SDPA: torch's attention at its length, heads of 64. bwd: their backward.",
         "fwd: without gradients. bwd: the gradients of all inputs. error: of the op against its equation in float64, "
-        "on a sample, as a share of the largest true value; nothing is timed that is over its budget.",
+        "on a sample, relative to the largest true value; an op whose error exceeds its budget is not timed.",
     ]
     measured = rows[rows["status"] == "ok"]
     if len(measured):
         copied, product = measured["copy_gb_s"].median(), measured["product_gflop_s"].median()
         notes.append(
             f"roofline: the larger of bytes / copy rate and FLOPs / rate of matrix products, both measured in each "
-            f"round; {significant(copied)} GB/s and {significant(product)} GFLOP/s here, at the median."
+            f"round; the median is {significant(copied)} GB/s and {significant(product)} GFLOP/s."
         )
         if not key.get("l2_flushed"):
-            notes.append("No cache was flushed: an op that finds its inputs in a cache may be under its roofline.")
+            notes.append("No cache was flushed: an op whose inputs are in a cache may be below its roofline.")
     return notes
 
 
 def _left_out(rows: pd.DataFrame) -> list[str]:
-    left = rows[rows["left_out"] != ""]
-    return [f"{row['label']}: not timed beside {row['left_out']}." for _, row in left.iterrows()][:MOST_REASONS]
+    left_out = rows[rows["left_out"] != ""]
+    notes = [f"{row['label']}: baseline not timed: {row['left_out']}." for _, row in left_out.iterrows()]
+    return notes[:MOST_REASONS]
 
 
 def _reasons(rows: pd.DataFrame) -> list[str]:
@@ -77,8 +79,8 @@ def _reasons(rows: pd.DataFrame) -> list[str]:
         f"{row['label']}: {row['status']}" + (f", {row['reason']}" if row["reason"] else "")
         for _, row in failed.iterrows()
     ]
-    left = len(notes) - MOST_REASONS
-    return notes[:MOST_REASONS] + ([f"and {left} more, see the CSV."] if left > 0 else [])
+    hidden = len(notes) - MOST_REASONS
+    return notes[:MOST_REASONS] + ([f"and {hidden} more, see the CSV."] if hidden > 0 else [])
 
 
 def _digits(value: float) -> str:

@@ -1,13 +1,13 @@
-"""What the preset ``best`` chose, in words."""
+"""The settings that the preset ``best`` chose, described for a reader."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from linbench.records import Record
+from linbench.records import BadRecord, Record
 
-WORDS = {
+DESCRIPTIONS = {
     ("attention", "naive"): "naive attention",
     ("attention", "sdpa"): "fused attention",
     ("attention", "chunked"): "attention in blocks of queries",
@@ -24,50 +24,63 @@ WORDS = {
 }
 
 
-def words(settings: Mapping[str, Any]) -> str:
-    """Settings as a list for a person: what differs from torch as it is, or that nothing does."""
-    found = [word for (name, value), word in WORDS.items() if settings.get(name) == value]
-    return ", ".join(found) or "nothing beyond torch as it is"
+def check_search(search: Mapping[str, Any]) -> None:
+    """Raise BadRecord where a record's ``search`` is not what the search writes; an empty one is allowed."""
+    kinds = {"candidates": list, "untried": list, "start": dict, "margin": int | float}
+    for name, kind in kinds.items():
+        if search and name in search and not isinstance(search[name], kind):
+            raise BadRecord(f"search: {name} is {search[name]!r:.60}")
+    if not isinstance(search.get("kept") or {}, dict):
+        raise BadRecord(f"search: kept is {search['kept']!r:.60}")
+    if not all(isinstance(candidate, dict) for candidate in search.get("candidates", ())):
+        raise BadRecord("search: a candidate is not an object")
 
 
-def sentence(search: Mapping[str, Any]) -> str:
-    """One search in a sentence: what it kept, at which size, out of how many, and which were wrong."""
-    kept, tried = search.get("kept"), search.get("candidates") or []
-    wrong = [str(each.get("reason")) for each in tried if each.get("status") == "wrong"]
-    at = f"{search.get('height')}x{search.get('width')}"
-    found = words(kept or search.get("start") or {}) + ("" if kept else ", unproven: no candidate ran and was right")
-    left = len(search.get("untried") or [])
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Describe how settings differ from torch's defaults, or say that they do not."""
+    texts = [text for (name, value), text in DESCRIPTIONS.items() if settings.get(name) == value]
+    return ", ".join(texts) or "torch's defaults"
+
+
+def describe_search(search: Mapping[str, Any]) -> str:
+    """Describe one search: what it chose, at which size, out of how many candidates, and which were wrong."""
+    chosen, candidates = search.get("kept"), search.get("candidates") or []
+    wrong = [str(candidate.get("reason")) for candidate in candidates if candidate.get("status") == "wrong"]
+    settings = describe_settings(chosen or search.get("start") or {})
+    unproven = "" if chosen else ", unproven: no candidate ran and was right"
+    untried = len(search.get("untried") or [])
     return (
-        f"{found} ({len(tried)} tried at {at}"
-        + (f"; {left} left out for want of time" if left else "")
+        f"{settings}{unproven} ({len(candidates)} tried at {search.get('height')}x{search.get('width')}"
+        + (f"; {untried} untried for lack of time" if untried else "")
         + (f"; {len(wrong)} wrong: {wrong[0]}" if wrong else "")
         + ")"
     )
 
 
-def best_of(record: Record) -> str:
-    """A line about a record of the suite ``search``."""
+def describe_search_record(record: Record) -> str:
+    """Describe a record of the suite ``search`` in one line."""
     key = record.key
     part = " ".join(str(key[name]) for name in ("part", "fusion") if key.get(name, "none") != "none")
-    conditions = ", ".join(filter(None, (part, key["device"], f"{key['threads']} threads", key["dtype"])))
-    return f"{conditions}: {sentence(record.search)}"
+    names = (str(key.get("device", "")), f"{key.get('threads', '?')} threads", str(key.get("dtype", "")))
+    conditions = ", ".join(filter(None, (part, *names)))
+    return f"{conditions}: {describe_search(record.search)}"
 
 
 def notes(rows: pd.DataFrame) -> list[str]:
-    """For a comparison of the preset ``best``: what was chosen for each backbone, and how."""
+    """Return what was chosen for each backbone, and how; empty unless all rows are of the preset ``best``."""
     if "preset" not in rows or not (rows["preset"] == "best").all():
         return []
     searched = rows[rows["search"].map(bool)]
     if searched.empty:
         return []
     chosen = [
-        f"best: {label}: {' or '.join(dict.fromkeys(sentence(search) for search in group['search']))}."
+        f"best: {label}: {' or '.join(dict.fromkeys(describe_search(search) for search in group['search']))}."
         for label, group in searched.groupby("label", sort=False)
     ]
-    margins = {search.get("margin") for search in searched["search"]}
+    margins = {search["margin"] for search in searched["search"] if "margin" in search}
     margin = f" by {100 * margins.pop():g} %" if len(margins) == 1 else ""
     return [
         *chosen,
-        f"best: of the settings that give the plain forward's output, those that won{margin}, each tried in a fresh "
-        "process; the sizes above run under the choice made at the one named.",
+        "best: each candidate runs in a fresh process at the size named above; the search adopts those that give the "
+        f"plain forward's output and are faster{margin}. All sizes run with the result.",
     ]

@@ -1,189 +1,213 @@
-"""Latency against resolution as a picture, after Figure 3 of the paper; both axes logarithmic."""
+"""Latency against resolution as a figure, after Figure 3 of the paper; memory and accuracy likewise for the page.
+
+Resolution is logarithmic, and so are latency and memory. Each artist of a model carries a ``tag``.
+"""
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from linbench.atomic import replacing
+from linbench.reports.latency.notes import ONE_PROCESS
 from linbench.reports.latency.rows import comparisons
-from linbench.reports.latency.table import ONE_PROCESS, exponent_text, timed, title
-from linbench.reports.render.table import clip, plain
+from linbench.reports.latency.table import exponent_text, timed, title
+from linbench.reports.render.figure import BEHIND_TEXT, FAILED, literal, style, tag
+from linbench.reports.render.palette import Look, looks_of
 from linbench.reports.statistics.crossover import Crossover, crossover
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
-from linbench.reports.statistics.scaling import exponent
+from linbench.reports.statistics.scaling import CURVES, exponent
 
-# Okabe and Ito's colours without the yellow, which is too pale for a line on white
-COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = "osD^vPX*h<>"
-DASHES = ("-", "--", ":", "-.")
 INCHES = (9.0, 5.2)
-DPI = 150
-CLOSEST = 0.075  # of the width of the axes: labels of ticks nearer than this go one line down
+CLOSEST = 0.075  # of the width of the axes: tick labels nearer than this go one line down
 HEADROOM = 0.055  # of the height of the axes, for each model that failed
-ROOM = 0.4  # of the width of the axes, for the words beside a failure
-BEHIND_WORDS = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-STYLE = {
-    "svg.hashsalt": "linbench",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-}
+LANES = 10  # models that failed, named on lines of their own; the marks of more share these lines
+TEXT_WIDTH = 0.4  # of the width of the axes, for the text beside a failure
+BARE_INCHES = (8.6, 4.7)
+BARE_AXES = (0.115, 0.09, 0.87, 0.845)  # left, bottom, width and height, of the figure
+
+
+#: Makes a legend's text of a model's label, its rows and its crossover.
+Legend = Callable[[str, pd.DataFrame, Crossover | None], str]
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one model is drawn, the same in all figures of a report."""
+class Quantity:
+    """What a figure shows against resolution: the columns of its value and interval."""
 
-    colour: str
-    marker: str
-    dash: str
+    name: str
+    unit: str
+    value: str
+    low: str = ""
+    high: str = ""
+    is_log: bool = True
+
+    def columns(self) -> list[str]:
+        """Return the columns that a figure reads; a frame of sixty is slow to cut."""
+        names = ("label", "status", "pixels", "size", self.value, *filter(None, (self.low, self.high)))
+        return list(dict.fromkeys((*names, *(CURVES if self is LATENCY else ()))))
+
+    def measured(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that have a value, from the smallest resolution to the largest."""
+        return rows[(rows["status"] == "ok") & (rows[self.value] > 0)].sort_values("pixels", kind="stable")
 
 
-def figures(frame: pd.DataFrame, reference: str | None = None) -> list[Figure | None]:
-    """One figure for each comparison, in their order; None for one in which nothing was measured."""
+LATENCY = Quantity("latency", "ms", "median_ms", "low_ms", "high_ms")
+MEMORY = Quantity("peak memory", "MiB", "peak_mib")
+ACCURACY = Quantity("accuracy", "%", "value", "low", "high", is_log=False)
+
+
+def figures(frame: pd.DataFrame) -> list[Figure | None]:
+    """Draw one figure for each comparison, in their order; None for one in which nothing was measured."""
     looks = looks_of(dict.fromkeys(frame["label"]) if len(frame) else ())
-    return [figure(rows, looks, reference) for rows in comparisons(frame)]
+    return [figure(rows, looks) for rows in comparisons(frame)]
 
 
-def looks_of(labels: Iterable[str]) -> dict[str, Look]:
-    """A look for each label; colour and marker both tell them apart."""
-    return {
-        label: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i // len(COLOURS) % len(DASHES)])
-        for i, label in enumerate(labels)
-    }
-
-
-def figure(rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = None) -> Figure | None:
-    """The figure of one comparison's rows."""
-    if not (rows["status"] == "ok").any():
+def figure(rows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure | None:
+    """Draw one comparison's latencies with title, legend and notes; None where nothing was measured."""
+    if LATENCY.measured(rows).empty:
         return None
     with style():
         result = Figure(figsize=INCHES, layout="constrained")
         axes = result.add_subplot()
-        curves(axes, rows, looks, reference)
-        _words(axes, rows)
+        curves(axes, rows, looks)
+        _texts(axes, rows)
+    return result
+
+
+def bare_figure(rows: pd.DataFrame, looks: Mapping[str, Look], quantity: Quantity = LATENCY) -> Figure | None:
+    """Draw one comparison alone, for a page with its own title and legend; None where nothing was measured."""
+    if quantity.measured(rows).empty:
+        return None
+    result = Figure(figsize=BARE_INCHES)
+    axes = result.add_axes(BARE_AXES)
+    for patch in (result.patch, axes.patch):
+        patch.set_visible(False)
+    curves(axes, rows, looks, closest=0.0, quantity=quantity, legend=lambda label, *_: label)
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_title(f"{quantity.name}, {quantity.unit}, against resolution, px", y=1.0, pad=7)
     return result
 
 
 def curves(
-    axes: Any, rows: pd.DataFrame, looks: dict[str, Look], reference: str | None = None, closest: float = CLOSEST
+    axes: Any,
+    rows: pd.DataFrame,
+    looks: Mapping[str, Look],
+    closest: float = CLOSEST,
+    quantity: Quantity = LATENCY,
+    legend: Legend | None = None,
 ) -> None:
-    """Draw one comparison's rows: a line for each model with its legend, crossovers, failures, both scales.
+    """Draw one comparison's rows: a line for each model, failures, both scales; of latencies also the crossovers.
 
-    closest: How near labels of ticks may be, as a share of the width of the axes.
+    closest: The smallest distance of tick labels on one line, as a fraction of the width of the axes.
+    legend: Describes a model; by default by its fit and its crossover.
     """
-    axes.set(xscale="log", yscale="log")
-    crossings = {label: crossover(rows, label, reference) for label in looks if label in set(rows["label"])}
-    for label in _from_the_top(rows):
-        mine = rows[rows["label"] == label].sort_values("pixels")
-        _line(axes, mine, looks[label], _legend(label, mine, crossings[label]))
-    for label, found in crossings.items():
-        _crossing(axes, rows, found, looks[label])
-    _y_axis(axes, rows)
+    axes.set(xscale="log", yscale="log" if quantity.is_log else "linear")
+    rows = rows[quantity.columns()]
+    models = {str(label): group for label, group in rows.groupby("label", sort=False)}
+    crossings = {label: crossover(rows, label) for label in models} if quantity is LATENCY else {}
+    measured = quantity.measured(rows)
+    lines = {str(label): group for label, group in measured.groupby("label", sort=False)}
+    for label in dict.fromkeys([*_slowest_first(measured, quantity), *models]):  # those that only failed come last
+        text = (legend or fit_text)(label, models[label], crossings.get(label))
+        _line(axes, lines.get(label, measured.iloc[:0]), looks[label], quantity, text)
+    for label, crossing in crossings.items():
+        if crossing is not None and math.isfinite(crossing.px):
+            _crossing(axes, lines[crossing.reference], crossing, looks[label])
+    _y_axis(axes, measured, quantity)
     _failures(axes, rows, looks)
     _x_axis(axes, rows, closest)
 
 
-def save(drawn: Figure, path: Path) -> list[Path]:
-    """Write ``path`` as .png and as .svg, the same bytes for the same figure, each whole or absent."""
-    with style():
-        with replacing(path.with_suffix(".png")) as temporary:
-            drawn.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-        with replacing(path.with_suffix(".svg")) as temporary:
-            drawn.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
-    return [path.with_suffix(".png"), path.with_suffix(".svg")]
+def _slowest_first(measured: pd.DataFrame, quantity: Quantity) -> list[str]:
+    """Return the measured models by their last point, the highest first: the legend reads as the lines end."""
+    ends = measured.groupby("label")[["pixels", quantity.value]].last()
+    return list(ends.sort_values([quantity.value, "pixels"], ascending=False).index)
 
 
-def style() -> Any:
-    return matplotlib.style.context(["default", STYLE])
+def _line(axes: Any, measured: pd.DataFrame, look: Look, quantity: Quantity, text: str) -> None:
+    """Draw one model's line and the band of its intervals; a bar where only one resolution has an interval."""
+    side, value = np.sqrt(measured["pixels"]).to_numpy(), measured[quantity.value].to_numpy()
+    marks = {"marker": look.marker, "ms": 6, "gid": tag("line", look)}
+    axes.plot(side, value, look.dash, color=look.colour, lw=1.7, label=text, **marks)
+    if not quantity.low:
+        return
+    low, high = measured[quantity.low].to_numpy(), measured[quantity.high].to_numpy()
+    side, low, high = (values[~np.isnan(low)] for values in (side, low, high))
+    edge = np.concatenate([side, side[::-1]]), np.concatenate([high, low[::-1]])
+    if len(side) > 1:
+        axes.fill(*edge, color=look.colour, alpha=0.22, lw=0, gid=tag("band", look))
+    else:
+        axes.plot(*edge, color=look.colour, lw=1.1, zorder=1.5, gid=tag("band", look))
 
 
-def _from_the_top(rows: pd.DataFrame) -> list[str]:
-    """Models by their last measured point, the slowest first: the legend reads as the lines end."""
-    ok = rows[rows["status"] == "ok"].sort_values(["pixels", "median_ms"])
-    ends = ok.groupby("label")[["pixels", "median_ms"]].last()
-    measured = list(ends.sort_values(["median_ms", "pixels"], ascending=False).index)
-    return measured + [label for label in dict.fromkeys(rows["label"]) if label not in measured]
-
-
-def _line(axes: Any, mine: pd.DataFrame, look: Look, text: str) -> None:
-    ok = mine[mine["status"] == "ok"]
-    side = np.sqrt(ok["pixels"])
-    axes.plot(side, ok["median_ms"], look.dash, marker=look.marker, color=look.colour, ms=6, lw=1.7, label=text)
-    axes.fill_between(side, ok["low_ms"], ok["high_ms"], color=look.colour, alpha=0.22, lw=0)
-
-
-def _legend(label: str, mine: pd.DataFrame, found: Crossover | None) -> str:
-    fitted = exponent(mine)
-    lines = [drawn_text(label, 28)]
-    if fitted is not None:
-        lines.append(f"p = {exponent_text(fitted)}")
-    if found is not None and math.isfinite(found.px):
-        between = "" if math.isnan(found.low) or found.low == found.high else f" ({found.between()})"
-        lines.append(f"{found.becomes} than {drawn_text(found.reference, 20)} from {found.px:.0f}²{between}")
+def fit_text(label: str, rows: pd.DataFrame, crossing: Crossover | None) -> str:
+    """Describe a model in a legend: its name, its exponent, and from where on it is faster or slower than ViT."""
+    fit = exponent(rows)
+    lines = [literal(label, 28)]
+    if fit is not None:
+        lines.append(f"p = {exponent_text(fit)}")
+    if crossing is not None and math.isfinite(crossing.px):
+        interval = "" if math.isnan(crossing.low) or crossing.low == crossing.high else f" ({crossing.between()})"
+        lines.append(f"{crossing.becomes} than {literal(crossing.reference, 20)} from {crossing.px:.0f}²{interval}")
     return "\n".join(lines)
 
 
-def _crossing(axes: Any, rows: pd.DataFrame, found: Crossover | None, look: Look) -> None:
-    """A ring on the reference's line in the colour of the backbone that crosses it, and a bar: its interval."""
-    if found is None or not math.isfinite(found.px):
-        return
-    line = rows[(rows["label"] == found.reference) & (rows["status"] == "ok")].sort_values("pixels")
-    y = np.exp(np.interp(2 * math.log(found.px), np.log(line["pixels"]), np.log(line["median_ms"])))
-    axes.plot([found.px], [y], "o", ms=13, mfc="none", mec=look.colour, mew=1.6, zorder=5)
-    if not math.isnan(found.low):
-        ends = np.clip([found.low, found.high], found.first, found.last)
-        axes.plot(ends, [y, y], "|-", color=look.colour, ms=11, mew=1.6, lw=1.6, zorder=5)
+def _crossing(axes: Any, line: pd.DataFrame, crossing: Crossover, look: Look) -> None:
+    """Draw a ring on the reference's ``line`` in the colour of the crossing model, and its interval as a bar."""
+    y = np.exp(np.interp(2 * math.log(crossing.px), np.log(line["pixels"]), np.log(line["median_ms"])))
+    axes.plot([crossing.px], [y], "o", ms=13, mfc="none", mec=look.colour, mew=1.6, zorder=5, gid=tag("ring", look))
+    if not math.isnan(crossing.low):
+        ends = np.clip([crossing.low, crossing.high], crossing.first, crossing.last)
+        marks = {"marker": "|", "ms": 11, "mew": 1.6, "gid": tag("interval", look)}
+        axes.plot(ends, [y, y], "-", color=look.colour, lw=1.6, zorder=5, **marks)
 
 
-def _failures(axes: Any, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
-    """At the top, clear of the curves, a line for each model that failed: a cross at each resolution, and words."""
+def _failures(axes: Any, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Draw a line of text above the curves for each model that failed, and a cross at each resolution."""
     failed = rows[rows["status"] != "ok"].sort_values("pixels", kind="stable")
     low, high = (math.log(end) / 2 for end in (rows["pixels"].min(), rows["pixels"].max()))
-    level = 0.5
-    for label in failed["label"].unique():
-        mine = failed[failed["label"] == label]
-        sides = np.sqrt(mine["pixels"].to_numpy(dtype=np.float64))
+    lane = 0.5
+    for i, (label, group) in enumerate(failed.groupby("label", sort=False)):
+        look = looks[str(label)]
+        sides = np.sqrt(group["pixels"].to_numpy(dtype=np.float64))
         first, last = ((math.log(side) - low) / (high - low or 1.0) for side in (sides[0], sides[-1]))
-        word = {"color": looks[label].colour, "va": "center", "fontsize": 9, "zorder": 6, "bbox": BEHIND_WORDS}
-        word |= {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
-        if first > ROOM:
-            axes.annotate(_failure(mine), (sides[0], 1 - HEADROOM * level), (-8, 0), ha="right", **word)
+        y = 1 - HEADROOM * (0.5 + (lane - 0.5) % LANES)
+        text = {"color": look.colour, "va": "center", "fontsize": 9, "zorder": 6, "bbox": BEHIND_TEXT}
+        text |= {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "gid": tag("note", look)}
+        message = _failure(group) if i < LANES else ""
+        if first > TEXT_WIDTH:
+            axes.annotate(message, (sides[0], y), (-8, 0), ha="right", **text)
         else:  # no room on the left: to the right of the last cross, or where that is too far, above all
-            far = last > 1 - ROOM
-            axes.annotate(_failure(mine), (sides[0 if far else -1], 1 - HEADROOM * level), (8, 0), ha="left", **word)
-            level += far
-        at = [1 - HEADROOM * level] * len(sides)
-        style = {"color": looks[label].colour, "ms": 7, "mew": 1.8, "zorder": 7}
-        axes.plot(sides, at, "x", transform=axes.get_xaxis_transform(), **style)
-        level += 1
+            is_far = last > 1 - TEXT_WIDTH
+            axes.annotate(message, (sides[0 if is_far else -1], y), (8, 0), ha="left", **text)
+            lane += is_far
+            y = 1 - HEADROOM * (0.5 + (lane - 0.5) % LANES)
+        marks = {"color": look.colour, "ms": 7, "mew": 1.8, "zorder": 7, "gid": tag("failed", look)}
+        axes.plot(sides, [y] * len(sides), FAILED, transform=axes.get_xaxis_transform(), **marks)
+        lane += 1
     bottom, top = axes.get_ylim()
-    share = min(HEADROOM * (level + 0.3), 0.6) if len(failed) else 0.0
-    axes.set_ylim(bottom, bottom * (top / bottom) ** (1 / (1 - share)))
+    fraction = min(HEADROOM * (lane + 0.3), 0.6) if len(failed) else 0.0
+    axes.set_ylim(bottom, bottom * (top / bottom) ** (1 / (1 - fraction)))
 
 
-def _failure(mine: pd.DataFrame) -> str:
-    """A model's failed cells in words; the resolutions only where they failed in different ways."""
-    label, kinds = drawn_text(mine["label"].iloc[0], 28), mine["status"].unique()
+def _failure(rows: pd.DataFrame) -> str:
+    """Describe a model's failed cells; the resolutions only where they failed in different ways."""
+    label, kinds = literal(rows["label"].iloc[0], 28), rows["status"].unique()
     if len(kinds) == 1:
         return f"{label}: {kinds[0]}"
-    return f"{label}: " + ", ".join(f"{kind} {' '.join(mine.loc[mine['status'] == kind, 'size'])}" for kind in kinds)
+    return f"{label}: " + ", ".join(f"{kind} {' '.join(rows.loc[rows['status'] == kind, 'size'])}" for kind in kinds)
 
 
 def _x_axis(axes: Any, rows: pd.DataFrame, closest: float) -> None:
-    """A tick at each measured resolution; labels that would touch go one line down."""
-    sizes = rows.drop_duplicates("size").sort_values(["pixels", "height"])
+    """Set a tick at each measured resolution; labels that would touch go one line down."""
+    sizes = rows.drop_duplicates("size").sort_values("pixels", kind="stable")
     sides = np.sqrt(sizes["pixels"].to_numpy(dtype=np.float64))
     margin = 1.07
     axes.set_xlim(sides.min() / margin, sides.max() * margin)
@@ -191,44 +215,39 @@ def _x_axis(axes: Any, rows: pd.DataFrame, closest: float) -> None:
     ends: list[float] = []  # the last tick of each line of labels
     labels = []
     for side, size in zip(sides, sizes["size"], strict=True):
-        at = math.log(side) / width
-        level = next((i for i, end in enumerate(ends) if at - end >= closest), len(ends))
-        ends[level : level + 1] = [at]
+        x = math.log(side) / width
+        level = next((i for i, end in enumerate(ends) if x - end >= closest), len(ends))
+        ends[level : level + 1] = [x]
         labels.append("\n" * level + str(size))
     axes.set_xticks(sides, labels)
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _y_axis(axes: Any, rows: pd.DataFrame) -> None:
-    """Ticks that can be read as ms; more of them where the range is small."""
-    span = rows["median_ms"].max() / rows["median_ms"].min()
+def _y_axis(axes: Any, measured: pd.DataFrame, quantity: Quantity) -> None:
+    """Set ticks that can be read in the unit; more of them where the range is small."""
+    axes.grid()
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if not quantity.is_log:
+        axes.yaxis.set_major_locator(MaxNLocator(8))
+        return
+    span = measured[quantity.value].max() / measured[quantity.value].min()
     low, high = axes.get_ylim()
     if high / low < 2:
         axes.set_ylim(low / 1.4, high * 1.4)
-    steps = (1, 1.5, 2, 3, 5, 7) if span < 10 else (1, 2, 5)
-    axes.yaxis.set_major_locator(LogLocator(subs=steps))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if span < 10 else (1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(color="#dddddd", lw=0.7)
-    axes.set_axisbelow(True)
 
 
-def _words(axes: Any, rows: pd.DataFrame) -> None:
+def _texts(axes: Any, rows: pd.DataFrame) -> None:
     batch = rows["batch"].iloc[0] if "batch" in rows else "?"
     torch = ", ".join(sorted({str(version) for version in rows["torch"] if version})) or "unknown"
-    lines = textwrap.wrap(drawn_text(title(rows), 140), 72)
-    axes.set_title("\n".join([*lines, f"batch {drawn_text(str(batch), 12)}, torch {drawn_text(torch, 60)}"]))
-    axes.set_ylabel(f"latency of the {drawn_text(timed(rows), 40)}, ms")
-    oblong = " (height × width)" if any("×" in size for size in rows["size"]) else ""
-    few = (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any()
-    legend = ["p: latency ∝ tokens$^p$", "bands and ±: 95 %", "rings and bars: crossover with ViT"]
-    note = "; ".join([*legend, f"{ONE_PROCESS} fewer than {FEWEST_ROUNDS} rounds"] if few else legend)
-    axes.set_xlabel(f"resolution, px{oblong}")
-    axes.figure.supxlabel(note, fontsize=9, x=0.01, ha="left")
+    lines = textwrap.wrap(literal(title(rows), 140), 72)
+    axes.set_title("\n".join([*lines, f"batch {literal(str(batch), 12)}, torch {literal(torch, 60)}"]))
+    axes.set_ylabel(f"latency of the {literal(timed(rows), 40)}, ms")
+    axes.set_xlabel("resolution, px" + (" (height × width)" if any("×" in size for size in rows["size"]) else ""))
+    notes = ["p: latency ∝ tokens$^p$", "bands, bars and ±: 95 %", "rings: crossover with ViT"]
+    if (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any():
+        notes.append(f"{ONE_PROCESS} fewer than {FEWEST_ROUNDS} rounds")
+    axes.figure.supxlabel("; ".join(notes), fontsize=9, x=0.01, ha="left")
     axes.figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelspacing=0.9, handlelength=2.4)
-
-
-def drawn_text(text: str, longest: int) -> str:
-    """Text from a record, harmless and without formulas."""
-    return clip(plain(text), longest).replace("$", r"\$")

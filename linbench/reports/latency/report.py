@@ -1,104 +1,73 @@
 """The latency report: records in; tables, a long CSV, LaTeX and figures out."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from linbench.records import Record, slug
-from linbench.reports.latency import energy as energy_table
-from linbench.reports.latency import table as latency_table
+from linbench.records import slug
 from linbench.reports.latency.rows import comparisons, conditions, rows, visible
+from linbench.reports.latency.table import build, energy, phases
 from linbench.reports.render.latex import document, to_latex
-from linbench.reports.render.table import Table, frame_to_csv, to_markdown
-from linbench.reports.render.text_files import write_texts
+from linbench.reports.render.table import Table, frame_to_csv, to_markdown, write_texts
 
-#: What tells two comparisons apart in a file name, where it is enough.
+__all__ = ["plain", "rows", "sections", "write_files"]
+
+#: Conditions that tell two comparisons apart in a file name, where they are enough.
 SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
 
 
-def tables(
-    records: Iterable[Record], code_hashes: Mapping[str, str] | None = None, reference: str | None = None
-) -> list[Table]:
-    """The latency table of each comparison, and after it what was paid before the first sample, and the energy."""
-    return [table for section in sections(rows(records, code_hashes), reference) for table in section]
-
-
-def sections(frame: pd.DataFrame, reference: str | None = None) -> list[list[Table]]:
-    """The tables of each comparison of ``rows``, its latencies first."""
-    return [[latency_table.build(group, reference), *_further(group)] for group in comparisons(frame)]
-
-
-def as_json(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Every row as plain values; a missing number is None."""
-    return plain(rows(records, code_hashes))
+def sections(frame: pd.DataFrame) -> list[list[Table]]:
+    """Return the tables of each comparison of ``rows``, its latencies first."""
+    return [[build(group), phases(group), *filter(None, [energy(group)])] for group in comparisons(frame)]
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of ``rows`` what ``as_json`` gives of records."""
+    """Return every row as plain values; a missing number is None."""
     frame = visible(frame)
-    known = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in known.to_dict(orient="records")]
+    values = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in values.to_dict(orient="records")]
 
 
-def write(
-    records: Iterable[Record],
-    folder: Path,
-    code_hashes: Mapping[str, str] | None = None,
-    reference: str | None = None,
-) -> list[Path]:
-    """Write latency.md, .csv, .tex and a figure for each comparison as .png and .svg; the paths, in that order.
+def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw: bool) -> list[Path]:
+    """Write latency.md, .csv, .tex and a figure for each comparison as .png and .svg; return the paths in that order.
+
+    made: From ``sections``.
+    draw: Whether to draw figures.
 
     Raises ValueError where no record is of the suite.
     """
-    frame = rows(records, code_hashes)
-    return write_files(frame, sections(frame, reference), folder, True, reference)
-
-
-def write_files(
-    frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw: bool, reference: str | None = None
-) -> list[Path]:
-    """Of ``rows`` what ``write`` writes of records.
-
-    made: From ``sections``.
-    draw: Whether to make figures.
-    """
     if frame.empty:
-        raise ValueError("records: none is of the suite latency; measure some with linbench run --suite latency")
+        raise ValueError("records: none is of the suite latency; `linbench run --suite latency` measures some")
     folder.mkdir(parents=True, exist_ok=True)
     names = _names(comparisons(frame))
-    drawn = _drawn(frame, [folder / f"{name}.svg" for name in names], reference) if draw else {}
-    parts, typeset = ["# Latency against resolution\n"], []
+    figures = _save_figures(frame, [folder / f"{name}.svg" for name in names]) if draw else {}
+    markdown, latex = ["# Latency against resolution\n"], []
     for (table, *further), name in zip(made, names, strict=True):
-        parts.append(to_markdown(table))
-        if folder / f"{name}.svg" in drawn:
-            parts.append(f"![Latency against resolution]({name}.svg)\n")
-        parts += [to_markdown(each, level=3) for each in further]
-        typeset += [to_latex(each) for each in (table, *further)]
+        markdown.append(to_markdown(table))
+        if folder / f"{name}.svg" in figures:
+            markdown.append(f"![Latency against resolution]({name}.svg)\n")
+        markdown += [to_markdown(other, level=3) for other in further]
+        latex += [to_latex(other) for other in (table, *further)]
     texts = {
-        folder / "latency.md": "\n".join(parts),
+        folder / "latency.md": "\n".join(markdown),
         folder / "latency.csv": frame_to_csv(visible(frame)),
-        folder / "latency.tex": document(*typeset),
+        folder / "latency.tex": document(*latex),
     }
-    return [*write_texts(texts), *(path for paths in drawn.values() for path in paths)]
+    return [*write_texts(texts), *(path for paths in figures.values() for path in paths)]
 
 
-def _drawn(frame: pd.DataFrame, paths: list[Path], reference: str | None) -> dict[Path, list[Path]]:
-    """The files of each comparison's figure, by the path asked for; none where nothing was measured."""
-    from linbench.reports.latency.figure import figures, save  # matplotlib is slow to load, tables do without
+def _save_figures(frame: pd.DataFrame, paths: list[Path]) -> dict[Path, list[Path]]:
+    """Save the figure of each comparison in which something was measured; return its files by its path."""
+    from linbench.reports.latency.figure import figures  # matplotlib is slow to load, tables do without
+    from linbench.reports.render.figure import save
 
-    made = zip(figures(frame, reference), paths, strict=True)
-    return {path: save(drawn, path) for drawn, path in made if drawn is not None}
-
-
-def _further(group: pd.DataFrame) -> list[Table]:
-    """What stands below a comparison's latencies: what was paid before the first sample, and the energy."""
-    return [latency_table.phases(group), *filter(None, [energy_table.build(group)])]
+    drawn = zip(figures(frame), paths, strict=True)
+    return {path: save(figure, path) for figure, path in drawn if figure is not None}
 
 
 def _names(groups: list[pd.DataFrame]) -> list[str]:
-    """A file name for each comparison: "latency" for the only one, else with what tells it from the others."""
+    """Return a file name for each comparison: "latency" for the only one, else with what tells it from the others."""
     keys = [conditions(group) for group in groups]
     fields = sorted({name for key in keys for name in key} - {"device_type"})
     telling = [name for name in fields if len({str(key.get(name)) for key in keys}) > 1]
@@ -107,11 +76,11 @@ def _names(groups: list[pd.DataFrame]) -> list[str]:
         telling = short
     names: list[str] = []
     for key in keys:
-        name = slug("-".join(["latency", *(_word(field, key.get(field)) for field in telling)]))[:80]
+        name = slug("-".join(["latency", *(_name_part(field, key.get(field)) for field in telling)]))[:80]
         names.append(name if name not in names else f"{name}-{len(names)}")
     return names
 
 
-def _word(field: str, value: object) -> str:
-    """A value as part of a name, with its field where it would not speak for itself."""
+def _name_part(field: str, value: object) -> str:
+    """Return a value as part of a file name, with its field where the value alone is unclear."""
     return str(value) if field in ("device", "part", "dtype", "preset", "impl", "mode") else f"{field}-{value}"

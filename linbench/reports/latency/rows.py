@@ -1,17 +1,16 @@
-"""Latency records as a table with one row each, and what belongs side by side.
+"""Latency records as a table with one row each, and which rows may be compared.
 
-Two rows may be compared where all of their key agrees but the backbone, its options, what only some models have
-(attention, its backend, fused chains, a design of fusion) and the resolution. In the preset ``best`` each model also
-has its own settings, those that its search kept. Such a group is one comparison; devices, presets, dtypes, parts of a
-segmenter and numbers of prompts never mix.
+Rows of one comparison agree in all of their key but the backbone, its options, what only some models have (attention,
+its backend, fused chains, a design of fusion) and the resolution. In the preset ``best`` each model also has the
+settings that its search chose. Devices, presets, dtypes, parts of a segmenter and numbers of prompts never mix.
 
-| column | what |
+| column | contains |
 |---|---|
-| ``part`` | ``backbone``, ``encoder`` (with neck), ``decoder``, ``end-to-end``: what was timed, counted and weighed |
-| ``prompts`` | box prompts that were decoded; 0 where none are |
+| ``part`` | ``backbone``, ``encoder`` (with neck), ``decoder``, ``end-to-end``: what was measured |
+| ``prompts`` | decoded box prompts; 0 where nothing is decoded |
 | ``fusion`` | design of RWKV-SAM's refine module, ``none`` where nothing is fused |
-| ``label`` | the backbone, with what tells it from others of its comparison: attention, fusion, options |
-| ``median_ms``, ``low_ms``, ``high_ms`` | the estimate and its 95 % interval; ``interval`` says of what |
+| ``label`` | the backbone, and where one comparison has several of it: attention, fusion, options |
+| ``median_ms``, ``low_ms``, ``high_ms`` | the estimate and its 95 % interval; ``interval`` names its source |
 | ``parameters_m``, ``gflops``, ``peak_mib`` | of the part |
 """
 
@@ -24,29 +23,38 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash
-from linbench.reports.latency.best_settings import sentence
-from linbench.reports.statistics.latency_summary import summarise
+from linbench.reports.latency.best_settings import check_search, describe_search
+from linbench.reports.statistics.latency_summary import summarize
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
-SEARCHED = ("allocator", "compile", "cuda_graph", "matmul", "memory_format")  # vary too, where the preset is `best`
-WHOLE = {"part": "backbone", "prompts": 0, "fusion": "none"}  # of records from before parts were timed apart
+SEARCHED = ("allocator", "compile", "cuda_graph", "matmul", "memory_format")  # also vary within the preset `best`
+WHOLE = {
+    "part": "backbone",
+    "prompts": 0,
+    "fusion": "none",
+}  # of records without parts
 DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
-HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # needed to compute, of no use in a file
+#: The columns of a cell's timings, in the order of the CSV.
+SUMMARY = (
+    *("median_ms", "low_ms", "high_ms", "interval", "iqr_ms", "p5_ms", "p95_ms", "p99_ms", "n", "rounds"),
+    *("log_mean", "log_error", "freedom"),
+)
+HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # inputs of statistics, of no use in a file
 
 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """One row for each record of the suite; of two records with one key the later counts.
+    """Return one row for each record of the suite; of two records with one key the later counts.
 
     code_hashes: The present hash of the measuring code by ``measured``; a row of another one is ``stale``.
 
     Raises BadRecord where a key lacks a backbone, a height or a width.
     """
-    kept = _latest({key_digest(record): record for record in records if record.key.get("suite") == SUITE})
-    frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in kept.items()])
+    latest = _latest({key_digest(record): record for record in records if record.key.get("suite") == SUITE})
+    frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in latest.items()])
     if frame.empty:
         return frame
     frame["label"] = _labels(frame)
@@ -57,42 +65,44 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
 
 def comparisons(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The groups of rows that may stand side by side, each with all of its rows."""
+    """Return the groups of rows that may be compared, each with all of its rows."""
     if frame.empty:
         return []
     return [group.reset_index(drop=True) for _, group in frame.groupby("comparison", sort=False)]
 
 
 def conditions(group: pd.DataFrame) -> dict[str, Any]:
-    """The part of the key that all rows of one comparison share; raises ValueError on several comparisons."""
-    found = group["comparison"].unique()
-    if len(found) != 1:
-        raise ValueError(f"rows: one comparison expected, found {len(found)}; split them with comparisons()")
-    return dict(json.loads(found[0]))
+    """Return the part of the key that all rows of one comparison share; raises ValueError on several comparisons."""
+    keys = group["comparison"].unique()
+    if len(keys) != 1:
+        raise ValueError(f"rows must be of one comparison, got {len(keys)}; split them with comparisons()")
+    return dict(json.loads(keys[0]))
 
 
 def visible(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows without the columns that serve computations only."""
+    """Return the rows without the columns that serve computations only."""
     return frame.drop(columns=[name for name in HIDDEN if name in frame])
 
 
 def measured(key: Mapping[str, Any], subject: str = "backbone") -> str:
-    """What the code behind a record is the code of: its subject, of a segmenter the part and the fusion, and of an
-    evaluation the suite."""
-    known = "part" in key or "protocol" in key
-    own = [key[name] for name in ("part", "fusion") if known and key.get(name) not in (None, WHOLE[name])]
-    return " ".join(map(str, (*([key["suite"]] if "protocol" in key else []), key[subject], *own)))
+    """Name the code behind a record: its subject, of a segmenter the part and fusion, of an evaluation the suite."""
+    has_parts = "part" in key or "protocol" in key
+    parts = [key[name] for name in ("part", "fusion") if has_parts and key.get(name) not in (None, WHOLE[name])]
+    return " ".join(map(str, (*([key["suite"]] if "protocol" in key else []), key[subject], *parts)))
 
 
 def key_digest(record: Record) -> str:
-    """The hash of a latency record's key; raises BadRecord where the key lacks a backbone, a height or a width."""
+    """Return the hash of a latency record's key; raises BadRecord where it lacks a backbone, a height or a width."""
     key = record.key
     if not isinstance(key.get("backbone"), str) or not key["backbone"]:
-        raise BadRecord(f"key: a latency record needs a backbone, found {key.get('backbone')!r:.80}")
+        raise BadRecord(f"key: a latency record needs a backbone, got {key.get('backbone')!r:.80}")
     for side in ("height", "width"):
         value = key.get(side)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**20:
-            raise BadRecord(f"key: {side} of {key['backbone']:.80} is {value!r:.80}; it counts px")
+            raise BadRecord(f"key: {side} of {key['backbone']:.80} is {value!r:.80}; it must be below 2^20")
+    if type(key.get("prompts", 0)) is not int or key.get("prompts", 0) < 0:
+        raise BadRecord(f"key: prompts of {key['backbone']:.80} is {key['prompts']!r:.80}; it must be at least 0")
+    check_search(record.search)
     try:
         return key_hash(key)
     except ValueError as error:
@@ -100,24 +110,24 @@ def key_digest(record: Record) -> str:
 
 
 def _latest(records: Mapping[str, Record]) -> dict[str, Record]:
-    """The records but those ``best`` ones whose cell has one of a later search: it stands in their place."""
+    """Return the records without those of ``best`` whose cell was searched again later."""
     searched: dict[str, tuple[str, str]] = {}
     for digest, record in records.items():
         if record.search:
-            found = (str(record.search.get("started", "")), digest)
+            candidate = (str(record.search.get("started", "")), digest)
             cell = _comparison(record.key) + _cell(record)
-            searched[cell] = max(found, searched.get(cell, found))
+            searched[cell] = max(candidate, searched.get(cell, candidate))
     newest = {digest for _, digest in searched.values()}
     return {digest: record for digest, record in records.items() if not record.search or digest in newest}
 
 
 def _cell(record: Record) -> str:
-    own = ("backbone", "options", "height", "width", "fusion")
-    return json.dumps({name: record.key.get(name) for name in own}, sort_keys=True)
+    names = ("backbone", "options", "height", "width", "fusion")
+    return json.dumps({name: record.key.get(name) for name in names}, sort_keys=True)
 
 
 def _comparison(key: Mapping[str, Any]) -> str:
-    """What all rows of one comparison share, as text."""
+    """Return what all rows of one comparison share, as text."""
     varies = (*VARIES, *SEARCHED) if key.get("preset") == "best" else VARIES
     return json.dumps({k: v for k, v in key.items() if k not in varies}, sort_keys=True)
 
@@ -139,7 +149,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "status": status.value,
         "reason": reason,
         "stale": present is not None and present != record.code_hash,
-        **times([part for part in samples if part] if status is Status.OK else []),
+        **times([round_ms for round_ms in samples if round_ms] if status is Status.OK else []),
         "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
         **phases(record.rounds),
         **_metrics(record.metrics),
@@ -150,32 +160,23 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "key_hash": digest,
         "comparison": _comparison(record.key),
         "search": dict(record.search),
-        "chosen": sentence(record.search) if record.search else "",
+        "chosen": describe_search(record.search) if record.search else "",
     }
 
 
 def times(samples: list[list[float]]) -> dict[str, Any]:
-    """The columns that one cell's timings fill; empty ones where there is none."""
-    found = summarise(samples) if samples else None
-    return {
-        "median_ms": found.median if found else math.nan,
-        "low_ms": found.low if found else math.nan,
-        "high_ms": found.high if found else math.nan,
-        "interval": found.interval if found else "none",
-        "iqr_ms": found.iqr if found else math.nan,
-        "p5_ms": found.p5 if found else math.nan,
-        "p95_ms": found.p95 if found else math.nan,
-        "p99_ms": found.p99 if found else math.nan,
-        "n": found.n if found else 0,
-        "rounds": found.rounds if found else 0,
-        "log_mean": found.log_mean if found else math.nan,
-        "log_error": found.log_error if found else math.nan,
-        "freedom": found.freedom if found else math.nan,
-    }
+    """Return the columns of one cell's timings; NaN, 0 and "none" where there are no samples.
+
+    samples: Milliseconds, for each round.
+    """
+    if not samples:
+        return {**dict.fromkeys(SUMMARY, math.nan), "interval": "none", "n": 0, "rounds": 0}
+    summary = summarize(samples)
+    return {name: getattr(summary, name.removesuffix("_ms")) for name in SUMMARY}
 
 
 def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians over the rounds of what happens once in each process, and the peaks of memory."""
+    """Return medians over the rounds of what happens once in each process, and the peaks of memory."""
     memory = [part if isinstance(part := entry.get("peak_memory"), dict) else {} for entry in entries]
     kind = "allocated" if any("allocated_bytes" in part for part in memory) else "rss"
     errors = [part if isinstance(part := entry.get("kernel_errors"), dict) else {} for entry in entries]
@@ -187,7 +188,7 @@ def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "kernel_error": _largest([value for part in errors for value in part.values()]),
         "dtype_error": _largest([entry.get("dtype_error") for entry in entries]),
         **_energy([part if isinstance(part := entry.get("energy"), dict) else {} for entry in entries]),
-        "throttled": ", ".join(dict.fromkeys(str(word) for entry in entries for word in _words(entry))),
+        "throttled": ", ".join(dict.fromkeys(str(word) for entry in entries for word in _throttle_reasons(entry))),
         "others_share": _largest([entry.get("others_share") for entry in entries]),
         "cpu_share": -_largest([-_number(entry.get("cpu_share")) for entry in entries]),
     }
@@ -197,13 +198,12 @@ def _energy(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: _median(entries, name) for name in ("joules_per_image", "idle_share")}
 
 
-def _words(entry: Mapping[str, Any]) -> list[Any]:
-    """What throttled a round's device, where anything did."""
-    return found if isinstance(found := entry.get("throttled"), list) else []
+def _throttle_reasons(entry: Mapping[str, Any]) -> list[Any]:
+    return reasons if isinstance(reasons := entry.get("throttled"), list) else []
 
 
 def _above_empty(memory: Mapping[str, Any], name: str) -> float:
-    """A peak without what the process held before its model, where that is known."""
+    """Return a peak less the memory of the process before its model, where that is known."""
     empty = _number(memory.get("empty_process_bytes"))
     return _number(memory.get(name)) - (0.0 if math.isnan(empty) else empty)
 
@@ -212,46 +212,48 @@ def _metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     flops = metrics.get("flops", {})
     billions = _number(flops.get("value")) / 1e9
     missing = flops.get("missing") or []
-    whole = _number(flops.get("coverage")) >= 1 and not missing
+    is_complete = _number(flops.get("coverage")) >= 1 and not missing
     return {
         "parameters_m": _number(metrics.get("parameters", {}).get("value")) / 1e6,
-        "gflops": "" if math.isnan(billions) else ("" if whole else "≥ ") + significant(billions),
+        "gflops": "" if math.isnan(billions) else ("" if is_complete else "≥ ") + significant(billions),
         "flops_missing": ", ".join(map(str, missing)) if isinstance(missing, list) else str(missing),
         "tokens": _number(metrics.get("tokens", {}).get("value")),
     }
 
 
 def significant(value: float) -> str:
-    """Three digits, or all before the decimal point: 0.123, 1.23, 12.3, 123, 1234."""
+    """Return three digits, or all before the decimal point: 0.123, 1.23, 12.3, 123, 1234."""
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
     return f"{value:.{min(max(2 - math.floor(math.log10(abs(value))), 0), 9)}f}"
 
 
 def _labels(frame: pd.DataFrame) -> list[str]:
-    """The backbone's name, with attention and fusion where one comparison has several, and with its options."""
+    """Return each row's backbone with its options, and with attention and fusion where a comparison has several."""
     attention, fusion = (_several(frame, name) for name in ("attention", "fusion"))
-    attention &= frame["preset"] != "best" if "preset" in frame else True  # there it is the search's, in the notes
+    attention &= frame["preset"] != "best" if "preset" in frame else True  # the notes name what the search chose
     fusion |= ~frame["fusion"].isin([WHOLE["fusion"], DESIGN])
     labels = []
     for (_, row), with_attention, with_fusion in zip(frame.iterrows(), attention, fusion, strict=True):
-        tell = [row["attention"]] * with_attention + [f"{row['fusion']} fusion"] * with_fusion
-        plain = row["options"].strip("{}").replace('"', "").replace(": ", "=")
-        labels.append(row["backbone"] + (f" ({', '.join(tell)})" if tell else "") + (f" {plain}" if plain else ""))
+        details = [row["attention"]] * with_attention + [f"{row['fusion']} fusion"] * with_fusion
+        options = row["options"].strip("{}").replace('"', "").replace(": ", "=")
+        labels.append(
+            row["backbone"] + (f" ({', '.join(details)})" if details else "") + (f" {options}" if options else "")
+        )
     return labels
 
 
 def _several(frame: pd.DataFrame, column: str) -> pd.Series:
-    """Whether a row's backbone comes with several values of the column in one comparison."""
+    """Return whether each row's backbone has several values of the column in one comparison."""
     return frame.groupby(["comparison", "backbone"])[column].transform("nunique") > 1
 
 
 def timings(entry: Mapping[str, Any]) -> list[float] | None:
-    """A round's milliseconds; None where there are none, or where one is no positive number."""
-    found = entry.get("samples_ms")
-    if not isinstance(found, list | tuple) or not found:
+    """Return a round's milliseconds; None where there are none, or where one is no positive number."""
+    samples = entry.get("samples_ms")
+    if not isinstance(samples, list | tuple) or not samples:
         return None
-    numbers = [_number(value) for value in found]
+    numbers = [_number(value) for value in samples]
     return numbers if all(number > 0 for number in numbers) else None
 
 
@@ -265,7 +267,7 @@ def _largest(values: Sequence[Any]) -> float:
 
 
 def _number(value: Any) -> float:
-    """A finite float; NaN for all else, booleans and text included."""
+    """Return a finite float; NaN for all else, booleans and text included."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         return math.nan
     return float(value)

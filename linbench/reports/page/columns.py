@@ -7,76 +7,77 @@ from typing import Any
 
 DIGITS = 5
 MOST_SAMPLES = 150_000  # in a page, of all cells together
-FEWEST, MOST = 6, 60  # of one round
-STEP = 1000  # a sample is kept to the nearest 1/STEP of its median
+FEWEST, MOST = 6, 60  # samples of one round
+STEP = 1000  # a sample is rounded to 1/STEP of its median
 
 
-class Texts:
-    """Every text of a page once, and every environment; each is named by its place."""
+class TextPool:
+    """Every text and every environment of a page, stored once and named by its index."""
 
     def __init__(self) -> None:
-        self.all: list[str] = []
+        """Start empty."""
+        self.texts: list[str] = []
         self.environments: list[list[int]] = []
-        self._places: dict[str, int] = {}
-        self._known: dict[str, int] = {}
+        self._text_indices: dict[str, int] = {}
+        self._environment_indices: dict[str, int] = {}
 
-    def place(self, text: object) -> int:
-        """Where ``text`` is, or now goes."""
-        said = str(text)
-        if said not in self._places:
-            self._places[said] = len(self.all)
-            self.all.append(said)
-        return self._places[said]
+    def index(self, value: object) -> int:
+        """Return the index of a text, which is added where it is new."""
+        text = str(value)
+        if text not in self._text_indices:
+            self._text_indices[text] = len(self.texts)
+            self.texts.append(text)
+        return self._text_indices[text]
 
     def environment(self, environment: Mapping[str, Any]) -> int:
-        """Where ``environment`` is among the environments, or now goes; the modules behind a number are left out."""
-        said = json.dumps(dict(environment), sort_keys=True)
-        if said not in self._known:
-            self._known[said] = len(self.environments)
+        """Return the index of an environment, which is added where it is new, without its modules."""
+        text = json.dumps(dict(environment), sort_keys=True)
+        if text not in self._environment_indices:
+            self._environment_indices[text] = len(self.environments)
             self.environments.append(self.pairs({k: v for k, v in environment.items() if k != "modules"}))
-        return self._known[said]
+        return self._environment_indices[text]
 
-    def pairs(self, named: Mapping[str, Any], within: str = "") -> list[int]:
-        """Names and values in turn; what is inside of a value is named ``outer.inner``."""
-        found: list[int] = []
-        for name, value in named.items():
+    def pairs(self, values: Mapping[str, Any], prefix: str = "") -> list[int]:
+        """Return the indices of names and values in turn; a name inside of a value is ``outer.inner``."""
+        indices: list[int] = []
+        for name, value in values.items():
             if isinstance(value, Mapping):
-                found += self.pairs(value, f"{within}{name}.")
+                indices += self.pairs(value, f"{prefix}{name}.")
             else:
-                said = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-                found += [self.place(f"{within}{name}"), self.place(said)]
-        return found
+                text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+                indices += [self.index(f"{prefix}{name}"), self.index(text)]
+        return indices
 
 
 def number(value: object) -> float | int | None:
-    """A number of DIGITS digits; None for one that is none."""
+    """Return a number rounded to DIGITS digits; None for a value that is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows of equal names as one list for each name."""
-    found: dict[str, list[Any]] = {}
+def as_columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows of equal names as one list for each name."""
+    columns: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():
-            found.setdefault(name, []).append(value)
-    return found
+            columns.setdefault(name, []).append(value)
+    return columns
 
 
-def samples_of_a_round(cells: int, rounds: int = 3) -> int:
-    """How many samples of each round a page of ``cells`` cells holds."""
+def samples_per_round(cells: int, rounds: int = 3) -> int:
+    """Return how many samples of each round a page of ``cells`` cells stores."""
     return min(max(MOST_SAMPLES // max(cells * rounds, 1), FEWEST), MOST)
 
 
-def thinned(samples: Sequence[float], most: int) -> list[float]:
-    """At most ``most`` of the samples, evenly spaced in the order in which they were taken."""
+def thin(samples: Sequence[float], most: int) -> list[float]:
+    """Return at most ``most`` of the samples, evenly spaced in the order in which they were taken."""
     if len(samples) <= most:
         return list(samples)
     return [samples[round(i * (len(samples) - 1) / (most - 1))] for i in range(most)]
 
 
-def around(samples: Iterable[float], median: float) -> list[int]:
-    """Each sample's distance from ``median`` in 1/STEP of it."""
+def relative_steps(samples: Iterable[float], median: float) -> list[int]:
+    """Return each sample's distance from ``median`` in 1/STEP of it."""
     return [round((sample / median - 1) * STEP) for sample in samples]

@@ -1,184 +1,129 @@
-// Latency, memory or accuracy against resolution: a curve for each model, a band for its interval, and what failed
-// at the resolution where it did.
-const VIEWS = {
-  latency: {
-    words: 'Latency',
-    unit: 'ms',
-    value: (cell) => cell.median_ms,
-    low: (cell) => cell.low_ms,
-    high: (cell) => cell.high_ms,
-    said: latencyWords,
-  },
-  memory: {
-    words: 'Peak memory',
-    unit: 'MiB',
-    value: (cell) => cell.peak_mib,
-    low: () => null,
-    high: () => null,
-    said: (cell) => `${digits(cell.peak_mib)} MiB`,
-  },
-  accuracy: {
-    words: 'Accuracy',
-    unit: '%',
-    linear: true,
-    value: (score) => score.value,
-    low: (score) => score.low,
-    high: (score) => score.high,
-    said: scoreWords,
-  },
+// Latency, memory or accuracy against resolution: the report's own figure, with points to reach and models to hide.
+const peakText = (cell) => `${digits(cell.peak_mib)} MiB`;
+const METRICS = {
+  latency: { name: 'Latency', unit: 'ms', value: (cell) => cell.median_ms, text: (cell) => cell.text },
+  memory: { name: 'Peak memory', unit: 'MiB', value: (cell) => cell.peak_mib, text: peakText },
+  accuracy: { name: 'Accuracy', unit: '%', value: (score) => score.value, text: scoreText },
 };
-const side = (cell) => Math.sqrt(area(cell));
-const LANES = 8;
+const isAccuracy = () => state.metric === 'accuracy';
+const TEXT_PX = 12,
+  FIGURE_TEXT = 10, // px of text on the page, and in the figure's own lengths
+  LARGEST = 1.3; // scale of marks: on a phone they are small, as the figure is
 
-function curves() {
-  const place = byId('curves'),
-    accuracy = state.metric === 'accuracy',
-    view = VIEWS[state.metric];
-  options(
+function drawCurves() {
+  const container = byId('curves'),
+    metric = METRICS[state.metric];
+  setOptions(
     byId('metric'),
-    Object.entries(VIEWS).map(([name, of]) => [name, `${of.words}, ${of.unit}`]),
+    Object.entries(METRICS).map(([key, { name, unit }]) => [key, `${name}, ${unit}`]),
     state.metric,
   );
-  byId('preset').closest('label').hidden = accuracy;
-  const all = accuracy ? ofMeasure() : ofPreset();
-  const known = all.filter((cell) => view.value(cell) > 0 && (accuracy || cell.status === 'ok'));
-  if (!known.length) {
-    place.replaceChildren(accuracy ? noAccuracy() : noLatency(`No ${view.words.toLowerCase()} is known here.`));
+  byId('preset').closest('label').hidden = isAccuracy();
+  const template = byId(`${state.metric}-${isAccuracy() ? state.measure : state.preset}`);
+  if (!template) {
+    container.replaceChildren(
+      isAccuracy() ? noAccuracy() : noLatency(`No ${metric.name.toLowerCase()} is known here.`),
+    );
     return;
   }
-  const labels = unique(all.map((cell) => cell.label)),
-    visible = (cell) => !state.hidden.has(cell.label);
-  const failed = accuracy ? [] : all.filter((cell) => cell.status !== 'ok' && visible(cell));
-  const lanes = unique(failed.map((cell) => cell.label));
-  const canvas = el('div', {}),
-    legend = el('ul', { class: 'legend', 'aria-label': 'Models; a button hides or shows one' });
-  place.replaceChildren(canvas, legend);
-  const where = curveFrame(
-    canvas,
-    all,
-    known.some(visible) ? known.filter(visible) : known,
-    view,
-    Math.min(lanes.length, LANES),
-  );
-  const light = (label) => {
-    where.root.classList.toggle('dimmed', label != null);
-    for (const group of where.root.querySelectorAll('g.model'))
-      group.classList.toggle('lit', group.dataset.label === label);
+  const all = isAccuracy() ? measureScores() : presetCells();
+  const labels = unique(all.map((cell) => cell.label));
+  const root = template.content.firstElementChild.cloneNode(true);
+  const label = `${metric.name} against resolution; arrow keys go from point to point`;
+  fill(root, { role: 'group', 'aria-label': label }, []);
+  const legend = el('ul', { class: 'legend', 'aria-label': 'Models; a button hides or shows one' });
+  container.replaceChildren(el('div', {}, root), legend);
+  const unit = root.viewBox.baseVal.width / (root.clientWidth || root.viewBox.baseVal.width);
+  fitTexts(root, unit);
+  for (const label of state.hidden)
+    for (const part of root.querySelectorAll(`[data-model="${looks.get(label).index}"]`)) part.remove();
+  const highlight = (label) => {
+    const index = state.hidden.has(label) || label == null ? null : String(looks.get(label).index);
+    root.classList.toggle('dimmed', index != null);
+    for (const part of root.querySelectorAll('g.model')) part.classList.toggle('lit', part.dataset.model === index);
   };
-  const points = [];
-  for (const label of labels.filter((name) => !state.hidden.has(name))) {
-    const group = svg('g', { class: `model series-${looks.get(label).series}`, 'data-label': label });
-    const mine = (found) => found.filter((cell) => cell.label === label).sort((a, b) => area(a) - area(b));
-    where.root.append(group);
-    points.push(...curve(group, label, mine(known), view, where));
-    if (lanes.includes(label)) points.push(...lost(group, label, mine(failed), lanes.indexOf(label), where));
+  const shown = labels.filter((label) => !state.hidden.has(label));
+  makeReachable(root, shown.flatMap((label) => curvePoints(root, label, all, metric, unit)), highlight, unit);
+  legend.append(...labels.map((label) => legendButton(label, highlight)));
+}
+
+// Text keeps its size on the screen however wide the figure is; tick labels that would touch are dropped.
+function fitTexts(root, unit) {
+  const growth = (TEXT_PX * unit) / FIGURE_TEXT - 1,
+    { width } = root.viewBox.baseVal;
+  root.style.fontSize = `${TEXT_PX * unit}px`;
+  let end = -Infinity;
+  for (const label of root.querySelectorAll('text')) {
+    const isSize = label.getAttribute('text-anchor') === 'middle',
+      isTitle = label.getAttribute('text-anchor') === 'start' && label.parentNode === root;
+    if (!isTitle) label.setAttribute('dy', growth * (isSize ? 8 : 3.7));
+    if (!isSize) continue;
+    const box = label.getBBox();
+    const x = Math.min(box.x, width - box.width - 2);
+    label.setAttribute('x', x + box.width / 2);
+    if (x < end + 6 * unit) label.remove();
+    else end = x + box.width;
   }
-  points.sort((a, b) => labels.indexOf(a.row) - labels.indexOf(b.row) || a.x - b.x);
-  reachable(where.root, points, light);
-  canvas.append(where.root);
-  legend.append(
-    ...labels.map((label, place) =>
-      legendButton(
-        label,
-        fitted(label),
-        !state.hidden.has(label),
-        () => {
-          if (!state.hidden.delete(label)) state.hidden.add(label);
-          curves();
-          front();
-          byId('curves').querySelectorAll('.legend button')[place].focus();
-        },
-        light,
-      ),
+}
+
+// One model's points at the figure's marks: of its measured cells by size, then of its failed cells.
+function curvePoints(root, label, all, metric, unit) {
+  const look = looks.get(label),
+    modelCells = bySize(all.filter((cell) => cell.label === label));
+  const measured = modelCells.filter((cell) => metric.value(cell) > 0 && (isAccuracy() || cell.status === 'ok'));
+  const failed = isAccuracy() ? [] : modelCells.filter((cell) => cell.status !== 'ok');
+  const points = (part, list, kind, lines) =>
+    [...root.querySelectorAll(`.${part}[data-model="${look.index}"] use`)].map((use, i) => {
+      const [x, y] = [Number(use.getAttribute('x')), Number(use.getAttribute('y'))],
+        cell = list[i],
+        into = use.parentNode;
+      use.remove();
+      const open = () => (isAccuracy() ? openScore(cell) : openCell(cell));
+      const texts = [`${label} at ${cell.size}`, ...lines(cell)].filter(Boolean);
+      const drawn = mark(look, kind(cell), x, y, Math.min(unit, LARGEST));
+      return { x, y, row: label, into, mark: drawn, lines: texts, open };
+    });
+  const isMarked = (cell) => (isAccuracy() ? cell.stale || measure().standing : cell.marks);
+  return [
+    ...points('line', measured, (cell) => (isMarked(cell) ? 'hollow' : ''), (cell) => [
+      metric.text(cell),
+      ...(isAccuracy() ? [cell.weights] : markNames(cell)),
+    ]),
+    ...points('failed', failed, () => 'cross', (cell) => [cell.status, cell.reason, ...markNames(cell)]),
+  ].sort((a, b) => a.x - b.x);
+}
+
+function legendButton(label, highlight) {
+  const look = looks.get(label),
+    isShown = !state.hidden.has(label),
+    fit = fitText(label);
+  const toggle = () => {
+    if (!state.hidden.delete(label)) state.hidden.add(label);
+    drawCurves();
+    drawFront();
+    const names = [...byId('curves').querySelectorAll('.legend .name')];
+    names.find((name) => name.textContent === label).parentNode.focus();
+  };
+  const [on, off] = [() => highlight(label), () => highlight(null)];
+  const events = { onclick: toggle, onmouseenter: on, onmouseleave: off, onfocus: on, onblur: off };
+  const line = svg('path', { class: 'key', d: 'M1 8H35', 'stroke-dasharray': look.dash });
+  const key = { viewBox: '0 0 36 16', 'aria-hidden': 'true', class: `series-${look.series}` };
+  return el(
+    'li',
+    {},
+    button(
+      { 'aria-pressed': String(isShown), ...events },
+      svg('svg', key, line, mark(look, '', 18, 8)),
+      el('span', { class: 'name' }, label),
+      fit ? el('small', {}, fit) : null,
     ),
   );
 }
 
-function curveFrame(canvas, all, known, view, lanes) {
-  const marks = sizes(all).map((size) => [side(all.find((found) => found.size === size)), size]);
-  const values = known
-    .flatMap((cell) => [view.value(cell), view.low(cell), view.high(cell)])
-    .filter((value) => value > 0);
-  const y = view === VIEWS.accuracy ? `${nameOf(measure())}, %` : `${view.words.toLowerCase()}, ${view.unit}`;
-  const label = `${view.words} against resolution; arrow keys go from point to point`;
-  const x = { range: around(marks.map(([value]) => value)), marks };
-  return frame(
-    canvas,
-    x,
-    { range: around(values, view.linear), linear: view.linear },
-    { lanes, x: 'resolution, px', y, label },
-  );
-}
-
-// One model's line, band and marks; its points.
-function curve(group, label, mine, view, where) {
-  const look = looks.get(label),
-    atX = (cell) => where.atX(side(cell)),
-    atY = (value) => where.atY(Math.max(value, where.atY.low));
-  const bounded = mine.filter((cell) => view.low(cell) != null);
-  const edge = (of) => bounded.map((cell) => `${atX(cell)} ${atY(of(cell))}`);
-  if (bounded.length > 1)
-    group.append(
-      svg('path', { class: 'band', d: `M${[...edge(view.high), ...edge(view.low).reverse()].join('L')}z` }),
-    );
-  for (const cell of bounded) {
-    group.append(
-      svg('line', {
-        class: 'whisker',
-        x1: atX(cell),
-        x2: atX(cell),
-        y1: atY(view.low(cell)),
-        y2: atY(view.high(cell)),
-      }),
-    );
-  }
-  const through = mine.map((cell) => `${atX(cell)} ${atY(view.value(cell))}`).join('L');
-  if (mine.length > 1) group.append(svg('path', { class: 'line', d: `M${through}`, 'stroke-dasharray': look.dash }));
-  const accuracy = view === VIEWS.accuracy;
-  return mine.map((cell) => {
-    const x = atX(cell),
-      y = atY(view.value(cell)),
-      odd = accuracy ? cell.stale || measure().standing : cell.marks;
-    const lines = [`${label} at ${cell.size}`, view.said(cell), ...(accuracy ? [cell.weights] : markWords(cell))];
-    const drawn = marker(look, odd ? 'hollow' : '', `${x} ${y}`);
-    return { x, y, row: label, into: group, drawn, lines, open: () => (accuracy ? openScore(cell) : openCell(cell)) };
-  });
-}
-
-// One model's failed cells in a lane above the curves, each at its resolution; its points.
-function lost(group, label, mine, lane, where) {
-  const y = 20 + (lane % LANES) * 18,
-    first = where.atX(side(mine[0])),
-    last = where.atX(side(mine.at(-1)));
-  const words = `${label}: ${unique(mine.map((cell) => cell.status)).join(', ')}`,
-    leftwards = first > where.width / 2;
-  if (lane < LANES) {
-    const at = { x: leftwards ? first - 10 : last + 10, y: y + 4, 'text-anchor': leftwards ? 'end' : 'start' };
-    group.append(svg('text', at, words.length > 34 ? `${words.slice(0, 33)}…` : words));
-  }
-  return mine.map((cell) => {
-    const x = where.atX(side(cell)),
-      drawn = marker(looks.get(label), 'cross', `${x} ${y}`);
-    const lines = [`${label} at ${cell.size}`, cell.status, cell.reason, ...markWords(cell)].filter(Boolean);
-    return { x, y, row: label, into: group, drawn, lines, open: () => openCell(cell) };
-  });
-}
-
-// What the latency table says of a model's growth.
-function fitted(label) {
+// A model's growth, as the latency table has it.
+function fitText(label) {
   if (state.metric !== 'latency') return '';
-  const [exponent, , crossing] = columns[state.preset].models.get(label) || [NONE, NONE, NONE];
-  return [exponent !== NONE && `∝ tokens^${exponent}`, crossing !== NONE && `crossover with ViT: ${crossing} px`]
-    .filter(Boolean)
-    .join('; ');
+  const [exponent, , crossing] = columns[state.preset].models.get(label) || [MISSING, MISSING, MISSING];
+  const growth = exponent !== MISSING && `∝ tokens^${exponent}`;
+  return [growth, crossing !== MISSING && `crossover with ViT: ${crossing} px`].filter(Boolean).join('; ');
 }
-
-const noLatency = (words) =>
-  empty(`${words} This command measures some:`, 'linbench run --suite latency --res 512..2048');
-const noAccuracy = () =>
-  measure()
-    ? empty(
-        `No ${nameOf(measure())} is known here. This command measures it:`,
-        `linbench run --suite ${measure().suite} --checkpoint FILE`,
-      )
-    : empty('No accuracy was measured yet. This command measures one:', 'linbench run --suite dis --checkpoint FILE');

@@ -1,14 +1,15 @@
-"""The page: template, style and script of this folder around the columns of all records.
+"""The page: template, style, script and figures around the columns of all records.
 
 A browser may run the one script and apply the one style whose hashes the page names, and may load nothing: the
 policy stands in the page itself. The script makes every element by itself and sets texts as text, so that a name
-from a record is never markup; the data stand in a block that no browser runs.
+from a record is never markup; the data stand in a block that no browser runs. Figures are matplotlib's SVG, whose
+texts are escaped and which has no style or script of its own.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,30 +20,28 @@ from markupsafe import Markup
 
 from linbench import __version__
 from linbench.records import Record, key_hash
-from linbench.reports.latency.rows import comparisons
-from linbench.reports.page.cells import cells
-from linbench.reports.page.columns import STEP, Texts, columns, samples_of_a_round
-from linbench.reports.page.kernels import kernels
-from linbench.reports.page.scenes import scenes
-from linbench.reports.page.scores import MOST_SCORES, scores
-from linbench.reports.render.palette import Colour, colour
+from linbench.reports.kernels import table as kernel_table
+from linbench.reports.latency.figure import ACCURACY, LATENCY, MEMORY, bare_figure
+from linbench.reports.latency.rows import comparisons, conditions
+from linbench.reports.page.accuracy import MOST_SCORES, measure_groups, measures, scores
+from linbench.reports.page.columns import STEP, TextPool, as_columns, samples_per_round
+from linbench.reports.page.latency import cells, scenes
+from linbench.reports.render.figure import embedded_svg, mark_paths, style
+from linbench.reports.render.palette import SERIES, SERIES_ON_DARK, Look, looks_of
 from linbench.reports.render.table import Table
 
 HERE = Path(__file__).parent
 #: Joined in this order into one script.
-SCRIPTS = ("elements", "state", "marks", "table", "axes", "points", "curves", "front", "scores", "drill", "start")
-COLOURS = 12
-#: Lightness and chroma of lines on a light and on a dark ground.
-ON_LIGHT, ON_DARK = ((0.56, 0.47, 0.62), 0.13), ((0.78, 0.70, 0.86), 0.11)
+SCRIPTS = ("elements", "state", "points", "curves", "front", "tables", "details", "start")
 #: What would end a block of data, or a line of it, too early for some reader.
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a page is made of.
+class PageContent:
+    """All that a page shows.
 
-    latency, accuracy, ops: Rows of the latency, accuracy and kernel records; empty where there are none.
+    latency, accuracy, kernels: Rows of the records of these kinds; empty where there are none.
     tables: The latency table of each comparison of ``latency``.
     faults: Path and reason of each record that was skipped.
     """
@@ -50,56 +49,84 @@ class Found:
     records: Sequence[Record]
     latency: pd.DataFrame
     accuracy: pd.DataFrame
-    ops: pd.DataFrame
+    kernels: pd.DataFrame
     tables: Sequence[Table]
     faults: Sequence[tuple[str, str]] = ()
 
 
-def html(found: Found) -> str:
-    """The page as text."""
+def html(content: PageContent) -> str:
+    """Return the page as text."""
+    groups, measured = comparisons(content.latency), measure_groups(content.accuracy)
+    looks = looks_of(dict.fromkeys(label for group in (*groups, *measured) for label in group["label"]))
     template = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    style = template.get_template("style.css.j2").render(
-        light=[_css(colour(i, *ON_LIGHT)) for i in range(COLOURS)],
-        dark=[_css(colour(i, *ON_DARK)) for i in range(COLOURS)],
-    )
+    css = template.get_template("style.css.j2").render(light=SERIES, dark=SERIES_ON_DARK)
     script = "".join(["'use strict';\n", *((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)])
     return template.get_template("page.html.j2").render(
-        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none'; "
+        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(css)}'; base-uri 'none'; "
         "form-action 'none'",
-        style=Markup(style),
+        style=Markup(css),
         script=Markup(script),
-        data=Markup(embedded(data(found))),
+        data=Markup(json_block(page_data(content, groups, measured, looks))),
+        marks=mark_paths(),
+        figures=[(name, Markup(svg)) for name, svg in figures(groups, measured, looks)],
+        kernels=[
+            (conditions(group).get("device", ""), kernel_table.build(group)) for group in comparisons(content.kernels)
+        ],
         version=__version__,
-        records=len(found.records),
-        faults=found.faults,
+        records=len(content.records),
+        faults=content.faults,
     )
 
 
-def data(found: Found) -> dict[str, Any]:
-    """Everything that the script shows, as plain values."""
-    texts = Texts()
-    records = {key_hash(record.key): record for record in found.records}
-    groups = comparisons(found.latency)
-    limit = samples_of_a_round(len(found.latency))
-    measures, rows = scores(found.accuracy, records, texts, min(3 * limit, MOST_SCORES))
+def page_data(
+    content: PageContent, groups: list[pd.DataFrame], measured: list[pd.DataFrame], looks: Mapping[str, Look]
+) -> dict[str, Any]:
+    """Return everything that the script shows, as plain values."""
+    pool = TextPool()
+    records = {key_hash(record.key): record for record in content.records}
+    limit = samples_per_round(len(content.latency))
+    most_scores = min(3 * limit, MOST_SCORES)
     return {
-        **scenes(groups, found.tables, texts),
-        "cells": columns(cells(groups, records, texts, limit)),
-        "measures": measures,
-        "scores": columns(rows),
-        "kernels": columns(kernels(found.ops, texts)),
-        "limits": {"samples": limit, "scores": min(3 * limit, MOST_SCORES), "step": STEP},
-        "latest": max(_starts(found.records), default=""),
-        "texts": texts.all,
-        "environments": texts.environments,
+        **scenes(groups, content.tables, pool),
+        "looks": [
+            {"label": pool.index(label), "series": look.series, "mark": look.mark, "dash": look.dash_array}
+            for label, look in looks.items()
+        ],
+        "cells": as_columns(cells(groups, records, pool, limit)),
+        "measures": measures(measured, pool),
+        "scores": as_columns(scores(measured, records, pool, most_scores)),
+        "limits": {"samples": limit, "scores": most_scores, "step": STEP},
+        "latest": max(_starts(content.records), default=""),
+        "texts": pool.texts,
+        "environments": pool.environments,
     }
 
 
-def embedded(values: Mapping[str, Any]) -> str:
-    """JSON that may stand inside a script element of any page; raises ValueError on a number that is none."""
+def figures(
+    groups: Sequence[pd.DataFrame], measured: Sequence[pd.DataFrame], looks: Mapping[str, Look]
+) -> Iterator[tuple[str, str]]:
+    """Yield the name and the SVG of each figure in which something was measured.
+
+    A name is the quantity and the index of the comparison or measure: ``latency-0``, ``memory-0``, ``accuracy-2``.
+    The marks of a model stand in the order of its measured rows, from the smallest resolution to the largest.
+    """
+    wanted = [
+        *((f"latency-{i}", rows, LATENCY) for i, rows in enumerate(groups)),
+        *((f"memory-{i}", rows, MEMORY) for i, rows in enumerate(groups)),
+        *((f"accuracy-{i}", rows[rows["status"] == "ok"], ACCURACY) for i, rows in enumerate(measured)),
+    ]
+    with style():
+        for name, rows, quantity in wanted:
+            figure = bare_figure(rows, looks, quantity)
+            if figure is not None:
+                yield name, embedded_svg(figure)
+
+
+def json_block(values: Mapping[str, Any]) -> str:
+    """Return JSON that may stand inside a script element of any page; raises ValueError on NaN and infinity."""
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for letter, escaped in UNSAFE.items():
-        text = text.replace(letter, escaped)
+    for letter, escape in UNSAFE.items():
+        text = text.replace(letter, escape)
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
@@ -109,7 +136,3 @@ def _starts(records: Iterable[Record]) -> Iterable[str]:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _css(of: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*of)

@@ -1,137 +1,122 @@
 // The Pareto front: latency against accuracy, or against parameters where no accuracy is known.
-function frontPoints() {
-  const good = ofPreset().filter(
+function frontCandidates() {
+  const measured = presetCells().filter(
     (cell) => cell.status === 'ok' && cell.size === state.frontSize && !state.hidden.has(cell.label),
   );
   if (state.frontAxis === 'parameters')
-    return good.filter((cell) => cell.parameters_m > 0).map((cell) => ({ cell, value: cell.parameters_m }));
-  return good.flatMap((cell) => scoresOf(cell).map((score) => ({ cell, score, value: score.value })));
+    return measured.filter((cell) => cell.parameters_m > 0).map((cell) => ({ cell, value: cell.parameters_m }));
+  return measured.flatMap((cell) => scoresOf(cell).map((score) => ({ cell, score, value: score.value })));
 }
 
-// No other is as fast and as good, and better in one of them.
-function undominated(found, better) {
-  return found.filter(
-    (one) =>
-      !found.some(
-        (other) =>
-          other !== one &&
-          other.cell.median_ms <= one.cell.median_ms &&
-          !better(one.value, other.value) &&
-          (other.cell.median_ms < one.cell.median_ms || better(other.value, one.value)),
-      ),
-  );
+// Those that no other beats: as fast and as good, and better in one of the two.
+function undominated(candidates, isBetter) {
+  const beats = (other, candidate) =>
+    other.cell.median_ms <= candidate.cell.median_ms &&
+    !isBetter(candidate.value, other.value) &&
+    (other.cell.median_ms < candidate.cell.median_ms || isBetter(other.value, candidate.value));
+  return candidates.filter((candidate) => !candidates.some((other) => beats(other, candidate)));
 }
 
-function front() {
-  const place = byId('front'),
-    words = byId('front-words');
-  const known = sizes(ofPreset().filter((cell) => cell.status === 'ok'));
-  const withScore = known.filter((size) =>
-    ofPreset().some((cell) => cell.size === size && cell.status === 'ok' && scoresOf(cell).length),
-  );
-  if (!known.includes(state.frontSize)) state.frontSize = withScore.at(-1) ?? known.at(-1) ?? null;
-  const scored = withScore.includes(state.frontSize);
-  if (!scored && state.frontAxis === 'accuracy') state.frontAxis = 'parameters';
-  options(byId('front-size'), known.length ? known.map((size) => [size, size]) : [['', 'none']], state.frontSize);
-  options(
-    byId('front-axis'),
-    [...(scored ? [['accuracy', nameOf(measure())]] : []), ['parameters', 'parameters, M']],
-    state.frontAxis,
-  );
-  words.replaceChildren();
-  const found = frontPoints();
-  if (!found.length) {
-    place.replaceChildren(empty('No latency is known here, so there is no front.', null));
+// Sets both choices to what is known; returns whether accuracy is known at the chosen size.
+function drawFrontChoices() {
+  const measured = presetCells().filter((cell) => cell.status === 'ok');
+  const known = sizes(measured),
+    scored = sizes(measured.filter((cell) => scoresOf(cell).length));
+  if (!known.includes(state.frontSize)) state.frontSize = scored.at(-1) ?? known.at(-1) ?? null;
+  const hasScores = scored.includes(state.frontSize);
+  if (!hasScores && state.frontAxis === 'accuracy') state.frontAxis = 'parameters';
+  setOptions(byId('front-size'), known.length ? known.map((size) => [size, size]) : [['', 'none']], state.frontSize);
+  const axes = [...(hasScores ? [['accuracy', measureName(measure())]] : []), ['parameters', 'parameters, M']];
+  setOptions(byId('front-axis'), axes, state.frontAxis);
+  return hasScores;
+}
+
+function drawFront() {
+  const container = byId('front'),
+    hasScores = drawFrontChoices(),
+    candidates = frontCandidates();
+  byId('front-text').replaceChildren();
+  if (!candidates.length) {
+    container.replaceChildren(empty('No latency is known here, so there is no front.'));
     return;
   }
-  const accuracy = state.frontAxis === 'accuracy',
-    better = accuracy ? (a, b) => a > b : (a, b) => a < b;
-  const best = undominated(found, better).sort((a, b) => a.cell.median_ms - b.cell.median_ms);
+  const accuracy = state.frontAxis === 'accuracy';
+  const best = undominated(candidates, accuracy ? (a, b) => a > b : (a, b) => a < b);
+  best.sort((a, b) => a.cell.median_ms - b.cell.median_ms);
   const canvas = el('div', { class: 'alone' });
-  place.replaceChildren(canvas);
-  const where = frame(
+  container.replaceChildren(canvas);
+  const times = candidates.flatMap(({ cell }) => [cell.low_ms ?? cell.median_ms, cell.high_ms ?? cell.median_ms]);
+  const values = candidates.flatMap(({ value, score }) => [score?.low ?? value, score?.high ?? value]);
+  const plot = frame(
     canvas,
-    { range: around(found.flatMap(({ cell }) => [cell.low_ms ?? cell.median_ms, cell.high_ms ?? cell.median_ms])) },
+    { range: rangeOf(times), name: `latency at ${state.frontSize}, ms (${columns[state.preset].name})` },
     {
-      range: around(
-        found.flatMap(({ value, score }) => (accuracy ? [score.low ?? value, score.high ?? value] : [value])),
-        accuracy,
-      ),
+      range: rangeOf(values, accuracy),
       linear: accuracy,
+      name: accuracy ? `${measureName(measure())}, % (up is better)` : 'parameters, M (down is better)',
     },
-    {
-      x: `latency at ${state.frontSize}, ms (${columns[state.preset].name})`,
-      y: accuracy ? `${nameOf(measure())}, % (up is better)` : 'parameters, M (down is better)',
-      label: 'Pareto front; arrow keys go from point to point',
-    },
+    'Pareto front; arrow keys go from point to point',
   );
-  const xy = ({ cell, value }) => [where.atX(cell.median_ms), where.atY(value)];
-  const steps = best.map((one, i) => (i ? `H${xy(one)[0]}V${xy(one)[1]}` : `M${xy(one).join(' ')}`)).join('');
-  where.root.append(svg('path', { class: 'step', d: `${steps}H${where.right}` }));
+  const xy = ({ cell, value }) => [plot.atX(cell.median_ms), plot.atY(value)];
+  const steps = best.map((point, i) => (i ? `H${xy(point)[0]}V${xy(point)[1]}` : `M${xy(point).join(' ')}`)).join('');
+  plot.root.append(svg('path', { class: 'step', d: `${steps}H${plot.right}` }));
+  const points = candidates.map((candidate) => frontPoint(plot, candidate, ...xy(candidate), best.includes(candidate)));
+  nameFrontPoints(plot, points);
+  makeReachable(plot.root, points.sort((a, b) => a.x - b.x), () => {});
+  canvas.append(plot.root);
+  describeFront(best, candidates, hasScores);
+}
+
+function frontPoint(plot, { cell, score, value }, x, y, onFront) {
+  const look = looks.get(cell.label);
+  const into = svg('g', { class: `model series-${look.series}` });
+  const bar = (x1, y1, x2, y2) => into.append(svg('line', { class: 'bar', x1, y1, x2, y2 }));
+  if (cell.low_ms != null) bar(plot.atX(cell.low_ms), y, plot.atX(cell.high_ms), y);
+  if (score && score.low != null) bar(x, plot.atY(score.low), x, plot.atY(score.high));
+  plot.root.append(into);
+  const name = score && scoresOf(cell).length > 1 ? score.label : cell.label;
+  const lines = [
+    name,
+    cell.text,
+    score ? `${measureName(measure())} ${scoreText(score)}` : `${digits(value)} M parameters`,
+    onFront ? 'on the front' : 'another is faster and no worse',
+    ...(score ? [score.weights] : []),
+    ...markNames(cell),
+  ];
+  const open = () => openCell(cell);
+  return { x, y, row: 'front', into, name, onFront, mark: mark(look, onFront ? '' : 'hollow', x, y), lines, open };
+}
+
+// Names beside the points, those on the front first; a name that would cover another is left to the pointer.
+function nameFrontPoints(plot, points) {
   const taken = [];
-  const points = found.map((one) => {
-    const { cell, score, value } = one,
-      look = looks.get(cell.label),
-      [x, y] = xy(one),
-      on = best.includes(one);
-    const group = svg('g', { class: `model series-${look.series}`, 'data-label': cell.label });
-    const across = (x1, y1, x2, y2) => group.append(svg('line', { class: 'whisker', x1, y1, x2, y2 }));
-    if (cell.low_ms != null) across(where.atX(cell.low_ms), y, where.atX(cell.high_ms), y);
-    if (score && score.low != null) across(x, where.atY(score.low), x, where.atY(score.high));
-    where.root.append(group);
-    const name = score && scoresOf(cell).length > 1 ? score.label : cell.label;
-    return {
-      x,
-      y,
-      row: 'front',
-      into: group,
-      name,
-      on,
-      drawn: marker(look, on ? '' : 'hollow', `${x} ${y}`),
-      lines: [
-        name,
-        latencyWords(cell),
-        accuracy ? `${nameOf(measure())} ${scoreWords(score)}` : `${digits(value)} M parameters`,
-        on ? 'on the front' : 'another is faster and no worse',
-        ...(score ? [score.weights] : []),
-        ...markWords(cell),
-      ],
-      open: () => openCell(cell),
-    };
-  });
-  for (const { x, y, name, on } of [...points].sort((a, b) => b.on - a.on)) {
-    const short = name.length > 26 ? `${name.slice(0, 25)}…` : name,
-      long = short.length * 6.4,
-      leftwards = x + 12 + long > where.right;
-    const spots = [-10, 18, -24, 32].map((dy) => [leftwards ? x - 10 - long : x + 10, y + dy]);
-    const free = spots.find(
-      ([x0, y0]) =>
-        y0 > where.top - 4 &&
-        y0 < where.bottom &&
-        !taken.some(([x1, y1, long1]) => x0 < x1 + long1 && x1 < x0 + long && Math.abs(y0 - y1) < 13),
-    );
-    if (!free) continue;
-    taken.push([...free, long]);
-    where.root.append(svg('text', { x: free[0], y: free[1], class: on ? 'strong' : '' }, short));
+  for (const { x, y, name, onFront } of [...points].sort((a, b) => b.onFront - a.onFront)) {
+    const short = clip(name, 26),
+      width = short.length * 6.4,
+      left = x + 12 + width > plot.right ? x - 10 - width : x + 10;
+    const overlaps = (top) =>
+      taken.some(([x1, y1, width1]) => left < x1 + width1 && x1 < left + width && Math.abs(top - y1) < 13);
+    const free = [-10, 18, -24, 32]
+      .map((dy) => y + dy)
+      .find((top) => top > plot.top - 4 && top < plot.bottom && !overlaps(top));
+    if (free == null) continue;
+    taken.push([left, free, width]);
+    plot.root.append(svg('text', { x: left, y: free, class: onFront ? 'strong' : '' }, short));
   }
-  reachable(
-    where.root,
-    points.sort((a, b) => a.x - b.x),
-    () => {},
-  );
-  canvas.append(where.root);
-  const told = best.map(
-    ({ cell, value }) =>
-      `${cell.label} (${digits(cell.median_ms)} ms, ${accuracy ? `${value.toFixed(1)} %` : `${digits(value)} M`})`,
-  );
-  words.append(`On the front, from the fastest: ${told.join('; ')}. Hollow marks are behind it. `);
-  if (!accuracy && !scored)
-    words.append(
-      'No accuracy of these models is known at this resolution, so parameters stand in for it; ',
+}
+
+function describeFront(best, candidates, hasScores) {
+  const accuracy = state.frontAxis === 'accuracy';
+  const value = (point) => (accuracy ? `${point.value.toFixed(1)} %` : `${digits(point.value)} M`);
+  const names = best.map((point) => `${point.cell.label} (${digits(point.cell.median_ms)} ms, ${value(point)})`);
+  const parts = [`On the front, from the fastest: ${names.join('; ')}. Hollow marks are behind it. `];
+  if (!accuracy && !hasScores)
+    parts.push(
+      'No accuracy of these models is known at this resolution, so the front shows parameters instead; ',
       el('code', {}, `linbench run --suite ${measure() ? measure().suite : 'dis'} --checkpoint FILE`),
       ' measures one. ',
     );
-  if (accuracy && unique(found.map(({ score }) => score.device)).some((name) => name !== scene().device))
-    words.append(`Accuracy was computed on ${unique(found.map(({ score }) => score.device)).join(', ')}. `);
-  words.append('Intervals that overlap leave the order open: linbench compare says what is certain.');
+  const devices = accuracy ? unique(candidates.map(({ score }) => score.device)) : [];
+  if (devices.some((name) => name !== scene().device)) parts.push(`Accuracy was computed on ${devices.join(', ')}. `);
+  byId('front-text').append(...parts, 'Where intervals overlap the order is open: linbench compare tests it.');
 }

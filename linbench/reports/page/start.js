@@ -1,151 +1,97 @@
-// Choices, and everything drawn anew after one.
-function notes() {
-  const used = unique(shown().flatMap((cell) => [...cell.marks]));
-  const ok = [
-    'Median over rounds (fresh processes) of each round’s median; bands and ± are the 95 % interval.',
-    'Lines join measured points; nothing is extrapolated. A cross above the curves stands where a resolution failed.',
-    'Hollow marks carry a mark of the list below, or compare with nothing published.',
-    'Devices, parts and conditions are never ranked together: each choice above shows one of them.',
+// Draws everything, and again after each choice.
+function drawNotes() {
+  const used = unique(sceneCells().flatMap((cell) => [...cell.marks]));
+  const general = [
+    'A latency is the median over rounds (fresh processes) of each round’s median; bands, bars and ± are its 95 % interval.',
+    'Lines join measured points; nothing is extrapolated. Rings are crossovers with ViT.',
+    'A cross above the curves is a failure at that resolution.',
+    'A hollow mark has a sign of the list below, or compares with nothing published.',
+    'Devices, parts and conditions are never ranked together: the choices on top show one of each.',
   ];
-  const marks = used.map((letter) =>
-    el('li', {}, el('strong', {}, `${MARKS[letter][0]} ${MARKS[letter][1]}`), `: ${MARKS[letter][2]}.`),
+  const details = (scene() ? scene().columns : []).map((column) =>
+    more(`All notes on ${columns[column].name}`, false, noteList(...columns[column].notes.map(text))),
   );
-  const own = scene()
-    ? scene().columns.map((column) =>
-        more(
-          `All notes on ${columns[column].name}`,
-          false,
-          el('ul', { class: 'notes' }, ...columns[column].notes.map((note) => el('li', {}, text(note)))),
-        ),
-      )
-    : [];
-  byId('notes').replaceChildren(
-    el('ul', { class: 'notes' }, ...ok.map((words) => el('li', {}, words)), ...marks),
-    ...own,
-  );
+  const marks = used.map((letter) => explain(letter, `${MARKS[letter][2]}.`));
+  byId('notes').replaceChildren(noteList(...general, ...marks), ...details);
 }
 
-function standing() {
-  const of = measure();
-  byId('standing').hidden = !(of && of.standing);
-  byId('standing').textContent = of ? `⚠ The chosen accuracy compares with nothing published: ${of.standing}.` : '';
+function drawStanding() {
+  const standing = measure() && measure().standing;
+  byId('standing').hidden = !standing;
+  byId('standing').textContent = standing ? `⚠ The chosen accuracy compares with nothing published: ${standing}.` : '';
 }
 
 function draw() {
-  sceneChoices();
-  standing();
-  curves();
-  front();
-  table();
-  scoreTable();
-  kernelTable();
-  notes();
+  drawChoices();
+  drawStanding();
+  drawCurves();
+  drawFront();
+  drawCells();
+  drawScores();
+  if (byId('kernels')) drawKernels();
+  drawNotes();
 }
 
-function on(id, name, change) {
-  byId(id).addEventListener(name, (event) => {
-    change(event.target.value);
+function on(id, event, change, ...redraw) {
+  byId(id).addEventListener(event, ({ target }) => {
+    change(target.value);
+    redraw.forEach((part) => part());
   });
 }
-// The first scene of all that match the most: a device that lacks the part shows another part.
-const sceneWhere = (...matches) => {
-  const place = matches.map((match) => scenes.findIndex(match)).find((found) => found >= 0);
-  if (place != null) chooseScene(place);
-  draw();
-};
-on('device', 'change', (name) => {
-  const here = (found) => found.device === name,
-    part = scene().part,
-    rest = scene().rest;
-  sceneWhere(
-    (found) => here(found) && found.part === part && found.rest === rest,
-    (found) => here(found) && found.part === part,
-    here,
-  );
-});
-on('part', 'change', (name) => {
-  const here = (found) => found.device === scene().device && found.part === name,
-    rest = scene().rest;
-  sceneWhere((found) => here(found) && found.rest === rest, here);
-});
-on('rest', 'change', (place) => {
-  chooseScene(Number(place));
-  draw();
-});
-on('measure', 'change', (place) => {
-  state.measure = Number(place);
-  state.frontAxis = 'accuracy';
-  draw();
-});
-on('preset', 'change', (column) => {
-  state.preset = Number(column);
-  curves();
-  front();
-});
-on('metric', 'change', (name) => {
-  state.metric = name;
-  curves();
-});
-on('front-size', 'change', (size) => {
-  state.frontSize = size;
-  state.frontAxis = 'accuracy';
-  front();
-});
-on('front-axis', 'change', (name) => {
-  state.frontAxis = name;
-  front();
-});
-on('filter', 'input', (words) => {
-  state.filter = words;
-  state.from = 0;
-  table();
-});
-on('status', 'change', (name) => {
-  state.status = name;
-  state.from = 0;
-  table();
-});
-on('size', 'change', (name) => {
-  state.size = name;
-  state.from = 0;
-  table();
-});
+const largest = (counts) => counts.indexOf(Math.max(...counts));
+// The scene that agrees most with the wished one, above all in its device, then in its part.
+function chooseSceneLike(wish) {
+  const agreement = (other) =>
+    ['conditions', 'part', 'device'].reduce((sum, name, i) => sum + (other[name] === wish[name]) * 2 ** i, 0);
+  chooseScene(largest(scenes.map(agreement)));
+}
+const set = (values) => Object.assign(state, values);
+on('device', 'change', (device) => chooseSceneLike({ ...scene(), device }), draw);
+on('part', 'change', (part) => chooseSceneLike({ ...scene(), part }), draw);
+on('conditions', 'change', (index) => chooseScene(Number(index)), draw);
+on('measure', 'change', (index) => set({ measure: Number(index), frontAxis: 'accuracy' }), draw);
+on('preset', 'change', (column) => set({ preset: Number(column) }), drawCurves, drawFront);
+on('metric', 'change', (metric) => set({ metric }), drawCurves);
+on('front-size', 'change', (frontSize) => set({ frontSize, frontAxis: 'accuracy' }), drawFront);
+on('front-axis', 'change', (frontAxis) => set({ frontAxis }), drawFront);
+on('filter', 'input', (filter) => set({ filter, from: 0 }), drawCells);
+on('status', 'change', (status) => set({ status, from: 0 }), drawCells);
+on('size', 'change', (size) => set({ size, from: 0 }), drawCells);
 
-const dark = () =>
-  (document.documentElement.dataset.scheme ||
-    (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
+const system = matchMedia('(prefers-color-scheme: dark)');
+const isDark = () => (document.documentElement.dataset.scheme || (system.matches ? 'dark' : 'light')) === 'dark';
 const nameScheme = () => {
-  byId('scheme').textContent = dark() ? 'Light scheme' : 'Dark scheme';
+  byId('scheme').textContent = isDark() ? 'Light scheme' : 'Dark scheme';
 };
 byId('scheme').addEventListener('click', () => {
-  document.documentElement.dataset.scheme = dark() ? 'light' : 'dark';
+  document.documentElement.dataset.scheme = isDark() ? 'light' : 'dark';
   nameScheme();
 });
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', nameScheme);
-byId('drill').addEventListener('click', (event) => {
-  if (event.target === byId('drill')) byId('drill').close();
+system.addEventListener('change', nameScheme);
+byId('details').addEventListener('click', (event) => {
+  if (event.target === byId('details')) byId('details').close();
 });
 
 let width = document.documentElement.clientWidth;
 addEventListener('resize', () => {
   if (document.documentElement.clientWidth === width) return;
   width = document.documentElement.clientWidth;
-  curves();
-  front();
+  drawCurves();
+  drawFront();
 });
 
-const devices = unique(scenes.map((found) => found.device));
+// First the measure with the most numbers, those comparable with published ones before all others; the fullest scene.
+const devices = unique(scenes.map((entry) => entry.device)).length;
 byId('summary').append(
-  devices.length ? ` of ${devices.length} ${devices.length === 1 ? 'device' : 'devices'}` : '',
+  devices ? ` of ${devices} ${devices === 1 ? 'device' : 'devices'}` : '',
   data.latest ? `, the latest of ${data.latest.slice(0, 10)}` : '',
 );
-const counts = measures.map(
-  (found) =>
-    scores.filter((score) => score.measure === found.place && score.value != null).length *
-    (found.standing ? 0.001 : 1),
+const scoreCounts = measures.map(
+  ({ index, standing }) =>
+    scores.filter((score) => score.measure === index && score.value != null).length * (standing ? 0.001 : 1),
 );
-state.measure = Math.max(0, ...counts) > 0 ? counts.indexOf(Math.max(...counts)) : null;
-const fullest = scenes.map((found) => cells.filter((cell) => found.columns.includes(cell.column)).length);
-chooseScene(scenes.length ? fullest.indexOf(Math.max(...fullest)) : null);
+state.measure = Math.max(0, ...scoreCounts) > 0 ? largest(scoreCounts) : null;
+const cellCounts = scenes.map((entry) => cells.filter((cell) => entry.columns.includes(cell.column)).length);
+chooseScene(scenes.length ? largest(cellCounts) : null);
 nameScheme();
 draw();

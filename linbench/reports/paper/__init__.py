@@ -1,1 +1,1 @@
-"""The paper's tables and figures, number by number: quoted, measured, deviation, verdict; one file for each."""
+"""Set the tables and figures of the paper beside measured numbers; no torch."""

@@ -1,16 +1,16 @@
-"""One cell of a table of the paper: what is quoted, what was measured, how far apart they are, what that means."""
+"""A cell of the paper's tables: the published number, the measured one, their deviation and the verdict."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from linbench.published.numbers import PublishedNumber
 from linbench.reports.latency.rows import significant
-from linbench.reports.paper.quoted import Quoted
 
 
-class Verdict(StrEnum):
-    """What became of a quoted number. A rate is judged on the paper's own device only."""
+class PaperVerdict(StrEnum):
+    """The verdict on a published number. A rate is judged on the paper's own device only."""
 
     REPRODUCED = "reproduced"
     DEVIATES = "deviates"
@@ -19,52 +19,61 @@ class Verdict(StrEnum):
     NOT_MEASURED = "not measured"
 
 
-SIGNS = {Verdict.REPRODUCED: "✓", Verdict.DEVIATES: "✗", Verdict.OTHER_DEVICE: "◇", Verdict.FAILED: "", "": ""}
+SIGNS = {PaperVerdict.REPRODUCED: "✓", PaperVerdict.DEVIATES: "✗", PaperVerdict.OTHER_DEVICE: "◇"}
 PAPER_DEVICE = "A100"
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a column holds.
+    """What a column holds, and how near to the published number counts as reproduced.
 
-    name: Its head; a line break starts the second line.
-    unit: Of the value.
-    band: How far a reproduced value may be from the quoted one: in the unit, or as a share where ``share``; None for
-        one unit of the last digit that the paper prints.
+    heading: A line break starts its second line.
+    band: The largest deviation of a reproduced value, in ``unit`` or, where ``is_relative``, as a fraction of the
+        published number; None for one unit of the last digit that the paper prints.
     digits: After the decimal point; None for three significant ones.
-    of_device: Whether it is a rate, which belongs to a device.
+    is_rate: A rate belongs to a device.
     """
 
-    name: str
+    heading: str
     unit: str
-    band: float | None
-    share: bool = False
+    band: float | None = None
+    is_relative: bool = False
     digits: int | None = None
-    of_device: bool = False
+    is_rate: bool = False
 
-    def text(self, value: float) -> str:
-        """A value of it."""
+    def format(self, value: float) -> str:
+        """Format a value without its unit."""
         return significant(value) if self.digits is None else f"{value:.{self.digits}f}"
 
-    def band_text(self) -> str:
-        """The band, in words."""
+    def format_band(self) -> str:
+        """Describe the band."""
         if self.band is None:
             return "one unit of the last digit printed"
         if self.band == 0:
             return "equal"
-        return f"±{100 * self.band:g} %" if self.share else f"±{self.band:g} {self.unit}"
+        return f"±{100 * self.band:g} %" if self.is_relative else f"±{self.band:g} {self.unit}"
+
+    def format_deviation(self, deviation: float) -> str:
+        """Format a deviation with its sign; as a factor where rates are compared."""
+        if self.is_rate:
+            return f"× {significant(1 + deviation)}"
+        if self.is_relative:
+            return f"{100 * deviation:+.1f} %"
+        if deviation == 0:
+            return "0"
+        return f"{deviation:+.{2 if self.digits is None else self.digits}f} {self.unit}"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A number of ours.
+class Measurement:
+    """A measured or counted number.
 
-    low, high: Its 95 % interval, or what ``interval`` says; NaN where there is none.
-    interval: What they come from: ``images`` (bootstrap), ``rounds``, ``samples``, ``seeds`` (one standard
-        deviation), ``none``.
-    n: How many images, rounds or seeds; 0 for what is counted, not measured.
-    status: ``ok``, or how the cell ended.
-    device: Where it was measured.
+    low, high: The 95 % interval, or what ``interval`` says; NaN where there is none.
+    interval: What it comes from: ``images`` (bootstrap), ``rounds``, ``samples``, ``seeds`` (one standard deviation),
+        ``none``.
+    n: Images, rounds or seeds; 0 for what is counted, not measured.
+    status: ``ok``, or how the measurement ended.
+    conditions: What it has in common with others of its column.
     provenance: What it was measured with and under, by name.
     """
 
@@ -75,79 +84,76 @@ class Measured:
     n: int = 0
     status: str = "ok"
     device: str = ""
+    conditions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ok(self) -> bool:
+        """Tell whether there is a value."""
+        return self.status == "ok"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A quoted number beside the measured one.
+class PaperCell:
+    """A published number beside the measured one.
 
-    row, column: Where it stands.
-    quantity: What it is of.
-    quoted: None where the paper has no such number, as for parameters counted alike.
-    measured: None where nothing was.
+    published: None where the paper has no such number, as for comparable parameters.
+    measured: None where nothing was measured.
     command: What would measure it.
     """
 
     row: str
     column: str
     quantity: Quantity
-    quoted: Quoted | None
-    measured: Measured | None
+    published: PublishedNumber | None
+    measured: Measurement | None
     command: str
 
     @property
     def deviation(self) -> float:
-        """Measured less quoted, as a share of the quoted where the quantity is judged so; NaN where there is none."""
-        if self.quoted is None or self.measured is None or self.measured.status != "ok":
+        """Return measured less published, as a fraction where the quantity is relative; NaN where one is missing."""
+        if self.published is None or self.measured is None or not self.measured.is_ok:
             return math.nan
-        apart = self.measured.value - self.quoted.value
-        return apart / self.quoted.value if self.quantity.share else apart
+        difference = self.measured.value - self.published.value
+        return difference / self.published.value if self.quantity.is_relative else difference
 
     @property
-    def verdict(self) -> Verdict | None:
-        """What became of the quoted number; None where nothing is quoted and something is measured."""
+    def verdict(self) -> PaperVerdict | None:
+        """Return the verdict; None where something is measured and nothing published."""
         if self.measured is None:
-            return Verdict.NOT_MEASURED
-        if self.measured.status != "ok":
-            return Verdict.FAILED
-        if self.quoted is None:
+            return PaperVerdict.NOT_MEASURED
+        if not self.measured.is_ok:
+            return PaperVerdict.FAILED
+        if self.published is None:
             return None
-        if self.quantity.of_device and PAPER_DEVICE not in self.measured.device:
-            return Verdict.OTHER_DEVICE
-        band = self.quoted.unit_of_last_digit if self.quantity.band is None else self.quantity.band
-        return Verdict.REPRODUCED if abs(self.deviation) <= band * (1 + 1e-9) else Verdict.DEVIATES
+        if self.quantity.is_rate and PAPER_DEVICE not in self.measured.device:
+            return PaperVerdict.OTHER_DEVICE
+        band = self.published.unit_of_last_digit if self.quantity.band is None else self.quantity.band
+        is_within = abs(self.deviation) <= band * (1 + 1e-9)
+        return PaperVerdict.REPRODUCED if is_within else PaperVerdict.DEVIATES
 
-    def quoted_text(self) -> str:
-        """The paper's digits, or nothing."""
-        return "" if self.quoted is None else self.quoted.text
+    def published_text(self) -> str:
+        """Return the paper's digits, or nothing."""
+        return "" if self.published is None else self.published.text
+
+    def value_text(self) -> str:
+        """Format the measured number; its status where it failed, or nothing."""
+        if self.measured is None:
+            return ""
+        return self.quantity.format(self.measured.value) if self.measured.is_ok else self.measured.status
 
     def measured_text(self) -> str:
-        """The measured number with the sign of its verdict, its status where it failed, or nothing."""
-        if self.measured is None:
-            return ""
-        if self.measured.status != "ok":
-            return self.measured.status
-        sign = SIGNS[self.verdict or ""]
-        return " ".join(filter(None, [self.quantity.text(self.measured.value), sign]))
+        """Format the measured number with the sign of its verdict."""
+        sign = SIGNS.get(self.verdict, "") if self.verdict else ""
+        return f"{self.value_text()} {sign}".rstrip()
 
     def interval_text(self) -> str:
-        """From where to where the interval goes, and what it is of."""
-        found = self.measured
-        if found is None or found.interval == "none" or math.isnan(found.low):
+        """Format the ends of the interval, or nothing."""
+        measured = self.measured
+        if measured is None or measured.interval == "none" or math.isnan(measured.low):
             return ""
-        return f"{self.quantity.text(found.low)} to {self.quantity.text(found.high)}"
+        return f"{self.quantity.format(measured.low)} to {self.quantity.format(measured.high)}"
 
     def deviation_text(self) -> str:
-        """How far the measured number is from the quoted one, with its sign; times where rates are compared."""
-        if math.isnan(self.deviation):
-            return ""
-        if self.quantity.of_device:
-            return f"× {significant(1 + self.deviation)}"
-        if self.quantity.share:
-            return f"{100 * self.deviation:+.1f} %"
-        if self.deviation == 0:
-            return "0"
-        return (
-            f"{self.deviation:+.{2 if self.quantity.digits is None else self.quantity.digits}f} {self.quantity.unit}"
-        )
+        """Format the deviation, or nothing."""
+        return "" if math.isnan(self.deviation) else self.quantity.format_deviation(self.deviation)

@@ -1,138 +1,141 @@
-"""How the numbers of a table of the paper are laid out: a line for each method, a column for each set of conditions.
+"""Lay out the numbers of a table: a row for each method, a column for each set of conditions.
 
 Numbers that were measured under different conditions never share a column: where a quantity was measured under
-several, each has its own column, and the head says what tells them apart.
+several, each set of conditions has its own column, and the heading says what tells them apart.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from linbench.reports.paper.cell import Cell, Measured, Quantity
-from linbench.reports.paper.commands import under
-from linbench.reports.paper.evidence import Found
-from linbench.reports.paper.quoted import Quoted
+from linbench.published.numbers import PublishedNumber
+from linbench.reports.paper.cell import Measurement, PaperCell, Quantity
+from linbench.reports.paper.commands import with_conditions
+from linbench.reports.paper.spec import Erratum
 
-#: Conditions that may differ within a column, as each method has its own.
-JOINS_ANY = "recipe"  # weights that no recipe of ours made stand beside those of any
+#: A condition that may differ within a column: weights that linbench did not train stand beside those of any recipe.
+OPTIONAL_CONDITION = "recipe"
+#: Conditions whose values explain themselves in a heading.
+PLAIN_CONDITIONS = ("preset", "dtype", "protocol", "recipe", "impl")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One quantity of one line, before it has a column."""
+class RowNumbers:
+    """The numbers of one quantity in one row, before they have a column."""
 
     row: str
-    quoted: Quoted | None
-    found: Sequence[Found]
+    published: PublishedNumber | None
+    measurements: Sequence[Measurement]
     command: str
 
 
 @dataclass(frozen=True)
-class Column:
-    """One quantity under one set of conditions; ``head`` is unique in its table."""
+class PaperColumn:
+    """One quantity under one set of conditions; the heading is unique in its table."""
 
-    head: str
+    heading: str
     conditions: Mapping[str, str]
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, PaperCell]
 
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong or unsaid in the paper, as a footnote with the reasoning.
-
-    rows, columns: The labels and the quantities that it hangs on.
-    """
-
-    text: str
-    rows: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
+    @property
+    def label(self) -> str:
+        """Return the heading in one line."""
+        return " ".join(self.heading.split())
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of the paper.
+    """A table of the paper with the measured numbers of one device.
 
     name: Of its files.
-    words: Descriptive columns: head, and a text for each row.
+    descriptions: Descriptive columns: heading, and a text for each row.
     """
 
     name: str
     title: str
     rows: tuple[str, ...]
-    columns: tuple[Column, ...]
-    words: tuple[tuple[str, Mapping[str, str]], ...] = ()
-    faults: tuple[Fault, ...] = ()
+    columns: tuple[PaperColumn, ...]
+    descriptions: tuple[tuple[str, Mapping[str, str]], ...] = ()
+    errata: tuple[Erratum, ...] = ()
     notes: tuple[str, ...] = ()
     device: str = ""
 
-    def cells(self) -> list[Cell]:
-        """Row by row."""
+    @property
+    def number(self) -> str:
+        """Return what the paper calls it: ``Table 3``."""
+        return self.title.split(":")[0]
+
+    def cells(self) -> list[PaperCell]:
+        """Return all cells, row by row."""
         return [column.cells[row] for row in self.rows for column in self.columns if row in column.cells]
 
 
-def columns(quantity: Quantity, entries: Iterable[Entry], always: Sequence[Mapping[str, str]] = ()) -> list[Column]:
-    """The columns of one quantity, one for each set of conditions.
+def columns_by_conditions(
+    quantity: Quantity, numbers: Iterable[RowNumbers], always: Sequence[Mapping[str, str]] = ()
+) -> list[PaperColumn]:
+    """Return the columns of one quantity, one for each set of conditions.
 
     always: Conditions that have a column even where nothing was measured under them.
     """
-    entries = list(entries)
-    kinds = _kinds([found.conditions for entry in entries for found in entry.found])
-    kinds += [empty for empty in always if not any(_within(empty, kind) for kind in kinds)]
-    kinds = kinds or [{}]
-    kinds.sort(key=lambda kind: [_place(kind, always), *kind.values()])
-    tags = _tags(kinds, always)
-    made = []
-    for kind, tag in zip(kinds, tags, strict=True):
-        head = f"{quantity.name}\n{tag}" if tag else quantity.name
-        cells = {entry.row: _cell(entry, head, quantity, kind) for entry in entries}
-        made.append(Column(head, kind, cells))
-    return made
+    numbers = list(numbers)
+    sets = _distinct_conditions([measured.conditions for row in numbers for measured in row.measurements])
+    sets += [conditions for conditions in always if not any(_is_subset(conditions, other) for other in sets)]
+    sets = sets or [{}]
+    sets.sort(key=lambda conditions: [_rank(conditions, always), *conditions.values()])
+    columns = []
+    for conditions, tag in zip(sets, _tags(sets, always), strict=True):
+        heading = f"{quantity.heading}\n{tag}" if tag else quantity.heading
+        cells = {row.row: _cell(row, heading, quantity, conditions) for row in numbers}
+        columns.append(PaperColumn(heading, conditions, cells))
+    return columns
 
 
-def single(quantity: Quantity, entries: Iterable[Entry]) -> Column:
-    """The only column of a quantity that knows no conditions."""
-    (column,) = columns(quantity, entries)
-    return column
+def _distinct_conditions(sets: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Return each set of conditions once; one without a recipe only where it fits no other."""
+    distinct = [dict(items) for items in dict.fromkeys(tuple(conditions.items()) for conditions in sets)]
+    return [
+        conditions
+        for conditions in distinct
+        if not any(conditions != other and _fits(conditions, other) for other in distinct)
+    ]
 
 
-def per_row(rows: Iterable[str], text: Callable[[str], str]) -> Mapping[str, str]:
-    """A descriptive column."""
-    return {row: text(row) for row in rows}
-
-
-def _kinds(conditions: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The distinct sets of conditions; one without a recipe only where no other has all the rest of it."""
-    distinct = [dict(items) for items in dict.fromkeys(tuple(kind.items()) for kind in conditions)]
-    return [kind for kind in distinct if not any(kind != other and _joins(kind, other) for other in distinct)]
-
-
-def _joins(found: Mapping[str, str], column: Mapping[str, str]) -> bool:
-    """Whether a number belongs into a column."""
-    if found == column:
+def _fits(conditions: Mapping[str, str], column: Mapping[str, str]) -> bool:
+    """Tell whether a number measured under some conditions belongs into a column."""
+    if conditions == column:
         return True
-    return found.get(JOINS_ANY) == "" and {**found, JOINS_ANY: column.get(JOINS_ANY)} == column
+    is_free = conditions.get(OPTIONAL_CONDITION) == ""
+    return is_free and {**conditions, OPTIONAL_CONDITION: column.get(OPTIONAL_CONDITION)} == column
 
 
-def _within(part: Mapping[str, str], whole: Mapping[str, str]) -> bool:
+def _is_subset(part: Mapping[str, str], whole: Mapping[str, str]) -> bool:
     return part.items() <= whole.items()
 
 
-def _place(kind: Mapping[str, str], always: Sequence[Mapping[str, str]]) -> str:
-    return str(next((i for i, part in enumerate(always) if _within(part, kind)), len(always)))
+def _rank(conditions: Mapping[str, str], always: Sequence[Mapping[str, str]]) -> str:
+    return str(next((i for i, part in enumerate(always) if _is_subset(part, conditions)), len(always)))
 
 
-def _tags(kinds: list[Mapping[str, str]], always: Sequence[Mapping[str, str]]) -> list[str]:
-    """What tells the columns apart; conditions that always have a column are said in any case."""
-    said = {name for part in always for name in part}
-    names = dict.fromkeys(name for kind in kinds for name in kind)
-    telling = [name for name in names if name in said or len({kind[name] for kind in kinds if kind.get(name)}) > 1]
-    return [", ".join(_word(name, kind[name]) for name in telling if kind.get(name)) for kind in kinds]
+def _tags(sets: list[Mapping[str, str]], always: Sequence[Mapping[str, str]]) -> list[str]:
+    """Say what tells the columns apart; conditions that always have a column are named in any case."""
+    required = {name for part in always for name in part}
+    names = dict.fromkeys(name for conditions in sets for name in conditions)
+    distinguishing = [
+        name
+        for name in names
+        if name in required or len({conditions[name] for conditions in sets if conditions.get(name)}) > 1
+    ]
+    return [
+        ", ".join(
+            value if name in PLAIN_CONDITIONS else f"{name} {value}"
+            for name in distinguishing
+            if (value := conditions.get(name))
+        )
+        for conditions in sets
+    ]
 
 
-def _word(name: str, value: str) -> str:
-    return value if name in ("preset", "dtype", "protocol", "recipe", "impl") else f"{name} {value}"
-
-
-def _cell(entry: Entry, head: str, quantity: Quantity, kind: Mapping[str, str]) -> Cell:
-    fitting = sorted((f for f in entry.found if _joins(f.conditions, kind)), key=lambda f: f.conditions != kind)
-    measured: Measured | None = fitting[0].measured if fitting else None
-    return Cell(entry.row, " ".join(head.split()), quantity, entry.quoted, measured, under(entry.command, kind))
+def _cell(row: RowNumbers, heading: str, quantity: Quantity, conditions: Mapping[str, str]) -> PaperCell:
+    fitting = [measured for measured in row.measurements if _fits(measured.conditions, conditions)]
+    measured = min(fitting, key=lambda measured: measured.conditions != conditions, default=None)  # exact before free
+    command = with_conditions(row.command, conditions)
+    return PaperCell(row.row, " ".join(heading.split()), quantity, row.published, measured, command)

@@ -1,41 +1,23 @@
-r"""A table of text as LaTeX: booktabs, narrowed to the line where it is too wide, its notes below.
+r"""Render a table of text as LaTeX: pandas' Styler sets the tabular, booktabs its rules, the notes stand below.
 
-It needs ``\usepackage{booktabs,graphicx,longtable}``. Cells and notes may hold text from records that somebody else
-wrote: every character that LaTeX would act on is escaped, and one that pdfLaTeX has no letter for becomes ``?``.
+A document needs ``\usepackage[T1]{fontenc}`` and ``\usepackage{booktabs,graphicx,longtable}``. Cells and notes may
+hold text from records that somebody else wrote: every character that LaTeX would act on is escaped, and a character
+that pdfLaTeX has no glyph for becomes ``?``.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from linbench.reports.render.table import Table, blocks, plain
+import pandas as pd
+from tabulate import LATEX_ESCAPE_RULES
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",  # after a line break it would begin an option
-    "]": "{]}",
-    "*": "{*}",
-    "-": "{-}",  # two of them would become a dash
-}
+from linbench.reports.render.plain_text import plain
+from linbench.reports.render.table import Table, blocks
+
 SIGNS = {
-    "–": "--",
-    "—": "---",
-    "…": r"\ldots{}",
+    "~": r"$\sim$",  # the text symbol is an accent, high above the line
     "±": r"$\pm$",
     "×": r"$\times$",
     "·": r"$\cdot$",
@@ -53,82 +35,57 @@ SIGNS = {
     "✓": r"$\surd$",
     "✗": r"$\mathbf{\times}$",
     "◇": r"$\diamond$",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-    "§": r"\S{}",
 }
-LONGEST_NOTE = 1000  # characters
-LONGEST_NOTES = 2000  # characters of all notes that stand in one float with their table
-LONGEST_PAGE = 45  # rows
-WIDEST = 110  # characters side by side
+#: Characters that LaTeX reads as an argument of the line break before them (``\\*``, ``\\[``) or joins with the next
+#: one (``--``).
+INERT = {letter: f"{{{letter}}}" for letter in "[]*-`"}
+#: What pdfLaTeX prints as it is beside ASCII, in the encodings T1 and TS1: Latin-1 and some punctuation.
+PRINTABLE = {*map(chr, range(0xA1, 0x100)), *"–—…†‡‘’“”"} - {"\xad"}
+ESCAPES = {**LATEX_ESCAPE_RULES, **INERT, **SIGNS}
+MAX_NOTE_LENGTH = 1000  # characters
+MAX_FLOAT_NOTES = 2000  # characters of all notes that stand in one float with their table
+MAX_FLOAT_ROWS = 45
+MAX_WIDTH = 110  # characters side by side
+SHRINK_TO_LINE = r"\par\medskip\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+#: Small type, and the table in the middle of the line also where it is wider.
+LONG_TABLE_STYLE = (
+    r"\scriptsize\setlength{\tabcolsep}{2pt}"
+    r"\setlength{\LTleft}{0pt plus 1fill minus 1fill}\setlength{\LTright}{\LTleft}"
+)
 
 
 def escape(text: str) -> str:
-    """One line of text that LaTeX prints as it is."""
-    return "".join(_letter(c) for c in unicodedata.normalize("NFC", plain(text)))
+    """Escape one line of text so that LaTeX prints it as it is."""
+    return "".join(_escape_letter(letter) for letter in unicodedata.normalize("NFC", plain(text)))
 
 
 def to_latex(table: Table, label: str = "") -> str:
-    r"""The table as a ``table`` environment, or as a ``longtable`` where it is longer than a page.
+    r"""Render the table as a ``table`` environment, or as a ``longtable`` where it is longer than a page.
 
     What is too wide continues in a second part under the first column; notes that fill a page stand after the table.
     label: For ``\ref``.
     """
-    named = rf"\label{{{re.sub(r'[^a-z0-9:-]', '-', label.lower())}}}" if label else ""
-    caption = rf"\caption{{{escape(table.title)}}}{named}"
-    notes = [rf"\par {escape(note[:LONGEST_NOTE])}" for note in table.notes]
-    apart = [r"{\footnotesize", *notes, r"\par}"] if notes else []
-    if len(table.rows) > LONGEST_PAGE:
-        return "\n".join([*_long(table, caption), *apart, ""])
-    heads = ["\n".join(plain(line) for line in head.split("\n")) for head in table.columns]
-    parts = blocks(heads, [[plain(cell) for cell in row] for row in table.rows], WIDEST)
-    tabulars = [line for columns in parts for line in _tabular(table, columns)]
-    whole = [r"\begin{table}[htbp]", r"\centering\footnotesize", caption, *tabulars]
-    if sum(map(len, notes)) > LONGEST_NOTES:  # a float ends with its page
-        return "\n".join([*whole, r"\end{table}", *apart, ""])
-    below = [r"\par\medskip\begin{minipage}{\linewidth}", *notes, r"\end{minipage}"] if notes else []
-    return "\n".join([*whole, *below, r"\end{table}", ""])
-
-
-def _tabular(table: Table, columns: Sequence[int]) -> list[str]:
-    """Some columns, narrowed to the line where they are too wide."""
-    return [
-        r"\par\medskip\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
-        r"\toprule",
-        _line(_head(table.columns[i]) for i in columns),
-        r"\midrule",
-        *(_line(escape(row[i]) for i in columns) for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}}",
-    ]
-
-
-def _long(table: Table, caption: str) -> list[str]:
-    """All columns, over as many pages as they need."""
-    return [
-        r"{\scriptsize\setlength{\tabcolsep}{2pt}",
-        # in the middle of the line, also where it is wider
-        r"\setlength{\LTleft}{0pt plus 1fill minus 1fill}\setlength{\LTright}{\LTleft}",
-        rf"\begin{{longtable}}{{l{'r' * (len(table.columns) - 1)}}}",
-        caption + r" \\",
-        r"\toprule",
-        _line(_head(head) for head in table.columns),
-        r"\midrule",
-        r"\endhead",
-        r"\bottomrule",
-        r"\endfoot",
-        *(_line(escape(cell) for cell in row) for row in table.rows),
-        r"\end{longtable}}",
-    ]
-
-
-def _line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    label = re.sub(r"[^a-z0-9:-]", "-", label.lower())
+    caption = escape(table.title)
+    notes = [rf"\par {escape(note[:MAX_NOTE_LENGTH])}" for note in table.notes]
+    notes_after = [r"{\footnotesize", *notes, r"\par}"] if notes else []
+    columns = range(len(table.columns))
+    if len(table.rows) > MAX_FLOAT_ROWS:
+        long_table = _tabular(table, columns, environment="longtable", caption=caption, label=label)
+        return "\n".join([f"{{{LONG_TABLE_STYLE}", f"{long_table}}}", *notes_after, ""])
+    headings = ["\n".join(map(plain, heading.split("\n"))) for heading in table.columns]
+    parts = blocks(headings, [[plain(cell) for cell in row] for row in table.rows], MAX_WIDTH)
+    tabulars = [f"{SHRINK_TO_LINE}\n{_tabular(table, part)}}}" for part in parts]
+    named = rf"\label{{{label}}}" if label else ""
+    lines = [r"\begin{table}[htbp]", r"\centering\footnotesize", rf"\caption{{{caption}}}{named}", *tabulars]
+    if sum(map(len, notes)) > MAX_FLOAT_NOTES:  # a float ends with its page
+        return "\n".join([*lines, r"\end{table}", *notes_after, ""])
+    notes_below = [r"\par\medskip\begin{minipage}{\linewidth}", *notes, r"\end{minipage}"] if notes else []
+    return "\n".join([*lines, *notes_below, r"\end{table}", ""])
 
 
 def document(*tables: str) -> str:
-    """A whole document of tables, to be compiled."""
+    """Return a whole document of tables, ready to compile."""
     return "\n".join(
         [
             r"\documentclass{article}",
@@ -144,16 +101,27 @@ def document(*tables: str) -> str:
     )
 
 
-def _head(head: str) -> str:
-    """A head of several lines, stacked."""
-    lines = [escape(line) for line in head.split("\n")]
+def _tabular(table: Table, columns: Sequence[int], **environment: Any) -> str:
+    """Set some columns, the first flush left and the others flush right.
+
+    environment: Its name, caption and label, as ``Styler.to_latex`` takes them; none for a bare ``tabular``.
+    """
+    frame = pd.DataFrame([[row[i] for i in columns] for row in table.rows], columns=list(columns), dtype=object)
+    headings: dict[object, str] = {i: _heading(table.columns[i]) for i in columns}
+    styler = frame.style.hide(axis="index").format(lambda cell: escape(str(cell)))
+    styler = styler.format_index(lambda i: headings[i], axis="columns")
+    text = styler.to_latex(column_format=f"l{'r' * (len(columns) - 1)}", hrules=True, **environment)
+    return str(text).rstrip("\n")
+
+
+def _heading(heading: str) -> str:
+    """Escape a heading; stack its lines where it has several."""
+    lines = [escape(line) for line in heading.split("\n")]
     stacked = r" \\ ".join(lines)
     return lines[0] if len(lines) == 1 else rf"\shortstack[r]{{{stacked}}}"
 
 
-def _letter(c: str) -> str:
-    if c in SPECIAL:
-        return SPECIAL[c]
-    if c in SIGNS:
-        return SIGNS[c]
-    return c if c.isascii() or ("À" <= c <= "ÿ") else "?"
+def _escape_letter(letter: str) -> str:
+    if letter in ESCAPES:
+        return ESCAPES[letter]
+    return letter if letter.isascii() or letter in PRINTABLE else "?"

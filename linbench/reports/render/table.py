@@ -1,29 +1,36 @@
-"""A table of plain text, and how it is shown: terminal, Markdown, CSV.
+"""A table of plain text, and its forms: terminal, Markdown, CSV; and the files that a report writes.
 
-Cells and notes may hold text from records that somebody else wrote. It is kept as it is in the Table and made
-harmless where it is shown: control characters for all, ``|`` and markup for Markdown, formulas for CSV.
+Cells and notes may contain text from records that somebody else wrote. A Table keeps it as it is; each form makes it
+harmless: control characters in all, ``|`` and markup in Markdown, formulas in CSV.
 """
 
 import csv
 import io
 import re
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from tabulate import tabulate
 
+from linbench.atomic import replacing
+from linbench.reports.render.plain_text import clip, plain
+
 MISSING = "–"
-LONGEST_CELL = 40  # characters shown in a terminal
+LONGEST_CELL = 40  # characters, in a terminal
 HEAD_PADDING = 2  # tabulate's
 LONGEST_TEXT = 400  # characters of a note or of a Markdown cell
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns (a line break starts the second line of a head), rows of as many cells, notes below."""
+    """A table with its title and notes.
+
+    columns: A line break starts the second line of a head.
+    rows: Of as many cells as there are columns.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -32,7 +39,7 @@ class Table:
 
 
 def to_terminal(table: Table, width: int = 100) -> str:
-    """The table in ``width`` columns of text; what is too wide continues below under the first column."""
+    """Return the table in ``width`` columns of text; further columns follow below, beside the first one again."""
     rows = [[clip(plain(cell), LONGEST_CELL) for cell in row] for row in table.rows]
     heads = ["\n".join(clip(plain(line), LONGEST_CELL) for line in head.split("\n")) for head in table.columns]
     parts = [clip(plain(table.title), LONGEST_TEXT)]
@@ -47,7 +54,7 @@ def to_terminal(table: Table, width: int = 100) -> str:
 
 
 def to_markdown(table: Table, level: int = 2) -> str:
-    """The table as Markdown under a heading of ``level``, its notes as a list."""
+    """Return the table as Markdown under a heading of ``level``, its notes as a list."""
     rows = [[_markdown(cell) for cell in row] for row in table.rows]
     heads = [_markdown(head) for head in table.columns]
     notes = "".join(f"- {_markdown(note)}\n" for note in table.notes)
@@ -56,28 +63,26 @@ def to_markdown(table: Table, level: int = 2) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV, without title and notes."""
+    """Return the table as CSV, without title and notes."""
     return _csv([table.columns, *table.rows])
 
 
 def frame_to_csv(frame: pd.DataFrame) -> str:
-    """Every column of a data frame as CSV; a missing number is an empty cell."""
+    """Return every column of a data frame as CSV; a missing number is an empty cell."""
     body = frame.astype(object).where(frame.notna(), "")
     return _csv([tuple(frame.columns), *body.itertuples(index=False, name=None)])
 
 
-def plain(text: str) -> str:
-    """One line of ``text``: white space becomes blanks, each other control or formatting character ``�``."""
-    if text.isascii() and text.isprintable():  # most are; letter by letter is slow
-        return " ".join(text.split())
-    return "".join(
-        " " if c.isspace() else "�" if unicodedata.category(c).startswith("C") else c for c in " ".join(text.split())
-    )
+def write_texts(texts: Mapping[Path, str]) -> list[Path]:
+    """Write each text under its path, whole or not at all, the same bytes on every system; return the paths.
 
-
-def clip(text: str, longest: int) -> str:
-    """At most ``longest`` characters of ``text``, the last one an ellipsis where some are left out."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    Folders are made.
+    """
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return list(texts)
 
 
 def _markdown(text: str) -> str:
@@ -90,7 +95,7 @@ def _tabulated(heads: Sequence[str], rows: Sequence[Sequence[str]], style: str) 
 
 
 def blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterable[list[int]]:
-    """Indices of the columns of each block that fits in ``width``; the first column opens each."""
+    """Yield the indices of the columns of each block that fits in ``width``; the first column opens each block."""
     widths = [
         max(HEAD_PADDING + max(map(len, head.split("\n"))), *(len(row[i]) for row in rows), 0)
         for i, head in enumerate(heads)
@@ -112,7 +117,7 @@ def _csv(lines: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> object:
-    """A number as it is; text as one line that no spreadsheet takes for a formula."""
+    """Return a number as it is; text as one line that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     text = plain(value)

@@ -1,11 +1,11 @@
 """From which resolution on a backbone is faster than ViT: where their latency curves cross.
 
 Curves are straight between measured sizes, in logarithms of latency and of area. A resolution is the side, in px,
-of the square of equal area. Nothing is extrapolated: without a crossing in the range that both were measured in,
-the answer is below or above that range.
+of the square of equal area. Nothing is extrapolated: without a crossing in the range where both were measured, the
+answer is below or above that range.
 
-The interval holds each resolution at which a test at 5 % cannot tell which of the two is faster. It ends outside the
-range where the range's own end is such a resolution.
+The interval holds each resolution at which a test at 5 % cannot tell which of the two is faster. It is open where
+it reaches the end of the range.
 """
 
 import math
@@ -19,16 +19,16 @@ from linbench.reports.statistics.latency_summary import LEVEL, Floats, Interval,
 from linbench.reports.statistics.scaling import Curve, area_tokens, curve, weakest
 
 PATCH = 16  # px
-STEPS = 256  # in which the range is searched for the ends of an interval
+STEPS = 256  # grid over the range in which the ends of an interval are searched
 
 
 @dataclass(frozen=True)
 class Crossover:
     """The last crossing of a backbone's curve with that of ``reference``.
 
-    px: The crossing; -inf where the backbone is faster in all of ``first`` … ``last``, inf where it is nowhere.
+    px: The crossing; -inf where the backbone is faster in all of ``first`` … ``last``, inf where it is never.
     low, high: The 95 % interval, infinite likewise; NaN where there is none.
-    becomes: "faster" or "slower": what the backbone is above the crossing.
+    becomes: "faster" or "slower": the backbone above the crossing.
     count: Crossings in the range.
     """
 
@@ -44,18 +44,18 @@ class Crossover:
 
     def __str__(self) -> str:
         if math.isnan(self.low) or self.low == self.high == self.px:
-            return self._words(self.px)
-        if math.isinf(self.px):  # the interval ends there too, on one side
+            return self._format(self.px)
+        if math.isinf(self.px):  # the interval is open on that side too
             end = self.high if self.px < 0 else self.low
-            other = f"or {self._words(end)}" if math.isinf(end) else f"{'to' if self.px < 0 else 'from'} {end:.0f}"
-            return f"{self._words(self.px)} ({other})"
-        return f"{self._words(self.px)} ({self.between()})"
+            other = f"or {self._format(end)}" if math.isinf(end) else f"{'to' if self.px < 0 else 'from'} {end:.0f}"
+            return f"{self._format(self.px)} ({other})"
+        return f"{self._format(self.px)} ({self.between()})"
 
     def between(self) -> str:
-        """The interval, in px: "1090–1170", or "below 512–1170"."""
-        return f"{self._words(self.low, bare=True)}–{self._words(self.high, bare=True)}"
+        """Format the interval, in px: "1090–1170", or "below 512–1170"."""
+        return f"{self._format(self.low, bare=True)}–{self._format(self.high, bare=True)}"
 
-    def _words(self, px: float, bare: bool = False) -> str:
+    def _format(self, px: float, bare: bool = False) -> str:
         if px == -math.inf:
             return f"below {self.first:.0f}"
         if px == math.inf:
@@ -64,24 +64,25 @@ class Crossover:
 
 
 def reference_of(label: str, rows: pd.DataFrame, reference: str | None = None) -> str | None:
-    """The label of the model that ``label`` is compared with, or None.
+    """Return the label of the model that ``label`` is compared with, or None.
 
     reference: A backbone's name; by default the ``vit-*`` of the same size letter, else the first ``vit-*``.
     """
     backbones = dict(zip(rows["label"], rows["backbone"], strict=True))
-    candidates = [
-        other for other, name in backbones.items() if name == reference or (not reference and _is_vit(name))
+    references = [
+        other for other, name in backbones.items() if name == reference or (not reference and name.startswith("vit-"))
     ]
-    if label in candidates:
+    if label in references:
         return None
-    same_size = [other for other in candidates if _size(backbones[other]) == _size(backbones[label])]
-    return next(iter([*same_size, *candidates]), None)
+    same_size = [other for other in references if _size_letter(backbones[other]) == _size_letter(backbones[label])]
+    return next(iter([*same_size, *references]), None)
 
 
 def crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> Crossover | None:
-    """The last crossing of ``label`` with its reference (see reference_of); None where they share no measured range.
+    """Return the last crossing of ``label`` with its reference; None where they share no measured range.
 
     rows: Those of one comparison.
+    reference: See ``reference_of``.
     """
     other = reference_of(label, rows, reference)
     ours, theirs = (_curve(rows, name) for name in (label, other))
@@ -100,14 +101,14 @@ def crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> C
 
 
 def _curve(rows: pd.DataFrame, label: str | None) -> Curve | None:
-    mine = rows[rows["label"] == label]
-    return curve(mine, area_tokens(mine))
+    model = rows[rows["label"] == label]
+    return curve(model, area_tokens(model))
 
 
 def _last_root(x: Floats, slower_by: Floats) -> tuple[float, str, int]:
-    """Where the difference changes sign for the last time, what the first curve becomes there, and how many changes.
+    """Return the last sign change of a difference, what the first curve becomes there, and the number of changes.
 
-    Without a change it is -inf or inf.
+    Without a change the root is -inf or inf.
     """
     slower = slower_by > 0
     changes = np.flatnonzero(slower[:-1] != slower[1:])
@@ -119,51 +120,47 @@ def _last_root(x: Floats, slower_by: Floats) -> tuple[float, str, int]:
 
 
 def _undecided(ours: Curve, theirs: Curve, x: Floats, root: float) -> tuple[float, float]:
-    """The ends of the interval about the last crossing, in x; infinite where it reaches an end of the range.
+    """Return the ends of the interval about the last crossing, in x; infinite at an end of the range.
 
-    Above the last undecided resolution there is no crossing; below the next decided one there may be, but none that
-    is the last.
+    Above the last undecided resolution there is no crossing. Below the next decided one there may be crossings, but
+    none of them is the last.
     """
     fine = np.union1d(x, np.linspace(x[0], x[-1], STEPS))
-    excess = _p(ours, theirs, fine) - (1 - LEVEL)
+    excess = _p_values(ours, theirs, fine) - (1 - LEVEL)
     undecided = np.flatnonzero(excess >= 0)
     low = high = root
     if len(undecided) and root < math.inf:
         last = int(undecided[-1])
-        high = math.inf if last == len(fine) - 1 else max(root, _between(fine, excess, last))
+        high = math.inf if last == len(fine) - 1 else max(root, _root_between(fine, excess, last))
     start = undecided[undecided <= np.searchsorted(fine, root)]  # the nearest below the crossing
     if len(start) and root > -math.inf and (root < math.inf or excess[-1] >= 0):
         decided = np.flatnonzero(excess[: start[-1]] < 0)
-        low = min(root, _between(fine, excess, int(decided[-1]))) if len(decided) else -math.inf
+        low = min(root, _root_between(fine, excess, int(decided[-1]))) if len(decided) else -math.inf
     return low, high
 
 
-def _p(ours: Curve, theirs: Curve, x: Floats) -> Floats:
-    """At each x the chance of a difference as large as the curves' if there were none; 0 where nothing varies."""
+def _p_values(ours: Curve, theirs: Curve, x: Floats) -> Floats:
+    """Return p of the curves' difference at each x under the hypothesis of none; 0 where nothing varies."""
     weights = np.hstack([_weights(ours, x), -_weights(theirs, x)])
     mean, error, freedom = (
         np.concatenate([getattr(ours.cells, name), getattr(theirs.cells, name)])
         for name in ("value", "error", "freedom")
     )
-    found = contrast(mean, error, freedom, weights)
-    return np.where(found.error > 0, found.beyond(), 0.0)
+    difference = contrast(mean, error, freedom, weights)
+    return np.where(difference.error > 0, difference.p_value(), 0.0)
 
 
-def _weights(found: Curve, x: Floats) -> Floats:
-    """What each size of a curve counts at each x: between two sizes it is a straight line."""
-    return np.column_stack([np.interp(x, found.x, node) for node in np.eye(len(found.x))])
+def _weights(model: Curve, x: Floats) -> Floats:
+    """Return the weight of each size of a curve at each x, by linear interpolation."""
+    return np.column_stack([np.interp(x, model.x, node) for node in np.eye(len(model.x))])
 
 
-def _between(x: Floats, excess: Floats, i: int) -> float:
-    """Where ``excess`` is zero, between the i-th x and the next."""
+def _root_between(x: Floats, excess: Floats, i: int) -> float:
+    """Return where ``excess`` is zero between the i-th x and the next."""
     return float(x[i] + (x[i + 1] - x[i]) * excess[i] / (excess[i] - excess[i + 1]))
 
 
-def _is_vit(backbone: str) -> bool:
-    return backbone.startswith("vit-")
-
-
-def _size(backbone: str) -> str:
-    """The size letter of a name: s for rwkv-sam-s-1-1, t for efficientsam-ti."""
-    found = re.search(r"-([a-z]+)(?:-\d+)*$", backbone)
-    return found[1][0] if found else ""
+def _size_letter(backbone: str) -> str:
+    """Return the size letter of a name: s for rwkv-sam-s-1-1, t for efficientsam-ti."""
+    match = re.search(r"-([a-z]+)(?:-\d+)*$", backbone)
+    return match[1][0] if match else ""

@@ -77,6 +77,8 @@ class Journal:
                 row = _read(line)
                 if row is None or (size == 0 and row != self.header):
                     break
+                if size and type(row.get("number")) is not int:  # well formed, and written by something else
+                    break
                 if size:
                     rows.append(row)
                 size += len(line)
@@ -89,9 +91,12 @@ def _line(row: Row) -> bytes:
 
 
 def _read(line: bytes) -> Row | None:
-    """The row of a line, or None where the line is not whole."""
+    """The row of a line, or None where the line is not whole or is no object."""
     check, _, text = line.removesuffix(b"\n").partition(b" ")
     if not line.endswith(b"\n") or check != b"%08x" % zlib.crc32(text):
         return None
-    found: Row = json.loads(text)
-    return found
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

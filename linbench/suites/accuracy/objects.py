@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from linbench.metrics.boundary import boundary
 from linbench.metrics.iou import mask_iou
-from linbench.metrics.slices import Traits, sliced, traits
+from linbench.metrics.slices import Traits, mask_traits, slice_scores
 
 SCORES = ("iou", "biou")
 
@@ -18,7 +18,7 @@ def compared(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, flo
     return {
         "iou": mask_iou(mask, truth),
         "biou": mask_iou(boundary(mask), boundary(truth)),
-        **traits(truth)._asdict(),
+        **mask_traits(truth)._asdict(),
     }
 
 
@@ -30,7 +30,7 @@ def slices(objects: Mapping[str, Sequence[float]], seed: int) -> dict[str, dict[
     of = [Traits(*values) for values in zip(*(objects[name] for name in Traits._fields), strict=True)]
     found: dict[str, dict[str, Any]] = {}
     for score in SCORES:
-        for kind, classes in sliced(of, 100 * np.asarray(objects[score], np.float64), seed).items():
+        for kind, classes in slice_scores(of, 100 * np.asarray(objects[score], np.float64), seed).items():
             for name, part in classes.items():
                 found.setdefault(kind, {}).setdefault(name, {})[f"m{score}"] = {"unit": "%", **part}
     return found

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from linbench.records import Record, Status
-from linbench.reports.paper.evidence import Count, Counted, Evidence, Stage
-from linbench.reports.paper.gathered import TABLES, measured, needed
-from linbench.reports.paper.scores import IMAGES
+from linbench.reports.paper import tables
+from linbench.reports.paper.evidence import BackboneStage, Evidence, ModelCounts, read_records
+from linbench.reports.paper.layout import PaperTable
+from linbench.reports.paper.spec import CountedModel, counted_models, image_counts, table_specs
 from tests.reports.cases import KEY, power_law, record
 
 DEVICE = str(KEY["device"])
@@ -30,8 +31,8 @@ def score(
     weights: What is known of the checkpoint; by default the recipe sam-joint trained it.
     """
     size = SIZES.get(suite, 1024)
-    images = IMAGES[suite][1]
-    found = {
+    images = image_counts()[suite][1]
+    fields = {
         "suite": suite,
         "suite_version": 1,
         "backbone": backbone,
@@ -57,11 +58,11 @@ def score(
     }
     trained = {"recipe": "sam-joint", "recipe_hash": JOINT, "scale": "full", "seed": 0}
     return Record(
-        key=found,
+        key=fields,
         status=status,
         rounds=({"seed": 0, "started": started},),
         metrics={
-            name: {"value": value, "unit": "%", "low": value - 2, "high": value + 2, "n": found["images"]}
+            name: {"value": value, "unit": "%", "low": value - 2, "high": value + 2, "n": fields["images"]}
             for name, value in values.items()
         }
         if status is Status.OK
@@ -70,33 +71,40 @@ def score(
     )
 
 
-def counts() -> dict[Count, Counted]:
+def counts() -> dict[CountedModel, ModelCounts]:
     """Some true counts, and for all others one that fits nothing; tests of the command compute the models' own."""
     true = {
-        Count("sam-vit-h", 1024): 637_026_048,
-        Count("vim-s", 1024, head=True): 27_294_184,
-        Count("vim-s", 1024): 26_909_184,
-        Count("rwkv-sam-s", 1024): 19_727_296,
-        Count("vrwkv-s", 224): 23_435_136,
+        CountedModel("sam-vit-h", 1024): 637_026_048,
+        CountedModel("vim-s", 1024, head=True): 27_294_184,
+        CountedModel("vim-s", 1024): 26_909_184,
+        CountedModel("rwkv-sam-s", 1024): 19_727_296,
+        CountedModel("vrwkv-s", 224): 23_435_136,
     }
-    return {count: Counted(true.get(count, 1_234_567), 384) for count in needed(TABLES)}
+    return {
+        model: ModelCounts(true.get(model, 1_234_567), 384) for model in counted_models([*table_specs().values()])
+    }
 
 
-def stages() -> dict[str, list[Stage]]:
+def stages() -> dict[str, list[BackboneStage]]:
     """The paper's stages, but for one block too many in the last one of rwkv-sam-b."""
     widths = {"rwkv-sam-t": (32, 64, 192), "rwkv-sam-s": (64, 128, 384), "rwkv-sam-b": (128, 256, 768)}
     return {
-        name: [Stage(4, 2, c1), Stage(8, 4, c2), Stage(16, 14 + (name == "rwkv-sam-b"), c3)]
+        name: [BackboneStage(4, 2, c1), BackboneStage(8, 4, c2), BackboneStage(16, 14 + (name == "rwkv-sam-b"), c3)]
         for name, (c1, c2, c3) in widths.items()
     }
 
 
 def evidence(records: list[Record], device: str = DEVICE, **rest: Any) -> Evidence:
     """What the tables are built from, of all records."""
-    latency, scores, faults = measured(records)
+    latency, scores, faults = read_records(records)
     assert not faults
-    known: dict[str, Any] = {"counts": counts(), "stages": stages(), "closed": {"sam-joint": JOINT}, **rest}
-    return Evidence(device, latency, scores, **known)
+    counted: dict[str, Any] = {"models": counts(), "stages": stages(), "recipe_hashes": {"sam-joint": JOINT}, **rest}
+    return Evidence(device, latency, scores, **counted)
+
+
+def build_table(name: str, evidence: Evidence) -> PaperTable:
+    """One of the paper's tables or figures by its name, ``table-3``."""
+    return tables.build(table_specs()[name], evidence)
 
 
 def some() -> list[Record]:

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from linbench.cli import app
-from linbench.cli.paper_models import recipes
+from linbench.cli.paper_models import recipe_hashes
 from linbench.coco.rle import encode
 from linbench.records import Store
 from tests.reports.cases import record
@@ -165,20 +165,63 @@ def test_pictures_that_moved_are_found_and_others_are_refused(tmp_path):
     assert "Not made" in (tmp_path / "out" / "figure-8.md").read_text()
     assert call(*asked, "--images", moved).exit_code == 0
     Image.new("RGB", (81, 60)).save(moved / "a.png")
-    assert "it is another picture" in call(*asked, "--images", moved).stderr
+    assert "it is another image" in call(*asked, "--images", moved).stderr
 
 
 def test_the_papers_reports_do_without_torch_and_its_tables_without_matplotlib():
     code = (
-        "import sys; from linbench.reports.paper import gathered, written, outside, figure1, figure3, pictures; "
-        "plain = 'matplotlib' in sys.modules; "
-        "from linbench.reports.paper import figure1_drawn, figure3_drawn, pictures_drawn; "
-        "sys.exit(2 * plain + ('torch' in sys.modules))"
+        "import sys; from linbench.reports.paper import tables, export, excluded; "
+        "drawn = 'matplotlib' in sys.modules; "
+        "from linbench.reports.paper import figure1, figure3, masks; "
+        "sys.exit(2 * drawn + ('torch' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_the_recipes_of_ours_are_known_by_their_hashes():
-    found = recipes()
-    assert {"imagenet", "sam-distill", "sam-joint", "ade20k"} <= found.keys()
-    assert all(len(digest) == 64 for digest in found.values())
+    hashes = recipe_hashes()
+    assert {"imagenet", "sam-distill", "sam-joint", "ade20k"} <= hashes.keys()
+    assert all(len(digest) == 64 for digest in hashes.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"segmentation": 5}, "no dict of run lengths"),
+        ({"box": [1, 2]}, "a box in it is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, "x"]}, "a box in it is not x0, y0, x1, y1"),
+        ({"box": None, "points": [[1, 2]]}, "a point in it is not x, y and label"),
+        ({"box": None, "points": 7}, "a point in it is not x, y and label"),
+    ],
+)
+def test_a_damaged_prediction_is_refused_without_a_traceback(change, words, tmp_path):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    folder = predictions(tmp_path / "first", tmp_path / "a.png")
+    path = folder / "a.masks.json"
+    document = json.loads(path.read_text())
+    document["predictions"][0].update(change)
+    path.write_text(json.dumps(document))
+    result = call("--figure", "8", "--predictions", folder, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "none of its files can be read" in result.stderr and words in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_second_model_without_a_readable_file_is_refused_with_the_reason(tmp_path):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    first, second = (predictions(tmp_path / name, tmp_path / "a.png") for name in ("first", "second"))
+    (second / "a.masks.json").write_text("{")
+    result = call("--figure", "4", "--predictions", first, "--predictions", second, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"--predictions {second}: none of its files can be read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, '[{"split": "train", "images": 1e999, "masks": 1}]', "[]", "[[]]", "{}"]
+)
+def test_statistics_that_are_none_are_refused_in_one_line(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_text(text)
+    result = call("--table", "2", "--sets", "dis=a.json")
+    assert result.exit_code == 2
+    assert "it is not what `linbench data stats dis" in result.stderr and result.stderr.count("\n") == 1

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from linbench.records import Status
-from linbench.reports.paper import figure1, figure1_drawn, figure3, figure3_drawn, pictures, pictures_drawn
-from linbench.reports.paper.pictures import Answer, Row
+from linbench.reports.paper import figure1, figure3, masks
+from linbench.reports.paper.masks import ModelMask, PromptRow
 from linbench.reports.statistics.crossover import Crossover
 from tests.reports.cases import power_law, record
-from tests.reports.paper.cases import evidence, score, some
+from tests.reports.paper.cases import build_table, evidence, score, some
 
 SIDES = (512, 1024, 2048)
 
@@ -31,8 +31,13 @@ def sweep():
 def drawn(records):
     """The only picture of Figure 3."""
     known = evidence(records)
-    (groups,) = figure3.pages(known).values()
-    return figure3_drawn.draw(groups, known.device)
+    (groups,) = figure3.pages(known.latency).values()
+    return figure3.draw(groups, known.device)
+
+
+def figure_1(records):
+    """The numbers of Figure 1."""
+    return build_table("figure-1", evidence(records))
 
 
 def points(axes, **wanted):
@@ -87,13 +92,13 @@ def test_figure_3_has_the_papers_points_hollow_in_milliseconds():
 
 
 def test_figure_3_of_nothing_is_no_picture_and_still_a_table():
-    assert figure3.pages(evidence([])) == {}
-    assert figure3.pages(evidence([record("vit-s", 512, status=Status.OOM)])) == {}
-    assert len(figure3.build(evidence([])).cells()) == 8
+    assert figure3.pages(evidence([]).latency) == {}
+    assert figure3.pages(evidence([record("vit-s", 512, status=Status.OOM)]).latency) == {}
+    assert len(build_table("figure-3", evidence([])).cells()) == 8
 
 
 def test_figure_1_shows_quoted_points_and_of_the_measured_those_that_have_rate_and_accuracy():
-    quoted, paper, best = figure1.panels(evidence(some()))
+    quoted, paper, best = figure1.panels(figure_1(some()))
     assert [(point.method, point.fps, point.accuracy, point.parameters) for point in quoted.points][-1] == (
         "RWKV-SAM",
         *(40.3, 80.5, 19.7),
@@ -101,12 +106,12 @@ def test_figure_1_shows_quoted_points_and_of_the_measured_those_that_have_rate_a
     for panel in (paper, best):
         assert [point.method for point in panel.points] == ["RWKV-SAM"]
         assert panel.points[0].accuracy == 80.1
-        assert "Vim-S + SAM (rate)" in panel.lacking
-    assert "SAM (ViT-H) (rate)" in paper.lacking  # it ran out of memory
+        assert "Vim-S + SAM (rate)" in panel.omitted
+    assert "SAM (ViT-H) (rate)" in paper.omitted  # it ran out of memory
 
 
 def test_figure_1_draws_areas_that_grow_with_the_parameters():
-    left, middle, _ = figure1_drawn.draw(evidence(some())).axes
+    left, middle, _ = figure1.draw(figure_1(some())).axes
     areas = sorted((circle.get_sizes()[0], tuple(circle.get_offsets()[0])) for circle in left.collections)
     assert areas[-1] == (4.0 * 600, (2.5, 62.0))
     assert [tuple(circle.get_facecolors().shape) for circle in left.collections] == [(0, 4)] * 7  # hollow
@@ -116,11 +121,11 @@ def test_figure_1_draws_areas_that_grow_with_the_parameters():
 
 
 def test_figure_1_without_measurements_is_the_papers_points_alone():
-    (axes,) = figure1_drawn.draw(evidence([score("vim-s", "dis", {"miou": 77.0})])).axes
+    (axes,) = figure1.draw(figure_1([score("vim-s", "dis", {"miou": 77.0})])).axes
     assert axes.get_title("left") == "quoted, A100"
 
 
-def picture():
+def image():
     return np.full((100, 200, 3), 120, np.uint8)
 
 
@@ -132,60 +137,57 @@ def mask(*rectangles):
 
 
 def row(*masks, points=()):
-    answers = tuple(Answer(f"model {i}", one) for i, one in enumerate(masks))
-    return Row("a.jpg #1", picture(), (10.0, 10.0, 90.0, 90.0), points, answers)
+    entries = tuple(ModelMask(f"model {i}", one) for i, one in enumerate(masks))
+    return PromptRow("a.jpg #1", image(), (10.0, 10.0, 90.0, 90.0), points, entries)
 
 
 def test_the_close_up_is_where_models_disagree():
     same = (10, 10, 60, 60)
-    place = pictures.close_up(row(mask(same), mask(same, (150, 70, 170, 90))))
+    place = masks.close_up(row(mask(same), mask(same, (150, 70, 170, 90))))
     assert place[0] <= 150 and place[2] >= 170 and place[1] <= 70 and place[3] >= 90
     assert place[2] - place[0] == place[3] - place[1]
 
 
 def test_the_close_up_of_one_model_is_on_its_boundary():
-    x0, y0, x1, y1 = pictures.close_up(row(mask((120, 30, 190, 95))))
+    x0, y0, x1, y1 = masks.close_up(row(mask((120, 30, 190, 95))))
     inside = mask((120, 30, 190, 95))[y0:y1, x0:x1]
     assert 0 < inside.mean() < 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 5)])
 def test_the_close_up_stays_in_the_picture(size):
-    one = Row("", np.zeros((*size, 3), np.uint8), None, (), (Answer("", np.ones(size, bool)),))
-    x0, y0, x1, y1 = pictures.close_up(one)
+    one = PromptRow("", np.zeros((*size, 3), np.uint8), None, (), (ModelMask("", np.ones(size, bool)),))
+    x0, y0, x1, y1 = masks.close_up(one)
     assert 0 <= x0 < x1 <= size[1] and 0 <= y0 < y1 <= size[0]
 
 
 def test_a_grid_has_each_picture_whole_and_close_for_each_model():
-    drawn = pictures_drawn.draw([row(mask((5, 5, 50, 50)), None), row(mask((5, 5, 9, 9)), mask())], "title $x$")
+    drawn = masks.draw([row(mask((5, 5, 50, 50)), None), row(mask((5, 5, 9, 9)), mask())], "title $x$")
     assert len(drawn.axes) == 4 * 3
     whole, close = drawn.axes[1], drawn.axes[4]
-    assert (
-        np.asarray(whole.images[0].get_array()).tolist()
-        == pictures_drawn.blended(picture(), mask((5, 5, 50, 50))).tolist()
-    )
-    x0, y0, x1, y1 = pictures.close_up(row(mask((5, 5, 50, 50)), None))
+    assert np.asarray(whole.images[0].get_array()).tolist() == masks.blended(image(), mask((5, 5, 50, 50))).tolist()
+    x0, y0, x1, y1 = masks.close_up(row(mask((5, 5, 50, 50)), None))
     assert (close.get_xlim(), close.get_ylim()) == ((x0, x1), (y1, y0))
     assert [text.get_text() for text in drawn.axes[2].texts] == ["no answer"]
     assert drawn.axes[0].get_ylabel() == "a.jpg #1"
 
 
 def test_a_mask_is_coloured_and_what_is_around_it_darkened():
-    found = pictures_drawn.blended(picture(), mask((0, 0, 100, 100)))
+    found = masks.blended(image(), mask((0, 0, 100, 100)))
     assert found[50, 150].tolist() == [86, 86, 86]
     assert found[50, 50, 2] > 120 > found[50, 50, 0]
 
 
 def test_a_warning_stands_over_its_model():
-    answer = Answer("vit-t", mask((5, 5, 50, 50)), "RANDOM WEIGHTS")
-    drawn = pictures_drawn.draw([Row("a", picture(), None, ((20.0, 20.0, 1), (90.0, 9.0, 0)), (answer,))], "")
+    answer = ModelMask("vit-t", mask((5, 5, 50, 50)), "RANDOM WEIGHTS")
+    drawn = masks.draw([PromptRow("a", image(), None, ((20.0, 20.0, 1), (90.0, 9.0, 0)), (answer,))], "")
     assert drawn.axes[1].get_title() == "vit-t\nRANDOM WEIGHTS"
-    assert "RANDOM WEIGHTS" in pictures.caption("4", [Row("a", picture(), None, (), (answer,))])
+    assert "RANDOM WEIGHTS" in masks.caption("4", [PromptRow("a", image(), None, (), (answer,))])
 
 
 def test_without_predictions_the_caption_says_how_to_come_by_them():
-    assert "linbench predict IMAGE … --backbone hq-sam-l" in pictures.caption("4", [])
-    assert "linbench paper --figure 8 --predictions" in pictures.caption("8", [])
+    assert "linbench predict IMAGE … --backbone hq-sam-l" in masks.caption("4", [])
+    assert "linbench paper --figure 8 --predictions" in masks.caption("8", [])
 
 
 def test_an_interval_that_leaves_the_range_is_said_in_words():
@@ -200,7 +202,7 @@ def test_dtypes_and_thread_counts_are_pictures_of_their_own():
         *power_law("vit-s", 200, 2.0, preset="best"),
         *power_law("vit-s", 100, 2.0, dtype="bfloat16", threads=8),
     ]
-    found = figure3.pages(evidence(records))
+    found = figure3.pages(evidence(records).latency)
     assert {name: len(groups) for name, groups in found.items()} == {
         "-float32-threads-2": 2,
         "-bfloat16-threads-8": 1,
@@ -209,7 +211,7 @@ def test_dtypes_and_thread_counts_are_pictures_of_their_own():
 
 def test_a_picture_names_how_many_models_it_has_no_room_for():
     records = [one for i in range(20) for one in power_law(f"net-{i:02}", 300 + i, 1.0, noise=0.0)]
-    (groups,) = figure3.pages(evidence([*records, *power_law("vit-s", 300, 2.0)])).values()
-    labels, left_out = figure3.chosen(groups)
+    (groups,) = figure3.pages(evidence([*records, *power_law("vit-s", 300, 2.0)]).latency).values()
+    labels, left_out = figure3.choose_models(groups)
     assert (len(labels), left_out, labels[0]) == (16, 5, "vit-s")
-    assert "5 more models" in figure3_drawn.draw(groups, "x").get_supxlabel()
+    assert "5 more models" in figure3.draw(groups, "x").get_supxlabel()

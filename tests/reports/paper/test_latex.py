@@ -5,11 +5,12 @@ import subprocess
 
 import pytest
 
-from linbench.reports.paper import gathered, outside
-from linbench.reports.paper.written import latex
-from linbench.reports.render.latex import document, escape, to_latex
+from linbench.reports.paper import excluded
+from linbench.reports.paper.export import latex
+from linbench.reports.paper.spec import table_specs
+from linbench.reports.render.latex import PRINTABLE, SIGNS, document, escape, to_latex
 from linbench.reports.render.table import Table
-from tests.reports.paper.cases import evidence, some
+from tests.reports.paper.cases import build_table, evidence, some
 
 HOSTILE = r"\input{x} $x$ 50% a_b^c~ #1 & {} [x] <b> |y| `q' " "-- ² ± × ∞ ✓ ◇ 中 é * \\"
 
@@ -32,9 +33,11 @@ def test_a_table_has_rules_a_caption_and_its_notes():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex is installed")
 def test_pdflatex_takes_all_tables_and_hostile_text(tmp_path):
     known = evidence(some())
-    tables = [latex(build(known), f"t{i}") for builds in gathered.TABLES.values() for i, build in enumerate(builds)]
-    tables += [to_latex(table) for table in outside.build(known.scores)]
+    tables = [latex(build_table(name, known), name) for name in table_specs()]
+    tables += [to_latex(table) for table in excluded.build(known.scores)]
     tables.append(to_latex(Table(HOSTILE, (HOSTILE, HOSTILE), ((HOSTILE, HOSTILE),), (HOSTILE,))))
+    letters = [*map(chr, range(0x20, 0x7F)), *sorted(PRINTABLE), *SIGNS, "\x1b", "\u200b", "𝄞"]
+    tables.append(to_latex(Table("letters", ("alone", "twice"), tuple((letter, 2 * letter) for letter in letters))))
     (tmp_path / "all.tex").write_text(document(*tables), encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120)

@@ -1,7 +1,9 @@
 """The journal: whatever a killed process left of it, each image counts once and no other run's does."""
 
+import zlib
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,3 +76,13 @@ def test_clearing_removes_the_journals_of_all_processes_and_of_no_other_record(t
     other.write_bytes(b"")
     Journal(tmp_path / "cell.json", HEADER).clear()
     assert list(tmp_path.iterdir()) == [other]
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", "{}", '{"number": "1"}', "{", "[" * 5000, "9" * 5000])
+def test_a_line_whose_check_is_right_and_which_is_no_row_ends_what_is_read(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, rows=ROWS[:2])
+    with path.open("ab") as file:
+        file.write(b"%08x %s\n" % (zlib.crc32(text.encode()), text.encode()))
+    assert list(rows(tmp_path).values()) == ROWS[:2]
+    written(tmp_path, rows=ROWS[2:])
+    assert list(rows(tmp_path).values()) == ROWS
