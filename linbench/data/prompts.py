@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from linbench.system.untrusted import plain
+
 Box = tuple[float, float, float, float]  # x0 y0 x1 y1, px of the image
 
 
@@ -66,7 +68,7 @@ def _box(prompt: PromptSpec, height: int, width: int) -> Box:
         fault = box_fault((x0, y0, x1, y1), height, width)
     if fault:
         allowed = f"x0 < x1 and y0 < y1 with a part in the image of {width} x {height} px"
-        raise ValueError(f"{prompt.source}: {fault}; allowed are {allowed}")
+        raise ValueError(plain(f"{prompt.source}: {fault}; allowed are {allowed}"))
     return x0, y0, x1, y1
 
 
@@ -83,7 +85,8 @@ def _point(prompt: PromptSpec, point: Sequence[Any], height: int, width: int) ->
             fault = "it lies outside the image"
     if fault:
         which = "" if len(prompt.points) == 1 else f"point {','.join(map(str, point))}: "
-        raise ValueError(f"{prompt.source}: {which}{fault}; allowed are 0 <= x <= {width} and 0 <= y <= {height}")
+        allowed = f"0 <= x <= {width} and 0 <= y <= {height}"
+        raise ValueError(plain(f"{prompt.source}: {which}{fault}; allowed are {allowed}"))
     return x, y, int(label)
 
 

@@ -141,3 +141,10 @@ def test_every_other_box_has_a_reason(box, reason):
 
 def test_cocos_width_and_height_become_the_far_corner():
     assert corners((1.5, 2, 3, 4)) == (1.5, 2, 4.5, 6)
+
+
+@pytest.mark.parametrize(("boxes", "points"), [(["1,\n2"], []), ([], ["1,\x1b[2J"]), ([], ["1,2", "9,\n"])])
+def test_a_refusal_is_one_printable_line_whatever_the_prompt_holds(boxes, points):
+    with pytest.raises(ValueError) as refused:
+        validate_prompt(parse_prompts(boxes, points)[0], H, W)
+    assert str(refused.value).isprintable()
