@@ -149,11 +149,25 @@ def read_run(run: Run) -> dict[str, Any] | None:
         return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(stored, dict) or "recipe" not in stored:
+        if not _is_identity(stored):
             raise ValueError("it describes no run")
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise OtherRun(f"{path}: damaged ({error}); name another --out") from error
-    return stored
+    identity: dict[str, Any] = stored
+    return identity
+
+
+def _is_identity(stored: Any) -> bool:
+    """Return whether a JSON value has the parts of ``run_identity`` that a resumed run is compared with."""
+    recipe = stored.get("recipe") if isinstance(stored, dict) else None
+    if not isinstance(recipe, dict) or not isinstance(stored.get("code_hash"), str):
+        return False
+    sources = recipe.get("sources")
+    return (
+        isinstance(recipe.get("settings"), dict)
+        and isinstance(sources, list)
+        and all(isinstance(source, dict) and isinstance(source.get("dataset"), str) for source in sources)
+    )
 
 
 def write_run(run: Run, identity: Mapping[str, Any]) -> None:
