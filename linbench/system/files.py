@@ -1,4 +1,4 @@
-"""Files that several processes share: locks, hashes, and the folder of caches."""
+"""Files that several processes share: atomic writes, locks, hashes, and the folder of caches."""
 
 import hashlib
 import os
@@ -10,6 +10,16 @@ from filelock import FileLock, Timeout
 
 #: The lock file in a folder that one process at a time may write to.
 LOCK_NAME = ".linbench.lock"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` to write to; sync it to disk and rename it to ``path`` afterwards."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    yield temporary
+    with temporary.open("r+b") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def file_sha256(path: Path) -> str:

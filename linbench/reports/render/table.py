@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from linbench.atomic import replacing
+from linbench.system.files import replacing
 
 MISSING = "–"
 LONGEST_CELL = 40  # characters, in a terminal
