@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 #: The lock file in a folder that one process at a time may write to.
 LOCK_NAME = ".linbench.lock"
 
@@ -42,6 +40,8 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
     wait: Wait until the lock is free. Otherwise raises BlockingIOError where another process holds it.
     Raises OSError where the file cannot be created.
     """
+    from filelock import FileLock, Timeout  # imported late: it is slow, and few commands lock
+
     try:
         lock = FileLock(path, timeout=-1 if wait else 0).acquire()
     except Timeout:
