@@ -23,7 +23,7 @@ _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds the pack
 #: Modules and packages that no search goes into; named as an entry, one of them counts all the same.
 LEAVES = (
     # What is stored beside a number, and how it is stored, named and shown.
-    *("linbench._version", "linbench.atomic", "linbench.environment"),
+    *("linbench._version", "linbench.environment"),
     *("linbench.system", "linbench.provenance", "linbench.registry"),
     *("linbench.records", "linbench.merging", "linbench.reports", "linbench.cli"),
     "linbench.suites.runner.journal",

@@ -19,8 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from linbench.atomic import replacing
-from linbench.system.files import LOCK_NAME, locked
+from linbench.system.files import LOCK_NAME, locked, replacing
 
 SCHEMA_VERSION = 1
 MOST_DIGITS = 300  # of a whole number

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from linbench.atomic import replacing
+from linbench.system.files import replacing
 from linbench.train.states import saving
 
 if TYPE_CHECKING:

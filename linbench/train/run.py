@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from linbench._version import __version__
-from linbench.atomic import replacing
 from linbench.backbones import backbone as backbones
 from linbench.models.checkpoint import describe
 from linbench.provenance import code_hash
 from linbench.recipes.contract import Recipe, as_json
-from linbench.system.files import LOCK_NAME, file_sha256, locked
+from linbench.system.files import LOCK_NAME, file_sha256, locked, replacing
 from linbench.train.states import saving
 
 IDENTITY_NAME = "run.json"

@@ -21,8 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from linbench.atomic import replacing
-from linbench.system.files import file_sha256
+from linbench.system.files import file_sha256, replacing
 from linbench.train.loop import TrainingState
 
 STATES_KEPT = 2

@@ -25,10 +25,9 @@ from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from linbench.atomic import replacing
 from linbench.recipes.contract import Batch, Task
 from linbench.recipes.teacher import Teacher, load_teacher
-from linbench.system.files import file_sha256
+from linbench.system.files import file_sha256, replacing
 from linbench.train.batches import StepBatches
 from linbench.train.run import Run
 from linbench.train.states import CannotSave, saving
