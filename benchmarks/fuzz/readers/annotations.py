@@ -433,7 +433,7 @@ READERS = (
     _reader("imagenet", _imagenet, _read_imagenet, share=4, hostile=_imagenet_lists),
     _reader("ade20k", _ade20k, _read_ade20k, share=5, hostile=_ade20k_bombs, every=40),
     _reader("dis", _dis, _read_dis, share=4),
-    _reader("detector", _boxes, _read_detector, share=6),
+    _reader("detector", _boxes, _read_detector, share=6, refusals=_value_error),
     _reader("prompt-boxes", _prompts, _read_prompts, share=6, refusals=_value_error),
     _reader("run-lengths", _runs, _read_runs, share=6, refusals=_value_error, hostile=_run_bombs),
 )
