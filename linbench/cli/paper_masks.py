@@ -1,7 +1,6 @@
 """Read what ``linbench predict`` wrote, for the paper's figures of masks."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +69,7 @@ def _validated(document: Any) -> dict[str, Any]:
     for prediction in document["predictions"]:
         if not isinstance(prediction, dict) or not {"prompt", "segmentation"} <= prediction.keys():
             raise ValueError("a prediction in it has no prompt or no segmentation")
-        if not isinstance(prediction["segmentation"], dict):
-            raise ValueError("a segmentation in it is no dict of run lengths")
+        _check_mask(prediction["segmentation"], document["height"], document["width"])
         box, points = prediction.get("box") or [], prediction.get("points") or []
         if not _are_numbers(box) or len(box) not in (0, 4):
             raise ValueError("a box in it is not x0, y0, x1, y1")
@@ -80,8 +78,27 @@ def _validated(document: Any) -> dict[str, Any]:
     return document
 
 
+def _check_mask(segmentation: Any, height: int, width: int) -> None:
+    """Raise ValueError where a segmentation is no run lengths of a mask of that size, px; nothing is decoded."""
+    from linbench.coco.rle import run_lengths
+
+    if not isinstance(segmentation, dict):
+        raise ValueError("a segmentation in it is no dict of run lengths")
+    if segmentation.get("size") != [height, width]:
+        raise ValueError(
+            f"a segmentation in it is of size {str(segmentation.get('size'))[:40]} (h, w), its image of "
+            f"{[height, width]}"
+        )
+    try:
+        run_lengths(segmentation.get("counts"), height * width)
+    except ValueError as error:
+        raise ValueError(f"a segmentation in it is damaged: {error}") from error
+
+
 def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+    from linbench.coco.entry import is_number
+
+    return isinstance(values, list) and all(map(is_number, values))
 
 
 def _read_image(document: Mapping[str, Any], image_folder: Path | None) -> "NDArray[np.uint8]":
@@ -126,7 +143,7 @@ def _model_mask(
     mask = None
     for prediction in documents.get(name, {}).get("predictions", ()):
         is_same = all(prediction.get(part) == prompt.get(part) for part in ("box", "points"))
-        if is_same and (decoded := decode(prediction["segmentation"])).shape == size:
-            mask = decoded
+        if is_same and prediction["segmentation"]["size"] == list(size):
+            mask = decode(prediction["segmentation"])
             break
     return ModelMask(f"{model.get('name')}{weights}", mask, "RANDOM WEIGHTS" if is_random else "")

@@ -188,6 +188,11 @@ def test_the_recipes_of_ours_are_known_by_their_hashes():
     ("change", "words"),
     [
         ({"segmentation": 5}, "no dict of run lengths"),
+        ({"segmentation": {"size": [6, 8], "counts": "0"}}, "is of size [6, 8] (h, w), its image of [60, 80]"),
+        ({"segmentation": {"size": [60, 80]}}, "a segmentation in it is damaged: run lengths whose `counts` are"),
+        ({"segmentation": {"size": [60, 80], "counts": "!"}}, "damaged: the compressed run lengths hold characters"),
+        ({"segmentation": {"size": [60, 80], "counts": [4799]}}, "damaged: the run lengths cover 4,799 px"),
+        ({"box": [1, 2, 3, 10**400]}, "a box in it is not x0, y0, x1, y1"),
         ({"box": [1, 2]}, "a box in it is not x0, y0, x1, y1"),
         ({"box": [1, 2, 3, "x"]}, "a box in it is not x0, y0, x1, y1"),
         ({"box": None, "points": [[1, 2]]}, "a point in it is not x, y and label"),
@@ -205,6 +210,19 @@ def test_a_damaged_prediction_is_refused_without_a_traceback(change, words, tmp_
     assert result.exit_code == 2
     assert "none of its files can be read" in result.stderr and words in result.stderr
     assert isinstance(result.exception, SystemExit)
+
+
+def test_a_damaged_mask_of_one_model_is_named_and_the_other_model_is_drawn(tmp_path):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    first, second = (
+        predictions(tmp_path / name, tmp_path / "a.png", names=("a", "b")) for name in ("first", "second")
+    )
+    path = second / "a.masks.json"
+    path.write_text(path.read_text().replace('"counts": "', '"counts": "!'))
+    result = call("--figure", "4", "--predictions", first, "--predictions", second, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"left out: {path}: a segmentation in it is damaged" in result.stderr
+    assert (tmp_path / "out" / "figure-4.png").exists()
 
 
 def test_a_second_model_without_a_readable_file_is_refused_with_the_reason(tmp_path):
