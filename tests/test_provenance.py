@@ -160,7 +160,7 @@ MUST = {
     ),
     "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.boundary metrics.iou data.dis data.single_object",
     "coco": (
-        f"{SCORED} {SAM} suites.accuracy.coco metrics.coco "
+        f"{SCORED} {SAM} suites.accuracy.coco suites.accuracy.coco_summary metrics.coco "
         "metrics.runs data.coco data.coco_entry data.detector data.rle"
     ),
     "imagenet": f"{SCORED} suites.accuracy.imagenet models.classifier metrics.classification data.imagenet",
