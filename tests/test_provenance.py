@@ -167,7 +167,8 @@ MUST = {
     ),
     "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.boundary metrics.iou data.single_object",
     "coco": (
-        f"{SCORED} {SAM} suites.accuracy.coco metrics.coco coco.entry data.coco coco.index coco.detections coco.rle"
+        f"{SCORED} {SAM} suites.accuracy.coco suites.accuracy.coco_summary metrics.coco "
+        "coco.entry data.coco coco.index coco.detections coco.rle"
     ),
     "imagenet": f"{SCORED} suites.accuracy.imagenet models.classifier metrics.classification data.imagenet",
     "ade20k": f"{SCORED} suites.accuracy.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
