@@ -4,7 +4,6 @@ import json
 import math
 
 import pytest
-
 from linbench.train.curves import write_curves
 
 LINE = {"step": 1, "losses": {"loss": 2.0, "plain": "nan"}, "lr": 0.1}

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
-
 from linbench.train.files import BadState, load, save, states
 
 

@@ -25,7 +25,7 @@ def _refusals() -> tuple[type[BaseException], ...]:
 
 def _whole(name: str, split: str, folder: Path) -> int:
     """Open a set, read every sample in both ways and take the checksum; return its faults."""
-    from linbench.data.check import checked, measured
+    from linbench.data.check import check_sample, measure_sample
     from linbench.data.roots import open_dataset
 
     dataset = open_dataset(name, split, str(folder))
@@ -33,8 +33,8 @@ def _whole(name: str, split: str, folder: Path) -> int:
     for number in range(len(dataset)):
         sample = dataset[number]
         assert isinstance(sample.id, str), f"sample {number} has the id {sample.id!r}"
-        faults += len(quiet(lambda number=number: checked(dataset, number)).faults)
-        faults += len(quiet(lambda number=number: measured(dataset, number)).faults)
+        faults += len(quiet(lambda number=number: check_sample(dataset, number)).faults)
+        faults += len(quiet(lambda number=number: measure_sample(dataset, number)).faults)
     assert len(dataset.checksum) == 64
     return faults
 
@@ -97,10 +97,10 @@ def _bombs(scratch: Path) -> list[Files]:
 
 def _score_coco(folder: Path) -> int:
     """Evaluate the true masks as if a model had given them: the same rows and summary as the suite's."""
-    from linbench.data import rle
+    from linbench.coco import rle
     from linbench.data.contract import BadSample
     from linbench.data.roots import open_dataset
-    from linbench.suites import coco
+    from linbench.suites.accuracy import coco
 
     dataset = open_dataset("coco", "val", str(folder))
     ids = dataset.facts["category_ids"]
@@ -108,7 +108,7 @@ def _score_coco(folder: Path) -> int:
     for number in range(len(dataset)):
         sample = dataset[number]
         try:
-            size = sample.picture().shape[:2]
+            size = sample.image().shape[:2]
             truths, faults = coco._truths(sample)
         except BadSample:
             bad += 1
@@ -118,13 +118,13 @@ def _score_coco(folder: Path) -> int:
             {"category_id": ids[truth.category], "score": 0.5, "segmentation": rle.encode(mask)}
             for truth, mask in truths
         ]
-        objects = [coco.compared(mask, mask) for truth, mask in truths if not truth.crowd]
+        objects = [coco.score_mask(mask, mask) for truth, mask in truths if not truth.crowd]
         row = {"id": sample.id, "number": number, "size": list(size), "detections": detections, "objects": objects}
         row["annotations"] = [coco._annotation(truth, ids[truth.category], mask) for truth, mask in truths]
         rows.append({**row, **coco._means(objects)})
     if rows:
         image_id = int if dataset.facts["image_ids"] == "numbers" else str
-        quiet(lambda: coco.summary(ids, image_id, rows, 0))
+        quiet(lambda: coco.summarize(ids, image_id, rows, 0))
     return bad
 
 
@@ -332,11 +332,11 @@ def _boxes(scratch: Path) -> list[Files]:
 
 
 def _read_detector(folder: Path) -> int:
-    from linbench.data.detector import boxes_of
+    from linbench.coco.detections import read_results
 
-    found = boxes_of(folder / "boxes.json")
+    found = read_results(folder / "boxes.json")
     for image in {*found.images, 42, 139, -1}:
-        for one in found.of(image):
+        for one in found.of_image(image):
             assert len(one.box) == 4
     assert len(found.checksum) == 64
     return len(found.faults)
@@ -357,15 +357,15 @@ def _prompts(scratch: Path) -> list[Files]:
 
 def _read_prompts(folder: Path) -> int:
     """The boxes of --boxes, each checked against a picture as predict does."""
-    from linbench.data.asked import checked
-    from linbench.data.detections import read_detections
+    from linbench.data.prompt_file import read_prompt_file
+    from linbench.data.prompts import validate_prompt
 
-    found = read_detections(folder / "boxes.json")
+    found = read_prompt_file(folder / "boxes.json")
     faults = 0
     for name in ("x.jpg", "y.jpg", "z.jpg", "42.jpg", "000000000042.jpg", "COCO_val2014_000000000139.jpg"):
-        for one in found.of(folder / name):
+        for one in found.for_image(folder / name):
             try:
-                x0, y0, x1, y1 = checked(one, 480, 640).box or (0, 0, 1, 1)
+                x0, y0, x1, y1 = validate_prompt(one, 480, 640).box or (0, 0, 1, 1)
                 assert 0 <= x0 < x1 <= 640
                 assert 0 <= y0 < y1 <= 480
             except ValueError as error:
@@ -379,7 +379,7 @@ def _value_error() -> tuple[type[BaseException], ...]:
 
 
 def _runs(scratch: Path) -> list[Files]:
-    from linbench.data import rle
+    from linbench.coco import rle
     from tests.data.sets import square
 
     found: Sequence[dict[str, Any]] = (
@@ -401,23 +401,22 @@ def _run_bombs(scratch: Path) -> list[Files]:
 
 
 def _read_runs(folder: Path) -> int:
-    """Decode with both readers, which must agree; a mask of another size is a fault."""
-    from linbench.data.json_file import load, read
-    from linbench.metrics.runs import runs
-
-    from linbench.data import rle
+    """Decode and compress, which must agree; a mask of another size is a fault."""
+    from linbench.coco import rle
+    from linbench.coco.entry import segmentation_rle
+    from linbench.coco.json_file import load, read
 
     found = load(read(folder / "runs.json"), str(folder / "runs.json"))
     try:
         if isinstance(found, dict) and "polygon" in found:
             height, width = found["size"] if found.get("size") == [H, W] else (H, W)
-            runs(found["polygon"], height, width)
+            segmentation_rle(found["polygon"], (height, width))
             return 0
         if not isinstance(found, dict):
-            return int(bool(runs(found, H, W)))
+            return int(bool(segmentation_rle(found, (H, W))))
         pixels = int(rle.decode(found).sum())
-        again = runs(found, *found["size"])
-        assert int(rle.decode(again).sum()) == pixels, "the two readers of run lengths differ"
+        again = segmentation_rle(found, tuple(found["size"]))
+        assert int(rle.decode(again).sum()) == pixels, "what is compressed is another mask"
         return 0
     except ValueError as error:
         raise ValueError(f"{folder / 'runs.json'}: {error}") from error
@@ -436,7 +435,7 @@ READERS = (
     _reader("imagenet", _imagenet, _read_imagenet, share=4, hostile=_imagenet_lists),
     _reader("ade20k", _ade20k, _read_ade20k, share=5, hostile=_ade20k_bombs, every=40),
     _reader("dis", _dis, _read_dis, share=4),
-    _reader("detector", _boxes, _read_detector, share=6),
+    _reader("detector", _boxes, _read_detector, share=6, refusals=_value_error),
     _reader("prompt-boxes", _prompts, _read_prompts, share=6, refusals=_value_error),
     _reader("run-lengths", _runs, _read_runs, share=6, refusals=_value_error, hostile=_run_bombs),
 )

@@ -169,17 +169,17 @@ def _read_picture(folder: Path) -> int:
 
 
 def _read_stored(folder: Path) -> int:
-    from linbench.data.picture import size_of, stored
+    from linbench.data.image import image_size, stored_values
 
-    found = quiet(lambda: stored(_only(folder)))
-    assert size_of(_only(folder)) == found.shape[:2]
+    found = quiet(lambda: stored_values(_only(folder)))
+    assert image_size(_only(folder)) == found.shape[:2]
     return 0
 
 
 def _read_sample(folder: Path) -> int:
-    from linbench.data.picture import picture
+    from linbench.data.image import stored_image
 
-    assert quiet(lambda: picture(_only(folder))).shape[2] == 3
+    assert quiet(lambda: stored_image(_only(folder))).shape[2] == 3
     return 0
 
 

@@ -231,7 +231,7 @@ def _read_sets(folder: Path) -> int:
 
 
 def _predictions(scratch: Path) -> list[Files]:
-    from linbench.data import rle
+    from linbench.coco import rle
     from tests.data.sets import photo, square
 
     picture = photo(scratch / "a.jpg").read_bytes()

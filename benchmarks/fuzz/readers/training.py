@@ -64,7 +64,6 @@ def _signed(scratch: Path) -> list[Files]:
 def _read_states(folder: Path) -> int:
     """Go on from the last state that is whole; one that is not is named, and leaves the model as it was."""
     import torch
-
     from linbench.train.files import BadState, load, states
 
     state = _state(0)
@@ -157,7 +156,6 @@ def _read_curves(folder: Path) -> int:
 
 def _embeddings(scratch: Path) -> list[Files]:
     import torch
-
     from linbench.train.embeddings import Embeddings
 
     for process in (0, 1):
@@ -170,7 +168,6 @@ def _embeddings(scratch: Path) -> list[Files]:
 def _read_embeddings(folder: Path) -> int:
     """Every embedding comes, from the disk or computed anew; damaged shards are named."""
     import torch
-
     from linbench.train.embeddings import Embeddings
 
     with Embeddings(folder) as cache:

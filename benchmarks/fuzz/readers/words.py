@@ -134,13 +134,13 @@ def _chosen(folder: Path) -> int:
 
 def _prompts(folder: Path) -> int:
     """As --box and --point, checked against a picture."""
-    from linbench.data.asked import checked, from_words
+    from linbench.data.prompts import parse_prompts, validate_prompt
 
     text = _text(folder)
     faults = 0
     for boxes, points in (([text], []), ([], [text]), (["1,2,3,4"], [text]), ([text], ["1,1"])):
-        for one in from_words(boxes, points):
-            faults += refused(lambda one=one: refusing(lambda: checked(one, 480, 640) and 0))
+        for one in parse_prompts(boxes, points):
+            faults += refused(lambda one=one: refusing(lambda: validate_prompt(one, 480, 640) and 0))
     return faults
 
 
