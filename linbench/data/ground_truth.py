@@ -81,7 +81,9 @@ def grey(values: NDArray[Any], file: Path | str) -> Grey:
 
 
 def _black_and_white(mask: Mask) -> Grey:
-    return mask.astype(np.uint8) * np.uint8(255)
+    values = mask.astype(np.uint8)  # in place: a large mask takes one array
+    values *= 255
+    return values
 
 
 def _checked(values: NDArray[Any], high: int, file: Path | str) -> Grey:

@@ -7,13 +7,12 @@ import zlib
 
 import numpy as np
 import pytest
-from linbench.data.picture import stored
 from PIL import Image
 
 from benchmarks.fuzz.guard import Memory
 from benchmarks.fuzz.readers.pictures import big_png, scans
 from linbench.data import image as image_module
-from linbench.data.image import FORMATS, MOST_BYTES, decoding_bytes, opened_image, read_image
+from linbench.data.image import FORMATS, MOST_BYTES, decoding_bytes, opened_image, read_image, stored_values
 
 RAMP = np.arange(35, dtype=np.uint8).reshape(5, 7) * 7  # 0 to 238, h 5, w 7
 COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
@@ -214,17 +213,17 @@ def test_a_damaged_exif_block_is_warned_of_with_the_files_name(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "I;16", "1", "RGBA"])
-def test_strips_of_any_height_give_the_same_picture(tmp_path, monkeypatch, mode):
+def test_strips_of_any_height_give_the_same_image(tmp_path, monkeypatch, mode):
     deep = Image.fromarray(RAMP.astype(np.uint16) * 257)
     source = deep if mode == "I;16" else Image.fromarray(COLOURS).convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 8
     path = written(tmp_path / "a.png", source, exif=exif)
-    whole, kept = read_image(path), stored(path)
+    whole, kept = read_image(path), stored_values(path)
     for strip in (1, 14, 20):
         monkeypatch.setattr(image_module, "STRIP", strip)
         np.testing.assert_array_equal(read_image(path), whole)
-        np.testing.assert_array_equal(stored(path), kept)
+        np.testing.assert_array_equal(stored_values(path), kept)
     np.testing.assert_array_equal(kept, np.asarray(source))
 
 
@@ -250,8 +249,8 @@ def test_decoding_takes_no_more_memory_than_it_was_judged_by(tmp_path, kind, opt
     assert memory.close() * 2**20 < judged + 2**24  # and a few strips
 
 
-def test_a_picture_whose_decoding_would_take_too_much_memory_is_refused_undecoded(tmp_path, monkeypatch):
-    assert MOST_BYTES >= 2**27 * (4 + 3)  # the largest picture without a costly decoder is still read
+def test_an_image_whose_decoding_would_take_too_much_memory_is_refused_undecoded(tmp_path, monkeypatch):
+    assert MOST_BYTES >= 2**27 * (4 + 3)  # the largest image without a costly decoder is still read
     monkeypatch.setattr(image_module, "MOST_BYTES", 35 * 12)
     for kind, refused in (("PNG", False), ("WEBP", True), ("JPEG2000", True), ("TIFF", True), ("JPEG", False)):
         path = written(tmp_path / f"a.{kind.lower()}", Image.fromarray(COLOURS), format=kind)
@@ -267,12 +266,12 @@ def test_a_picture_whose_decoding_would_take_too_much_memory_is_refused_undecode
 def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_before_it_takes_seconds(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(scans(4000, 4000, 2000))
-    assert refusal(path) == "cannot be read as a picture: it has 2001 scans; at most 100 are decoded"
+    assert refusal(path) == "cannot be read as an image: it has 2001 scans; at most 100 are decoded"
     path.write_bytes(scans(40, 40, 20))
     assert read_image(path).shape == (40, 40, 3)
 
 
-def test_a_side_that_no_picture_has_is_refused(tmp_path):
+def test_a_side_that_no_image_has_is_refused(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(big_png(2**20, 1, 0))
-    assert refusal(path) == "cannot be read as a picture: 1048576 x 1 px: a side has at most 65,535 px"
+    assert refusal(path) == "cannot be read as an image: 1048576 x 1 px: a side has at most 65,535 px"

@@ -103,6 +103,7 @@ def _score_coco(folder: Path) -> int:
     from linbench.data.contract import BadSample
     from linbench.data.roots import open_dataset
     from linbench.suites.accuracy import coco
+    from linbench.suites.accuracy.coco_summary import summarize
 
     dataset = open_dataset("coco", "val", str(folder))
     ids = dataset.facts["category_ids"]
@@ -123,7 +124,7 @@ def _score_coco(folder: Path) -> int:
         rows.append({"id": sample.id, "number": number, **row})
     if rows:
         image_id = int if dataset.facts["image_ids"] == "numbers" else str
-        quiet(lambda: coco.summarize(ids, image_id, rows, 0))
+        quiet(lambda: summarize(ids, image_id, rows, 0))
     return faults
 
 
