@@ -51,5 +51,5 @@ def test_a_line_that_is_no_step_is_left_out(tmp_path, line):
 
 
 def test_a_name_with_dollars_is_text_and_no_formula(tmp_path):
-    write(tmp_path, {**LINE, "losses": {r"$\frac{": 1.0, "a\nb": math.pi}})
+    write(tmp_path, {**LINE, "losses": {r"$\frac{$": 1.0, "a\nb": math.pi}})
     assert write_curves(tmp_path) == [tmp_path / "curves.png"]
