@@ -9,7 +9,7 @@ from tests.cli.test_usage import call
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--suite", "kernels", "--res", "512"], "--res: the suite kernels has no such option (ade20k, coco, "),
         (["--suite", "kernels", "--backbone", "vit-t"], "--backbone: the suite kernels has no such option ("),
@@ -32,12 +32,12 @@ from tests.cli.test_usage import call
     ],
 )
 def test_an_option_that_a_suite_does_not_use_is_refused_in_one_line(
-    arguments: list[str], said: str, tmp_path: Path
+    arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     result = call("run", "--dry-run", "--results", str(tmp_path / "results"), *arguments)
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line]
-    assert said in line
+    assert message in line
     assert not (tmp_path / "results").exists()
 
 

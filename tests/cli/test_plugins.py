@@ -43,8 +43,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
         check=True,
     )
-    asked = [str(python), "-c", "import site; print(site.getsitepackages()[0])"]
-    theirs = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    arguments = [str(python), "-c", "import site; print(site.getsitepackages()[0])"]
+    theirs = Path(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip())
     import linbench
 
     seen = [ours.stdout.strip(), str(Path(linbench.__file__).parents[1])]

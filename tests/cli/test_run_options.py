@@ -37,10 +37,12 @@ def test_a_plug_in_suite_has_options_of_its_own(plugins: Path, tmp_path: Path) -
     shown = call(*waits, "--help").stdout
     assert "\nNaps:\n" in shown and "linbench run --suite waits --nap 1,2" in shown
     assert "--backbone" not in shown
-    done = call(*waits, "--nap", "1,2", "--mood", "hasty", "--deep", "--dry-run", "--json")
+    done = call(*waits, "--nap", "1,2", "--mood", "hasty", "--mood", "calm", "--deep", "--dry-run", "--json")
     assert [(row["nap_ms"], row["direction"], row["deep"]) for row in json.loads(done.stdout)] == [
         (1, "hasty", True),
+        (1, "calm", True),
         (2, "hasty", True),
+        (2, "calm", True),
     ]
     measured = call(*waits, "--nap", "3", "--rounds", "1", "--cell-seconds", "0.05")
     assert "3 ms: " in measured.stderr

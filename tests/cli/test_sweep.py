@@ -39,9 +39,9 @@ def test_a_second_run_measures_nothing_and_more_rounds_only_add(tmp_path: Path, 
 
 
 def test_best_is_searched_once_and_a_resumed_sweep_does_not_search_again(tmp_path: Path, plugins: Path) -> None:
-    asked = command(tmp_path, plugins, "--backbone", "toy", "--res", "64", "--rounds", "1", "--preset", "best")
-    asked += ["--search-seconds", "0"]
-    first = subprocess.run(asked, check=True, capture_output=True, text=True)
+    arguments = command(tmp_path, plugins, "--backbone", "toy", "--res", "64", "--rounds", "1", "--preset", "best")
+    arguments += ["--search-seconds", "0"]
+    first = subprocess.run(arguments, check=True, capture_output=True, text=True)
     assert "search toy backbone 64x64 float32: at most 0 s" in first.stderr
     found = {record["key"]["suite"]: record for record in records(tmp_path).values()}
     assert found["latency"]["search"] == found["search"]["search"]
@@ -49,25 +49,25 @@ def test_best_is_searched_once_and_a_resumed_sweep_does_not_search_again(tmp_pat
     assert {name: found["latency"]["key"][name] for name in kept} == kept
     assert found["search"]["search"]["untried"]
     assert "best: toy: " in first.stdout
-    again = subprocess.run(asked, check=True, capture_output=True, text=True)
+    again = subprocess.run(arguments, check=True, capture_output=True, text=True)
     assert "search toy" not in again.stderr
     assert "1 of 1 cells already have a record" in again.stderr
-    shown = subprocess.run([*asked, "--dry-run"], check=True, capture_output=True, text=True)
+    shown = subprocess.run([*arguments, "--dry-run"], check=True, capture_output=True, text=True)
     assert "search first" not in shown.stdout
 
 
 def test_a_failed_cell_is_a_record_the_sweep_goes_on_and_redo_measures_it_again(
     tmp_path: Path, plugins: Path
 ) -> None:
-    asked = ["--backbone", "raises,toy", "--res", "64", "--rounds", "1"]
-    done = subprocess.run(command(tmp_path, plugins, *asked), capture_output=True, text=True, check=False)
+    arguments = ["--backbone", "raises,toy", "--res", "64", "--rounds", "1"]
+    done = subprocess.run(command(tmp_path, plugins, *arguments), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     found = {record["key"]["backbone"]: record for record in records(tmp_path).values()}
     assert (found["raises"]["status"], found["toy"]["status"]) == ("failed", "ok")
     assert "RuntimeError: the forward failed" in found["raises"]["log"]
     assert "Traceback" not in done.stdout
     again = subprocess.run(
-        command(tmp_path, plugins, *asked, "--redo", "failed"), capture_output=True, text=True, check=False
+        command(tmp_path, plugins, *arguments, "--redo", "failed"), capture_output=True, text=True, check=False
     )
     assert "[1/1] raises backbone 64x64" in again.stderr
     assert "1 of 2 cells already have a record" in again.stderr
@@ -77,11 +77,11 @@ def kill_at_random_moments(times: int, results: Path, plugins: Path) -> None:
     """SIGKILL the sweep ``times`` times, rerun it to its end, and hold the folder against the promise."""
     cells = times + 3
     sizes = f"64..{64 + 32 * (cells - 1)}:32"
-    asked = command(results, plugins, "--backbone", "toy", "--res", sizes, "--rounds", "1")
+    arguments = command(results, plugins, "--backbone", "toy", "--res", sizes, "--rounds", "1")
     draw = random.Random(20261121)
     seen: dict[Path, bytes] = {}
     for _ in range(times):
-        sweep = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        sweep = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = len(records(results))
         until = time.monotonic() + 60
         while len(records(results)) == before and sweep.poll() is None and time.monotonic() < until:
@@ -91,7 +91,7 @@ def kill_at_random_moments(times: int, results: Path, plugins: Path) -> None:
         sweep.wait()
         for path in records(results):  # each parses: whole or absent
             seen.setdefault(path, path.read_bytes())
-    subprocess.run(asked, check=True, capture_output=True)
+    subprocess.run(arguments, check=True, capture_output=True)
     assert len(records(results)) == cells
     assert {path: path.read_bytes() for path in seen} == seen  # no finished cell was measured again
     left = [
@@ -126,14 +126,14 @@ def test_a_sweep_killed_ten_times_records_every_cell_once(tmp_path: Path, plugin
 
 
 def test_an_interrupt_keeps_what_was_measured_and_says_how_to_go_on(tmp_path: Path, plugins: Path) -> None:
-    asked = command(tmp_path, plugins, "--backbone", "toy,hangs", "--res", "64", "--rounds", "1")
-    sweep = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    arguments = command(tmp_path, plugins, "--backbone", "toy,hangs", "--res", "64", "--rounds", "1")
+    sweep = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while len(records(tmp_path)) == 0 and time.monotonic() < until:
         time.sleep(0.1)
     sweep.send_signal(signal.SIGINT)
-    _, said = sweep.communicate(timeout=30)
+    _, message = sweep.communicate(timeout=30)
     assert sweep.returncode == 130
-    assert "the records so far are kept, and the same command goes on from there" in said
-    assert "Traceback" not in said
+    assert "the records so far are kept, and the same command goes on from there" in message
+    assert "Traceback" not in message
     assert [record["key"]["backbone"] for record in records(tmp_path).values()] == ["toy"]

@@ -30,7 +30,7 @@ def test_help_imports_no_torch_and_names_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--res", "2048..512"], "--res 2048..512: the range ends before it starts; write 512..2048"),
         (["--res", "500"], "--res 500x500: vit-t takes heights and widths that 16 divides, such as 496 or 512"),
@@ -52,14 +52,14 @@ def test_help_imports_no_torch_and_names_every_command() -> None:
     ],
 )
 def test_bad_input_ends_with_one_line_that_teaches_and_code_2(
-    arguments: list[str], said: str, tmp_path: Path
+    arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     result = call("run", "--results", str(tmp_path / "results"), *arguments)
     assert result.exit_code == 2
     lines = [line for line in result.stderr.splitlines() if line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("linbench: ")
-    assert said in lines[0]
+    assert message in lines[0]
     assert not (tmp_path / "results").exists()
 
 

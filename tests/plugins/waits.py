@@ -26,7 +26,9 @@ class WaitOptions(SuiteOptions):
     naps: tuple[int, ...] = option(
         (1,), "Lengths of a nap, ms, by comma.", flag="--nap", kind=int, minimum=1, comma=True, panel="Naps"
     )
-    mood: Mood = option(Mood.CALM, "calm or hasty.", choices=tuple(Mood), panel="Naps")
+    moods: tuple[Mood, ...] = option(
+        (Mood.CALM,), "calm or hasty; repeatable.", flag="--mood", choices=tuple(Mood), repeatable=True, panel="Naps"
+    )
     deep: bool = option(False, "Wait twice.", kind=bool, panel="Naps")
 
 
@@ -57,8 +59,9 @@ class WaitKey:
 
 
 def cells(options: WaitOptions) -> list[Cell[WaitKey]]:
-    """Plan every nap."""
-    return [Cell(WaitKey(nap, str(options.mood), options.deep), "hash", {}) for nap in options.naps]
+    """Plan every nap × mood."""
+    keys = (WaitKey(nap, str(mood), options.deep) for nap in options.naps for mood in options.moods)
+    return [Cell(key, "hash", {}) for key in keys]
 
 
 def measure(key: WaitKey, seconds: float, seed: int) -> Outcome:

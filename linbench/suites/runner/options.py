@@ -69,7 +69,7 @@ class Option:
         """Return ``value`` with texts turned into members of the enum; raises ValueError that teaches."""
         if value is None:
             return None
-        if self.comma:
+        if self.comma or (self.repeatable and isinstance(value, tuple)):
             return tuple(self._validated_single(single) for single in value)
         return self._validated_single(value)
 

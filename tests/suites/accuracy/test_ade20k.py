@@ -110,10 +110,10 @@ def test_the_record_has_the_class_wise_iou_of_all_pixels_as_scikit_learn_counts_
         truth = np.where(mask(number), 6, 2)
         answers.append(at_size[0].argmax(dim=0).numpy()[2:].ravel())  # the first two rows have no label
         truths.append(truth[2:].ravel())
-    said, true = np.concatenate(answers), np.concatenate(truths)
-    seen = sorted({*said.tolist(), *true.tolist()})
+    predicted, true = np.concatenate(answers), np.concatenate(truths)
+    seen = sorted({*predicted.tolist(), *true.tolist()})
     assert record["metrics"]["miou"]["value"] == pytest.approx(
-        100 * jaccard_score(true, said, labels=seen, average="macro"), abs=1e-9
+        100 * jaccard_score(true, predicted, labels=seen, average="macro"), abs=1e-9
     )
-    assert record["metrics"]["pixel_accuracy"]["value"] == pytest.approx(100 * (said == true).mean(), abs=1e-9)
+    assert record["metrics"]["pixel_accuracy"]["value"] == pytest.approx(100 * (predicted == true).mean(), abs=1e-9)
     assert record["key"]["protocol"] == protocol

@@ -189,7 +189,7 @@ NO_OBJECT = {
 
 @pytest.mark.parametrize("name", NO_OBJECT)
 def test_without_an_object_the_record_says_so_and_the_next_suite_runs(tmp_path: Path, name: str) -> None:
-    change, more, said = NO_OBJECT[name]
+    change, more, message = NO_OBJECT[name]
     truth, found = coco(tmp_path)
     change(truth["annotations"])
     write_coco(tmp_path, truth, found)
@@ -199,7 +199,7 @@ def test_without_an_object_the_record_says_so_and_the_next_suite_runs(tmp_path: 
     of = {record["key"]["suite"]: record for record in records(tmp_path / "r")}
     assert (of["coco"]["status"], of["coco"]["metrics"], of["dis"]["status"]) == ("failed", {}, "ok")
     assert "AP is undefined: no object counts" in of["coco"]["reason"]
-    assert said in of["coco"]["reason"]
+    assert message in of["coco"]["reason"]
     page, paper = tmp_path / "page.html", tmp_path / "paper"
     for command in (("report", "--html", page), ("paper", "--out", paper), ("choose", "--metric", "coco_map")):
         done = call(*command, "--results", tmp_path / "r")

@@ -101,7 +101,7 @@ def test_each_model_has_its_own_protocol_and_any_has_squash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "model", "size", "said"),
+    ("requested", "model", "size", "message"),
     [
         ("keep", "vit-t", (64, 64), "allowed are keep-aspect, stretch and squash-1024"),
         ("keep-aspect", "efficientsam-s", (64, 64), "images reach efficientsam-s by stretch"),
@@ -109,9 +109,9 @@ def test_each_model_has_its_own_protocol_and_any_has_squash() -> None:
         (None, "vit-t", (64, 128), "images go into a square"),
     ],
 )
-def test_what_does_not_go_together_is_refused(asked: str | None, model: str, size, said: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match=said):
-        protocol_name(asked, model, size)
+def test_what_does_not_go_together_is_refused(requested: str | None, model: str, size, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        protocol_name(requested, model, size)
 
 
 def test_detections_are_scaled_like_boxes_of_ground_truth() -> None:

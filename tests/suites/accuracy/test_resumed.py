@@ -17,9 +17,9 @@ from tests.suites.accuracy.made import TOY, call, dis, only, records, run, witho
 
 
 def command(data: Path, results: Path, *more: str) -> list[str]:
-    asked = ["-m", "linbench", "run", "--suite", "dis", "--data", str(data), "--results", str(results)]
+    arguments = ["-m", "linbench", "run", "--suite", "dis", "--data", str(data), "--results", str(results)]
     toy = ["--plugin", str(TOY), "--backbone", "toy", "--random", "--threads", "1", "--device", "cpu", "--res", "64"]
-    return [sys.executable, *asked, *toy, *more]
+    return [sys.executable, *arguments, *toy, *more]
 
 
 def lines(results: Path) -> int:
@@ -31,13 +31,13 @@ def kill_at_random_moments(times: int, images: int, root: Path) -> None:
     dis(root, images)
     draw = random.Random(20261125)
     results = root / "killed"
-    asked = command(root, results)
+    arguments = command(root, results)
     at_work = 0
     for turn in range(times):
         had = lines(results)
         more = draw.randint(0, max(1, (images - had) // (times - turn)))
         latest = draw.uniform(0.5, 3.0) if draw.random() < 0.2 else 60.0  # some moments are anywhere in the start
-        evaluation = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        evaluation = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + latest
         while lines(results) < had + more and evaluation.poll() is None and time.monotonic() < until:
             time.sleep(0.002)
@@ -47,7 +47,7 @@ def kill_at_random_moments(times: int, images: int, root: Path) -> None:
         if draw.random() < 0.3:  # a line torn by the machine's end rather than by the process's
             for path in results.glob("*/*/*/*.journal"):
                 path.write_bytes(path.read_bytes()[: -draw.randint(1, 20)])
-    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert at_work >= times // 2, "too few kills met an evaluation at work"
     assert run("dis", root, root / "whole").exit_code == 0, done.stderr
     ours, theirs = (without_times(only(folder)) for folder in (results, root / "whole"))
@@ -130,9 +130,9 @@ def test_a_model_that_breaks_is_a_record_with_its_traceback_and_the_others_are_e
     tmp_path: Path, plugins: Path
 ) -> None:
     dis(tmp_path)
-    asked = ("--suite", "dis", "--data", tmp_path, "--results", tmp_path / "r", "--random", "--device", "cpu")
+    arguments = ("--suite", "dis", "--data", tmp_path, "--results", tmp_path / "r", "--random", "--device", "cpu")
     broken = ("--plugin", TOY, "--plugin", plugins / "accidents.py", "--backbone", "raises,toy", "--res", 64)
-    done = call("run", *asked, *broken, "--threads", 1)
+    done = call("run", *arguments, *broken, "--threads", 1)
     assert done.exit_code == 1
     found = {record["key"]["backbone"]: record for record in records(tmp_path / "r")}
     assert (found["raises"]["status"], found["toy"]["status"]) == ("failed", "ok")
@@ -151,15 +151,15 @@ def test_the_size_of_a_sweep_is_the_inputs_and_the_metric_stays_at_the_pictures_
 
 def test_an_interrupt_keeps_the_journal_and_says_how_to_go_on(tmp_path: Path) -> None:
     dis(tmp_path, 60)
-    asked = command(tmp_path, tmp_path / "r")
-    evaluation = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    arguments = command(tmp_path, tmp_path / "r")
+    evaluation = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while lines(tmp_path / "r") < 4 and time.monotonic() < until:
         time.sleep(0.005)
     evaluation.send_signal(signal.SIGINT)
-    _, said = evaluation.communicate(timeout=30)
+    _, message = evaluation.communicate(timeout=30)
     assert evaluation.returncode == 130
-    assert "the same command goes on from there" in said
-    assert "Traceback" not in said
+    assert "the same command goes on from there" in message
+    assert "Traceback" not in message
     assert lines(tmp_path / "r") >= 4
     assert records(tmp_path / "r") == []

@@ -94,9 +94,9 @@ def test_torchrun_shares_an_evaluation_and_one_process_writes_the_record(
     sets: Path, alone: list[dict], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port())]
-    asked = ["-m", "linbench", "run", "--suite", "coco", "--data", str(sets), "--results", str(tmp_path)]
+    arguments = ["-m", "linbench", "run", "--suite", "coco", "--data", str(sets), "--results", str(tmp_path)]
     toy = ["--plugin", str(TOY), "--backbone", "toy", "--random", "--threads", "1", "--device", "cpu", "--res", "64"]
-    done = subprocess.run([*command, *asked, *toy], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([*command, *arguments, *toy], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("coco mask AP") == 1
     (theirs,) = [record for record in alone if record["key"]["suite"] == "coco"]

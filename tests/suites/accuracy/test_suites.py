@@ -67,8 +67,8 @@ def test_dis_gives_the_scores_that_predict_gives_on_the_boxes_of_the_masks(tmp_p
     for kind in ("size", "share", "thinness", "complexity"):
         assert sum(part["miou"]["n"] for part in entry["slices"][kind].values()) == 4
     key = record["key"]
-    said = (key["protocol"], key["dataset"], key["box_source"], key["images"])
-    assert said == ("keep-aspect", "DIS-VD", "ground truth", 4)
+    conditions = (key["protocol"], key["dataset"], key["box_source"], key["images"])
+    assert conditions == ("keep-aspect", "DIS-VD", "ground truth", 4)
     assert key["checkpoint"] == "random-0"
     assert record["environment"]["checkpoint"] == {"random": True, "seed": 0}
 
@@ -188,8 +188,13 @@ def test_bad_pictures_and_masks_cost_only_themselves_and_fail_the_record_unless_
     assert entry["scores"]["id"] == ["p00", "p05", "p06", "p07"]
     assert record["metrics"]["miou"]["n"] == 4
     reasons = {fault["id"]: fault["reason"] for fault in entry["skipped"]}
-    for name, said in {"p01": "no such mask", "p02": "cannot be read", "p03": "65 x 48", "p04": "no pixel"}.items():
-        assert said in reasons[name]
+    for name, message in {
+        "p01": "no such mask",
+        "p02": "cannot be read",
+        "p03": "65 x 48",
+        "p04": "no pixel",
+    }.items():
+        assert message in reasons[name]
         assert name in reasons[name]  # the file
     whole = run("dis", tmp_path, tmp_path / "r", "--max-bad", 4, "--redo", "failed")
     assert whole.exit_code == 0, whole.output
@@ -232,7 +237,7 @@ def test_bad_entries_of_cocos_files_cost_only_themselves(tmp_path: Path) -> None
     (entry,) = record["rounds"]
     assert entry["scores"]["id"] == ["1", "3", "4", "5", "6"]
     reasons = " | ".join(fault["reason"] for fault in entry["skipped"])
-    for said in (
+    for message in (
         "unknown image",
         "2 points",
         "nan",
@@ -241,7 +246,7 @@ def test_bad_entries_of_cocos_files_cost_only_themselves(tmp_path: Path) -> None
         "1234",
         "2.jpg",
     ):
-        assert said in reasons
+        assert message in reasons
     assert len(entry["skipped"]) == 7
     assert record["reason"].startswith("7 bad images or annotations were skipped")
     assert record["metrics"]["map"]["n"] == 5
@@ -320,8 +325,18 @@ def test_weights_of_a_training_that_diverged_are_wrong_as_predict_has_it(tmp_pat
             if part in name:
                 parameter.fill_(float("nan"))
     save(sam, tmp_path / "nan.safetensors", About("vit-t", "sam", (64, 64)))
-    asked = ("run", "--suite", "dis", "--data", tmp_path, "--checkpoint", tmp_path / "nan.safetensors", "--res", 64)
-    assert call(*asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r").exit_code == 1
+    arguments = (
+        "run",
+        "--suite",
+        "dis",
+        "--data",
+        tmp_path,
+        "--checkpoint",
+        tmp_path / "nan.safetensors",
+        "--res",
+        64,
+    )
+    assert call(*arguments, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r").exit_code == 1
     record = only(tmp_path / "r")
     assert record["status"] == "wrong"
     assert f"the {'scores' if part == 'iou_head' else 'logits'} of p00 are not finite" in record["reason"]

@@ -46,7 +46,7 @@ def test_a_checkpoint_of_ours_goes_to_the_model_and_the_task_that_it_says(files:
 
 
 @pytest.mark.parametrize(
-    ("texts", "model", "task", "said"),
+    ("texts", "model", "task", "message"),
     [
         ((), "vit-t", "sam", "--checkpoint is missing for vit-t: linbench comes with no weights"),
         (
@@ -61,9 +61,9 @@ def test_a_checkpoint_of_ours_goes_to_the_model_and_the_task_that_it_says(files:
         (("nowhere.safetensors",), "vit-t", "sam", "no such file"),
     ],
 )
-def test_what_cannot_be_chosen_is_refused(files: Path, texts, model: str, task: str, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_chosen_is_refused(files: Path, texts, model: str, task: str, message: str) -> None:  # type: ignore[no-untyped-def]
     placed = [text.replace(name, str(files / name)) for text in texts for name in [text.rpartition("=")[2]]]
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         choose_weights(read_checkpoints(placed), model, task, False, None)
 
 
@@ -79,8 +79,8 @@ def test_a_file_that_says_nothing_is_the_one_models_or_the_named_ones(files: Pat
 
 def test_the_record_says_what_the_checkpoint_says_of_its_training(files: Path, tmp_path: Path) -> None:
     dis(tmp_path)
-    asked = ("--suite", "dis", "--data", tmp_path, "--checkpoint", files / "sam.safetensors", "--res", 64)
-    done = call("run", *asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r", "--images", 2)
+    arguments = ("--suite", "dis", "--data", tmp_path, "--checkpoint", files / "sam.safetensors", "--res", 64)
+    done = call("run", *arguments, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r", "--images", 2)
     assert done.exit_code == 0, done.output
     record = only(tmp_path / "r")
     weights = read_checkpoints([str(files / "sam.safetensors")])[0].weights
@@ -120,15 +120,15 @@ def test_a_checkpoints_own_size_is_the_default_of_every_suite(
     write_coco(tmp_path, *coco(tmp_path, 1))
     imagenet(tmp_path, 2)
     ade20k(tmp_path, 1)
-    asked = ("run", "--suite", suite, "--data", tmp_path, "--checkpoint", trained / f"{task}.safetensors")
-    asked = (*asked, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r")
-    own = call(*asked)
+    arguments = ("run", "--suite", suite, "--data", tmp_path, "--checkpoint", trained / f"{task}.safetensors")
+    arguments = (*arguments, "--threads", 1, "--device", "cpu", "--results", tmp_path / "r")
+    own = call(*arguments)
     assert own.exit_code == 0, own.output
     record = only(tmp_path / "r")
     assert (record["key"]["height"], record["key"]["width"]) == (96, 96)
     assert record["environment"]["checkpoint"]["image_size"] == [96, 96]
     assert "was trained at" not in own.stderr
-    other = call(*asked, "--res", 64)
+    other = call(*arguments, "--res", 64)
     assert other.exit_code == 0, other.output
     assert f"linbench: {trained / task}.safetensors was trained at 96 px and is used at 64 px" in other.stderr
     assert sorted(record["key"]["height"] for record in records(tmp_path / "r")) == [64, 96]
@@ -138,12 +138,21 @@ def test_squash_and_a_checkpoint_of_another_size_are_refused_until_the_size_is_a
     trained: Path, tmp_path: Path
 ) -> None:
     dis(tmp_path, 1)
-    asked = ("run", "--suite", "dis", "--data", tmp_path, "--checkpoint", trained / "sam.safetensors", "--dry-run")
-    asked = (*asked, "--protocol", "squash-1024", "--results", tmp_path / "r")
-    refused = call(*asked)
+    arguments = (
+        "run",
+        "--suite",
+        "dis",
+        "--data",
+        tmp_path,
+        "--checkpoint",
+        trained / "sam.safetensors",
+        "--dry-run",
+    )
+    arguments = (*arguments, "--protocol", "squash-1024", "--results", tmp_path / "r")
+    refused = call(*arguments)
     assert refused.exit_code == 2
     assert "--protocol squash-1024: its input has 1024 px, here it would have 96 px" in refused.stderr
-    assert call(*asked, "--res", 1024).exit_code == 0
+    assert call(*arguments, "--res", 1024).exit_code == 0
 
 
 def test_an_official_file_and_random_weights_keep_the_size_of_the_suite(files: Path, tmp_path: Path) -> None:
@@ -154,7 +163,7 @@ def test_an_official_file_and_random_weights_keep_the_size_of_the_suite(files: P
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ((), "linbench comes with no weights"),
         (("--random", "--checkpoint", "{sam}"), "--random beside --checkpoint"),
@@ -166,14 +175,14 @@ def test_an_official_file_and_random_weights_keep_the_size_of_the_suite(files: P
         (("--random", "--data", "{nowhere}"), "no such folder"),
     ],
 )
-def test_the_command_line_refuses_in_one_sentence(files: Path, tmp_path: Path, more, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_line_refuses_in_one_sentence(files: Path, tmp_path: Path, more, message: str) -> None:  # type: ignore[no-untyped-def]
     dis(tmp_path)
     named = {"sam": files / "sam.safetensors", "class": files / "class.safetensors", "nowhere": tmp_path / "no"}
     given = [one.format(**named) for one in more]
     backbone = [] if "{class}" in more else ["--plugin", TOY, "--backbone", "toy"]
     done = call("run", "--suite", "dis", "--data", tmp_path, *backbone, "--results", tmp_path / "r", *given)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

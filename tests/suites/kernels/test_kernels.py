@@ -70,15 +70,15 @@ def test_a_vendor_is_timed_where_its_package_is_installed_or_where_it_is_asked_f
 
 
 @pytest.mark.parametrize(
-    ("choices", "said"),
+    ("choices", "message"),
     [
         ({"ops": ("bi_wkw",)}, "--op bi_wkw: allowed are .*bi_wkv"),
         ({"ops": ("q_shift",), "cases": ("*7",)}, r"--case \*7: allowed are toy, vrwkv-s at 1024.* patterns as"),
         ({"threads": 4096}, "--threads 4096: this process may use 1 to"),
     ],
 )
-def test_a_choice_that_names_nothing_is_refused(choices: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_choice_that_names_nothing_is_refused(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         plan(**choices)
 
 

@@ -79,7 +79,7 @@ def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allo
 
 
 @pytest.mark.parametrize(
-    ("choices", "said"),
+    ("choices", "message"),
     [
         (
             {"resolutions": ((500, 500),)},
@@ -96,8 +96,10 @@ def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allo
         ({"setting": {"cuda_graph": True}}, "--setting cuda_graph=true: needs a CUDA device, this one is cpu"),
     ],
 )
-def test_a_choice_that_cannot_be_measured_is_refused_before_anything_runs(choices: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_choice_that_cannot_be_measured_is_refused_before_anything_runs(
+    choices: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         plan("vit-t", **choices)
 
 
@@ -115,7 +117,7 @@ def test_a_round_yields_raw_samples_with_their_conditions(plugins: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "said"),
+    ("name", "status", "message"),
     [
         ("crashes", Status.FAILED, "its process was ended by SIGSEGV"),
         ("is-killed", Status.FAILED, "its process was ended by SIGKILL"),
@@ -124,9 +126,9 @@ def test_a_round_yields_raw_samples_with_their_conditions(plugins: Path) -> None
         ("is-wrong", Status.WRONG, "bi_wkv((3,), (3,), (1, 16, 3), (1, 16, 3)) is off by"),
     ],
 )
-def test_whatever_happens_to_a_cell_is_its_status(plugins: Path, name: str, status: Status, said: str) -> None:
+def test_whatever_happens_to_a_cell_is_its_status(plugins: Path, name: str, status: Status, message: str) -> None:
     outcome = measured(name, plugins)
-    assert (outcome.status, said in outcome.reason) == (status, True), outcome
+    assert (outcome.status, message in outcome.reason) == (status, True), outcome
     assert "samples_ms" not in outcome.round
 
 
@@ -199,10 +201,10 @@ def test_with_too_little_memory_one_cell_is_oom_and_its_neighbour_is_ok(plugins:
         "    outcome = run('latency', cell, SamplingConfig(cell_seconds=0.2, timeout_s=60), 0)\n"
         "    print(outcome.status, outcome.reason)\n"
     )
-    asked = "\n".join(json.dumps([cell.key.to_json(), dict(cell.variables)]) for cell in (small, large, small))
+    requests = "\n".join(json.dumps([cell.key.to_json(), dict(cell.variables)]) for cell in (small, large, small))
     limit = _address_space_of_a_child() + 2**28
     done = subprocess.run(
-        [sys.executable, "-c", code, str(limit)], input=asked, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(limit)], input=requests, capture_output=True, text=True, check=False
     )
     statuses = [line.split()[0] for line in done.stdout.splitlines()]
     assert statuses == ["ok", "oom", "ok"], done.stdout + done.stderr

@@ -110,7 +110,7 @@ def test_the_code_behind_a_part_is_that_of_the_decoder_and_of_what_its_fusion_bo
 
 
 @pytest.mark.parametrize(
-    ("backbones", "choices", "said"),
+    ("backbones", "choices", "message"),
     [
         (("hq-sam-b",), {}, "hq-sam-b is a segmenter on sam-vit-b: name that, or another --part than backbone"),
         (("vit-t",), {"prompts": 4}, "--prompts 4: with --part decoder or end-to-end only"),
@@ -121,8 +121,8 @@ def test_the_code_behind_a_part_is_that_of_the_decoder_and_of_what_its_fusion_bo
         (("hq-sam-b",), {"parts": ("encoder",), "options": {"output": "hq"}}, "hq-sam-b has none of that name"),
     ],
 )
-def test_what_no_part_can_use_is_refused(backbones: tuple[str, ...], choices: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_what_no_part_can_use_is_refused(backbones: tuple[str, ...], choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         plan(*backbones, **choices)
 
 
@@ -219,8 +219,8 @@ def test_a_backbone_without_a_map_for_the_decoder_is_unsupported_and_says_why(
     entry = backbone["toy"]
     monkeypatch.setitem(backbone._entries, "eighths", replace(entry, name="eighths", build=eighths))
     outcome = measure(key("eighths", "decoder"), 0.05, 0)
-    said = "eighths has maps at strides 8; a SAM decoder reads one at stride 16"
-    assert (outcome.status, outcome.reason) == (Status.UNSUPPORTED, said)
+    message = "eighths has maps at strides 8; a SAM decoder reads one at stride 16"
+    assert (outcome.status, outcome.reason) == (Status.UNSUPPORTED, message)
 
 
 def eighths(image_size: tuple[int, int], impl: Impl) -> nn.Module:
@@ -253,12 +253,12 @@ def test_a_plan_on_the_command_line_names_parts_and_fusions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (["--part", "neck"], "--part neck"),
         (["--part", "decoder", "--fusion", "sum"], "--fusion sum"),
     ],
 )
-def test_a_part_that_is_none_is_refused_in_one_line(asked: list[str], said: str) -> None:
+def test_a_part_that_is_none_is_refused_in_one_line(asked: list[str], message: str) -> None:
     result = CliRunner().invoke(app, ["run", "--dry-run", "--backbone", "vit-t", *asked])
-    assert result.exit_code == 2 and said in result.stderr
+    assert result.exit_code == 2 and message in result.stderr

@@ -23,7 +23,7 @@ def test_without_a_driver_nothing_is_known_and_nothing_breaks(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("reasons", "said"),
+    ("reasons", "message"),
     [
         (0x00, []),
         (0x01 | 0x02 | 0x10, []),  # idle, clocks set by a person, boost in step
@@ -31,18 +31,18 @@ def test_without_a_driver_nothing_is_known_and_nothing_breaks(monkeypatch: pytes
         (0x88, ["hardware slowdown", "power brake"]),
     ],
 )
-def test_throttling_is_told_from_idleness(reasons: int, said: list[str]) -> None:
-    assert gpu.throttled({"throttle_reasons": reasons, "sm_mhz": 1980}) == said
-    assert gpu.throttled({}, {"throttle_reasons": reasons}) == said  # before or after the samples
+def test_throttling_is_told_from_idleness(reasons: int, message: list[str]) -> None:
+    assert gpu.throttled({"throttle_reasons": reasons, "sm_mhz": 1980}) == message
+    assert gpu.throttled({}, {"throttle_reasons": reasons}) == message  # before or after the samples
 
 
 def test_this_process_is_not_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    arguments = []
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="12-34"))
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: asked.append(uuid) or "handle")
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: arguments.append(uuid) or "handle")
     running = [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)]
     monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: running)
     assert gpu.other_processes(DEVICE) == [1]
-    assert asked == ["GPU-12-34"]
+    assert arguments == ["GPU-12-34"]

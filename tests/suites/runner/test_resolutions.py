@@ -23,7 +23,7 @@ def test_forms(text: str, sizes: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("2048..512", "write 512..2048"),
         ("512..1024:0", "step of 0 never ends"),
@@ -34,8 +34,8 @@ def test_forms(text: str, sizes: list[tuple[int, int]]) -> None:
         ("-5", "'-5' is not a resolution"),
     ],
 )
-def test_a_wrong_form_is_taught(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_form_is_taught(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         resolutions(text)
 
 
