@@ -82,7 +82,7 @@ def test_what_is_left_out_counts_no_more_but_an_entry_always_does(tree: Path) ->
 def test_a_backbone_whose_source_is_absent_has_no_hash() -> None:
     with pytest.raises(LookupError, match=r"no\.such\.module is missing"):
         code_hash([], "no.such.module")
-    with pytest.raises(LookupError, match=r"no\.such\.suite is not here"):
+    with pytest.raises(LookupError, match=r"no\.such\.suite is missing"):
         code_hash(["no.such.suite"], "linbench.backbones.vit")
 
 

@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 app.command(
     "run",
-    add_help_option=False,  # the suites' own options are in the help that the command itself prints
+    add_help_option=False,  # the command itself prints its help, which holds the options of the suites
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
 )(run.run)
 app.command("train")(train.train)
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _plain(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-    """A warning of linbench's as one line like all that it says; those of others as Python shows them."""
+    """Format a warning of linbench as one line like its messages, and others as Python does."""
     if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parent.parent):
         return f"linbench: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

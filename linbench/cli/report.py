@@ -75,7 +75,7 @@ def report(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print the tables of all records; write tables, figures and a page.
+    """Print the tables of all records; write files and a page.
 
     Files are Markdown, LaTeX, CSV with a row for each record, and each figure as PNG and SVG; --html adds a page for
     a browser. Damaged records are named and left out; the exit code is then 1.

@@ -26,7 +26,7 @@ CONDITIONS = ("device_type", "attention", "threads")  # columns of a plan beside
 
 
 def run(context: typer.Context) -> None:
-    """Measure cells and write a record for each; each suite has its own options."""
+    """Measure cells and write a record for each."""
     request = parse(context.args, SUMMARY)
     with refusing():
         _refuse_shared(request)

@@ -98,7 +98,7 @@ class OutputOptions:
 
 @grouped_options
 def train(recipes: RecipeOptions, run: RunOptions, compute: ComputeOptions, output: OutputOptions) -> None:
-    """Train a backbone under a recipe that is the same for all backbones.
+    """Train a backbone under the recipe that all backbones share.
 
     The same command resumes an interrupted run. `torchrun` and Slurm's `srun` start it on many devices. Exit code 1
     if a run cannot continue, 130 and 143 if a signal stopped it.

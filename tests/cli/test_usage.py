@@ -29,6 +29,18 @@ def test_help_imports_no_torch_and_names_every_command() -> None:
         assert f"\n  {command} " in done.stdout
 
 
+@pytest.mark.parametrize(("group", "names"), [([], {"run", "data", "check"}), (["data"], {"make", "where", "check"})])
+def test_help_shows_each_commands_summary_uncut_at_80_columns(
+    group: list[str], names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, _, listed = call(*group, "--help").stdout.partition("Commands:\n")
+    rows = [line.split(maxsplit=1) for line in listed.splitlines() if line]
+    assert {name for name, _ in rows} >= names
+    assert [name for name, summary in rows if not summary.endswith(".") or summary.endswith("...")] == []
+    assert all(len(line) <= 80 for line in listed.splitlines())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
