@@ -18,6 +18,7 @@ from benchmarks.fuzz import bait
 from benchmarks.fuzz.contract import Outcome, Reader
 from benchmarks.fuzz.inputs import Source
 from benchmarks.fuzz.pool import results
+from benchmarks.fuzz.readers import READERS
 
 ROOT = Path(__file__).parents[1]
 FILE = "a.json"
@@ -139,7 +140,7 @@ def test_an_input_is_known_by_seed_and_number() -> None:
     assert source.input(0, -1).files == source.seeds[0]
 
 
-def test_the_command_ends_with_1_names_the_place_once_and_keeps_inputs_that_fail_again(
+def test_the_command_names_a_failing_place_once_and_keeps_inputs_that_fail_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     valid = b'{"a": [1, 2]}'
@@ -171,6 +172,15 @@ def test_a_valid_input_that_is_not_read_stops_the_command(
     monkeypatch.setattr(command, "READERS", {"planted": reader(_refuse("FILE: never"))})
     assert command.main(["--inputs", "20"]) == 2
     assert "planted: valid input 0 is not read: refused" in capsys.readouterr().err
+
+
+def test_every_reader_reads_a_valid_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sources = {}
+    for name, one in READERS.items():
+        (tmp_path / name).mkdir()
+        sources[name] = Source(one, tuple(one.seeds(tmp_path / name))[:1], ())
+    command.warm(sources, tmp_path)
+    assert command.sound(sources, 0), capfd.readouterr().err
 
 
 def test_readers_stand_a_hundred_malformed_inputs(capsys: pytest.CaptureFixture[str]) -> None:
