@@ -1,6 +1,5 @@
 """Files that several processes share: locks, hashes, and the folder of caches."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +7,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from linbench.system.untrusted import file_digest
+
 #: The lock file in a folder that one process at a time may write to.
 LOCK_NAME = ".linbench.lock"
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path).hex()
 
 
 def cache_dir(*parts: str) -> Path:
