@@ -14,8 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from linbench.atomic import replacing
 from linbench.records import Record, Status, Store, key_hash
+from linbench.system.files import replacing
 
 LONGEST_NAME = 200  # bytes; file systems take 255, suffixes included
 CLOCK = ("started", "seconds")  # of an evaluation: may differ between two equal ones

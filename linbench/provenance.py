@@ -1,13 +1,13 @@
 """The hash of the code behind a number: every module that runs between its first and its last sample.
 
-The modules are found by following imports from where a suite measures (its entries), and from the backbone. An import
+The search follows imports from the modules in which a suite measures (its entries), and from the backbone. An import
 inside a function counts, one for type checkers does not. A package's ``__init__`` is a table of contents: a name
 imported from it counts as imported from the module that the ``__init__`` has it from, so that a new backbone beside
 the others makes no record stale. Three kinds of modules end the search:
 
-- LEAVES, which store, name, plan or show a number and cannot move it;
+- LEAVES, which store, name, plan or show a number and cannot change it;
 - backbones that are not the one measured: a suite reaches each of them through the registry;
-- what the caller leaves ``without``, as a backbone's latency runs no decoder.
+- those that the caller passes as ``without``: the latency of a backbone runs no decoder.
 """
 
 import ast
@@ -22,12 +22,12 @@ _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds the pack
 
 #: Modules and packages that no search goes into; named as an entry, one of them counts all the same.
 LEAVES = (
-    # What is stored beside a number, and how it is stored, named and shown.
-    *("linbench._version", "linbench.atomic", "linbench.environment"),
+    # Conditions stored beside a number, and how it is stored, named and shown.
+    *("linbench._version", "linbench.environment"),
     *("linbench.system", "linbench.provenance", "linbench.registry"),
     *("linbench.records", "linbench.merging", "linbench.reports", "linbench.cli"),
     "linbench.suites.runner.journal",
-    # What a run is asked for: all that these decide stands in the key.
+    # The options of a run and the cells they lead to: all that these decide stands in the key.
     *("linbench.suites.runner.suite", "linbench.suites.runner.options", "linbench.suites.runner.resolutions"),
     *("linbench.suites.runner.model_options", "linbench.suites.runner.resuming"),
     *("linbench.suites.latency.options", "linbench.suites.latency.cells"),
@@ -41,14 +41,14 @@ _OF_ALL_BACKBONES = ("linbench.backbones.contract",)
 
 
 def code_hash(entries: Iterable[str], backbone: str | Sequence[str], without: Iterable[str] = ()) -> str:
-    """Return the SHA-256, cut to 16 digits, over the modules of ``measuring``. Raises LookupError as it does."""
+    """Return the SHA-256, cut to 16 digits, over ``measuring_modules``. Raises LookupError as it does."""
     digest = hashlib.sha256()
-    for name, path in sorted(measuring(entries, backbone, without).items()):
+    for name, path in sorted(measuring_modules(entries, backbone, without).items()):
         digest.update(name.encode() + b"\0" + _content(path) + b"\0")
     return digest.hexdigest()[:16]
 
 
-def measuring(
+def measuring_modules(
     entries: Iterable[str], backbone: str | Sequence[str], without: Iterable[str] = ()
 ) -> Mapping[str, Path]:
     """Return the modules behind a number, and their files.
@@ -59,36 +59,38 @@ def measuring(
     A module that linbench no longer has is skipped: old records name it, and are stale without it.
     Raises LookupError for a module outside linbench whose source is not loaded, as a plug-in's.
     """
-    own = (backbone,) if isinstance(backbone, str) else tuple(backbone)
-    return _measuring(tuple(entries), own, tuple(without))
+    modules = (backbone,) if isinstance(backbone, str) else tuple(backbone)
+    return _modules_behind(tuple(entries), modules, tuple(without))
 
 
 @cache
-def _measuring(entries: tuple[str, ...], own: tuple[str, ...], without: tuple[str, ...]) -> Mapping[str, Path]:
-    for name in (*own, *entries):
+def _modules_behind(
+    entries: tuple[str, ...], modules: tuple[str, ...], without: tuple[str, ...]
+) -> Mapping[str, Path]:
+    for name in (*modules, *entries):
         if _file(name) is None and not _within(name, ("linbench",)):
-            raise LookupError(f"the source of {name} is not here; load its plug-in first")
-    behind = _reached(own, LEAVES)
+            raise LookupError(f"the source of {name} is missing; load its plug-in first")
+    behind = _reached(modules, LEAVES)
     others = {name for name in _backbones() if name not in behind}
     return MappingProxyType(behind | _reached(entries, (*LEAVES, *without, *others)))
 
 
 def _reached(start: Iterable[str], closed: tuple[str, ...]) -> dict[str, Path]:
     """Return the modules that ``start`` names and those reached from them by imports, without the closed ones."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = list(start)
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if name in found or path is None:
+        if name in files or path is None:
             continue
-        found[name] = path
-        waiting += (each for each in _imports(name) if each != "linbench" and not _within(each, closed))
-    return found
+        files[name] = path
+        waiting += (module for module in _imports(name) if module != "linbench" and not _within(module, closed))
+    return files
 
 
 def _within(name: str, closed: Iterable[str]) -> bool:
-    return any(name == each or name.startswith(each + ".") for each in closed)
+    return any(name == module or name.startswith(module + ".") for module in closed)
 
 
 def _backbones() -> Iterator[str]:
@@ -106,20 +108,20 @@ def _content(path: Path) -> bytes:
 
 @cache
 def _file(name: str) -> Path | None:
-    """Return the source of a module: of linbench by its place, of a plug-in if it is loaded; nothing is imported."""
+    """Return the source of a module: of linbench by its path, of a plug-in if it is loaded; nothing is imported."""
     base = _ROOT.joinpath(*name.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
             return path
-    found = getattr(sys.modules.get(name), "__file__", None)
-    return Path(found) if found else None
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return Path(file) if file else None
 
 
 @cache
 def _imports(name: str) -> tuple[str, ...]:
     """Return the modules of linbench, and of the package of module ``name``, that it imports; in functions too."""
-    found = {source if bound is None else _home(source, bound) for source, bound, _ in _statements(name)}
-    return tuple(sorted(each for each in found if _file(each)))
+    modules = {source if bound is None else _home(source, bound) for source, bound, _ in _statements(name)}
+    return tuple(sorted(module for module in modules if _file(module)))
 
 
 @cache
@@ -137,21 +139,21 @@ def _home(module: str, name: str) -> str:
 
 @cache
 def _statements(name: str) -> tuple[tuple[str, str | None, str], ...]:
-    """Return what module ``name`` imports: the module, the name taken from it or None, and what it is called here."""
+    """Return what module ``name`` imports: the module, the name taken from it or None, and the name bound to it."""
     path = _file(name)
     if path is None:
         return ()
     roots = ("linbench", name.partition(".")[0])
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    found: list[tuple[str, str | None, str]] = []
+    imports: list[tuple[str, str | None, str]] = []
     for node in _running(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            found += [(alias.name, None, alias.asname or alias.name) for alias in node.names]
+            imports += [(alias.name, None, alias.asname or alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             source = ".".join([*above, *([node.module] if node.module else [])])
-            found += [(source, alias.name, alias.asname or alias.name) for alias in node.names]
-    return tuple(each for each in found if each[0].partition(".")[0] in roots)
+            imports += [(source, alias.name, alias.asname or alias.name) for alias in node.names]
+    return tuple(entry for entry in imports if entry[0].partition(".")[0] in roots)
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
@@ -168,6 +170,6 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def clear_caches() -> None:
-    """Forget what was read: files that change while a process lives are seen again."""
-    for function in (_measuring, _content, _file, _imports, _home, _statements):
+    """Clear all caches, so that files that changed since are read again."""
+    for function in (_modules_behind, _content, _file, _imports, _home, _statements):
         function.cache_clear()

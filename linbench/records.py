@@ -19,8 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from linbench.atomic import replacing
-from linbench.system.files import LOCK_NAME, locked
+from linbench.system.files import LOCK_NAME, locked, replacing
 
 SCHEMA_VERSION = 1
 MOST_DIGITS = 300  # of a whole number
@@ -42,7 +41,7 @@ class Status(StrEnum):
 
 
 class BadRecord(ValueError):
-    """A file that is not a record of this schema; its text tells what is wrong."""
+    """A file that is not a record of this schema; its message says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -223,11 +222,11 @@ def _short(text: str) -> int:
     return int(text)
 
 
-def _refuse_depth(found: dict[str, Any]) -> None:
+def _refuse_depth(content: dict[str, Any]) -> None:
     """Refuse what is nested so deeply that copying it would exhaust Python's stack."""
-    level: list[Any] = [found]
+    level: list[Any] = [content]
     for _ in range(DEEPEST):
-        parts = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        parts = (part for parent in level for part in (parent.values() if isinstance(parent, dict) else parent))
         level = [part for part in parts if isinstance(part, dict | list)]
         if not level:
             return

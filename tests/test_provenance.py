@@ -13,7 +13,7 @@ import pytest
 from linbench import provenance
 from linbench.backbones import backbone as backbones
 from linbench.kernels.bench_cases import case_modules
-from linbench.provenance import code_hash, measuring
+from linbench.provenance import code_hash, measuring_modules
 from linbench.suites.accuracy import ade20k, coco, imagenet, single_object
 from linbench.suites.accuracy import cells as accuracy_cells
 from linbench.suites.kernels import cells as kernel_cells
@@ -75,21 +75,23 @@ def test_a_record_is_stale_when_what_measured_it_changed_and_only_then(tree: Pat
 
 
 def test_what_is_left_out_counts_no_more_but_an_entry_always_does(tree: Path) -> None:
-    assert "linbench.tools.one" not in measuring(["linbench.suite"], "linbench.bone", ["linbench.tools"])
-    assert "linbench.records" in measuring(["linbench.suite", "linbench.records"], "linbench.bone")
+    assert "linbench.tools.one" not in measuring_modules(["linbench.suite"], "linbench.bone", ["linbench.tools"])
+    assert "linbench.records" in measuring_modules(["linbench.suite", "linbench.records"], "linbench.bone")
 
 
 def test_a_backbone_whose_source_is_absent_has_no_hash() -> None:
-    with pytest.raises(LookupError, match=r"no\.such\.module is not here"):
+    with pytest.raises(LookupError, match=r"no\.such\.module is missing"):
         code_hash([], "no.such.module")
     with pytest.raises(LookupError, match=r"no\.such\.suite is not here"):
         code_hash(["no.such.suite"], "linbench.backbones.vit")
 
 
 def test_modules_that_old_records_name_and_linbench_lost_are_skipped() -> None:
-    assert measuring(["linbench.suites.gone"], "linbench.backbones.vit") == measuring([], "linbench.backbones.vit")
-    lost = measuring(kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.timed")  # of an old record
-    assert set(lost) < set(measuring(kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.cases"))
+    assert measuring_modules(["linbench.suites.gone"], "linbench.backbones.vit") == measuring_modules(
+        [], "linbench.backbones.vit"
+    )
+    lost = measuring_modules(kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.timed")  # of an old record
+    assert set(lost) < set(measuring_modules(kernel_cells.ENTRIES, "linbench.kernels.bi_wkv.cases"))
 
 
 def test_a_plug_in_counts_with_the_modules_of_its_own_package(
@@ -102,7 +104,7 @@ def test_a_plug_in_counts_with_the_modules_of_its_own_package(
     (package / "bone.py").write_text("from .layers import x\nfrom linbench.backbones.vit import Block\n")
     monkeypatch.syspath_prepend(tmp_path)
     __import__("plugged_in.bone")
-    assert {"plugged_in.layers", "linbench.backbones.vit"} < set(measuring([], "plugged_in.bone"))
+    assert {"plugged_in.layers", "linbench.backbones.vit"} < set(measuring_modules([], "plugged_in.bone"))
 
 
 Behind = tuple[tuple[str, ...], Any, tuple[str, ...]]
@@ -165,7 +167,8 @@ MUST = {
     ),
     "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.boundary metrics.iou data.single_object",
     "coco": (
-        f"{SCORED} {SAM} suites.accuracy.coco metrics.coco coco.entry data.coco coco.index coco.detections coco.rle"
+        f"{SCORED} {SAM} suites.accuracy.coco suites.accuracy.coco_summary metrics.coco "
+        "coco.entry data.coco coco.index coco.detections coco.rle"
     ),
     "imagenet": f"{SCORED} suites.accuracy.imagenet models.classifier metrics.classification data.imagenet",
     "ade20k": f"{SCORED} suites.accuracy.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
@@ -223,7 +226,7 @@ def test_a_byte_changed_in_any_module_makes_stale_what_it_is_behind_and_nothing_
             if code_hash(*each) != before[name]:
                 stale[name].add(module)
         path.write_bytes(text)
-    sets = {name: set(measuring(*each)) for name, each in found.items()}
+    sets = {name: set(measuring_modules(*each)) for name, each in found.items()}
     provenance.clear_caches()
     assert stale == sets
     never = {module for module in every_module() if module.startswith(("linbench.reports", "linbench.cli"))}
@@ -252,7 +255,7 @@ def test_another_backbone_beside_the_others_makes_no_record_stale(
 def test_an_op_counts_with_its_costs_and_its_check() -> None:
     for cases in case_modules():
         package = cases.rpartition(".")[0]
-        behind_it = measuring(kernel_cells.ENTRIES, cases)
+        behind_it = measuring_modules(kernel_cells.ENTRIES, cases)
         assert {cases, f"{package}.op", f"{package}.reference", "linbench.kernels.operators"} <= set(behind_it)
 
 
@@ -321,4 +324,4 @@ def called(files: list[str]) -> set[str]:
 
 
 def behind_of(modules: Mapping[str, Any]) -> set[str]:
-    return set(measuring(modules["suite"], modules.get("backbone") or modules["op"], modules["without"]))
+    return set(measuring_modules(modules["suite"], modules.get("backbone") or modules["op"], modules["without"]))

@@ -48,10 +48,15 @@ def undocumented(tree: ast.Module, module: str) -> Iterator[str]:
         for node in ast.iter_child_nodes(parent):
             if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
                 name = f"{prefix}.{node.name}"
-                if not ast.get_docstring(node) and not is_forward(node):
+                if not ast.get_docstring(node) and not is_forward(node) and not is_overload(node):
                     yield name
                 if isinstance(node, ast.ClassDef):
                     waiting.append((name, node))
+
+
+def is_overload(node: ast.AST) -> bool:
+    """Return whether the node is a signature for type checkers, which its implementation describes (ruff D418)."""
+    return isinstance(node, Function) and any(ast.unparse(part).endswith("overload") for part in node.decorator_list)
 
 
 def is_forward(node: ast.AST) -> bool:

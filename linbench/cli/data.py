@@ -1,4 +1,4 @@
-"""``linbench data``: which data sets are here, whether they are whole, and what is in them."""
+"""``linbench data``: list datasets, check that they are whole, and count what is in them."""
 
 import json
 import time
@@ -15,34 +15,36 @@ if TYPE_CHECKING:
     from linbench.data.check import Inspect, SampleReport
     from linbench.data.contract import Dataset
 
-STEPS = 50  # of progress
+STEPS = 50  # lines of progress where there is no terminal
 QUANTILES = (0, 5, 50, 95, 100)  # of the images' longer sides
 
 app = typer.Typer(
-    help="Data sets: find, check, count and make them.",
+    help="List, check, count and make datasets.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("make")(make)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; `linbench data where` shows all.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `linbench data where` lists all.")]
 Data = Annotated[
     str | None,
     typer.Option(
-        "--data", help="Folder of all sets, or shapes, the embedded one; default LINBENCH_DATA, else shapes."
+        "--data", help="Folder of all datasets, or shapes, the embedded one [default: LINBENCH_DATA, or shapes]."
     ),
 ]
-Split = Annotated[str | None, typer.Option("--split", help="train or val; default all that the set has here.")]
-Images = Annotated[int | None, typer.Option("--images", min=1, help="Pictures of the embedded set; default 64.")]
-Size = Annotated[int | None, typer.Option("--size", min=16, help="Their side, px; default 512.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default one for each core.")]
+Split = Annotated[str | None, typer.Option("--split", help="train or val [default: all in the folder].")]
+Images = Annotated[
+    int | None, typer.Option("--images", min=1, help="Images of the embedded dataset [default: 256 train, 64 val].")
+]
+Size = Annotated[int | None, typer.Option("--size", min=16, help="Side of its images, px [default: 512].")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes [default: one per core].")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.command("where")
 def where(data: Data = None, as_json: Json = False) -> None:
-    """Say which data sets are found, and the exact layout expected of those that are missing."""
+    """List datasets, and the expected layout of missing ones."""
     from linbench.data.roots import EMBEDDED, VARIABLE, list_splits, resolve_data
 
     root = resolve_data(data)
@@ -52,18 +54,20 @@ def where(data: Data = None, as_json: Json = False) -> None:
         typer.echo(json.dumps({"data": root, "sets": rows}, indent=1))
         return
     if not rows:
-        typer.echo(f"neither --data nor {VARIABLE} names a folder: the embedded set, {EMBEDDED}, stands in for all")
+        typer.echo(
+            f"neither --data nor {VARIABLE} names a folder: the embedded dataset, {EMBEDDED}, stands in for all"
+        )
         rows = list_splits(None)
     else:
         from tabulate import tabulate
 
         mark = {True: "✓", False: "–"}
-        shown = [(mark[row["found"]], row["name"], row["split"], row["said"]) for row in rows]
+        lines = [(mark[row["found"]], row["name"], row["split"], row["said"]) for row in rows]
         typer.echo(f"below {root}:\n")
-        typer.echo(tabulate(shown, tablefmt="plain"))
+        typer.echo(tabulate(lines, tablefmt="plain"))
     missing = {row["name"]: row["layout"] for row in rows if not row["found"]}
     if missing:
-        typer.echo("\nExpected below the folder of all sets:\n")
+        typer.echo("\nExpected below the folder of all datasets:\n")
         for name, layout in missing.items():
             typer.echo(f"{name}\n" + "".join(f"    {line}\n" for line in layout.splitlines()))
 
@@ -78,51 +82,51 @@ def check(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Read every picture and every mask once, and name each bad file.
+    """Read every image and mask once; name each bad file.
 
-    Exit code 1 where there is one.
+    Exit code 1 if a file is bad.
     """
     from linbench.data.check import check_sample
 
-    answers = []
-    for dataset in _opened(name, data, split, images, size):
-        seen, seconds = _looked(dataset, check_sample, workers)
-        said = {f"{fault.file}: {fault.reason}": fault for fault in dataset.faults}
-        for one in seen:
-            said |= {f"{fault.file}: {fault.reason}": fault for fault in one.faults}
-        answers.append(
+    results = []
+    for dataset in _open_splits(name, data, split, images, size):
+        reports, seconds = _inspect(dataset, check_sample, workers)
+        faults = [*dataset.faults, *(fault for report in reports for fault in report.faults)]
+        distinct = {f"{fault.file}: {fault.reason}": fault for fault in faults}
+        results.append(
             {
                 "name": name,
                 "set": dataset.name,
                 "split": dataset.split,
                 "images": len(dataset),
-                "masks": sum(one.masks for one in seen),
+                "masks": sum(report.masks for report in reports),
                 "seconds": round(seconds, 1),
                 "checksum": dataset.checksum,
                 "notes": list(dataset.facts.get("notes", ())),
-                "bad": [{"id": fault.id, "file": fault.file, "reason": fault.reason} for fault in said.values()],
+                "bad": [{"id": fault.id, "file": fault.file, "reason": fault.reason} for fault in distinct.values()],
             }
         )
     if as_json:
-        typer.echo(json.dumps(answers, indent=1))
+        typer.echo(json.dumps(results, indent=1))
     else:
-        _tell(answers)
-    if any(answer["bad"] for answer in answers):
+        _print_results(results)
+    if any(result["bad"] for result in results):
         raise typer.Exit(1)
 
 
-def _tell(answers: Sequence[dict[str, Any]]) -> None:
+def _print_results(results: Sequence[dict[str, Any]]) -> None:
+    """Print a line for each fault and note, and one for each split."""
     from linbench.reports.render.plain_text import plain
 
-    for answer in answers:
-        for bad in answer["bad"]:
-            typer.echo(plain(f"{bad['file']}: {bad['reason']}"))
-        for note in answer["notes"]:
+    for result in results:
+        for fault in result["bad"]:
+            typer.echo(plain(f"{fault['file']}: {fault['reason']}"))
+        for note in result["notes"]:
             typer.echo(plain(f"note: {note}"))
-        state = f"{len(answer['bad'])} bad" if answer["bad"] else "ok"
+        state = f"{len(result['bad'])} bad" if result["bad"] else "ok"
         typer.echo(
-            f"{answer['set']}, {answer['split']}: {answer['images']:,} images, {answer['masks']:,} masks, {state} "
-            f"({answer['seconds']} s); checksum {answer['checksum'][:12]}"
+            f"{result['set']}, {result['split']}: {result['images']:,} images, {result['masks']:,} masks, {state} "
+            f"({result['seconds']} s); checksum {result['checksum'][:12]}"
         )
 
 
@@ -136,25 +140,27 @@ def stats(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Count images and masks, and give the quantiles of the images' sizes."""
+    """Count images and masks, and summarize image sizes."""
     from linbench.data.check import measure_sample
 
     rows = []
-    for dataset in _opened(name, data, split, images, size):
-        seen, _ = _looked(dataset, measure_sample, workers)
-        rows.append({"set": dataset.name, "split": dataset.split, "classes": len(dataset.classes), **_counted(seen)})
+    for dataset in _open_splits(name, data, split, images, size):
+        reports, _ = _inspect(dataset, measure_sample, workers)
+        row = {"set": dataset.name, "split": dataset.split, "classes": len(dataset.classes)}
+        rows.append(row | _statistics(reports))
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     from tabulate import tabulate
 
-    typer.echo(tabulate([_shown(row) for row in rows], headers="keys", disable_numparse=True, stralign="right"))
+    typer.echo(tabulate([_table_row(row) for row in rows], headers="keys", disable_numparse=True, stralign="right"))
 
 
-def _shown(row: dict[str, Any]) -> dict[str, str]:
+def _table_row(row: dict[str, Any]) -> dict[str, str]:
+    """Return the cells of a split by column heading."""
     masks, sides = row["masks"], row["long_side"] or ["–"] * len(QUANTILES)
     return {
-        "data set": row["set"],
+        "dataset": row["set"],
         "split": row["split"],
         "images": f"{row['images']:,}",
         "masks": f"{masks:,}" if masks else "–",
@@ -166,25 +172,25 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _counted(seen: "Sequence[SampleReport]") -> dict[str, Any]:
-    """Images, masks and sizes: what the paper's Table 2 counts, and the quantiles of the longer side."""
+def _statistics(reports: "Sequence[SampleReport]") -> dict[str, Any]:
+    """Count images and masks, as the paper's Table 2 does, and return the quantiles of the longer side."""
     import numpy as np
 
-    sizes = np.array([one.size for one in seen if one.size], np.int64).reshape(-1, 2)
+    sizes = np.array([report.size for report in reports if report.size], np.int64).reshape(-1, 2)
     long = np.percentile(sizes.max(axis=1), QUANTILES, method="nearest") if len(sizes) else ()
     return {
-        "images": len(seen),
-        "masks": sum(one.masks for one in seen),
+        "images": len(reports),
+        "masks": sum(report.masks for report in reports),
         "long_side": [int(side) for side in long],
         "median_megapixels": round(float(np.median(sizes.prod(axis=1))) / 1e6, 3) if len(sizes) else None,
-        "unreadable": sum(one.size is None for one in seen),
+        "unreadable": sum(report.size is None for report in reports),
     }
 
 
-def _opened(
+def _open_splits(
     name: str, data: str | None, split: str | None, images: int | None, size: int | None
 ) -> "list[Dataset[Any]]":
-    """The splits asked for, or all that are here; refuses where there is none."""
+    """Open the split that the user names, or all in the folder; refuse where there is none."""
     from linbench.data.contract import BadDataset, dataset
     from linbench.data.roots import EMBEDDED, list_splits, open_dataset, resolve_data
 
@@ -194,36 +200,36 @@ def _opened(
         choice("--split", split, splits)
     root = resolve_data(data)
     if root != EMBEDDED and (images or size):
-        refuse(f"--{'images' if images else 'size'} is of the embedded set only; {root} is what it is")
+        refuse(f"--{'images' if images else 'size'} applies to the embedded dataset only, not to those in {root}")
     with refusing():
         if split is None and root != EMBEDDED:
-            here = [row["split"] for row in list_splits(root) if row["name"] == name and row["found"]]
-            splits = here or splits[-1:]
-        wanted = splits if split is None else (split,)
+            present = [row["split"] for row in list_splits(root) if row["name"] == name and row["found"]]
+            splits = present or splits[-1:]
+        names = splits if split is None else (split,)
         try:
-            return [open_dataset(name, one, data, images=images, size=size) for one in wanted]
+            return [open_dataset(name, split_name, data, images=images, size=size) for split_name in names]
         except BadDataset as error:
             refuse(str(error))
 
 
-def _looked(dataset: "Dataset[Any]", look: "Inspect", workers: int | None) -> "tuple[list[SampleReport], float]":
-    """What every sample gave, with progress, and how long it took, s."""
+def _inspect(dataset: "Dataset[Any]", inspect: "Inspect", workers: int | None) -> "tuple[list[SampleReport], float]":
+    """Inspect every sample, with progress; return the reports and the time taken, s."""
     from linbench.data.check import inspect_samples
     from linbench.environment import cores
 
     start = time.perf_counter()
-    seen: list[SampleReport] = []
-    told = bad = 0
+    reports: list[SampleReport] = []
+    shown = bad = 0
     step = max(1, len(dataset) // STEPS)
     try:
         with progress("samples", len(dataset)) as advance:
-            for chunk in inspect_samples(dataset, look, workers or cores()):
-                seen += chunk
-                bad += sum(bool(one.faults) for one in chunk)
-                if len(seen) - told >= step or len(seen) == len(dataset):
-                    advance(f"{dataset.name}, {dataset.split}: {bad or 'none'} bad", len(seen) - told)
-                    told = len(seen)
+            for chunk in inspect_samples(dataset, inspect, workers or cores()):
+                reports += chunk
+                bad += sum(bool(report.faults) for report in chunk)
+                if len(reports) - shown >= step or len(reports) == len(dataset):
+                    advance(f"{dataset.name}, {dataset.split}: {bad or 'none'} bad", len(reports) - shown)
+                    shown = len(reports)
     except KeyboardInterrupt:
         typer.echo("\nlinbench: stopped", err=True)
         raise typer.Exit(130) from None
-    return seen, time.perf_counter() - start
+    return reports, time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""``linbench doctor``: what works on this machine, what does not, and the command that would help."""
+"""``linbench doctor``: report what works on this machine, what does not, and the command that would help."""
 
 import json
 import shutil
@@ -15,6 +15,7 @@ class Finding:
     """The state of one part of the machine.
 
     state: ``ok``, ``missing`` (linbench runs without it) or ``broken``.
+    found: Its version, or what is wrong with it.  remedy: The command that would help, if there is one.
     """
 
     part: str

@@ -1,8 +1,8 @@
 """Read what ``linbench predict`` wrote, for the paper's figures of masks."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +14,34 @@ if TYPE_CHECKING:
 
 SUFFIX = ".masks.json"
 MAX_BYTES = 256 * 2**20
+MAX_COORDINATE = 1e6  # px; above all that an image has, far below what a figure cannot draw
+
+
+@dataclass(frozen=True)
+class ModelPredictions:
+    """The predictions of one model, by the image's name."""
+
+    folder: Path
+    documents: Mapping[str, Mapping[str, Any]]
+
+    def path(self, name: str) -> Path:
+        """Return the file with the predictions for an image."""
+        return self.folder / f"{name}{SUFFIX}"
 
 
 def read_rows(
     folders: Sequence[Path], image_folder: Path | None, max_rows: int
 ) -> "tuple[list[PromptRow], list[str]]":
-    """Return rows for the first prompts that the first folder answers, and the faults of files left out.
+    """Return rows for the first prompts that the first folder answers, and the faults of files and masks left out.
 
     folders: What ``--out`` of ``linbench predict`` was, one for each model.
     image_folder: Where the images are now, if not where they were.
     Raises ValueError for a folder without predictions.
     """
     faults: list[str] = []
-    models = [_read_folder(folder, faults) for folder in folders]
+    models = [ModelPredictions(folder, _read_folder(folder, faults)) for folder in folders]
     rows: list[PromptRow] = []
-    for name, document in models[0].items():
+    for name, document in models[0].documents.items():
         if len(rows) >= max_rows:
             break
         try:
@@ -37,7 +50,7 @@ def read_rows(
             faults.append(str(error))
             continue
         predictions = document["predictions"][: max_rows - len(rows)]
-        rows += [_row(name, image, prediction, models) for prediction in predictions]
+        rows += [_row(name, image, prediction, models, faults) for prediction in predictions]
     return rows, faults
 
 
@@ -62,7 +75,7 @@ def _read_folder(folder: Path, faults: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _validated(document: Any) -> dict[str, Any]:
-    """Return a document that has what a figure needs; raises ValueError otherwise."""
+    """Return a document that has what a figure needs, its masks not yet decoded; raises ValueError otherwise."""
     kinds = {"image": str, "height": int, "width": int, "model": dict, "predictions": list}
     for name, kind in kinds.items():
         if not isinstance(document, dict) or not isinstance(document.get(name), kind):
@@ -70,18 +83,31 @@ def _validated(document: Any) -> dict[str, Any]:
     for prediction in document["predictions"]:
         if not isinstance(prediction, dict) or not {"prompt", "segmentation"} <= prediction.keys():
             raise ValueError("a prediction in it has no prompt or no segmentation")
-        if not isinstance(prediction["segmentation"], dict):
-            raise ValueError("a segmentation in it is no dict of run lengths")
-        box, points = prediction.get("box") or [], prediction.get("points") or []
-        if not _are_numbers(box) or len(box) not in (0, 4):
-            raise ValueError("a box in it is not x0, y0, x1, y1")
-        if not isinstance(points, list) or not all(_are_numbers(point) and len(point) == 3 for point in points):
-            raise ValueError("a point in it is not x, y and label")
+        label, segmentation = _label(prediction), prediction["segmentation"]
+        if not isinstance(segmentation, dict):
+            raise ValueError(f"{label}: its segmentation is no dict of run lengths")
+        size, expected = segmentation.get("size"), [document["height"], document["width"]]
+        if size != expected:
+            raise ValueError(f"{label}: its mask has size {size!s:.40} (h, w), its image {expected}")
+        if not _are_coordinates(prediction.get("box") or [0] * 4, 4):
+            raise ValueError(f"{label}: its box is not x0, y0, x1, y1 in px")
+        points = prediction.get("points") or []
+        if not isinstance(points, list) or not all(_are_coordinates(point, 3) for point in points):
+            raise ValueError(f"{label}: a point of it is not x, y and label")
     return document
 
 
-def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+def _label(prediction: Mapping[str, Any]) -> str:
+    return f"prompt {prediction['prompt']!s:.20}"
+
+
+def _are_coordinates(values: Any, count: int) -> bool:
+    """Return whether a JSON value is a list of ``count`` numbers that an image can have."""
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(value) in (int, float) and abs(value) < MAX_COORDINATE for value in values)
+    )
 
 
 def _read_image(document: Mapping[str, Any], image_folder: Path | None) -> "NDArray[np.uint8]":
@@ -98,35 +124,46 @@ def _row(
     name: str,
     image: "NDArray[np.uint8]",
     prediction: Mapping[str, Any],
-    models: Sequence[Mapping[str, Mapping[str, Any]]],
+    models: Sequence[ModelPredictions],
+    faults: list[str],
 ) -> "PromptRow":
-    """Return one prompt with the mask of each model."""
+    """Return one prompt with the mask of each model; masks that cannot be decoded are added to ``faults``."""
     from linbench.reports.paper.masks import PromptRow
 
-    title = f"{Path(models[0][name]['image']).name} #{prediction['prompt']}"
+    title = f"{Path(models[0].documents[name]['image']).name} #{prediction['prompt']}"
     points = tuple((float(x), float(y), int(label)) for x, y, label in prediction.get("points") or ())
     box = None
     if prediction.get("box"):
         x0, y0, x1, y1 = map(float, prediction["box"])
         box = (x0, y0, x1, y1)
-    masks = tuple(_model_mask(documents, name, prediction, image.shape[:2]) for documents in models)
+    masks = tuple(_model_mask(model, name, prediction, faults) for model in models)
     return PromptRow(title, image, box, points, masks)
 
 
 def _model_mask(
-    documents: Mapping[str, Mapping[str, Any]], name: str, prompt: Mapping[str, Any], size: tuple[int, ...]
+    predictions: ModelPredictions, name: str, prompt: Mapping[str, Any], faults: list[str]
 ) -> "ModelMask":
-    """Return a model's mask for the same prompt, in px; without one where the model was not given the prompt."""
-    from linbench.coco.rle import decode
+    """Return a model's name and weights with its mask for the same prompt, which is None where it has none."""
     from linbench.reports.paper.masks import ModelMask
 
-    model = next(iter(documents.values()))["model"]
+    model = next(iter(predictions.documents.values()))["model"]
     is_random = model.get("sha256") is None
     weights = "" if is_random else f", {model.get('weights')} ({str(model.get('sha256'))[:8]})"
-    mask = None
-    for prediction in documents.get(name, {}).get("predictions", ()):
-        is_same = all(prediction.get(part) == prompt.get(part) for part in ("box", "points"))
-        if is_same and (decoded := decode(prediction["segmentation"])).shape == size:
-            mask = decoded
-            break
+    mask = _decoded_mask(predictions, name, prompt, faults)
     return ModelMask(f"{model.get('name')}{weights}", mask, "RANDOM WEIGHTS" if is_random else "")
+
+
+def _decoded_mask(
+    predictions: ModelPredictions, name: str, prompt: Mapping[str, Any], faults: list[str]
+) -> "NDArray[np.bool_] | None":
+    """Return the mask ``h w`` for a prompt; None where the model was not given it, or its masks are damaged."""
+    from linbench.coco.rle import decode
+
+    for prediction in predictions.documents.get(name, {}).get("predictions", ()):
+        is_same = all(prediction.get(part) == prompt.get(part) for part in ("box", "points"))
+        if is_same and prediction["segmentation"]["size"] == prompt["segmentation"]["size"]:
+            try:
+                return decode(prediction["segmentation"])
+            except ValueError as error:
+                faults.append(f"{predictions.path(name)}: {_label(prediction)}: {error}")
+    return None

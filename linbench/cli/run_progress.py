@@ -96,7 +96,7 @@ def evaluate(
     redo: "Redo | None",
 ) -> None:
     """Evaluate the cells that have no fresh record; the first process prints and writes."""
-    from linbench.suites.runner.evaluations import evaluate_cell, remaining_evaluations
+    from linbench.suites.runner.resuming import evaluate_cell, remaining_evaluations
 
     remaining = remaining_evaluations(cells, store, ranks, redo)
     if ranks.is_first:

@@ -28,9 +28,9 @@ def resolve_data(data: str | None) -> str:
 
 
 def list_splits(root: str | None) -> list[dict[str, Any]]:
-    """Return a row for each dataset and split: whether and where it is below ``root``, or what is missing.
+    """Return a row for each dataset and split: whether it is below ``root``, and its folder or what is missing.
 
-    No dataset is read. Where ``root`` is None no row is ``found``. Raises BadDataset where it is no folder.
+    Reads no dataset. Where ``root`` is None every row has ``found`` False. Raises BadDataset where it is no folder.
     """
     folder = None if root is None else _folder(root)
     return [_row(dataset[name], split, folder) for name in sorted(dataset) for split in dataset[name].facts["splits"]]

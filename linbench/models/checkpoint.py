@@ -20,13 +20,13 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from linbench._version import __version__
-from linbench.atomic import replacing
 from linbench.backbones import backbone
 from linbench.backbones.contract import Misfit, load_named, official_names
 from linbench.backbones.layouts import branches, entries_of
 from linbench.models import torch_file
 from linbench.models.pickled import BadPickle, Inert, Symbol, TensorRef
 from linbench.models.resemblance import resemblance as resemblance
+from linbench.system.files import replacing
 
 #: Largest file, and largest sum of the tensors in it; ViT-H with an optimizer's state is 8 GB.
 MAX_BYTES = 16 * 2**30

@@ -35,13 +35,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from linbench._version import __version__
-from linbench.atomic import replacing
 from linbench.coco.rle import encode
 from linbench.data.image import read_image
 from linbench.data.prompts import PromptSpec, validate_prompt
 from linbench.models.finite import NotFinite
 from linbench.models.sam import PROMPT_CHUNK, Prompts
 from linbench.models.segmenter import Segmenter
+from linbench.system.files import replacing
 from linbench.system.memory import is_out_of_memory
 
 MAX_NAME_BYTES = 120  # file systems take 255 with the suffix

@@ -1,1 +1,1 @@
-"""What of the machine this process may use: processors, threads and memory."""
+"""What this process may use of the machine (processors, threads, memory), and files that others wrote or share."""

@@ -19,7 +19,7 @@ BINDING = ("GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")
 def allowed() -> frozenset[int]:
     """Return the processors that this process may use, as ``taskset`` or the batch system gave them.
 
-    Threads of a bound process tell nothing about it, so there the processors at the import of linbench count.
+    The threads of a bound process do not show it, so there the processors at the import of linbench count.
     """
     if _may_be_bound():
         return _AT_IMPORT
@@ -58,25 +58,25 @@ def _of_thread() -> frozenset[int]:
 
 def _at_import() -> frozenset[int]:
     """Return this thread's processors; where torch has bound it, all that OpenMP and other threads have."""
-    found = set(_of_thread())
+    processors = set(_of_thread())
     if not _may_be_bound():
-        return frozenset(found)
+        return frozenset(processors)
     for task in Path("/proc/self/task").glob("*"):
-        found |= os.sched_getaffinity(int(task.name))
-    return frozenset(found | _openmp_places())
+        processors |= os.sched_getaffinity(int(task.name))
+    return frozenset(processors | _openmp_places())
 
 
 def _openmp_places() -> set[int]:
     """Return the processors of all places of the GNU OpenMP that torch has loaded (OpenMP 5.2, section 18.3)."""
     folder = Path(str(sys.modules["torch"].__file__)).parent / "lib"
-    found: set[int] = set()
+    processors: set[int] = set()
     for path in folder.glob("libgomp*"):
         openmp = ctypes.CDLL(str(path))
         for place in range(openmp.omp_get_num_places()):
             ids = (ctypes.c_int * openmp.omp_get_place_num_procs(place))()
             openmp.omp_get_place_proc_ids(place, ids)
-            found.update(ids)
-    return found & set(range(os.cpu_count() or 1))  # a place may name processors that are not there
+            processors.update(ids)
+    return processors & set(range(os.cpu_count() or 1))  # a place may name processors that the machine lacks
 
 
 _AT_IMPORT = _at_import()

@@ -17,8 +17,9 @@ def cpu_quota(root: Path = ROOT) -> float | None:
 
     root: The folder that holds ``proc`` and ``sys``.
     """
-    found = [*(_v2_quota(folder) for folder in _groups(root, "cpu")), *(_v1_quota(f) for f in _groups(root, "cpu"))]
-    return min((quota for quota in found if quota is not None), default=None)
+    folders = list(_groups(root, "cpu"))
+    quotas = [*map(_v2_quota, folders), *map(_v1_quota, folders)]
+    return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def memory_limit(root: Path = ROOT) -> int | None:
@@ -29,13 +30,13 @@ def memory_limit(root: Path = ROOT) -> int | None:
 
 def memory_left(root: Path = ROOT) -> int | None:
     """Return the bytes until the tightest limit, where page cache that can be dropped counts as free; or None."""
-    found = []
+    free = []
     for folder in _groups(root, "memory"):
         limit = _limit(folder)
         used = _first(_number(folder / "memory.current"), _number(folder / "memory.usage_in_bytes"))
         if limit is not None and used is not None:
-            found.append(max(0, limit - used + _droppable(folder)))
-    return min(found, default=None)
+            free.append(max(0, limit - used + _droppable(folder)))
+    return min(free, default=None)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

@@ -1,16 +1,24 @@
-"""Files that several processes share: locks, hashes, and the folder of caches."""
+"""Files that several processes share: atomic writes, locks, hashes, and the folder of caches."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from linbench.system.untrusted import file_digest
 
 #: The lock file in a folder that one process at a time may write to.
 LOCK_NAME = ".linbench.lock"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` to write to; sync it to disk and rename it to ``path`` afterwards."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    yield temporary
+    with temporary.open("r+b") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def file_sha256(path: Path) -> str:
@@ -32,6 +40,8 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
     wait: Wait until the lock is free. Otherwise raises BlockingIOError where another process holds it.
     Raises OSError where the file cannot be created.
     """
+    from filelock import FileLock, Timeout  # imported late: it is slow, and few commands lock
+
     try:
         lock = FileLock(path, timeout=-1 if wait else 0).acquire()
     except Timeout:

@@ -1,7 +1,7 @@
-"""How many CPU threads: the one answer that ``run``, ``train``, ``predict`` and ``doctor`` give.
+"""How many CPU threads ``run``, ``train``, ``predict`` and ``doctor`` use: all of them count alike.
 
-By default all cores that this process may use, or fewer where the user or the container says so. Whatever it comes
-to is part of a record's key.
+By default all cores that this process may use, or fewer where the user or the container sets a limit. The number is
+part of a record's key.
 """
 
 import math
@@ -75,14 +75,14 @@ def _within_quota() -> Threads:
     count, quota = len(allowed()), cpu_quota()
     if quota is None or quota >= count:
         return Threads(count)
-    said = f"{quota:.2f}".rstrip("0").rstrip(".")
-    return Threads(max(1, math.floor(quota)), f"the container's quota is {said} of {count} CPUs")
+    shown = f"{quota:.2f}".rstrip("0").rstrip(".")
+    return Threads(max(1, math.floor(quota)), f"the container's quota is {shown} of {count} CPUs")
 
 
 def _first_number(value: str) -> int | None:
     """Return the outermost level of a list such as ``4,2`` (OpenMP 5.2, 21.1.2); None for no number above 0."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})(\s*,.*)?", value)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"([1-9][0-9]{0,5})(\s*,.*)?", value)
+    return int(match[1]) if match else None
 
 
 def _joined(text: str, most: Threads) -> str:

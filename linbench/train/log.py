@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from linbench.atomic import replacing
+from linbench.system.files import replacing
 from linbench.train.states import saving
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ LOG_NAME = "log.jsonl"
 CURVES_NAME = "curves.png"
 #: Each curve gets a running mean over this fraction of its steps.
 SMOOTHED_FRACTION = 0.05
+MAX_STEP = 2**53  # a float holds every integer up to here
+MAX_NAME = 60  # characters of a loss or a run that a figure has room for
 COLORS = ("#2a6fbb", "#c4541a", "#3d8b40", "#7a4fa3", "#8a6d1d")
 
 
@@ -64,16 +66,16 @@ class Log:
 
 
 def read_log(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the whole lines of a log; none if there is no such file."""
+    """Yield the whole lines of a log: objects whose ``step``, if any, is an integer; none without a file."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError:  # cut off when its writer was killed
+            except (ValueError, RecursionError):  # cut off when its writer was killed, or damaged
                 continue
-            if isinstance(line, dict):
+            if isinstance(line, dict) and type(line.get("step", 0)) is int:
                 yield line
 
 
@@ -116,8 +118,7 @@ def write_curves(folder: Path) -> list[Path]:
     logs = sorted(folder.glob(LOG_NAME)) or sorted(folder.glob(f"*/{LOG_NAME}"))
     paths = []
     for log in logs:
-        steps = [line for line in read_log(log) if "losses" in line]
-        if steps:
+        if steps := _read_steps(log):
             path = log.with_name(CURVES_NAME)
             draw_curves(log.parent.name, steps).savefig(path, dpi=110)
             paths.append(path)
@@ -126,21 +127,48 @@ def write_curves(folder: Path) -> list[Path]:
     return paths
 
 
+def _read_steps(log: Path) -> list[Mapping[str, Any]]:
+    """Return the lines of steps with their numbers as floats, without lines that lack what the first step has."""
+    steps: list[Mapping[str, Any]] = []
+    for line in read_log(log):
+        losses = line.get("losses")
+        if not isinstance(losses, dict) or not losses or not 0 <= line.get("step", -1) <= MAX_STEP:
+            continue
+        if steps and losses.keys() != steps[0]["losses"].keys():
+            continue
+        values = {name: _as_float(value) for name, value in losses.items()}
+        lr = _as_float(line.get("lr"))
+        if lr is not None and None not in values.values():
+            steps.append({**line, "losses": values, "lr": lr})
+    return steps
+
+
+def _as_float(value: Any) -> float | None:
+    """Return a number of the log, which has NaN and infinities as text; None for anything else."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def draw_curves(title: str, steps: Sequence[Mapping[str, Any]]) -> "Figure":
     """Draw every loss, and the learning rate below, against the step."""
     from matplotlib.figure import Figure
+
+    from linbench.reports.render.figure import literal
 
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     x = np.array([step["step"] for step in steps])
     for name, color in zip(steps[0]["losses"], COLORS, strict=False):
-        y = np.array([float(step["losses"][name]) for step in steps])
+        y = np.array([step["losses"][name] for step in steps])
         mean = running_mean(y)
         above.plot(x, y, color=color, alpha=0.3, linewidth=0.8)
-        above.plot(x, mean, color=color, linewidth=1.8, label=f"{name} (last {mean[-1]:.4g})")
+        above.plot(x, mean, color=color, linewidth=1.8, label=f"{literal(name, MAX_NAME)} (last {mean[-1]:.4g})")
     above.set_yscale("log")
     above.set_ylabel("loss")
-    above.set_title(f"{title}: {len(steps)} steps; bold: mean of the last {_window(len(x))}", loc="left", fontsize=10)
+    heading = f"{literal(title, MAX_NAME)}: {len(steps)} steps; bold: mean of the last {_window(len(x))}"
+    above.set_title(heading, loc="left", fontsize=10)
     above.legend(frameon=False)
     below.plot(x, [step["lr"] for step in steps], color="#444444", linewidth=1.2)
     below.set_ylabel("learning rate")

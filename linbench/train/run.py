@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from linbench._version import __version__
-from linbench.atomic import replacing
 from linbench.backbones import backbone as backbones
 from linbench.models.checkpoint import describe
 from linbench.provenance import code_hash
 from linbench.recipes.contract import Recipe, as_json
-from linbench.system.files import LOCK_NAME, file_sha256, locked
+from linbench.system.files import LOCK_NAME, file_sha256, locked, replacing
 from linbench.train.states import saving
 
 IDENTITY_NAME = "run.json"
@@ -149,11 +148,25 @@ def read_run(run: Run) -> dict[str, Any] | None:
         return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(stored, dict) or "recipe" not in stored:
+        if not _is_identity(stored):
             raise ValueError("it describes no run")
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise OtherRun(f"{path}: damaged ({error}); name another --out") from error
-    return stored
+    identity: dict[str, Any] = stored
+    return identity
+
+
+def _is_identity(stored: Any) -> bool:
+    """Return whether a JSON value has the parts of ``run_identity`` that a resumed run is compared with."""
+    recipe = stored.get("recipe") if isinstance(stored, dict) else None
+    if not isinstance(recipe, dict) or not isinstance(stored.get("code_hash"), str):
+        return False
+    sources = recipe.get("sources")
+    return (
+        isinstance(recipe.get("settings"), dict)
+        and isinstance(sources, list)
+        and all(isinstance(source, dict) and isinstance(source.get("dataset"), str) for source in sources)
+    )
 
 
 def write_run(run: Run, identity: Mapping[str, Any]) -> None:

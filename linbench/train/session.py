@@ -120,7 +120,7 @@ def _changed_conditions(
     notes = []
     if stored["code_hash"] != identity["code_hash"]:
         notes.append("the code has changed since the run started; it continues with the present code")
-    before = [line["how"] for line in read_log(run.out / LOG_NAME) if "how" in line]
+    before = [line["how"] for line in read_log(run.out / LOG_NAME) if isinstance(line.get("how"), dict)]
     last = before[-1] if before else conditions
     changes = [
         f"{name} was {json.dumps(last[name])} and is {json.dumps(conditions[name])}"

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from linbench.atomic import replacing
-from linbench.system.files import file_sha256
+from linbench.system.files import file_sha256, replacing
 from linbench.train.loop import TrainingState
 
 STATES_KEPT = 2
@@ -84,19 +84,59 @@ def saved_states(folder: Path) -> list[SavedState]:
 def load_state(state: TrainingState, saved: SavedState) -> None:
     """Fill ``state`` with a saved state. Raises BadState before anything is changed."""
     try:
-        facts = json.loads(saved.path.read_text(encoding="utf-8"))
+        facts = _read_facts(saved)
         if file_sha256(saved.tensors) != facts["sha256"]:
             raise BadState(f"{saved.tensors}: damaged: its SHA-256 differs from the one in {saved.path.name}")
         with safetensors.safe_open(saved.tensors, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise error if isinstance(error, BadState) else BadState(f"{saved.path}: damaged: {error}") from error
+    if mismatch := _mismatch(state, tensors):
+        raise BadState(f"{saved.tensors}: not a state of this model and optimizer: {mismatch}")
+    if state.scaler and facts["scaler"] is None:
+        raise BadState(f"{saved.path}: written without a loss scaler; resume with the --precision of that time")
+    if state.scaler and facts["scaler"].keys() != state.scaler.state_dict().keys():
+        raise BadState(f"{saved.path}: its loss scaler has other values than this one")
     _restore(state, tensors)
     if state.scaler:
-        if facts["scaler"] is None:
-            raise BadState(f"{saved.path}: written without a loss scaler; resume with the --precision of that time")
         state.scaler.load_state_dict(facts["scaler"])
     state.step = facts["step"]
+
+
+def _read_facts(saved: SavedState) -> dict[str, Any]:
+    """Return a state's JSON. Raises OSError, ValueError and RecursionError where it is not a state's."""
+    content = json.loads(saved.path.read_text(encoding="utf-8"))
+    facts: dict[str, Any] = content if isinstance(content, dict) else {}
+    step, scaler = facts.get("step"), facts.get("scaler", ())
+    if type(step) is not int or step != saved.step or not isinstance(facts.get("sha256"), str):
+        raise ValueError("its `step` is not that of its name, or it has no `sha256`")
+    if scaler is not None and not (
+        isinstance(scaler, dict) and all(type(x) in (int, float) for x in scaler.values())
+    ):
+        raise ValueError("its `scaler` is neither null nor numbers by name")
+    return facts
+
+
+def _mismatch(state: TrainingState, tensors: dict[str, Tensor]) -> str:
+    """Say why tensors from the disk cannot fill the state; empty where they can."""
+    expected = {f"model.{name}": x for name, x in state.model.state_dict().items()}
+    expected |= {f"average.{name}": x for name, x in (state.ema.state_dict() if state.ema else {}).items()}
+    if missing := expected.keys() - tensors.keys():
+        return f"it lacks {len(missing)} of the model's tensors, as {min(missing)}"
+    parameters = dict(state.model.named_parameters())
+    for name, x in tensors.items():
+        label = f"{name[:80]!r}"  # anything may stand in the file
+        _, _, parameter_name = name.removeprefix("optimiser.").partition(".")
+        if name.startswith("optimiser.") and parameter_name in parameters:
+            parameter = parameters[parameter_name]
+            if x.numel() != 1 and x.shape != parameter.shape:
+                return f"{label} is {tuple(x.shape)}, its parameter {tuple(parameter.shape)}"
+        elif name not in expected:
+            return f"it has {label}, which the model and the optimizer lack"
+        elif (x.shape, x.dtype) != (expected[name].shape, expected[name].dtype):
+            shape, dtype = tuple(expected[name].shape), expected[name].dtype
+            return f"{label} is {tuple(x.shape)} of {x.dtype}, not {shape} of {dtype}"
+    return ""
 
 
 def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:

@@ -22,16 +22,15 @@ from typing import Self
 import safetensors.torch
 import torch
 from accelerate import Accelerator
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from linbench.atomic import replacing
 from linbench.recipes.contract import Batch, Task
 from linbench.recipes.teacher import Teacher, load_teacher
-from linbench.system.files import file_sha256
+from linbench.system.files import file_sha256, replacing
 from linbench.train.batches import StepBatches
 from linbench.train.run import Run
-from linbench.train.states import saving
+from linbench.train.states import CannotSave, saving
 
 SHARD_BYTES = 256 * 2**20
 
@@ -50,6 +49,7 @@ class EmbeddingCache:
         self.notes: list[str] = []
         self._shards: dict[str, Path] = {}  # by the image's id
         self._indexed: set[Path] = set()  # JSON files whose ids are known
+        self._checksums: dict[Path, str] = {}  # of the shards, as their JSON states them
         self._verified: set[Path] = set()  # shards that agree with their checksum
         self._unwritten: dict[str, Tensor] = {}
         with saving(folder / "", "the teacher's cache", "nothing was computed"):
@@ -101,33 +101,56 @@ class EmbeddingCache:
     def _index(self) -> None:
         """Note the ids of shards that were written since the last call."""
         for path in sorted(set(self.folder.glob("p*-*.json")) - self._indexed):
+            shard = path.with_suffix(".safetensors")
             try:
-                ids = json.loads(path.read_text(encoding="utf-8"))["ids"]
-            except (OSError, ValueError, KeyError):
-                self._discard(path.with_suffix(".safetensors"))
+                ids, self._checksums[shard] = _read_description(path)
+            except (OSError, ValueError):
+                self._discard(shard)
                 continue
             self._indexed.add(path)
-            self._shards |= dict.fromkeys(ids, path.with_suffix(".safetensors"))
+            self._shards |= dict.fromkeys(ids, shard)
 
     def _read(self, name: str) -> Tensor | None:
         shard = self._shards.get(name)
         if shard is None:
             return None
         if shard not in self._verified:
-            stored = json.loads(shard.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
-            if not shard.exists() or file_sha256(shard) != stored:
+            if not shard.is_file() or file_sha256(shard) != self._checksums[shard]:
                 self._discard(shard)
                 return None
             self._verified.add(shard)
-        with safe_open(shard, framework="pt") as file:
-            embedding: Tensor = file.get_tensor(name).clone()
+        try:
+            with safe_open(shard, framework="pt") as file:
+                embedding: Tensor = file.get_tensor(name).clone()
+        except SafetensorError:  # its JSON lists an id that it does not hold
+            self._discard(shard)
+            return None
         return embedding
 
     def _discard(self, shard: Path) -> None:
+        """Remove a damaged shard. Raises CannotSave."""
         self.notes.append(f"{shard}: damaged; its embeddings are computed again")
-        shard.with_suffix(".json").unlink(missing_ok=True)
-        shard.unlink(missing_ok=True)
+        try:
+            shard.with_suffix(".json").unlink(missing_ok=True)
+            shard.unlink(missing_ok=True)
+        except OSError as error:
+            raise CannotSave(
+                f"{shard}: damaged, and it cannot be removed: {error}; the other shards are whole; remove it and its "
+                "JSON, and give the same command"
+            ) from error
         self._shards = {name: path for name, path in self._shards.items() if path != shard}
+
+
+def _read_description(path: Path) -> tuple[list[str], str]:
+    """Return the ids and the SHA-256 that a shard's JSON states. Raises OSError and ValueError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    ids, checksum = (content.get("ids"), content.get("sha256")) if isinstance(content, dict) else (None, None)
+    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids) or not isinstance(checksum, str):
+        raise ValueError("it does not state `ids` and `sha256`")
+    return ids, checksum
 
 
 @dataclass(frozen=True)

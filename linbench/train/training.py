@@ -20,12 +20,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from linbench.atomic import replacing
 from linbench.data.contract import BadDataset
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About
 from linbench.suites.runner.memory import resident_bytes
-from linbench.system.files import file_sha256
+from linbench.system.files import file_sha256, replacing
 from linbench.train.distributed import all_reduce_max
 from linbench.train.log import CURVES_NAME, write_curves
 from linbench.train.loop import NonFiniteLoss, StepResult, fit

@@ -47,7 +47,7 @@ def test_where_says_what_is_found_and_the_layout_of_what_is_not(tmp_path):
 
 
 def test_where_takes_the_folder_from_the_variable_and_says_so_if_there_is_none(tmp_path, monkeypatch):
-    assert "the embedded set, shapes, stands in for all" in call("where").stdout
+    assert "the embedded dataset, shapes, stands in for all" in call("where").stdout
     dis(tmp_path, 1)
     monkeypatch.setenv("LINBENCH_DATA", str(tmp_path))
     assert f"below {tmp_path}" in call("where").stdout
@@ -160,4 +160,4 @@ def test_a_missing_set_and_sizes_of_a_real_one_are_refused(tmp_path):
     assert "expected below" in missing.stderr
     dis(tmp_path, 1), folder(tmp_path / "DIS5K/DIS-TR/im")
     sized = call("check", "dis", "--data", tmp_path, "--size", 64)
-    assert (sized.exit_code, "--size is of the embedded set only" in sized.stderr) == (2, True)
+    assert (sized.exit_code, "--size applies to the embedded dataset only" in sized.stderr) == (2, True)

@@ -1,5 +1,7 @@
 """A folder goes on with the run that it holds, and with no other."""
 
+import json
+
 import pytest
 from torch import nn
 
@@ -7,7 +9,7 @@ from linbench.data.contract import BadDataset
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About
 from linbench.train.run import InUse, OtherRun, exclusive_lock, lineage
-from tests.train.reading import events
+from tests.train.reading import curve, events
 
 
 def test_another_recipe_is_refused_and_every_value_that_differs_is_named(run):
@@ -89,3 +91,38 @@ def test_the_recipes_behind_initial_weights_are_told_oldest_first(run, tmp_path)
     assert lineage(path) == ["imagenet", "sam-distill"]
     checkpoint.save(nn.Linear(1, 1), path, About("vit-t", "backbone", (8, 8)))
     assert lineage(path) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda identity: identity.pop("code_hash"),
+        lambda identity: identity.update(recipe="toy"),
+        lambda identity: identity["recipe"].pop("settings"),
+        lambda identity: identity["recipe"].update(sources=["toy"]),
+        lambda identity: identity["recipe"]["sources"][0].update(dataset=1),
+    ],
+)
+def test_an_identity_that_lacks_what_is_compared_is_damaged(run, damage):
+    path = run("run", options={"max_steps": 2}).out / "run.json"
+    identity = json.loads(path.read_text())
+    damage(identity)
+    path.write_text(json.dumps(identity))
+    with pytest.raises(OtherRun, match=r"run\.json: damaged \(it describes no run\)"):
+        run("run")
+
+
+def test_an_identity_nested_too_deeply_is_damaged(run):
+    path = run("run", options={"max_steps": 2}).out / "run.json"
+    path.write_text("[" * 5000)
+    with pytest.raises(OtherRun, match=r"run\.json: damaged"):
+        run("run")
+
+
+@pytest.mark.parametrize("line", ['{"step": "x", "how": 1}', '{"how": [1]}', "[" * 5000, "9" * 5000])
+def test_a_log_line_that_no_run_writes_is_passed_over(run, line):
+    job = run("run", options={"max_steps": 2})
+    with (job.out / "log.jsonl").open("a") as log:
+        log.write(f"{line}\n")
+    run("run")
+    assert [step for step, *_ in curve(job.out)] == list(range(1, 31))

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from linbench.train.states import CannotSave
 from linbench.train.teacher_features import EmbeddingCache
 
 
@@ -71,3 +72,40 @@ def test_processes_write_shards_of_their_own_and_see_each_other_s(tmp_path):
         one.get("2", lambda: embedding("2"))
     assert sorted(p.name[:3] for p in tmp_path.glob("*.json")) == ["p0-", "p1-"]
     assert all(len(json.loads(p.read_text())["sha256"]) == 64 for p in tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "null", "{}", '{"ids": ["1"]}', '{"ids": [[1]], "sha256": ""}', '{"ids": 5, "sha256": ""}', "[" * 5000],
+)
+def test_a_description_of_another_shape_makes_its_shard_a_damaged_one(folder, text):
+    (description,) = folder.glob("*.json")
+    description.write_text(text)
+    with EmbeddingCache(folder) as cache:
+        assert torch.equal(cache.get("1", lambda: embedding("1")), embedding("1"))
+        assert "damaged; its embeddings are computed again" in cache.notes[0]
+
+
+def test_an_embedding_that_a_shard_lists_but_lacks_is_computed(folder):
+    (description,) = folder.glob("*.json")
+    content = json.loads(description.read_text())
+    description.write_text(json.dumps({**content, "ids": [*content["ids"], "4"]}))
+    with EmbeddingCache(folder) as cache:
+        assert torch.equal(cache.get("4", lambda: embedding("4")), embedding("4"))
+        assert "damaged; its embeddings are computed again" in cache.notes[0]
+
+
+def test_a_shard_that_became_a_folder_is_a_damaged_one_that_cannot_be_removed(folder):
+    (shard,) = folder.glob("*.safetensors")
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(CannotSave, match=r"p0-000000\.safetensors: damaged, and it cannot be removed"):
+        EmbeddingCache(folder).get("1", fail)
+
+
+def test_a_damaged_shard_that_cannot_be_removed_is_named(folder):
+    (description,) = folder.glob("*.json")
+    description.unlink()
+    description.mkdir()
+    with pytest.raises(CannotSave, match=r"p0-000000\.safetensors: damaged, and it cannot be removed"):
+        EmbeddingCache(folder)

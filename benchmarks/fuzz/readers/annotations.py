@@ -97,35 +97,35 @@ def _bombs(scratch: Path) -> list[Files]:
 
 def _score_coco(folder: Path) -> int:
     """Evaluate the true masks as if a model had given them: the same rows and summary as the suite's."""
-    from linbench.coco import rle
+    import torch
+
+    from linbench.coco.detections import Detection
     from linbench.data.contract import BadSample
     from linbench.data.roots import open_dataset
     from linbench.suites.accuracy import coco
+    from linbench.suites.accuracy.coco_summary import summarize
 
     dataset = open_dataset("coco", "val", str(folder))
     ids = dataset.facts["category_ids"]
-    rows, bad = [], 0
+    classes = {str(number): index for index, number in enumerate(ids)}
+    rows, faults = [], 0
     for number in range(len(dataset)):
         sample = dataset[number]
         try:
-            size = sample.image().shape[:2]
-            truths, faults = coco._truths(sample)
+            h, w = sample.image().shape[:2]
+            truths, left_out = coco._truths(sample)
         except BadSample:
-            bad += 1
+            faults += 1
             continue
-        bad += len(faults)
-        detections = [
-            {"category_id": ids[truth.category], "score": 0.5, "segmentation": rle.encode(mask)}
-            for truth, mask in truths
-        ]
-        objects = [coco.score_mask(mask, mask) for truth, mask in truths if not truth.crowd]
-        row = {"id": sample.id, "number": number, "size": list(size), "detections": detections, "objects": objects}
-        row["annotations"] = [coco._annotation(truth, ids[truth.category], mask) for truth, mask in truths]
-        rows.append({**row, **coco._means(objects)})
+        faults += len(left_out)
+        prompts = [Detection((0.0, 0.0, 1.0, 1.0), 0.5, ids[truth.category], 0) for truth, _ in truths]
+        prepared = coco.Prepared(sample.id, (h, w), torch.zeros(0), torch.zeros(0, 4), prompts, truths, left_out)
+        row = coco._row(prepared, [mask for _, mask in truths], ids, classes)
+        rows.append({"id": sample.id, "number": number, **row})
     if rows:
         image_id = int if dataset.facts["image_ids"] == "numbers" else str
-        quiet(lambda: coco.summarize(ids, image_id, rows, 0))
-    return bad
+        quiet(lambda: summarize(ids, image_id, rows, 0))
+    return faults
 
 
 def _coconut(scratch: Path) -> list[Files]:
@@ -401,22 +401,21 @@ def _run_bombs(scratch: Path) -> list[Files]:
 
 
 def _read_runs(folder: Path) -> int:
-    """Decode and compress, which must agree; a mask of another size is a fault."""
+    """Decode, and compress for pycocotools, which must agree."""
+    from pycocotools import mask as pycoco
+
     from linbench.coco import rle
-    from linbench.coco.entry import segmentation_rle
+    from linbench.coco.entry import segmentation_mask
     from linbench.coco.json_file import load, read
 
-    found = load(read(folder / "runs.json"), str(folder / "runs.json"))
+    value = load(read(folder / "runs.json"), str(folder / "runs.json"))
     try:
-        if isinstance(found, dict) and "polygon" in found:
-            height, width = found["size"] if found.get("size") == [H, W] else (H, W)
-            segmentation_rle(found["polygon"], (height, width))
+        if not isinstance(value, dict) or "polygon" in value:
+            segmentation_mask(value["polygon"] if isinstance(value, dict) else value, (H, W))
             return 0
-        if not isinstance(found, dict):
-            return int(bool(segmentation_rle(found, (H, W))))
-        pixels = int(rle.decode(found).sum())
-        again = segmentation_rle(found, tuple(found["size"]))
-        assert int(rle.decode(again).sum()) == pixels, "what is compressed is another mask"
+        pixels = int(rle.decode(value).sum())
+        compressed = rle.compress(value["counts"], *map(int, value["size"]))
+        assert int(pycoco.area(compressed)) == pixels, "the two readers of run lengths differ"
         return 0
     except ValueError as error:
         raise ValueError(f"{folder / 'runs.json'}: {error}") from error

@@ -269,9 +269,9 @@ def _load(folder: Path) -> int:
 
 def _chosen(folder: Path) -> int:
     """Through --checkpoint of the suites."""
-    from linbench.suites.accuracy.weights import models, parsed
+    from linbench.suites.accuracy.weights import models_of, read_checkpoints
 
-    models(parsed([str(_file(folder))]))
+    models_of(read_checkpoints([str(_file(folder))]))
     return 0
 
 

@@ -178,42 +178,43 @@ def _plan(folder: Path) -> int:
 
 def _planned(scratch: Path) -> list[Files]:
     """The records and the search that a run looks for, under this machine's names."""
-    from linbench.suites.search import pending
+    from linbench.records import Record, Status
+    from linbench.suites.latency.cells import cells
+    from linbench.suites.latency.options import LatencyOptions
+    from linbench.suites.latency.settings import Preset
+    from linbench.suites.runner.resuming import required_searches
 
-    from linbench.records import Record, Status, Store
-    from linbench.suites import Choices
-    from linbench.suites.latency import cells
-
-    found = []
-    choices = Choices(backbones=("vim-t",), resolutions=((512, 512),), presets=("best", "paper"))
-    plan = list(cells(choices))
-    for search in pending(plan):
+    options = LatencyOptions(backbones=("vim-t",), resolutions=((512, 512),), presets=(Preset.BEST, Preset.PAPER))
+    plan = cells(options)
+    records = []
+    searches: list[Any] = [*required_searches(plan)]
+    for search in searches:
         block = {
-            "kept": search.start.key,
+            "kept": search.base.settings.to_json(),
             "candidates": [],
             "untried": [],
             "height": 512,
             "width": 512,
             "started": "x",
         }
-        found.append(Record(search.key, Status.OK, code_hash=search.code_hash, search=block))
-    found += [Record(cell.key, Status.OK, code_hash=cell.code_hash) for cell in plan if not cell.pending]
-    assert Store(scratch).path(found[0].key).name
-    return [stored(scratch, found)]
+        records.append(Record(search.record_key(), Status.OK, code_hash=search.code_hash, search=block))
+    assert records, "no cell waits for a search"
+    settled = [cell for cell in plan if not cell.required_search]
+    records += [Record(cell.key.to_json(), Status.OK, code_hash=cell.code_hash) for cell in settled]
+    return [stored(scratch, records)]
 
 
 def _show(folder: Path) -> int:
-    """What searches have found for a backbone."""
-    from linbench.reports.choices import best_of
-    from linbench.reports.soundness import fault
-
+    """What searches have chosen for a backbone."""
     from linbench.records import Store
+    from linbench.reports.latency.best_settings import describe_search_record
+    from linbench.reports.validation import record_fault
 
     store = Store(folder / "results")
-    found = [record for record in store if record.key.get("suite") == "search"]
-    sound = [record for record in found if not fault(record)]
-    assert all(map(best_of, sound))
-    return len(store.faults) + len(found) - len(sound)
+    searches = [record for record in store if record.key.get("suite") == "search"]
+    valid = [record for record in searches if not record_fault(record)]
+    assert all(map(describe_search_record, valid))
+    return len(store.faults) + len(searches) - len(valid)
 
 
 # what other commands of a report read
@@ -264,12 +265,12 @@ def _predictions(scratch: Path) -> list[Files]:
 
 
 def _read_predictions(folder: Path) -> int:
-    from linbench.cli.paper_pictures import read_rows
+    from linbench.cli.paper_masks import read_rows
 
     rows, faults = read_rows([folder / "one", folder / "two"], folder / "pictures", 4)
     for row in rows:
-        for answer in row.answers:
-            assert answer.mask is None or answer.mask.shape == row.picture.shape[:2]
+        for answer in row.masks:
+            assert answer.mask is None or answer.mask.shape == row.image.shape[:2]
     for fault in faults:
         assert len(fault.splitlines()) == 1, f"a fault of several lines: {fault}"
     return len(faults)
@@ -279,7 +280,7 @@ def _read_predictions(folder: Path) -> int:
 
 
 def _journal(scratch: Path) -> list[Files]:
-    from linbench.suites.accuracy.journal import Journal
+    from linbench.suites.runner.journal import Journal
 
     journal = Journal(scratch / "journal" / "x.json", HEADER)
     for process, numbers in ((0, (0, 2)), (1, (1, 3))):
@@ -317,7 +318,7 @@ def _signed(scratch: Path) -> list[Files]:
 
 def _read_journal(folder: Path) -> int:
     """Read the rows, go on, and read them again: what was there stays."""
-    from linbench.suites.accuracy.journal import Journal
+    from linbench.suites.runner.journal import Journal
 
     journal = Journal(folder / "x.json", HEADER)
     before = journal.rows()

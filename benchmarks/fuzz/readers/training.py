@@ -12,22 +12,22 @@ from benchmarks.fuzz.readers.annotations import files
 
 
 def _state(step: int) -> Any:
-    """A model of one layer with an optimiser that has made a step."""
+    """A model of one layer with an optimizer that has made a step."""
     import torch
 
     torch.manual_seed(0)
     model = torch.nn.Linear(2, 1)
-    optimiser = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(1, 2)).sum().backward()
-    optimiser.step()
-    return SimpleNamespace(model=model, optimiser=optimiser, ema=None, scaler=None, step=step)
+    optimizer.step()
+    return SimpleNamespace(model=model, optimizer=optimizer, ema=None, scaler=None, step=step)
 
 
 def _states(scratch: Path) -> list[Files]:
-    from linbench.train.files import save
+    from linbench.train.states import save_state
 
     for step in (1, 2):
-        save(_state(step), scratch / "states")
+        save_state(_state(step), scratch / "states")
     return [files(scratch / "states")]
 
 
@@ -64,14 +64,15 @@ def _signed(scratch: Path) -> list[Files]:
 def _read_states(folder: Path) -> int:
     """Go on from the last state that is whole; one that is not is named, and leaves the model as it was."""
     import torch
-    from linbench.train.files import BadState, load, states
+
+    from linbench.train.states import BadState, load_state, saved_states
 
     state = _state(0)
     before = {name: x.clone() for name, x in state.model.state_dict().items()}
     faults = 0
-    for saved in states(folder):
+    for saved in saved_states(folder):
         try:
-            load(state, saved)
+            load_state(state, saved)
         except BadState as error:
             faults += 1
             assert len(str(error).splitlines()) == 1, f"several lines: {error}"
@@ -107,40 +108,40 @@ def _wanted(recipe: Any) -> dict[str, Any]:
 
 def _read_run(folder: Path) -> int:
     """Whether the run in a folder is the one that is wanted."""
-    from linbench.train.job import begun, refuse_other
+    from linbench.train.run import read_run, refuse_other_run
 
     recipe = {"name": "r", "lr": 0.1, "settings": {"task": "toy"}, "sources": [{"dataset": "dis", "repeat": 1}]}
-    job: Any = SimpleNamespace(out=folder)
-    if found := begun(job):
-        refuse_other(job, found, _wanted(recipe))
+    run: Any = SimpleNamespace(out=folder)
+    if stored := read_run(run):
+        refuse_other_run(run, stored, _wanted(recipe))
     return 0
 
 
 def _other_run() -> tuple[type[BaseException], ...]:
-    from linbench.train.job import OtherRun
+    from linbench.train.run import OtherRun
 
     return (OtherRun,)
 
 
 def _log(scratch: Path) -> list[Files]:
-    from linbench.train.log import NAME, Log
+    from linbench.train.log import LOG_NAME, Log
 
     (scratch / "log").mkdir()
     with Log(scratch / "log", 0) as log:
         log.event("start", 0, how={"precision": "fp32"})
         for step in (1, 2, 3):
             log.add(step=step, epoch=0, losses={"loss": 1.0 / step, "plain": 2.0}, lr=0.1, gradient=1.0)
-    return [{NAME: (scratch / "log" / NAME).read_bytes()}]
+    return [{LOG_NAME: (scratch / "log" / LOG_NAME).read_bytes()}]
 
 
 def _read_log(folder: Path) -> int:
     """Go on with a log, read it."""
-    from linbench.train.log import Log, read
+    from linbench.train.log import Log, read_log
 
     lines = 0
     with Log(folder, 2) as log:
         log.event("resume", 2)
-    for line in read(folder / "log.jsonl"):
+    for line in read_log(folder / "log.jsonl"):
         lines += 1
         assert isinstance(line, dict)
     assert lines, "the line that was written is gone"
@@ -148,7 +149,7 @@ def _read_log(folder: Path) -> int:
 
 
 def _read_curves(folder: Path) -> int:
-    from linbench.train.curves import write_curves
+    from linbench.train.log import write_curves
 
     quiet(lambda: write_curves(folder))
     return 0
@@ -156,10 +157,11 @@ def _read_curves(folder: Path) -> int:
 
 def _embeddings(scratch: Path) -> list[Files]:
     import torch
-    from linbench.train.embeddings import Embeddings
+
+    from linbench.train.teacher_features import EmbeddingCache
 
     for process in (0, 1):
-        with Embeddings(scratch / "embeddings", process) as cache:
+        with EmbeddingCache(scratch / "embeddings", process) as cache:
             for number in range(2):
                 cache.get(f"{process}-{number}", lambda number=number: torch.full((2, 2), float(number)))
     return [files(scratch / "embeddings")]
@@ -168,9 +170,10 @@ def _embeddings(scratch: Path) -> list[Files]:
 def _read_embeddings(folder: Path) -> int:
     """Every embedding comes, from the disk or computed anew; damaged shards are named."""
     import torch
-    from linbench.train.embeddings import Embeddings
 
-    with Embeddings(folder) as cache:
+    from linbench.train.teacher_features import EmbeddingCache
+
+    with EmbeddingCache(folder) as cache:
         for process in (0, 1):
             for number in range(2):
                 found = cache.get(f"{process}-{number}", lambda number=number: torch.full((2, 2), float(number)))
@@ -179,7 +182,7 @@ def _read_embeddings(folder: Path) -> int:
 
 
 def _disk() -> Sequence[type[BaseException]]:
-    from linbench.train.files import CannotSave
+    from linbench.train.states import CannotSave
 
     return (CannotSave,)
 

@@ -177,9 +177,9 @@ def _registered(folder: Path) -> int:
 
 
 def _checkpoint(folder: Path) -> int:
-    from linbench.suites.accuracy.weights import parsed
+    from linbench.suites.accuracy.weights import read_checkpoints
 
-    return refusing(lambda: parsed([f"vit-t={folder}/{_text(folder)}"]) and 0)
+    return refusing(lambda: read_checkpoints([f"vit-t={folder}/{_text(folder)}"]) and 0)
 
 
 def _value_error() -> tuple[type[BaseException], ...]:

@@ -47,7 +47,7 @@ class ModelMask:
 
     model: Its name and weights, as drawn.
     mask: ``h w`` of the image; None where the model was not given this prompt.
-    warning: What must be said of it, as that its weights are random.
+    warning: What limits its meaning, such as random weights; drawn below the name.
     """
 
     model: str

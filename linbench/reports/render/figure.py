@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.transforms import Affine2D
 
-from linbench.atomic import replacing
 from linbench.reports.render.palette import MARKERS, Look
 from linbench.reports.render.plain_text import clip, plain
+from linbench.system.files import replacing
 
 DPI = 150
 GRID = "#dddddd"

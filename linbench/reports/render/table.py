@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from linbench.atomic import replacing
 from linbench.reports.render.plain_text import clip, plain
+from linbench.system.files import replacing
 
 MISSING = "–"
 LONGEST_CELL = 40  # characters, in a terminal

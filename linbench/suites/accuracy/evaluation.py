@@ -87,11 +87,11 @@ def evaluate(
     gathered = ranks.all_gather((new, failure))
     failures = [failed for _, failed in gathered if failed]
     record = None
-    if ranks.is_first and (task is None or failures):
-        record = _failed_record(cell, failures[0])
-    elif ranks.is_first and task:
+    if ranks.is_first and task and not failures:
         rows = {row["number"]: row for new_rows, _ in gathered for row in new_rows} | known
         record = _record(cell, task, [rows[index] for index in sorted(rows)], max_bad, started)
+    elif ranks.is_first:
+        record = _failed_record(cell, failures[0])
     yield Step(len(new), len(todo), running.text(), record=record)
     ranks.all_gather(None)  # no journal is cleared before the record exists
     if not failures:  # after a failure `--redo failed` goes on from them

@@ -37,8 +37,8 @@ class Task(Generic[S, P]):
     prepare: Reads a sample and makes the model's input of it, in a thread; raises BadSample.
     score: Runs the model and returns a row of JSON values, which may list ``faults`` of parts that were left out.
     summarize: Takes the rows that have been scored, in the order of the dataset, and a seed.
-    running: The score from 0 to 1 of a row whose mean is shown meanwhile.
-    faults: Faults that were found before any image was read: ``id``, ``file`` and ``reason`` each.
+    running: The name of a row's score, 0 to 1, whose mean the progress shows.
+    faults: Faults known before the first image is read, each with ``id``, ``file`` and ``reason``.
     facts: Of the weights and the protocol, for the record.
     """
 

@@ -89,18 +89,8 @@ def run(
         "plugins": [str(path) for path in plugins],
         "parent": os.getpid(),
     }
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     kills = _oom_kills()
-    with unbound():
-        process = subprocess.Popen(
-            [sys.executable, "-m", "linbench.suites.runner.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=inherited | dict(cell.variables),
-        )
+    process = _start(cell.variables)
     try:
         answer, log = process.communicate(json.dumps(request), timeout=sampling.timeout_s)
     except subprocess.TimeoutExpired:
@@ -115,6 +105,21 @@ def run(
     if process.returncode == 0 and answer:
         return _parse(answer, log)
     return Outcome(*_cause_of_death(process.returncode, kills), log=log[-LOG_TAIL:])
+
+
+def _start(variables: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start the process of a round, with the variables of its cell and none of the allocator's from outside."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    with unbound():
+        return subprocess.Popen(
+            [sys.executable, "-m", "linbench.suites.runner.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=inherited | dict(variables),
+        )
 
 
 def _parse(answer: str, log: str) -> Outcome:

@@ -187,11 +187,17 @@ def test_the_recipes_of_ours_are_known_by_their_hashes():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"segmentation": 5}, "no dict of run lengths"),
-        ({"box": [1, 2]}, "a box in it is not x0, y0, x1, y1"),
-        ({"box": [1, 2, 3, "x"]}, "a box in it is not x0, y0, x1, y1"),
-        ({"box": None, "points": [[1, 2]]}, "a point in it is not x, y and label"),
-        ({"box": None, "points": 7}, "a point in it is not x, y and label"),
+        ({"segmentation": 5}, "prompt 1: its segmentation is no dict of run lengths"),
+        ({"segmentation": {"counts": "0"}}, "prompt 1: its mask has size None (h, w), its image [60, 80]"),
+        ({"box": [1, 2]}, "prompt 1: its box is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, "x"]}, "prompt 1: its box is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, True]}, "prompt 1: its box is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, 1e6]}, "prompt 1: its box is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, 1e999]}, "prompt 1: its box is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, 10**400]}, "prompt 1: its box is not x0, y0, x1, y1"),
+        ({"box": None, "points": [[1, 2]]}, "prompt 1: a point of it is not x, y and label"),
+        ({"box": None, "points": [[1, 2, -1e999]]}, "prompt 1: a point of it is not x, y and label"),
+        ({"box": None, "points": 7}, "prompt 1: a point of it is not x, y and label"),
     ],
 )
 def test_a_damaged_prediction_is_refused_without_a_traceback(change, words, tmp_path):
@@ -205,6 +211,31 @@ def test_a_damaged_prediction_is_refused_without_a_traceback(change, words, tmp_
     assert result.exit_code == 2
     assert "none of its files can be read" in result.stderr and words in result.stderr
     assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"box": "[1, 2]"}, "its box is not x0, y0, x1, y1"),
+        ({"box": [1, 2, 3, 1e999]}, "its box is not x0, y0, x1, y1"),
+        ({"points": [[1, 2]]}, "a point of it is not x, y and label"),
+        ({"segmentation": {"size": [6, 8], "counts": "0"}}, "its mask has size [6, 8] (h, w), its image [60, 80]"),
+        ({"segmentation": [[1, 2]]}, "its segmentation is no dict of run lengths"),
+        ({"segmentation": {"size": [60, 80], "counts": "!"}}, "the compressed run lengths hold characters"),
+        ({"segmentation": {"size": [60, 80]}}, "run lengths are `size`, height and width, and `counts`"),
+    ],
+)
+def test_a_damaged_prediction_is_named_and_the_other_model_s_mask_is_drawn(change, words, tmp_path):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    first, second = (predictions(tmp_path / n, tmp_path / "a.png", names=("a", "b")) for n in ("first", "second"))
+    path = second / "a.masks.json"
+    document = json.loads(path.read_text())
+    document["predictions"][0] |= change
+    path.write_text(json.dumps(document))
+    result = call("--figure", "4", "--predictions", first, "--predictions", second, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"left out: {path}: prompt 1: {words}" in result.stderr
+    assert (tmp_path / "out" / "figure-4.png").exists()
 
 
 def test_a_second_model_without_a_readable_file_is_refused_with_the_reason(tmp_path):

@@ -14,7 +14,8 @@ from linbench.coco.rle import encode
 from linbench.data.coco import coco_instances
 from linbench.data.roots import open_dataset
 from linbench.metrics.coco import coco_metrics
-from linbench.suites.accuracy.coco import _annotation, _means, _object, _truths, summarize
+from linbench.suites.accuracy.coco import _annotation, _means, _object, _truths
+from linbench.suites.accuracy.coco_summary import summarize
 from tests.data.sets import annotation, square
 from tests.metrics.masks import silence
 from tests.realdata import realdata

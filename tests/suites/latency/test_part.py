@@ -15,7 +15,7 @@ from linbench.cli import app
 from linbench.kernels import verifier
 from linbench.kernels.impl import Impl
 from linbench.models.sam import Prompts, build_sam
-from linbench.provenance import measuring
+from linbench.provenance import measuring_modules
 from linbench.records import Status
 from linbench.registry import UnknownName, load_plugin
 from linbench.suites import Cell
@@ -100,7 +100,7 @@ def test_every_part_and_fusion_waits_for_a_search_of_its_own() -> None:
 
 def test_the_code_behind_a_part_is_that_of_the_decoder_and_of_what_its_fusion_borrows() -> None:
     backbone, encoder, conv, mamba = (
-        measuring(cell.modules["suite"], cell.modules["backbone"], cell.modules["without"])
+        measuring_modules(cell.modules["suite"], cell.modules["backbone"], cell.modules["without"])
         for cell in plan("rwkv-sam-t", parts=ALL[:3], fusions=("conv", "mamba"))
     )
     assert not any("models.sam" in name for name in backbone)

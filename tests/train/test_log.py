@@ -1,18 +1,26 @@
-"""The curves of a run: of every whole line of its log, whatever stands between."""
+"""A run's log and its curves: of every whole line, whatever stands between."""
 
 import json
 import math
 
 import pytest
-from linbench.train.curves import write_curves
+
+from linbench.train.log import LOG_NAME, read_log, write_curves
 
 LINE = {"step": 1, "losses": {"loss": 2.0, "plain": "nan"}, "lr": 0.1}
 
 
 def write(folder, *lines):
-    (folder / "log.jsonl").write_text(
+    (folder / LOG_NAME).write_text(
         "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
     )
+
+
+def test_only_objects_whose_step_is_an_integer_are_lines(tmp_path):
+    write(
+        tmp_path, "{", "[" * 5000, "9" * 5000, "[]", {"step": "1"}, {"step": None}, {"step": True}, LINE, {"how": 1}
+    )
+    assert list(read_log(tmp_path / LOG_NAME)) == [LINE, {"how": 1}]
 
 
 @pytest.mark.parametrize(
