@@ -1,10 +1,11 @@
 """Files that several processes share: atomic writes, locks, hashes, and the folder of caches."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from linbench.system.untrusted import file_digest
 
 #: The lock file in a folder that one process at a time may write to.
 LOCK_NAME = ".linbench.lock"
@@ -22,8 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path).hex()
 
 
 def cache_dir(*parts: str) -> Path:
