@@ -173,10 +173,10 @@ def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"search": {"candidates": 1}}, "search: candidates is 1"),
-        ({"search": {"candidates": ["a"]}}, "search: a candidate is no object"),
-        ({"search": {"kept": "naive"}}, "search: what was kept is 'naive'"),
+        ({"search": {"candidates": ["a"]}}, "search: a candidate is not an object"),
+        ({"search": {"kept": "naive"}}, "search: kept is 'naive'"),
         ({"search": {"margin": "3"}}, "search: margin is '3'"),
-        ({"key": {"prompts": "8"}}, "key: prompts of vim-t is '8'; it counts boxes"),
+        ({"key": {"prompts": "8"}}, "key: prompts of vim-t is '8'; it must be at least 0"),
     ],
 )
 def test_what_a_report_cannot_show_of_a_record_is_named_and_the_others_are_shown(

@@ -9,6 +9,7 @@ import numba
 
 import linbench
 from linbench.kernels import compiled
+from linbench.system import files, untrusted
 
 
 def run(where: Path, cache: Path) -> str:
@@ -30,12 +31,16 @@ def run(where: Path, cache: Path) -> str:
 
 
 def package(where: Path) -> Path:
-    """A linbench of one kernel and a file that it imports."""
+    """A linbench of one kernel, a file that it imports, and what finds the cache."""
     kernels = where / "linbench" / "kernels"
     kernels.mkdir(parents=True)
-    for folder in (kernels.parent, kernels):
+    system = kernels.parent / "system"
+    system.mkdir()
+    for folder in (kernels.parent, kernels, system):
         (folder / "__init__.py").touch()
     shutil.copy(compiled.__file__, kernels)
+    for module in (files, untrusted):
+        shutil.copy(module.__file__, system)
     (kernels / "scale.py").write_text("from numba import njit\n@njit\ndef scaled(x):\n    return 2 * x\n")
     (kernels / "probe.py").write_text(
         "from linbench.kernels.compiled import compiled\nfrom linbench.kernels.scale import scaled\n"

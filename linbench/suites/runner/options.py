@@ -118,7 +118,7 @@ def read_pair(flag: str, text: str, example: str) -> tuple[str, Any]:
         raise ValueError(f"{flag} {text}: write NAME=VALUE, as {example}")
     try:
         return name, json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets, are no JSON either
         return name, value
 
 
