@@ -27,6 +27,7 @@ from linbench.models import torch_file
 from linbench.models.pickled import BadPickle, Inert, Symbol, TensorRef
 from linbench.models.resemblance import resemblance as resemblance
 from linbench.system.files import replacing
+from linbench.system.untrusted import is_file
 
 #: Largest file, and largest sum of the tensors in it; ViT-H with an optimizer's state is 8 GB.
 MAX_BYTES = 16 * 2**30
@@ -223,7 +224,7 @@ def read(path: Path, branch: str = "model") -> tuple[About | None, Mapping[str, 
 
 
 def _check_size(path: Path) -> None:
-    if not path.is_file():
+    if not is_file(path):
         raise BadCheckpoint(f"{path}: there is no such file")
     try:
         size = max(path.stat().st_size, torch_file.unpacked_size(path))

@@ -71,6 +71,14 @@ def exists(path: Path) -> bool:
     return True
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file at a path; False also for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_file(path: Path | str) -> BufferedReader:
     """Open a file for reading; raises OSError, also for a folder, pipe, socket or device, without waiting for it."""
     number = os.open(path, _FLAGS)

@@ -130,6 +130,7 @@ def damaged(folder, name):
         ("mixed.pth", "holds no state dict.*'step' is of the type int"),
         ("folder.pth", "no such file"),
         ("missing.pth", "no such file"),
+        ("n" * 300 + ".pth", "no such file"),
         ("odd.safetensors", "metadata is not what linbench writes"),
         ("task.safetensors", "metadata is not what linbench writes.*cook"),
         ("text.onnx", "it is text that begins with '404: not found'"),
