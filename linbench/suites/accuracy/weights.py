@@ -6,7 +6,6 @@
 --random                            for smoke tests; records are stamped with it
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 
 from linbench.models import checkpoint as checkpoints
 from linbench.models.checkpoint import About
+from linbench.system.files import file_sha256
 
 MISSING = (
     "linbench comes with no weights. Give --checkpoint FILE: a .safetensors file that `linbench train` wrote, or an "
@@ -152,5 +152,4 @@ def _branch(file: Path, branch: str | None, default: str) -> str:
 @cache
 def _read(file: Path) -> Weights:
     about = checkpoints.describe(file)
-    with file.open("rb") as stream:
-        return Weights(file, hashlib.file_digest(stream, "sha256").hexdigest(), about)
+    return Weights(file, file_sha256(file), about)
