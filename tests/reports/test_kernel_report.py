@@ -84,8 +84,8 @@ def test_what_was_not_timed_is_shown_as_such():
 def test_marks_are_those_of_latencies():
     cells, notes = lines(several())
     assert cells["q_shift vrwkv-s at 1024 fwd"]["time"].startswith("~0.4")
-    assert cells["q_shift vrwkv-s at 1024 fwd"]["time"].endswith("¹")
-    assert "~ not converged" in notes and "¹ 1 round" in notes
+    assert cells["q_shift vrwkv-s at 1024 fwd"]["time"].endswith("ᵃ")
+    assert "~ not converged" in notes and "ᵃ 1 round" in notes
 
 
 def test_devices_and_dtypes_are_never_mixed():

@@ -44,15 +44,15 @@ def test_failed_and_missing_cells_are_shown_as_such():
 def test_an_interval_from_one_process_is_marked_and_one_from_rounds_is_not():
     found, notes = cells([record("vim-t", 512, 50.0), record("vim-s", 512, 50.0, rounds=1)])
     assert found["vim-t"]["512²"].endswith("%")
-    assert found["vim-s"]["512²"].endswith("%¹")
-    assert "¹ 1 round:" in notes
+    assert found["vim-s"]["512²"].endswith("%ᵃ")
+    assert "ᵃ 1 round:" in notes
     _, notes = cells([record("vim-t", 512, 50.0)])
-    assert "¹" not in notes
+    assert "ᵃ" not in notes
 
 
 def test_one_sample_has_no_interval():
     found, _ = cells([record("vim-t", 512, 50.0, rounds=1, samples=1, noise=0.0)])
-    assert found["vim-t"]["512²"] == "50.0 ms¹"
+    assert found["vim-t"]["512²"] == "50.0 msᵃ"
 
 
 def test_the_half_width_is_the_wider_side_in_percent():

@@ -14,13 +14,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from linbench.reports.latency.notes import ONE_PROCESS
 from linbench.reports.latency.rows import comparisons
 from linbench.reports.latency.table import exponent_text, timed, title
 from linbench.reports.render.figure import BEHIND_TEXT, FAILED, literal, style, tag
 from linbench.reports.render.palette import Look, looks_of
 from linbench.reports.statistics.crossover import Crossover, crossover
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
+from linbench.reports.statistics.quality import FEW_ROUNDS
 from linbench.reports.statistics.scaling import CURVES, exponent
 
 INCHES = (9.0, 5.2)
@@ -248,6 +248,6 @@ def _texts(axes: Any, rows: pd.DataFrame) -> None:
     axes.set_xlabel("resolution, px" + (" (height × width)" if any("×" in size for size in rows["size"]) else ""))
     notes = ["p: latency ∝ tokens$^p$", "bands, bars and ±: 95 %", "rings: crossover with ViT"]
     if (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any():
-        notes.append(f"{ONE_PROCESS} fewer than {FEWEST_ROUNDS} rounds")
+        notes.append(f"{FEW_ROUNDS} fewer than {FEWEST_ROUNDS} rounds")
     axes.figure.supxlabel("; ".join(notes), fontsize=9, x=0.01, ha="left")
     axes.figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelspacing=0.9, handlelength=2.4)

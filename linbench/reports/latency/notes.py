@@ -9,14 +9,16 @@ from linbench.reports.latency.rows import conditions
 from linbench.reports.render.plain_text import clip
 from linbench.reports.statistics.crossover import Crossover, reference_of
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
+from linbench.reports.statistics.quality import (
+    DISTURBED,
+    FEW_ROUNDS,
+    MOST_BY_OTHERS,
+    NOT_CONVERGED,
+    STALE,
+    THROTTLED,
+)
 from linbench.reports.statistics.scaling import Exponent
 
-NOT_CONVERGED = "~"
-STALE = "†"
-DISTURBED = "‡"
-THROTTLED = "§"
-ONE_PROCESS = "¹"
-MOST_BY_OTHERS = 0.1  # of all cores: what other processes may use before a cell is marked
 MOST_REASONS = 12
 #: Input and output of a part, where that needs saying.
 PARTS = {
@@ -57,7 +59,7 @@ def marks(rows: pd.DataFrame) -> list[str]:
     if len(few):
         count = _range(few["rounds"])
         lines.append(
-            f"{ONE_PROCESS} {count} {'round' if count == '1' else 'rounds'}: fewer than {FEWEST_ROUNDS}, so the "
+            f"{FEW_ROUNDS} {count} {'round' if count == '1' else 'rounds'}: fewer than {FEWEST_ROUNDS}, so the "
             "interval (exact order statistics) covers the samples within a process and not the differences between "
             "processes; a latency without ± has too few samples."
         )
@@ -95,7 +97,7 @@ def percent(value: float) -> str:
 
 def few_rounds_mark(interval: str) -> str:
     """Return the mark of an interval that is not of several rounds."""
-    return "" if interval == "rounds" else ONE_PROCESS
+    return "" if interval == "rounds" else FEW_ROUNDS
 
 
 def _conditions(rows: pd.DataFrame) -> list[str]:

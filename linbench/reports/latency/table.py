@@ -6,19 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.reports.latency.notes import (
-    DISTURBED,
-    MOST_BY_OTHERS,
-    NOT_CONVERGED,
-    STALE,
-    THROTTLED,
-    few_rounds_mark,
-    notes,
-    percent,
-)
+from linbench.reports.latency.notes import few_rounds_mark, notes, percent
 from linbench.reports.latency.rows import conditions, significant
 from linbench.reports.render.table import MISSING, Table
 from linbench.reports.statistics.crossover import Crossover, crossover
+from linbench.reports.statistics.quality import STALE, quality
 from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
 
 Row = Mapping[str, Any]
@@ -119,15 +111,14 @@ def latency(row: "Row | pd.Series | None") -> str:
     """Return one cell: "123 ms ±1.2 %" with its marks, the status where it is not ok, or a dash."""
     if row is None:
         return MISSING
-    stale = STALE if row["stale"] else ""
     if row["status"] != "ok":
-        return str(row["status"]) + stale
-    text = f"{'' if row['converged'] else NOT_CONVERGED}{significant(row['median_ms'])} ms"
+        return str(row["status"]) + (STALE if row["stale"] else "")
+    known = quality(dict(row))
+    text = f"{known.prefix}{significant(row['median_ms'])} ms"
     if row["interval"] != "none":
         half = max(row["high_ms"] - row["median_ms"], row["median_ms"] - row["low_ms"]) / row["median_ms"] * 100
         text += f" ±{percent(half)}"
-    disturbed = DISTURBED if row["others_share"] > MOST_BY_OTHERS else ""
-    return text + few_rounds_mark(row["interval"]) + disturbed + (THROTTLED if row["throttled"] else "") + stale
+    return text + known.suffix
 
 
 def exponent_text(fit: Exponent | None) -> str:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from linbench.records import Record
-from linbench.reports.latency.notes import MOST_BY_OTHERS
 from linbench.reports.latency.rows import SEARCHED, VARIES, conditions, visible
 from linbench.reports.latency.table import latency, timed
 from linbench.reports.page.columns import TextPool, number, relative_steps, thin
 from linbench.reports.render.table import Table
+from linbench.reports.statistics.quality import MOST_BY_OTHERS
 
 #: Columns of ``rows.rows`` that the page shows as numbers.
 NUMBERS = (

@@ -60,7 +60,7 @@ function scoresOf(cell) {
 // Marks: never a colour alone, always a sign and a name.
 const MARKS = {
   c: ['~', 'not converged', 'time ran out before the interval was within ±1 %'],
-  f: ['¹', 'few rounds', 'fewer than three fresh processes: the interval covers only the differences within one'],
+  f: ['ᵃ', 'few rounds', 'fewer than three fresh processes: the interval covers only the differences within one'],
   d: ['‡', 'disturbed', 'other processes used more than a tenth of the machine’s cores'],
   t: ['§', 'throttled', 'the device was throttled, also when the round was repeated'],
   s: ['†', 'stale', 'the code that measured it has changed; linbench run --redo stale measures it again'],

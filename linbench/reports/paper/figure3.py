@@ -30,7 +30,7 @@ MAX_ACROSS = 2
 NOTE = (
     "p: latency ∝ tokens$^p$, its 95 % interval; bands: 95 %; rings and bars: crossover with ViT and its 95 % "
     "interval; crosses on top: failed; hollow: quoted from the paper, on an A100; "
-    "¹\N{NO-BREAK SPACE}fewer than 3 rounds"
+    "ᵃ\N{NO-BREAK SPACE}fewer than 3 rounds"
 )
 
 

@@ -23,6 +23,7 @@ SIGNS = {
     "·": r"$\cdot$",
     "²": r"\textsuperscript{2}",
     "¹": r"\textsuperscript{1}",
+    "ᵃ": r"\textsuperscript{a}",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "≈": r"$\approx$",
