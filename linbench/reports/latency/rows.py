@@ -25,6 +25,7 @@ import pandas as pd
 from linbench.records import BadRecord, Record, Status, key_hash
 from linbench.reports.latency.best_settings import check_search, describe_search
 from linbench.reports.statistics.latency_summary import summarize
+from linbench.reports.statistics.quality import MOST_BY_OTHERS
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
@@ -189,7 +190,8 @@ def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "dtype_error": _largest([entry.get("dtype_error") for entry in entries]),
         **_energy([part if isinstance(part := entry.get("energy"), dict) else {} for entry in entries]),
         "throttled": ", ".join(dict.fromkeys(str(word) for entry in entries for word in _throttle_reasons(entry))),
-        "others_share": _largest([entry.get("others_share") for entry in entries]),
+        "others_share": (others := _largest([entry.get("others_share") for entry in entries])),
+        "disturbed": others > MOST_BY_OTHERS,
         "cpu_share": -_largest([-_number(entry.get("cpu_share")) for entry in entries]),
     }
 

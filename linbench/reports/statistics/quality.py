@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
+from linbench.system.contention import MOST_BY_OTHERS as MOST_BY_OTHERS
 
 NOT_CONVERGED = "~"
 FEW_ROUNDS = "ᵃ"
 DISTURBED = "‡"
 THROTTLED = "§"
 STALE = "†"
-MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
 
 
 @dataclass(frozen=True)
