@@ -37,7 +37,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
 
         mark = {"ok": "✓", "warning": "!", "missing": "–", "broken": "✗"}
         rows = [(mark[f.state], f.part, f.found) for f in findings]
-        typer.echo(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 90]))
+        typer.echo(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 60]))
         remedies = [f for f in findings if f.remedy]
         if remedies:
             typer.echo("\nWhat would help:")

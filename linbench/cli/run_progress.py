@@ -54,7 +54,7 @@ def measure_rounds(
     redo: "Redo | None",
 ) -> None:
     """Measure the rounds that the cells of a suite still need, and write a record after each."""
-    from linbench.suites.runner.quiet import GaveUp, Waiting
+    from linbench.suites.runner.quiet import GaveUp, Repeat, Waiting
     from linbench.suites.runner.resuming import remaining_rounds
     from linbench.suites.runner.rounds import RoundStart, sweep, with_outcome
 
@@ -69,14 +69,18 @@ def measure_rounds(
     }
     done = {i: sampling.rounds - state.rounds for i, state in enumerate(remaining)}
     index_of = {id(cell): i for i, cell in enumerate(cells)}
+    current = ""
     with progress("rounds", sum(state.rounds for state in remaining)) as advance:
         for event in sweep(name, cells, done, sampling, plugins):
             if isinstance(event, Waiting):
                 advance.countdown(waiting_text(event))
             elif isinstance(event, GaveUp):
                 advance(GAVE_UP, 0)
+            elif isinstance(event, Repeat):
+                advance.now(f"{current}, attempt {event.attempt}, as it was {event.because}")
             elif isinstance(event, RoundStart):
-                advance.now(f"{suite.cell_name(event.cell)}: round {event.number + 1} of {sampling.rounds}")
+                current = f"{suite.cell_name(event.cell)}: round {event.number + 1} of {sampling.rounds}"
+                advance.now(current)
             else:
                 i = index_of[id(event.cell)]
                 records[i] = record = with_outcome(records[i], event.cell, event.outcome)

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from linbench.cli import app
 from linbench.cli.doctor import _contention
@@ -54,9 +53,7 @@ def swept(results: Path, plugins: Path, *more: str) -> Result:
 
 
 @pytest.mark.usefixtures("shared_core")
-def test_beside_a_program_on_its_core_a_sweep_waits_warns_repeats_and_marks(
-    tmp_path: Path, plugins: Path, shared_core: int
-) -> None:
+def test_beside_a_program_on_its_core_a_sweep_waits_warns_repeats_and_marks(tmp_path: Path, plugins: Path) -> None:
     done = swept(tmp_path, plugins, "--wait", "2", "--json")
     lines = done.stderr.splitlines()
     assert lines[0].startswith("linbench: other programs use ") and "of the one core (most by " in lines[0]
@@ -65,6 +62,7 @@ def test_beside_a_program_on_its_core_a_sweep_waits_warns_repeats_and_marks(
     assert "linbench: still busy after 2 s: measuring anyway, and marking what is disturbed" in lines
     starts, ends = ([i for i, line in enumerate(lines) if line.startswith(begin)] for begin in ("toy ", "[1/1] toy "))
     assert lines[starts[0]] == "toy backbone 64x64 float32 paper: round 1 of 1"
+    assert lines[starts[2]] == "toy backbone 64x64 float32 paper: round 1 of 1, attempt 3, as it was disturbed"
     assert starts < ends
     assert " ‡ disturbed: other programs used " in lines[ends[0]]
     assert lines[ends[0]].endswith(" of the cores; repeated 2 times")
@@ -80,9 +78,7 @@ def test_beside_a_program_on_its_core_a_sweep_waits_warns_repeats_and_marks(
 
 
 @pytest.mark.usefixtures("shared_core")
-def test_without_waiting_a_disturbed_round_is_measured_once_and_marked(
-    tmp_path: Path, plugins: Path, shared_core: int
-) -> None:
+def test_without_waiting_a_disturbed_round_is_measured_once_and_marked(tmp_path: Path, plugins: Path) -> None:
     done = swept(tmp_path, plugins, "--wait", "0")
     assert "measuring at once (--wait 0)" in done.stderr
     assert "waiting for quiet" not in done.stderr

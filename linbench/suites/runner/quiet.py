@@ -35,6 +35,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A round that is measured again. attempt: Counts from 2.  because: ``disturbed`` or ``throttled``."""
+
+    attempt: int
+    because: str
+
+
+@dataclass(frozen=True)
 class GaveUp:
     """Other programs kept computing: until a round is quiet, none is waited for or repeated."""
 
@@ -81,7 +89,7 @@ class Patience:
             yield GaveUp()
 
 
-def attempt_quietly(measure: Callable[[], Outcome], patience: Patience) -> Generator[Waiting, None, Outcome]:
+def attempt_quietly(measure: Callable[[], Outcome], patience: Patience) -> Generator[Waiting | Repeat, None, Outcome]:
     """Measure a round, again where it was throttled or disturbed, and return the outcome that counts.
 
     A throttled round is repeated once; a disturbed one after waiting, up to ``MOST_ATTEMPTS`` in all.
@@ -95,6 +103,7 @@ def attempt_quietly(measure: Callable[[], Outcome], patience: Patience) -> Gener
             start = time.monotonic()
             yield from patience.wait(start + wait_s)
             wait_s -= time.monotonic() - start
+        yield Repeat(len(attempts) + 1, reason)
         attempts.append(measure())
     outcome = _joined(attempts, reasons)
     patience.learn(outcome)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from linbench.records import Record, Status
-from linbench.suites.runner.quiet import GaveUp, Patience, Waiting, attempt_quietly
+from linbench.suites.runner.quiet import GaveUp, Patience, Repeat, Waiting, attempt_quietly
 from linbench.suites.runner.sampling import SamplingConfig
 from linbench.suites.runner.suite import Cell, Outcome
 from linbench.system.affinity import unbound
@@ -49,8 +49,8 @@ class RoundEnd:
     outcome: Outcome
 
 
-#: What happens in a sweep, in order; the ``Waiting`` for a round lies between its start and its end.
-Event: TypeAlias = RoundStart | Waiting | GaveUp | RoundEnd
+#: What happens in a sweep, in order; ``Waiting`` and ``Repeat`` lie between the start and the end of their round.
+Event: TypeAlias = RoundStart | Waiting | Repeat | GaveUp | RoundEnd
 
 
 def sweep(

@@ -10,7 +10,7 @@ import pytest
 from linbench.records import Record, Status
 from linbench.suites import Cell, Outcome
 from linbench.suites.runner import gpu, rounds
-from linbench.suites.runner.quiet import MOST_FRUITLESS, Patience, Waiting, attempt_quietly, is_disturbed
+from linbench.suites.runner.quiet import MOST_FRUITLESS, Patience, Repeat, Waiting, attempt_quietly, is_disturbed
 from linbench.suites.runner.rounds import GaveUp, RoundEnd, RoundStart, sweep
 from linbench.suites.runner.sampling import SamplingConfig
 
@@ -38,7 +38,9 @@ def result(patient: Patience, *outcomes: Outcome) -> tuple[Outcome, list[Waiting
     waited = []
     while True:
         try:
-            waited.append(next(attempts))
+            event = next(attempts)
+            if isinstance(event, Waiting):
+                waited.append(event)
         except StopIteration as end:
             return end.value, waited, len(outcomes) - len(left)
 
@@ -132,8 +134,9 @@ def happenings(monkeypatch: pytest.MonkeyPatch, shares: Iterator[float], cells: 
 
 
 def test_a_sweep_names_each_round_before_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = happenings(monkeypatch, repeat(QUIET), 3)
-    assert [type(event) for event in events] == [RoundStart, RoundEnd] * 3
+    events = happenings(monkeypatch, chain([QUIET, 0.5], repeat(QUIET)), 2)
+    assert [type(event) for event in events] == [RoundStart, RoundEnd, RoundStart, Repeat, RoundEnd]
+    assert events[3] == Repeat(2, "disturbed")
 
 
 def test_on_a_machine_that_stays_busy_a_sweep_stops_repeating_and_says_so_once(
