@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from linbench.cli.decisions import echo_wrapped, print_tables, read_cells
 from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, split
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def compare(
     _print(comparison, as_json)
     if out is not None:
         _write(comparison, out)
+    _warn_of_doubt(comparison, guards)
     hits = [f"--fail-on {guard.text}: {hit}" for guard in guards for hit in _hits(comparison, guard)]
     for hit in hits:
         typer.echo(f"linbench: {hit}", err=True)
@@ -75,8 +76,6 @@ def compare(
 
 def _read(folders: Sequence[Path]) -> "tuple[list[list[ComparableCell]], list[str]]":
     """Return the cells of each folder and all faults, which are named; refuse a folder without cells."""
-    from linbench.reports.decide.comparable_cells import read_cells
-
     sides, all_faults = [], []
     for folder in folders:
         if not folder.is_dir():
@@ -192,15 +191,23 @@ def _hits(comparison: "Comparison", guard: Guard) -> list[str]:
     return messages
 
 
+def _warn_of_doubt(comparison: "Comparison", guards: Sequence[Guard]) -> None:
+    """Say which guards passed only because times could not be compared."""
+    untested = sum(pair.in_doubt for pair in comparison.times)
+    if untested and any(guard.verdict == "SLOWER" for guard in guards):
+        of = f"{untested} of {len(comparison.times)} pair{'s' * (len(comparison.times) != 1)}"
+        typer.echo(f"linbench: --fail-on SLOWER: {of} could not be compared; the marks tell why", err=True)
+
+
 def _print(comparison: "Comparison", as_json: bool) -> None:
-    from linbench.reports.decide import compare_table
-    from linbench.reports.render.table import to_terminal
+    from linbench.reports.decide import compare_table, marks
 
     if as_json:
         typer.echo(json.dumps(compare_table.as_json(comparison), indent=1))
         return
-    for table in compare_table.tables(comparison):
-        typer.echo(to_terminal(table, shutil.get_terminal_size((100, 24)).columns) + "\n")
+    if warning := marks.headline(comparison.compared):
+        echo_wrapped(f"{warning}\n")
+    print_tables(compare_table.tables(comparison))
 
 
 def _write(comparison: "Comparison", out: Path) -> None:

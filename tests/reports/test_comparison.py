@@ -86,7 +86,7 @@ def test_two_devices_in_one_folder_are_never_put_into_one_pair():
 def test_three_backbones_are_ranked_and_those_not_shown_to_differ_share_a_place():
     made = [score("vit-t", "dis", 0.8), score("vim-t", "dis", 0.8, seed=1), score("rwkv-sam-t", "dis", 0.9)]
     ranking = tables(compare_backbones(("vit-t", "vim-t", "rwkv-sam-t"), known(*made), Margins()))[-1]
-    assert ranking.rows[0][1].startswith("1 rwkv-sam-t, 2 vi") and ranking.rows[0][1].count("2 ") == 2
+    assert {row[0]: row[1] for row in ranking.rows} == {"vit-t": "2", "vim-t": "2", "rwkv-sam-t": "1"}
 
 
 def test_scores_of_two_trainings_are_paired_where_each_side_has_one():

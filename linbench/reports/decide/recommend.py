@@ -1,5 +1,8 @@
 """Which backbone under a budget: what fits, what is best of it, and whether the difference is more than noise.
 
+Only what can be ranked is recommended. A latency that is in doubt (few rounds, disturbed, throttled) is listed with
+its reason: neither its rank nor whether it is within a limit is known.
+
 A contender is one model at one resolution: for a metric of accuracy a score, with the latency measured for the same
 model, size and dtype; for the metric ``latency_ms`` a latency. All latencies are of one device and one set of
 conditions, all scores of one dataset and protocol; where a folder holds several, the request must name one. Scores
@@ -89,27 +92,50 @@ class Rival:
     pair: CellPair
 
     @property
-    def is_apart(self) -> bool:
-        """Whether the intervals of the two do not overlap."""
+    def is_apart(self) -> bool | None:
+        """Whether the intervals of the two do not overlap; None where one is missing."""
         (low, high), (other_low, other_high) = self.pair.first.bounds, self.pair.second.bounds
+        if any(map(math.isnan, (low, high, other_low, other_high))):
+            return None
         return high < other_low or other_high < low
+
+
+@dataclass(frozen=True)
+class Unranked:
+    """A contender whose rank, or whether it fits, is unknown; the reason, and the command that measures it again."""
+
+    contender: Contender
+    reason: str
+    command: str
 
 
 @dataclass(frozen=True)
 class Recommendation:
     """The answer to a request.
 
-    best: None where nothing fits.
+    best: None where nothing fits, or nothing can be ranked.
     rivals: From the runner-up on.
+    unranked: In the order of names and sizes.
     latencies, scores: The conditions that all share, as text.
     """
 
     request: Request
     best: Contender | None
     rivals: list[Rival]
+    unranked: list[Unranked]
     excluded: list[Excluded]
     latencies: dict[str, str]
     scores: dict[str, str]
+
+    @property
+    def ranked(self) -> list[Contender]:
+        """The best and the others, in this order."""
+        return [*([self.best] if self.best else []), *(rival.contender for rival in self.rivals)]
+
+    @property
+    def shown(self) -> list[Contender]:
+        """All whose numbers are shown."""
+        return [*self.ranked, *(entry.contender for entry in self.unranked)]
 
 
 def recommend(request: Request, cells: Iterable[ComparableCell]) -> Recommendation:
@@ -128,10 +154,14 @@ def recommend(request: Request, cells: Iterable[ComparableCell]) -> Recommendati
         scores, score_conditions = _scores(request, scores, conditions.get("device", ""), excluded)
         contenders = list(_join(request, scores, latencies, conditions, excluded))
     fitting = [contender for contender in contenders if _fits(request, contender, excluded)]
+    unranked = [entry for contender in fitting if (entry := _unranked(request, contender, conditions))]
+    unranked.sort(key=lambda entry: (entry.contender.label, _pixels(entry.contender)))
+    in_doubt = {id(entry.contender) for entry in unranked}
     sign = 1 if request.metric == LATENCY else -1
-    fitting.sort(key=lambda contender: (sign * contender.cell.estimate, contender.label))
-    best = fitting[0] if fitting else None
-    return Recommendation(request, best, _rivals(fitting), excluded, conditions, score_conditions)
+    ranked = [contender for contender in fitting if id(contender) not in in_doubt]
+    ranked.sort(key=lambda contender: (sign * contender.cell.estimate, contender.label))
+    best = ranked[0] if ranked else None
+    return Recommendation(request, best, _rivals(ranked), unranked, excluded, conditions, score_conditions)
 
 
 def _latencies(request: Request, known: list[ComparableCell]) -> tuple[list[ComparableCell], dict[str, str]]:
@@ -209,7 +239,7 @@ def _join(
 
 
 def _fits(request: Request, contender: Contender, excluded: list[Excluded]) -> bool:
-    """Return whether a contender is within every limit; the reasons against it go to ``excluded``."""
+    """Return whether a contender is within every limit, or may be; the reasons against it go to ``excluded``."""
     cell = contender.latency
     if cell is None:
         return True
@@ -217,7 +247,7 @@ def _fits(request: Request, contender: Contender, excluded: list[Excluded]) -> b
     if cell.times is None:
         if request.has_limits or contender.score is None:
             reasons.append(f"{cell.status}: {cell.reason}" if cell.reason else cell.status)
-    elif request.latency_ms is not None and cell.times.median > request.latency_ms:
+    elif request.latency_ms is not None and not cell.doubt and cell.times.median > request.latency_ms:
         within = ", though its 95 % interval reaches below" if cell.times.low <= request.latency_ms else ""
         reasons.append(f"too slow: {cell.times.median:.4g} ms{within}")
     reasons += _excess("memory", cell.peak_mib / MIB_PER_GB, request.memory_gb, "GB") * (cell.times is not None)
@@ -231,6 +261,29 @@ def _excess(quantity: str, value: float, limit: float | None, unit: str) -> list
     if limit is None or value <= limit:
         return []
     return [f"{quantity} not recorded"] if math.isnan(value) else [f"too much: {quantity} {value:.3g} {unit}"]
+
+
+def _unranked(request: Request, contender: Contender, conditions: Mapping[str, str]) -> Unranked | None:
+    """Return the contender with the reason where its rank, or whether it fits, is unknown."""
+    cell = contender.latency
+    if cell is None or not cell.doubt:
+        return None
+    unknown = f"unknown whether within {request.latency_ms:g} ms: " if request.latency_ms is not None else ""
+    if not unknown and contender.score is not None:
+        return None
+    return Unranked(contender, unknown + cell.doubt, f"{_timing(cell, conditions)}{_redo(cell)}")
+
+
+def _redo(cell: ComparableCell) -> str:
+    """Return the option without which ``linbench run`` would keep the rounds that a cell has."""
+    assert cell.quality is not None
+    if not cell.quality.has_few_rounds or cell.quality.is_disturbed or cell.quality.is_throttled:
+        return " --redo all"
+    return " --redo stale" if cell.is_stale else ""
+
+
+def _pixels(contender: Contender) -> int:
+    return int(contender.cell.key["height"]) * int(contender.cell.key["width"])
 
 
 def _rivals(fitting: Sequence[Contender]) -> list[Rival]:
@@ -266,9 +319,9 @@ def _settings(cell: ComparableCell, others: Sequence[ComparableCell]) -> str:
     return ", ".join(f"{name} {cell.labels[name]}" for name in names)
 
 
-def _timing(score: ComparableCell, conditions: Mapping[str, str]) -> str:
-    """Return the command that measures the latency of a score's model."""
-    key = score.key
+def _timing(cell: ComparableCell, conditions: Mapping[str, str]) -> str:
+    """Return the command that measures the latency of a cell's model."""
+    key = cell.key
     part = conditions.get("part", "backbone")
     options = f" --part {part}" if part != "backbone" else ""
     options += f" --fusion {key['fusion']}" if part in ("decoder", "end-to-end") and key["fusion"] != "none" else ""
