@@ -107,7 +107,7 @@ def _reason(shown: Record, other: Record) -> str:
         "started": "measured earlier",
     }
     differing = (why for name, why in reasons.items() if getattr(best, name) != getattr(worse, name))
-    return next(differing, "with as many rounds as late, chosen by hash")
+    return next(differing, "equal in rounds and time")
 
 
 def _plain(result: "MergeResult") -> dict[str, Any]:
