@@ -174,7 +174,7 @@ def _guard(text: str) -> Guard:
 
 def _hits(comparison: "Comparison", guard: Guard) -> list[str]:
     """Return a message for each pair that a guard fails on."""
-    from linbench.reports.decide.compare_table import cell_name
+    from linbench.reports.decide.naming import cell_name
 
     messages = []
     for pair in (*comparison.times, *comparison.scores):
@@ -221,11 +221,13 @@ def _write(comparison: "Comparison", out: Path) -> None:
 
 
 def _text(comparison: "Comparison", ending: str) -> str:
-    from linbench.reports.decide import compare_table
+    from linbench.reports.decide import compare_table, marks
     from linbench.reports.render.table import frame_to_csv, to_markdown
 
     if ending == ".md":
-        return "\n".join(to_markdown(table) for table in compare_table.tables(comparison))
+        warning = marks.headline(comparison.compared)
+        parts = [f"{warning}\n"] * bool(warning)
+        return "\n".join([*parts, *map(to_markdown, compare_table.tables(comparison))])
     rows = compare_table.as_json(comparison)
     if ending == ".json":
         return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

@@ -6,24 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from linbench.reports.decide import marks
-from linbench.reports.decide.comparable_cells import BACKBONES, LABELS, ComparableCell, identity
+from linbench.reports.decide.comparable_cells import ComparableCell
 from linbench.reports.decide.compare import CellPair, Comparison, Margins
+from linbench.reports.decide.naming import distinguishing, list_cells, order
+from linbench.reports.decide.ranking import rankings
 from linbench.reports.render.table import MISSING, Table
-from linbench.reports.statistics.verdicts import Verdict
 
-MOST_NAMED = 12
 NOT_COMPARED = "not compared"
-WINNING, LOSING = (Verdict.FASTER, Verdict.BETTER), (Verdict.SLOWER, Verdict.WORSE)
-RANKS = (
-    "rank: one more than the number of backbones that are shown to be better; equal ranks do not mean equal results."
-)
 #: Columns that are dropped where the lines differ without them, as a backbone often fixes its attention.
 OPTIONAL = ("checkpoint", "attention", "fused", "compile", "memory_format", "allocator", "matmul")
-#: The labels that name a cell outside its table.
-NAMING = (
-    *("suite", "metric", "backbone", "op", "case", "direction", "part", "fusion", "size", "dataset", "dtype"),
-    "preset",
-)
 
 
 def tables(comparison: Comparison) -> list[Table]:
@@ -32,7 +23,7 @@ def tables(comparison: Comparison) -> list[Table]:
     if not result:
         result = [Table(f"{_title(comparison)}: no cell on both sides", ("cell",), (), ())]
     result[-1] = replace(result[-1], notes=(*result[-1].notes, *_left_out(comparison)))
-    return [*result, *_rankings(comparison)]
+    return [*result, *rankings(comparison)]
 
 
 def _title(comparison: Comparison) -> str:
@@ -100,14 +91,14 @@ def _tables(
 
     heads: Of the numbers and of their difference.
     """
-    names, shared = _distinguishing([cell for pair in pairs for cell in (pair.first, pair.second)], comparison)
+    names, shared = distinguishing([cell for pair in pairs for cell in (pair.first, pair.second)], comparison)
     for name in OPTIONAL:
         fewer = [other for other in names if other != name]
         if len({tuple(pair.first.labels[other] for other in fewer) for pair in pairs}) == len(pairs):
             names = fewer
     unit, difference = heads
     is_ranked = comparison.is_ranked
-    ordered = sorted(pairs, key=lambda pair: [_order(pair.first, name) for name in names])
+    ordered = sorted(pairs, key=lambda pair: [order(pair.first, name) for name in names])
     if len(comparison.names) == 2:
         labels = names or ["suite"]
         lines = [(*(p.first.labels[name] or MISSING for name in labels), *_numbers(p, is_ranked)) for p in ordered]
@@ -131,26 +122,6 @@ def _numbers(pair: CellPair, is_ranked: bool) -> tuple[str, ...]:
         *format_difference(pair),
         NOT_COMPARED if pair.in_doubt else str(verdict or pair.reason or MISSING),
     )
-
-
-def _distinguishing(cells: Sequence[ComparableCell], comparison: Comparison) -> tuple[list[str], list[str]]:
-    """Return the labels that differ between the lines, and a note with those that all share."""
-    values = {name: list(dict.fromkeys(cell.labels[name] for cell in cells)) for name in LABELS}
-    ignored: set[str] = set() if comparison.is_ranked else {"device", "threads"}
-    if any(cell.labels["backbone"] in comparison.names for cell in cells):
-        ignored |= {"backbone", "attention", "fusion", "options", "checkpoint", "fused"}
-    if any(cell.labels["preset"] == "best" for cell in cells):  # these differ only as each search chose its own
-        ignored |= {"attention", "matmul", "allocator", "memory_format", "compile", "fused"}
-    names = [name for name, different in values.items() if len(different) > 1 and name not in ignored]
-    shared = ", ".join(
-        f"{name} {same[0]}" for name, same in values.items() if len(same) == 1 and same[0] not in ("", "none", "0")
-    )
-    return names, [f"All: {shared}."] if shared else []
-
-
-def _order(cell: ComparableCell, name: str) -> tuple[float, str]:
-    number = cell.key.get("height", 0) * cell.key.get("width", 0) if name == "size" else cell.key.get(name)
-    return (number if isinstance(number, int) else 0, cell.labels[name])
 
 
 def format_difference(pair: CellPair) -> tuple[str, str]:
@@ -195,79 +166,11 @@ def _measured_apart(comparison: Comparison) -> list[str]:
 
 
 def _left_out(comparison: Comparison) -> list[str]:
-    unmatched = [_list_cells(f"only in {name}", cells) for name, cells in comparison.unmatched.items() if cells]
+    unmatched = [list_cells(f"only in {name}", cells) for name, cells in comparison.unmatched.items() if cells]
     return unmatched + [
-        _list_cells(f"several in {name} for one cell, so none is compared", cells)
+        list_cells(f"several in {name} for one cell, so none is compared", cells)
         for name, cells in comparison.duplicates.items()
         if cells
-    ]
-
-
-def _list_cells(title: str, cells: Sequence[ComparableCell]) -> str:
-    names = list(dict.fromkeys(cell_name(cell) for cell in cells))
-    hidden = len(names) - MOST_NAMED
-    return f"{title} ({len(names)}): {'; '.join(names[:MOST_NAMED])}{f'; and {hidden} more' if hidden > 0 else ''}."
-
-
-def cell_name(cell: ComparableCell) -> str:
-    """Return the labels that name a cell outside its table."""
-    left_out = "metric" if cell.is_timed else "suite"
-    labels = [cell.labels[name] for name in NAMING if name != left_out]
-    return " ".join(label for label in labels if label not in ("", "none"))
-
-
-def _rankings(comparison: Comparison) -> list[Table]:
-    """Rank three and more backbones, a line for each, in the cells in which they are compared, a column for each."""
-    if len(comparison.names) < 3:
-        return []
-    result = []
-    for title, pairs in (("times", comparison.times), ("scores", comparison.scores)):
-        groups: dict[str, list[CellPair]] = {}
-        for pair in pairs:
-            groups.setdefault(identity(pair.first.key, BACKBONES), []).append(pair)
-        names = _distinguishing([cell for pair in pairs for cell in (pair.first, pair.second)], comparison)[0]
-        ordered = sorted(groups.values(), key=lambda group: [_order(group[0].first, name) for name in names])
-        heads = [" ".join(group[0].first.labels[name] for name in names) or "rank" for group in ordered]
-        columns = [_ranking(group) for group in ordered]
-        lines = [(name, *(column.get(name, MISSING) for column in columns)) for name in comparison.names]
-        if pairs:
-            table = Table(f"Ranking of {title}", ("backbone", *heads), tuple(lines), (RANKS, *_not_ranked(pairs)))
-            result.append(table)
-    return result
-
-
-def _ranking(pairs: Sequence[CellPair]) -> dict[str, str]:
-    """Return the rank of each backbone of one cell; for one without, its status, or its marks."""
-    cells = {cell.labels["backbone"]: cell for pair in pairs for cell in (pair.first, pair.second)}
-    known = ranks(pairs)
-    doubts = {name: "".join(marks.doubts([cell])) for name, cell in cells.items()}
-    return {
-        name: cell.status if math.isnan(cell.estimate) else str(known.get(name, MISSING + doubts[name]))
-        for name, cell in cells.items()
-    }
-
-
-def ranks(pairs: Sequence[CellPair]) -> dict[str, int]:
-    """Return the ranks of backbones in one cell: one more than the number of those that are shown to be better.
-
-    pairs: Each two of the backbones. One that is tested with no other has no rank, and none has where two of the
-        others are not tested with each other.
-    """
-    sides = [(pair, pair.first.labels["backbone"], pair.second.labels["backbone"]) for pair in pairs]
-    tested = dict.fromkeys(name for pair, *both in sides if pair.difference for name in both)
-    if any(pair.difference is None for pair, *both in sides if tested.keys() >= {*both}):
-        return {}
-    worse = [b if pair.verdict in LOSING else a for pair, a, b in sides if pair.verdict in (*WINNING, *LOSING)]
-    return {name: 1 + worse.count(name) for name in tested}
-
-
-def _not_ranked(pairs: Sequence[CellPair]) -> list[str]:
-    """Return notes on why cells have no rank."""
-    doubts = marks.doubts(cell for pair in pairs for cell in (pair.first, pair.second))
-    untested = dict.fromkeys(pair.reason for pair in pairs if not pair.first.is_timed and not pair.difference)
-    return [
-        *(f"{MISSING}{mark} not ranked: {meaning}." for mark, meaning in doubts.items()),
-        *(f"{MISSING} not ranked: {reason}." for reason in untested),
     ]
 
 

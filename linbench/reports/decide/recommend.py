@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from linbench.reports.accuracy.rows import EMBEDDED
 from linbench.reports.accuracy.table import SHOWN
+from linbench.reports.decide.commands import scoring, timing
 from linbench.reports.decide.comparable_cells import ComparableCell, group_cells
 from linbench.reports.decide.compare import CellPair, Margins, compare_scores, compare_times
 from linbench.reports.decide.conditions import AmbiguousRequest, Size, refuse_unknown, select, select_device
@@ -181,7 +182,7 @@ def _scores(
 ) -> tuple[list[ComparableCell], dict[str, str]]:
     """Return the scores that count, and the conditions that they share; of ``device`` where it has any."""
     if not known:
-        raise AmbiguousRequest(f"no score {request.metric} is recorded; `{_scoring(request.metric)}` measures some")
+        raise AmbiguousRequest(f"no score {request.metric} is recorded; `{scoring(request.metric)}` measures some")
     counted = []
     for cell in known:
         is_embedded = cell.key.get("dataset") == EMBEDDED
@@ -228,13 +229,13 @@ def _join(
                 settings = f" ({_settings(cell, matching)})" if len(matching) > 1 else ""
                 yield Contender(label + settings, score, cell)
         elif request.has_limits:
-            excluded.append(Excluded(label, size, "no latency under these conditions", _timing(score, conditions)))
+            excluded.append(Excluded(label, size, "no latency under these conditions", timing(score, conditions)))
         else:
             yield Contender(label, score, None)
     for cell in latencies:
         if id(cell) not in joined:
             reason = f"no score {request.metric} in {cell.key['dtype']}"
-            command = _scoring(request.metric, cell)
+            command = scoring(request.metric, cell)
             excluded.append(Excluded(_name(cell, latencies), cell.labels["size"], reason, command))
 
 
@@ -271,15 +272,7 @@ def _unranked(request: Request, contender: Contender, conditions: Mapping[str, s
     unknown = f"unknown whether within {request.latency_ms:g} ms: " if request.latency_ms is not None else ""
     if not unknown and contender.score is not None:
         return None
-    return Unranked(contender, unknown + cell.doubt, f"{_timing(cell, conditions)}{_redo(cell)}")
-
-
-def _redo(cell: ComparableCell) -> str:
-    """Return the option without which ``linbench run`` would keep the rounds that a cell has."""
-    assert cell.quality is not None
-    if not cell.quality.has_few_rounds or cell.quality.is_disturbed or cell.quality.is_throttled:
-        return " --redo all"
-    return " --redo stale" if cell.is_stale else ""
+    return Unranked(contender, unknown + cell.doubt, timing(cell, conditions))
 
 
 def _pixels(contender: Contender) -> int:
@@ -317,23 +310,3 @@ def _settings(cell: ComparableCell, others: Sequence[ComparableCell]) -> str:
     """Return the settings that distinguish a latency from others of one model."""
     names = [name for name in cell.labels if len({other.labels[name] for other in others}) > 1]
     return ", ".join(f"{name} {cell.labels[name]}" for name in names)
-
-
-def _timing(cell: ComparableCell, conditions: Mapping[str, str]) -> str:
-    """Return the command that measures the latency of a cell's model."""
-    key = cell.key
-    part = conditions.get("part", "backbone")
-    options = f" --part {part}" if part != "backbone" else ""
-    options += f" --fusion {key['fusion']}" if part in ("decoder", "end-to-end") and key["fusion"] != "none" else ""
-    options += f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
-    return f"linbench run --backbone {key['backbone']} --preset {conditions.get('preset', 'best')}{options}"
-
-
-def _scoring(metric: str, latency: ComparableCell | None = None) -> str:
-    """Return the command that measures a score, of the model of a latency."""
-    suite = metric.partition("_")[0]
-    if latency is None:
-        return f"linbench run --suite {suite} --checkpoint CHECKPOINT --data DATA"
-    key = latency.key
-    options = f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
-    return f"linbench run --suite {suite} --backbone {key['backbone']} --checkpoint CHECKPOINT --data DATA{options}"

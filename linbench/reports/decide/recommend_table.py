@@ -76,7 +76,8 @@ def _describe(contender: Contender, request: Request) -> str:
         if score.standing:
             parts.append(f"COMPARABLE WITH NOTHING PUBLISHED ({score.standing})")
     if (latency := contender.latency) and latency.times:
-        parts.append(f"{marks.format_value(latency, 'ms')}{_interval(*latency.bounds)}")
+        interval = "" if latency.doubt else _interval(*latency.bounds)
+        parts.append(f"{marks.format_value(latency, 'ms')}{interval}")
     return ", ".join(parts)
 
 
