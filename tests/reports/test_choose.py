@@ -213,6 +213,20 @@ def test_without_a_limit_a_doubtful_latency_is_marked_and_the_scores_are_ranked(
     assert as_json(result)["best"]["latency_quality"]["doubt"].startswith("disturbed by other programs")
 
 
+@pytest.mark.parametrize("names", [("vmamba-t",), ("rwkv-sam-t",)])
+def test_nothing_is_called_faster_where_one_of_the_two_latencies_is_in_doubt(names):
+    known = [entry for entry in BEST if entry.key["backbone"] != "vit-t"]
+    busy = [
+        in_rounds(entry, others_share=0.5)
+        if entry.key["suite"] == "latency" and entry.key["backbone"] in names
+        else entry
+        for entry in known
+    ]
+    request = replace(REQUEST, latency_ms=None)
+    assert "times as fast: rwkv-sam-t" in " ".join(describe(answer(request, *known)))
+    assert "times as fast" not in " ".join(describe(answer(request, *busy)))
+
+
 def test_every_contender_whose_interval_reaches_beyond_the_limit_is_named():
     made = [record("vim-t", 512, 10.0, noise=0.1), record("vit-t", 512, 20.0, noise=0.1)]
     limit = max(cell.estimate for cell in comparable_cells(made)[0]) + 0.01

@@ -97,6 +97,17 @@ def test_backbones_that_are_not_tested_have_no_rank():
     assert "– not ranked: no mean of images." in ranking.notes
 
 
+def test_where_some_are_tested_with_each_other_only_none_has_a_rank():
+    names = ("vit-t", "vim-t", "rwkv-sam-t", "vmamba-t")
+    made = [score(name, "dis", 0.8 + i / 50) for i, name in enumerate(names)]
+    for i in (2, 3):
+        columns = {**made[i].rounds[0]["scores"], "id": [f"x{j}" for j in range(100)]}
+        made[i] = replace(made[i], rounds=({**made[i].rounds[0], "scores": columns},))
+    ranking = tables(compare_backbones(names, known(*made), Margins()))[-1]
+    assert {cell for row in ranking.rows for cell in row[1:]} == {"–"}
+    assert "– not ranked: other images." in ranking.notes
+
+
 def test_a_difference_from_a_noisy_result_is_not_carried_over_to_its_rank():
     fast, slow = record("vit-t", 512, 10.0, noise=0.001), record("vim-t", 512, 11.0, noise=0.001)
     noisy = record("rwkv-sam-t", 512, 14.0, noise=0.4)
