@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.decisions import echo_wrapped, print_tables, read_cells
-from linbench.cli.refusal import choice, echo, echo_faults, exit_if, pairs, refuse, split
+from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
+from linbench.cli.refusal import choice, echo_faults, exit_if, pairs, refuse, split
 
 if TYPE_CHECKING:
     from linbench.reports.decide.comparable_cells import ComparableCell
@@ -87,11 +87,7 @@ def _print(answer: "Recommendation", as_json: bool, folder: str) -> None:
         echo_wrapped(line)
     typer.echo()
     print_tables(recommend_table.tables(answer))
-    for line in recommend_table.left_out(answer, folder):
-        if line.startswith("linbench "):
-            echo(line, indent="  ")  # a command is one line, to be copied
-        else:
-            echo_wrapped(line, indent="" if line.endswith(":") else "  ")
+    echo_commands(recommend_table.left_out(answer, folder))
 
 
 def _sizes(text: str | None) -> list[tuple[int, int]]:

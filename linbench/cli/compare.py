@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.decisions import echo_wrapped, print_tables, read_cells
+from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
 from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, split
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def compare(
     """Test whether two sets of results differ.
 
     Each cell gets a verdict on the second side: FASTER, SLOWER, TIE or AMBIGUOUS; scores BETTER or WORSE. The
-    verdicts are corrected for the number of pairs. Results of different devices are never ranked.
+    verdicts are corrected for the number of pairs. Results of different devices are never ranked. Times of fewer than
+    3 rounds, disturbed by other programs or throttled are shown with marks and not compared.
     """
     from linbench.reports.decide.compare import Margins
 
@@ -65,6 +66,8 @@ def compare(
     else:
         comparison = _compare_sides(folders, commits, sides, margins, across_devices)
     _print(comparison, as_json)
+    if not as_json and commits is None:
+        _print_commands(comparison, folders)
     if out is not None:
         _write(comparison, out)
     _warn_of_doubt(comparison, guards)
@@ -206,8 +209,20 @@ def _print(comparison: "Comparison", as_json: bool) -> None:
         typer.echo(json.dumps(compare_table.as_json(comparison), indent=1))
         return
     if warning := marks.headline(comparison.compared):
-        echo_wrapped(f"{warning}\n")
+        echo_wrapped(warning)
+        typer.echo()
     print_tables(compare_table.tables(comparison))
+
+
+def _print_commands(comparison: "Comparison", folders: Sequence[Path]) -> None:
+    """Print the commands that measure again what could not be compared, for the folder of each side."""
+    from linbench.reports.decide.commands import again
+
+    lines: list[str] = []
+    for side, folder in (("first", folders[0]), ("second", folders[-1])):
+        cells = [getattr(pair, side) for pair in comparison.times if pair.in_doubt]
+        lines += again(cells, "" if folder == Path("results") else str(folder))
+    echo_commands(["To measure what is missing:", *dict.fromkeys(lines)] if lines else [])
 
 
 def _write(comparison: "Comparison", out: Path) -> None:

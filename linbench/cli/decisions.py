@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from linbench.cli.refusal import echo
 from linbench.cli.report import present_hashes
 from linbench.records import Store
 from linbench.reports.render.plain_text import plain
@@ -51,6 +52,15 @@ def print_tables(tables: "Iterable[Table]") -> None:
 
     for table in tables:
         typer.echo(to_terminal(table, _width()) + "\n")
+
+
+def echo_commands(lines: "Iterable[str]") -> None:
+    """Print lines, the commands among them whole, to be copied, and the others wrapped."""
+    for line in lines:
+        if line.startswith("linbench "):
+            echo(line, indent="  ")
+        else:
+            echo_wrapped(line, indent="" if line.endswith(":") else "  ")
 
 
 def _width() -> int:

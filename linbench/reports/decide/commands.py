@@ -1,8 +1,38 @@
-"""The commands that measure what a recommendation lacks, but for their resolutions."""
+"""The commands that measure what a recommendation or a comparison lacks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from linbench.reports.decide.comparable_cells import ComparableCell
+
+
+def with_resolutions(commands: Iterable[tuple[str, str]], folder: str = "") -> list[str]:
+    """Return each command once, with all its resolutions; a kernel has none.
+
+    commands: With the label of a size, such as ``1024²``.
+    folder: Of the records, where it is not the default.
+    """
+    sizes: dict[str, set[str]] = {}
+    for command, size in commands:
+        sizes.setdefault(command, set()).add(size.rstrip("²").replace("×", "x"))
+    results = f" --results {folder}" if folder else ""
+    return [
+        command + (f" --res {','.join(sorted(at, key=lambda size: (len(size), size)))}" if any(at) else "") + results
+        for command, at in sizes.items()
+    ]
+
+
+def again(cells: Iterable[ComparableCell], folder: str = "") -> list[str]:
+    """Return the commands that measure the times in doubt again."""
+    doubtful = {id(cell): cell for cell in cells if cell.doubt}.values()
+    return with_resolutions([(_again(cell), cell.labels["size"]) for cell in doubtful], folder)
+
+
+def _again(cell: ComparableCell) -> str:
+    if "op" not in cell.key:
+        return timing(cell, cell.labels)
+    names = [f" --{name} {cell.labels[name]}" for name in ("op", "case", "direction", "dtype") if cell.labels[name]]
+    redo = _redo(cell)
+    return f"linbench run --suite kernels{''.join(names)}{f' --redo {redo}' if redo else ''}"
 
 
 def timing(cell: ComparableCell, conditions: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from linbench.reports.decide import marks
+from linbench.reports.decide.commands import with_resolutions
 from linbench.reports.decide.comparable_cells import format_size
 from linbench.reports.decide.compare_table import describe_test, format_difference
 from linbench.reports.decide.recommend import (
@@ -12,7 +13,6 @@ from linbench.reports.decide.recommend import (
     MARGINS,
     MIB_PER_GB,
     Contender,
-    Excluded,
     Recommendation,
     Request,
     Rival,
@@ -181,23 +181,17 @@ def left_out(answer: Recommendation, folder: str = "") -> list[str]:
 
     folder: Of the records, where it is not the default.
     """
-    results = f" --results {folder}" if folder else ""
     reasons: dict[tuple[str, str], list[str]] = {}
-    commands: dict[str, list[str]] = {}
-    again = [
-        Excluded(entry.contender.label, entry.contender.cell.labels["size"], "", entry.command)
-        for entry in answer.unranked
-    ]
-    for entry in sorted([*answer.excluded, *again], key=lambda entry: (entry.label, len(entry.size), entry.size)):
-        if entry.reason:
-            reasons.setdefault((entry.label, entry.reason), []).append(entry.size)
-        if entry.command:
-            commands.setdefault(entry.command, []).append(entry.size.rstrip("²").replace("×", "x"))
+    for entry in sorted(answer.excluded, key=lambda entry: (entry.label, len(entry.size), entry.size)):
+        reasons.setdefault((entry.label, entry.reason), []).append(entry.size)
+    missing = [(entry.label, entry.command, entry.size) for entry in answer.excluded if entry.command]
+    missing += [(u.contender.label, u.command, u.contender.cell.labels["size"]) for u in answer.unranked]
+    commands = with_resolutions([(command, size) for _, command, size in sorted(missing)], folder)
     return [
         *(["Left out, and why:"] if reasons else []),
         *(f"{label} at {', '.join(sizes)}: {reason}" for (label, reason), sizes in reasons.items()),
         *(["To measure what is missing:"] if commands else []),
-        *(f"{command} --res {','.join(sizes)}{results}" for command, sizes in commands.items()),
+        *commands,
     ]
 
 
