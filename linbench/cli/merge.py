@@ -85,7 +85,7 @@ def _outcome(record: Record) -> str:
     if record.status != "ok":
         outcome = f"{record.status}, {record.reason}" if record.reason else str(record.status)
     elif samples:
-        outcome = f"{median(samples):.4g} ms in {len(samples)} rounds"
+        outcome = f"{median(samples):.4g} ms in {len(samples)} round{'s' * (len(samples) != 1)}"
     else:
         outcome = ", ".join(f"{name} {metric.get('value')}" for name, metric in list(record.metrics.items())[:2])
     started = preference(record).started

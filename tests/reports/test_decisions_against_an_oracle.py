@@ -86,7 +86,7 @@ def check_choose(cells: list[Cell], known: list[ComparableCell], limit: float | 
         assert ("No recommendation" if doubtful else "Nothing fits") in text
         return
     judged = verdicts([(good[0], other) for other in good[1:]])
-    check_best(lines, good, judged, limit)
+    check_best(lines, good, judged, limit, bool(doubtful))
     check_ranked(found[0], good, judged)
 
 
@@ -119,11 +119,13 @@ def check_unranked(text: str, good: list[Cell], doubtful: list[Cell], limit: flo
     assert measured == {(cell.name, cell.size) for cell in doubtful}
 
 
-def check_best(lines: list[str], good: list[Cell], judged: list[str], limit: float | None) -> None:
+def check_best(
+    lines: list[str], good: list[Cell], judged: list[str], limit: float | None, has_doubtful: bool
+) -> None:
     (best,) = [line for line in lines if line.startswith("Best ")]
     assert f": {good[0].name} at {good[0].size}², {good[0].text} ms" in best
-    among = re.search(r"of the (\d+) that can be ranked", best)
-    assert not among or int(among[1]) == len(good)
+    among = f"of the {len(good)} that can be ranked" if len(good) > 1 else "the only one that can be ranked"
+    assert (among in best) == ("can be ranked" in best) == has_doubtful
     may_be_above = any("may be above the limit" in line for line in lines)
     assert may_be_above == (limit is not None and good[0].high > limit)
     runner_up = [line for line in lines if line.startswith("Runner-up")]
@@ -140,7 +142,7 @@ def check_ranked(table: Table, good: list[Cell], judged: list[str]) -> None:
     sized = ("size",) if "size" in table.columns else ()
     for row, cell, verdict in zip(table.rows, good, ["best", *judged], strict=True):
         assert row[: 2 + len(sized)] == (cell.name, *(f"{cell.size}²" for _ in sized), cell.text)
-        assert verdict in (row[-1], "?")
+        assert len(good) == 1 or verdict in (row[-1], "?")
         assert verdict == "best" or row[-2].startswith(f"{digits(cell.ms / good[0].ms)} (")
 
 

@@ -13,6 +13,7 @@ from linbench.reports.decide.ranking import rankings
 from linbench.reports.render.table import MISSING, Table
 
 NOT_COMPARED = "not compared"
+RATIO = "ratio: the second time over the first, with its 95 % interval (of this pair alone); below 1 it is faster."
 #: Columns that are dropped where the lines differ without them, as a backbone often fixes its attention.
 OPTIONAL = ("checkpoint", "attention", "fused", "compile", "memory_format", "allocator", "matmul")
 
@@ -36,11 +37,11 @@ def _times(comparison: Comparison) -> list[Table]:
         return []
     notes = [
         *_marks(pairs),
-        "ratio: the second time over the first, with its 95 % interval (of this pair alone); below 1 the second is "
-        "faster. ms: median over the rounds.",
+        "ms: median over the rounds.",
+        *([RATIO] if tested else []),
         *([f"verdict: {describe_test(True, tested, comparison.margins)}"] if comparison.is_ranked and tested else []),
         *([] if comparison.is_ranked else [_devices(comparison)]),
-        *_measured_apart(comparison),
+        *(_measured_apart(comparison) if tested else []),
     ]
     return _tables(comparison, "Times", pairs, ("ms", "ratio"), notes)
 

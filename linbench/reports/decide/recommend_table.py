@@ -39,7 +39,10 @@ def describe(answer: Recommendation) -> list[str]:
             *lines,
             f"No recommendation for {_describe_request(request)}. Not ranked: {_describe_unranked(answer)}.",
         ]
-    among = f", of the {len(answer.ranked)} that can be ranked" if answer.unranked else ""
+    among = (
+        f", of the {len(answer.ranked)} that can be ranked" if answer.rivals else ", the only one that can be ranked"
+    )
+    among = among if answer.unranked else ""
     lines.append(f"Best {_describe_request(request)}{among}: {_describe(answer.best, request)}.")
     times = answer.best.latency.times if answer.best.latency else None
     if request.latency_ms is not None and times and times.high > request.latency_ms:
@@ -132,7 +135,7 @@ def _may_be_worse(rival: Rival) -> bool:
 
 def tables(answer: Recommendation) -> list[Table]:
     """Return a table of what fits, best first, and one of what cannot be ranked; none where nothing fits."""
-    lines: list[Line] = [(answer.best, ("", "best"))] if answer.best else []
+    lines: list[Line] = [(answer.best, ("", "best") if answer.rivals else ())] if answer.best else []
     lines += [(rival.contender, _verdict(rival)) for rival in answer.rivals]
     measure = "times\nthe best" if answer.request.metric == LATENCY else "points from\nthe best"
     result = []
@@ -141,7 +144,7 @@ def tables(answer: Recommendation) -> list[Table]:
             f"What fits {_describe_request(answer.request)}",
             (*_conditions(answer), *_method(answer), *_straddling(answer)),
         )
-        result.append(_table(answer, title, lines, (measure, "verdict"), notes))
+        result.append(_table(answer, title, lines, (measure, "verdict") if answer.rivals else (), notes))
     if answer.unranked:
         unranked: list[Line] = [(entry.contender, ()) for entry in answer.unranked]
         result.append(_table(answer, "Not ranked", unranked, (), () if lines else tuple(_conditions(answer))))
@@ -200,11 +203,11 @@ def _verdict(rival: Rival) -> tuple[str, str]:
     if difference is None:
         intervals = {None: "unknown", True: "intervals apart", False: "intervals overlap"}
         return MISSING, intervals[rival.is_apart]
-    value, interval = format_difference(rival.pair)
-    if rival.contender.cell.is_timed:
-        value, low, high = (significant(math.exp(x)) for x in (difference.value, difference.low, difference.high))
-        interval = f"{low}–{high}"
-    return f"{value} ({interval})", str(rival.pair.verdict)
+    if not rival.contender.cell.is_timed:
+        value, interval = format_difference(rival.pair)
+        return f"{value} ({interval})", str(rival.pair.verdict)
+    value, low, high = (significant(math.exp(x)) for x in (difference.value, difference.low, difference.high))
+    return f"{value} ({low}–{high})", str(rival.pair.verdict)
 
 
 def _straddling(answer: Recommendation) -> list[str]:
