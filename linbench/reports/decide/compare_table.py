@@ -13,7 +13,10 @@ from linbench.reports.decide.ranking import rankings
 from linbench.reports.render.table import MISSING, Table
 
 NOT_COMPARED = "not compared"
-RATIO = "ratio: the second time over the first, with its 95 % interval (of this pair alone); below 1 it is faster."
+RATIO = (
+    "ratio: the second time over the first, with its 95 % interval (of this pair alone); below 1 the second is "
+    "faster."
+)
 #: Columns that are dropped where the lines differ without them, as a backbone often fixes its attention.
 OPTIONAL = ("checkpoint", "attention", "fused", "compile", "memory_format", "allocator", "matmul")
 
