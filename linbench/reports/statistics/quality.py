@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from linbench.records import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that show it
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 from linbench.system.contention import MOST_BY_OTHERS as MOST_BY_OTHERS
 
