@@ -11,7 +11,6 @@ from typing import Any
 
 from linbench.records import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that show it
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
-from linbench.system.contention import MOST_BY_OTHERS as MOST_BY_OTHERS
 
 NOT_CONVERGED = "~"
 FEW_ROUNDS = "ᵃ"
