@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.metrics.average_precision import Ranking, rank_detections, summarize
-from linbench.metrics.boundary import RATIO
 from linbench.metrics.coco_entries import Area, BadEntry, Entries, Iou, read_entries
 from linbench.metrics.coco_matching import Matcher
 from linbench.metrics.intervals import basic_interval, resample_counts
+from linbench.metrics.iou import RATIO
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from linbench.kernels import causal_conv_silu, selective_scan, vendor
+from linbench.kernels import causal_conv_silu, impl, selective_scan
 from linbench.kernels.causal_conv_silu.cases import CASES
 from linbench.kernels.causal_conv_silu.op import CAUSAL_CONV1D
 from linbench.kernels.impl import Unsupported
@@ -42,7 +42,7 @@ def _forgotten() -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.split(".")[0] in ("mamba_ssm", "causal_conv1d")]:
         del sys.modules[name]
-    vendor._try.cache_clear()
+    impl._try.cache_clear()
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             (folder / "__init__.py").write_text("import torch\n" + text)
         (ops / "selective_scan_interface.py").write_text("import torch\n" + scan)
         monkeypatch.syspath_prepend(str(tmp_path))
-        vendor._try.cache_clear()
+        impl._try.cache_clear()
 
     return write
 

@@ -11,12 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from linbench.metrics.average_precision import RECALLS
-from linbench.metrics.boundary import boundary_iou
 from linbench.metrics.coco import coco_evaluation, coco_metrics
 from linbench.metrics.coco_entries import Candidate, Target
 from linbench.metrics.coco_matching import Matcher
 from linbench.metrics.intervals import resample_counts
-from linbench.metrics.iou import mask_iou
+from linbench.metrics.iou import boundary_iou, mask_iou
 from tests.goldens import golden
 from tests.metrics.coco_cases import coco_sets, encoded, official
 from tests.metrics.masks import masks

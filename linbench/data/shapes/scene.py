@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from linbench.data.shapes.backgrounds import BACKGROUNDS, STUFF, TOP, Background
 from linbench.data.shapes.manmade_objects import MANMADE
-from linbench.data.shapes.materials import plain, wood
 from linbench.data.shapes.natural_objects import NATURAL
-from linbench.data.shapes.parts import Part, Relief, blob, fill
+from linbench.data.shapes.parts import Part, Relief, blob, fill, plain, wood
 from linbench.data.shapes.rng import TURN, Rng
 
 VERSION = 1  # of the images: raised when any pixel changes

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from linbench.kernels.impl import Impl
+from linbench.kernels.impl import Impl, VendorPackage
 from linbench.kernels.memory import empty_in_layout_of
 from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.kernels.selective_scan import reference
 from linbench.kernels.selective_scan.reference import ScanInputs
-from linbench.kernels.vendor import VendorPackage
 from linbench.shapes import check
 
 #: The fields of ``ScanInputs``.

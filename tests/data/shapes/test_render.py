@@ -9,8 +9,7 @@ import pytest
 from linbench.data.shapes import CLASSES, TASKS, THINGS, make_scene, pixels, render, render_scene
 from linbench.data.shapes.backgrounds import TOP, Background, Region
 from linbench.data.shapes.manmade_objects import gear
-from linbench.data.shapes.materials import plain
-from linbench.data.shapes.parts import Texture, bar, fill, ring, stroke
+from linbench.data.shapes.parts import Texture, bar, fill, plain, ring, stroke
 from linbench.data.shapes.rng import ONE, Rng
 from linbench.data.shapes.scene import Scene, Thing
 
