@@ -37,9 +37,9 @@ def whole(sample):
 
 def test_the_150_classes_begin_at_0_and_what_is_no_class_is_ignored(tmp_path):
     written(tmp_path)
-    found = opened(tmp_path)
-    assert (found.name, len(found), len(found.classes), found[0].id) == ("ADE20K", 3, 150, "ADE_val_00000001")
-    given = found[0].labels()
+    dataset = opened(tmp_path)
+    assert (dataset.name, len(dataset), len(dataset.classes), dataset[0].id) == ("ADE20K", 3, 150, "ADE_val_00000001")
+    given = dataset[0].labels()
     assert given.dtype == np.uint8
     np.testing.assert_array_equal(given[labels() == 0], IGNORED)
     np.testing.assert_array_equal(given[labels() > 0], labels()[labels() > 0] - 1)

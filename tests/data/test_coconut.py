@@ -32,7 +32,7 @@ def written(root, change=None, segments=SEGMENTS):
     table = {
         "images": [{"id": n, "file_name": f"{n:012d}.jpg", "height": H, "width": W} for n in (1, 2, 3)],
         "annotations": [
-            {"image_id": n, "file_name": f"{n:012d}.png", "segments_info": [dict(one) for one in segments]}
+            {"image_id": n, "file_name": f"{n:012d}.png", "segments_info": [dict(segment) for segment in segments]}
             for n in (1, 2, 3)
         ],
         "categories": [
@@ -52,10 +52,10 @@ def opened(root):
 
 def test_only_things_are_instances_and_their_masks_are_the_segments(tmp_path):
     file = written(tmp_path)
-    found = opened(tmp_path)
-    assert (found.name, found.classes, found.facts["category_ids"]) == ("COCONut-B", ("person", "dog"), [1, 18])
-    assert found.facts["annotations"] == str(file)
-    for sample in found:
+    dataset = opened(tmp_path)
+    assert (dataset.name, dataset.classes, dataset.facts["category_ids"]) == ("COCONut-B", ("person", "dog"), [1, 18])
+    assert dataset.facts["annotations"] == str(file)
+    for sample in dataset:
         dog, people = sample.instances()
         assert (dog.category, dog.crowd, dog.box, dog.area) == (1, False, (3.0, 2.0, 7.0, 6.0), 16.0)
         assert (people.category, people.crowd, people.id) == (0, True, "5")
@@ -70,7 +70,7 @@ def test_images_lie_in_either_folder_of_coco_or_beside_the_masks(tmp_path):
 
 def test_ids_with_a_decimal_point_are_the_same_segments_and_classes(tmp_path):
     written(tmp_path, _set(id=float(THING), category_id=18.0))
-    assert [one.id for one in opened(tmp_path)[1].instances()] == [str(THING), str(CROWD)]
+    assert [instance.id for instance in opened(tmp_path)[1].instances()] == [str(THING), str(CROWD)]
     assert good_and_bad(opened(tmp_path), whole) == (["1", "2", "3"], [])
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.fuzz.guard import Memory
-from benchmarks.fuzz.readers.pictures import big_png, scans
+from benchmarks.fuzz.readers.images import big_png, scans
 from linbench.data import image as image_module
 from linbench.data.image import FORMATS, MOST_BYTES, decoding_bytes, opened_image, read_image, stored_values
 
@@ -40,28 +40,28 @@ def png16(path, values):
 @pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "ppm", "webp"])
 def test_colours_are_kept_as_they_are(tmp_path, ending):
     options = {"lossless": True} if ending == "webp" else {}
-    found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(COLOURS), **options))
-    assert found.dtype == np.uint8
-    assert found.flags.writeable
-    np.testing.assert_array_equal(found, COLOURS)
+    result = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(COLOURS), **options))
+    assert result.dtype == np.uint8
+    assert result.flags.writeable
+    np.testing.assert_array_equal(result, COLOURS)
 
 
 def test_jpeg_and_jpeg_2000_are_read_to_within_their_loss(tmp_path):
     smooth = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None, None], 3, axis=2).repeat(48, axis=1)
     for ending in ("jpg", "jp2"):
-        found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(smooth)))
-        assert found.shape == (64, 48, 3)
-        assert np.abs(found.astype(int) - smooth).max() <= 3
+        result = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(smooth)))
+        assert result.shape == (64, 48, 3)
+        assert np.abs(result.astype(int) - smooth).max() <= 3
 
 
 def test_grey_becomes_three_equal_channels(tmp_path):
-    found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP)))
-    np.testing.assert_array_equal(found, np.repeat(RAMP[:, :, None], 3, axis=2))
+    result = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP)))
+    np.testing.assert_array_equal(result, np.repeat(RAMP[:, :, None], 3, axis=2))
 
 
 def test_a_bitmap_of_one_bit_becomes_black_and_white(tmp_path):
-    found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP > 100)))
-    np.testing.assert_array_equal(found[:, :, 0], np.where(RAMP > 100, 255, 0))
+    result = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP > 100)))
+    np.testing.assert_array_equal(result[:, :, 0], np.where(RAMP > 100, 255, 0))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -75,24 +75,24 @@ def test_alpha_is_dropped_and_nothing_blended(tmp_path, mode):
 def test_a_palette_is_looked_up(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8), mode="L")
     image.putpalette([255, 0, 0, 0, 255, 0, 1, 2, 3])
-    found = read_image(written(tmp_path / "a.png", image, transparency=1))
-    assert found.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 255, 0], [1, 2, 3]]]
+    result = read_image(written(tmp_path / "a.png", image, transparency=1))
+    assert result.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 255, 0], [1, 2, 3]]]
 
 
 @pytest.mark.parametrize("ending", ["tiff", "jpg"])
 def test_cmyk_becomes_the_colours_it_prints(tmp_path, ending):
     inks = np.zeros((16, 32, 4), np.uint8)
     inks[:, :16, 0] = 255  # cyan; the rest is paper
-    found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(inks, mode="CMYK")))
-    np.testing.assert_allclose(found[8, 4], [0, 255, 255], atol=3)
-    np.testing.assert_allclose(found[8, 28], [255, 255, 255], atol=3)
+    result = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(inks, mode="CMYK")))
+    np.testing.assert_allclose(result[8, 4], [0, 255, 255], atol=3)
+    np.testing.assert_allclose(result[8, 28], [255, 255, 255], atol=3)
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff", "pgm"])
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, ending):
     deep = RAMP.astype(np.uint16) * 257
-    found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(deep)))
-    np.testing.assert_array_equal(found, np.repeat(RAMP[:, :, None], 3, axis=2))
+    result = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(deep)))
+    np.testing.assert_array_equal(result, np.repeat(RAMP[:, :, None], 3, axis=2))
 
 
 def test_sixteen_bits_of_grey_and_of_colour_are_scaled_alike(tmp_path):
@@ -119,15 +119,15 @@ def test_every_exif_orientation_is_read_upright(tmp_path, orientation, stored):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = Image.fromarray(np.ascontiguousarray(stored))
-    found = read_image(written(tmp_path / "a.png", image, exif=exif))
-    np.testing.assert_array_equal(found, COLOURS)
+    result = read_image(written(tmp_path / "a.png", image, exif=exif))
+    np.testing.assert_array_equal(result, COLOURS)
 
 
 def test_a_deep_image_is_turned_as_well(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
-    found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP.astype(np.uint16) * 257), exif=exif))
-    np.testing.assert_array_equal(found[:, :, 0], RAMP[::-1, ::-1])
+    result = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP.astype(np.uint16) * 257), exif=exif))
+    np.testing.assert_array_equal(result[:, :, 0], RAMP[::-1, ::-1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
@@ -145,11 +145,11 @@ def refusal(path, **options):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "webp", "bmp", "gif", "jp2"])
-@pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.9])
-def test_a_truncated_file_is_refused_in_one_line(tmp_path, ending, share):
+@pytest.mark.parametrize("fraction", [0, 0.02, 0.5, 0.9])
+def test_a_truncated_file_is_refused_in_one_line(tmp_path, ending, fraction):
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     path = written(tmp_path / f"a.{ending}", Image.fromarray(noise))
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         refusal(path)

@@ -22,19 +22,19 @@ def opened(root, split="val"):
     return open_dataset("imagenet", split, str(root))
 
 
-def labels(found):
-    return [(sample.id, sample.label) for sample in found]
+def labels(dataset):
+    return [(sample.id, sample.label) for sample in dataset]
 
 
 def test_a_label_is_the_place_of_the_folder_among_all_sorted(tmp_path):
-    found = opened(written(tmp_path), "train")
-    assert (found.name, found.classes, len(found)) == ("ImageNet-1k", WNIDS, 6)
-    assert labels(found)[1:4] == [
+    dataset = opened(written(tmp_path), "train")
+    assert (dataset.name, dataset.classes, len(dataset)) == ("ImageNet-1k", WNIDS, 6)
+    assert labels(dataset)[1:4] == [
         ("n01440764/n01440764_1", 0),
         ("n01443537/n01443537_0", 1),
         ("n01443537/n01443537_1", 1),
     ]
-    assert found[0].image().shape == (12, 16, 3)
+    assert dataset[0].image().shape == (12, 16, 3)
 
 
 def test_validation_has_the_labels_of_training_also_where_classes_are_absent(tmp_path):
@@ -55,17 +55,17 @@ def test_validation_in_one_folder_has_the_classes_of_its_list(tmp_path, by_name)
         photo(tmp_path / f"imagenet/val/ILSVRC2012_val_{n:08d}.JPEG")
         lines.append(f"ILSVRC2012_val_{n:08d}.JPEG {WNIDS[label] if by_name else label}")
     dump(tmp_path / "imagenet/val.txt", "\n".join(lines))
-    found = opened(tmp_path)
-    assert [label for _, label in labels(found)] == [2, 0, 1]
-    assert (found.classes, found.faults) == (WNIDS, ())
+    dataset = opened(tmp_path)
+    assert [label for _, label in labels(dataset)] == [2, 0, 1]
+    assert (dataset.classes, dataset.faults) == (WNIDS, ())
 
 
 def test_the_list_alone_gives_the_classes_where_there_is_no_training_set(tmp_path):
     for n in range(3):
         photo(tmp_path / f"imagenet/val/{n}.JPEG")
     dump(tmp_path / "imagenet/val.txt", f"0.JPEG {WNIDS[2]}\n1.JPEG {WNIDS[0]}\n2.JPEG {WNIDS[2]}\n")
-    found = opened(tmp_path)
-    assert (found.classes, [label for _, label in labels(found)]) == ((WNIDS[0], WNIDS[2]), [1, 0, 1])
+    dataset = opened(tmp_path)
+    assert (dataset.classes, [label for _, label in labels(dataset)]) == ((WNIDS[0], WNIDS[2]), [1, 0, 1])
 
 
 def test_images_that_the_list_has_not_and_bad_lines_are_faults(tmp_path):
@@ -73,9 +73,9 @@ def test_images_that_the_list_has_not_and_bad_lines_are_faults(tmp_path):
     for n in range(3):
         photo(tmp_path / f"imagenet/val/{n}.JPEG")
     dump(tmp_path / "imagenet/val.txt", "0.JPEG 1\n1.JPEG 3\none line too many words\n")
-    found = opened(tmp_path)
-    assert labels(found) == [("0", 1)]
-    assert [fault.reason.split(":")[0] for fault in found.faults] == [
+    dataset = opened(tmp_path)
+    assert labels(dataset) == [("0", 1)]
+    assert [fault.reason.split(":")[0] for fault in dataset.faults] == [
         "line 3 is not `NAME CLASS`",
         "its class 3 is unknown",
         "it is not in val.txt",
@@ -90,11 +90,11 @@ def test_images_in_one_folder_without_a_list_are_refused(tmp_path):
 
 def test_a_folder_that_training_has_not_is_a_fault_and_the_others_are_read(tmp_path):
     written(tmp_path), written(tmp_path, "val", (*WNIDS, "lost+found"), 1)
-    found = opened(tmp_path)
-    assert [(fault.id, fault.reason) for fault in found.faults] == [
+    dataset = opened(tmp_path)
+    assert [(fault.id, fault.reason) for fault in dataset.faults] == [
         ("lost+found", f"a class that {tmp_path / 'imagenet/train'} has not")
     ]
-    assert len(good_and_bad(found, lambda sample: sample.image())[0]) == 3
+    assert len(good_and_bad(dataset, lambda sample: sample.image())[0]) == 3
 
 
 def test_a_cut_image_is_bad_alone(tmp_path):
@@ -118,8 +118,8 @@ def numbered(root, names, split="val"):
 
 @pytest.mark.parametrize("names", [map(str, range(12)), (f"{n:03d}" for n in range(12))], ids=["plain", "padded"])
 def test_folders_named_by_labels_from_0_on_have_these_labels(tmp_path, names):
-    found = opened(numbered(tmp_path, names))
-    assert sorted((int(sample.id[:-2]), sample.label) for sample in found) == [(n, n) for n in range(12)]
+    dataset = opened(numbered(tmp_path, names))
+    assert sorted((int(sample.id[:-2]), sample.label) for sample in dataset) == [(n, n) for n in range(12)]
 
 
 UNCERTAIN = {
@@ -148,8 +148,8 @@ def test_folders_whose_order_is_not_certain_are_refused_until_a_list_states_it(t
         error.value
     )
     dump(tmp_path / "imagenet/classes.txt", "\n".join(["first", *reversed(names)]))
-    found = opened(tmp_path, split)
-    assert {sample.id[:-2]: sample.label for sample in found} == {
+    dataset = opened(tmp_path, split)
+    assert {sample.id[:-2]: sample.label for sample in dataset} == {
         name: label for label, name in enumerate(reversed(names), 1)
     }
 
@@ -172,9 +172,9 @@ def test_a_list_of_classes_gives_a_subset_its_labels_and_changes_the_checksum(tm
     before = opened(tmp_path)
     assert labels(before) == [("n01443537/n01443537_0", 0), ("n02102040/n02102040_0", 1)]
     dump(tmp_path / "imagenet" / name, LISTS[name])
-    found = opened(tmp_path)
-    assert (found.classes, labels(found)) == (WNIDS, [("n01443537/n01443537_0", 1), ("n02102040/n02102040_0", 2)])
-    assert found.checksum != before.checksum
+    dataset = opened(tmp_path)
+    assert (dataset.classes, labels(dataset)) == (WNIDS, [("n01443537/n01443537_0", 1), ("n02102040/n02102040_0", 2)])
+    assert dataset.checksum != before.checksum
 
 
 def test_a_list_of_classes_wins_over_training_folders_and_val_txt(tmp_path):
@@ -253,6 +253,6 @@ def test_an_image_that_a_list_gives_two_classes_has_none(tmp_path):
     for n in range(2):
         photo(tmp_path / f"imagenet/val/{n}.JPEG")
     dump(tmp_path / "imagenet/val.txt", "0.JPEG 1\n1.JPEG 0\n0.JPEG 2\n0.JPEG 2\n1.JPEG 0\n")
-    found = opened(tmp_path)
-    assert labels(found) == [("1", 0)]
-    assert "it has two classes in val.txt" in [fault.reason for fault in found.faults]
+    dataset = opened(tmp_path)
+    assert labels(dataset) == [("1", 0)]
+    assert "it has two classes in val.txt" in [fault.reason for fault in dataset.faults]

@@ -43,8 +43,8 @@ def test_the_embedded_set_is_read_by_the_same_reader_under_a_name_of_its_own(nam
 
 def test_coco_and_coconut_have_the_same_objects_of_the_embedded_set():
     coco, coconut = (open_dataset(name, "val", images=2, size=64) for name in ("coco", "coconut"))
-    for one, other in zip(coco, coconut, strict=True):
-        for first, second in zip(one.instances(), other.instances(), strict=True):
+    for sample, other in zip(coco, coconut, strict=True):
+        for first, second in zip(sample.instances(), other.instances(), strict=True):
             np.testing.assert_array_equal(first.mask(), second.mask())
             assert (first.category, first.box) == (second.category, second.box)
 

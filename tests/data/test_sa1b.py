@@ -49,14 +49,14 @@ def opened(root):
 @pytest.mark.parametrize("write", [written, packed])
 def test_folders_and_tars_give_the_same_samples(tmp_path, write):
     write(tmp_path)
-    found = opened(tmp_path)
-    assert (found.name, len(found), found.faults) == ("SA-1B", 3, ())
-    by_id = {sample.id: sample for sample in found}
+    dataset = opened(tmp_path)
+    assert (dataset.name, len(dataset), dataset.faults) == ("SA-1B", 3, ())
+    by_id = {sample.id: sample for sample in dataset}
     first, second = by_id["sa_2"].instances()
     np.testing.assert_array_equal(first.mask(), square())
     assert (second.mask().sum(), second.area, second.id) == (4, 4.0, "2")
     assert by_id["sa_2"].image().shape == (H, W, 3)
-    assert good_and_bad(found, whole)[1] == []
+    assert good_and_bad(dataset, whole)[1] == []
 
 
 def test_a_tar_that_webdataset_wrote_is_read_beside_folders(tmp_path):
@@ -110,30 +110,32 @@ def test_annotations_without_an_image_and_an_image_that_is_there_twice_are_fault
     packed(tmp_path)
     where = written(tmp_path, 1)
     dump(where / "sa_9.json", table(9))
-    found = opened(tmp_path)
-    assert [(fault.id, fault.reason.split(",")[0]) for fault in found.faults] == [
+    dataset = opened(tmp_path)
+    assert [(fault.id, fault.reason.split(",")[0]) for fault in dataset.faults] == [
         ("sa_1", "a second image of this name"),
         ("sa_9", "annotations without an image"),
     ]
-    assert len(good_and_bad(found, whole)[0]) == 3
+    assert len(good_and_bad(dataset, whole)[0]) == 3
 
 
 def test_a_tar_that_is_cut_off_gives_what_is_whole_in_it_and_names_the_cut(tmp_path):
     tar = packed(tmp_path)
     cut(tar, 0.3)
-    found = opened(tmp_path)
-    good, bad = good_and_bad(found, whole)
+    dataset = opened(tmp_path)
+    good, bad = good_and_bad(dataset, whole)
     assert len(good) >= 1
-    assert len(good) + len(bad) == len(found) < 3
-    assert [fault.file for fault in found.faults if "no whole uncompressed tar" in fault.reason] == [str(tar)]
+    assert len(good) + len(bad) == len(dataset) < 3
+    assert [fault.file for fault in dataset.faults if "no whole uncompressed tar" in fault.reason] == [str(tar)]
 
 
 def test_a_tar_cut_inside_a_member_says_how_much_of_it_is_missing(tmp_path):
     tar = packed(tmp_path)
-    found = opened(tmp_path)
+    dataset = opened(tmp_path)
     content = tar.read_bytes()
     tar.write_bytes(content[: content.rindex(b"sa_1.jpg") + 600])
-    assert re.search(r"sa_000000\.tar: sa_1\.jpg: the tar ends \d+ bytes before this member does", the_one_bad(found))
+    assert re.search(
+        r"sa_000000\.tar: sa_1\.jpg: the tar ends \d+ bytes before this member does", the_one_bad(dataset)
+    )
 
 
 def test_names_in_a_tar_lead_nowhere(tmp_path):
@@ -148,9 +150,9 @@ def test_names_in_a_tar_lead_nowhere(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     before = sorted(tmp_path.rglob("*"))
-    found = opened(tmp_path)
-    assert [sample.id for sample in found] == ["sa_1", "sa_7", "sa_8"]
-    assert good_and_bad(found, lambda sample: sample.image())[1] == []
+    dataset = opened(tmp_path)
+    assert [sample.id for sample in dataset] == ["sa_1", "sa_7", "sa_8"]
+    assert good_and_bad(dataset, lambda sample: sample.image())[1] == []
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -163,9 +165,9 @@ def test_a_tar_that_states_a_negative_size_is_read_up_to_there(tmp_path, size):
     content[header + 148 : header + 156] = b" " * 8
     content[header + 148 : header + 156] = b"%06o\0 " % sum(content[header : header + 512])
     tar.write_bytes(content)
-    found = opened(tmp_path)
-    assert sorted(sample.id for sample in found) == ["sa_2", "sa_3"]
-    assert any("it is no whole uncompressed tar: " in fault.reason for fault in found.faults)
+    dataset = opened(tmp_path)
+    assert sorted(sample.id for sample in dataset) == ["sa_2", "sa_3"]
+    assert any("it is no whole uncompressed tar: " in fault.reason for fault in dataset.faults)
 
 
 def test_images_and_json_files_above_their_bounds_are_not_read(tmp_path, monkeypatch):

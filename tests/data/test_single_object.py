@@ -42,9 +42,9 @@ def opened(root):
 @pytest.mark.parametrize("which", LAYOUTS)
 def test_each_published_layout_is_read(tmp_path, which):
     images, masks, name = LAYOUTS[which]
-    found = open_dataset(*which, str(write(tmp_path, images, masks)))
-    assert (found.name, found.split, len(found), found.faults) == (name, which[1], 3, ())
-    sample = found[1]
+    dataset = open_dataset(*which, str(write(tmp_path, images, masks)))
+    assert (dataset.name, dataset.split, len(dataset), dataset.faults) == (name, which[1], 3, ())
+    sample = dataset[1]
     assert (sample.id, sample.image().shape) == ("1#a bag", (12, 16, 3))
     (instance,) = sample.instances()
     np.testing.assert_array_equal(instance.mask(), square(top=1))
@@ -72,10 +72,10 @@ def test_nothing_is_read_before_it_is_asked_for(dis):
     root, images, masks = dis
     for path in (*images.iterdir(), *masks.iterdir()):
         path.write_bytes(b"no image")
-    found = opened(root)
-    assert [found[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
+    dataset = opened(root)
+    assert [dataset[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
     with pytest.raises(BadSample):
-        found[0].image()
+        dataset[0].image()
 
 
 DAMAGE = {
@@ -142,12 +142,12 @@ def test_masks_without_images_and_second_images_are_faults(dis):
     photo(images / "1#a bag.png")
     photo(images / "._1#a bag.jpg")  # what a Mac leaves beside files
     (images / "Thumbs.db").write_text("")
-    found = opened(root)
-    assert [(fault.id, fault.reason.split(",")[0]) for fault in found.faults] == [
+    dataset = opened(root)
+    assert [(fault.id, fault.reason.split(",")[0]) for fault in dataset.faults] == [
         ("1#a bag", "a second image of this name"),
         ("stray", f"a mask without an image in {images}"),
     ]
-    assert len(good_and_bad(found, whole)[0]) == 3
+    assert len(good_and_bad(dataset, whole)[0]) == 3
 
 
 def test_the_checksum_changes_with_a_name_or_a_size_and_not_with_the_folder(tmp_path):
@@ -162,16 +162,16 @@ def test_the_checksum_changes_with_a_name_or_a_size_and_not_with_the_folder(tmp_
 
 
 def test_a_set_and_its_samples_can_be_sent_to_another_process(dis):
-    found = pickle.loads(pickle.dumps(opened(dis[0])))
-    sample = pickle.loads(pickle.dumps(found[2]))
+    dataset = pickle.loads(pickle.dumps(opened(dis[0])))
+    sample = pickle.loads(pickle.dumps(dataset[2]))
     assert sample.instances()[0].mask().sum() == 16
 
 
 def test_numbers_outside_the_set_are_index_errors_so_that_iterating_ends(dis):
-    found = opened(dis[0])
-    assert len(list(found)) == 3
+    dataset = opened(dis[0])
+    assert len(list(dataset)) == 3
     with pytest.raises(IndexError, match="DIS-VD has samples 0 to 2, not -1"):
-        found[-1]
+        dataset[-1]
 
 
 def test_an_empty_folder_is_an_empty_set(tmp_path):
@@ -182,8 +182,8 @@ def test_an_empty_folder_is_an_empty_set(tmp_path):
 @pytest.mark.data
 def test_every_real_frame_of_davis_has_its_mask():
     base = realdata("davis2016_val")
-    found = single_object("DAVIS", "val", base / "images", base / "masks")
-    assert (len(found), found.faults) == (40, ())
-    sizes = {sample.instances()[0].mask().shape for sample in found}
+    dataset = single_object("DAVIS", "val", base / "images", base / "masks")
+    assert (len(dataset), dataset.faults) == (40, ())
+    sizes = {sample.instances()[0].mask().shape for sample in dataset}
     assert sizes == {(480, 854)}
-    assert found[0].image().shape == (480, 854, 3)
+    assert dataset[0].image().shape == (480, 854, 3)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 
-def error(found: Tensor, truth: Tensor) -> float:
+def error(result: Tensor, truth: Tensor) -> float:
     """The largest error as a share of the largest true value; infinity for a NaN or another shape."""
-    if found.shape != truth.shape:
+    if result.shape != truth.shape:
         return float("inf")
     if not truth.numel():
         return 0.0
-    found, truth = found.detach().double(), truth.detach().double()
-    apart = (found - truth).abs().max()
+    result, truth = result.detach().double(), truth.detach().double()
+    apart = (result - truth).abs().max()
     return float((apart / truth.abs().max().clamp_min(1e-300)).nan_to_num(nan=float("inf")))
 
 

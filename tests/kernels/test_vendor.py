@@ -86,22 +86,22 @@ def test_a_package_that_is_right_runs_the_op(install) -> None:
 def test_the_convolution_of_the_vendor_reads_in_both_directions(install, backward: bool) -> None:
     install(SCAN.format(change=""))
     x, weight, bias = CASES["ragged"].inputs()
-    found = causal_conv_silu(x, weight, bias, backward=backward, impl="vendor")
+    result = causal_conv_silu(x, weight, bias, backward=backward, impl="vendor")
     truth = causal_conv_silu(x, weight, bias, backward=backward, impl="reference")
-    torch.testing.assert_close(found, truth, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(result, truth, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_go_through_the_vendor(install) -> None:
     install(SCAN.format(change=""))
     given = inputs(1, 6, 3, 9)
     u = given["u"].detach().requires_grad_()
-    (found,) = torch.autograd.grad(selective_scan(**given | {"u": u}, impl="vendor").sum(), u)
+    (result,) = torch.autograd.grad(selective_scan(**given | {"u": u}, impl="vendor").sum(), u)
     (truth,) = torch.autograd.grad(selective_scan(**given | {"u": u}, impl="reference").sum(), u)
-    assert found.equal(truth)
+    assert result.equal(truth)
 
 
 @pytest.mark.parametrize(
-    ("scan", "said"),
+    ("scan", "message"),
     [
         (
             SCAN.format(change="* 1.001"),
@@ -124,10 +124,10 @@ def test_gradients_go_through_the_vendor(install) -> None:
         ("selective_scan = None", "is installed, but its import failed with AttributeError"),
     ],
 )
-def test_a_package_that_cannot_be_used_is_refused_with_its_cause(install, scan: str, said: str) -> None:
+def test_a_package_that_cannot_be_used_is_refused_with_its_cause(install, scan: str, message: str) -> None:
     install(scan)
     assert MAMBA_SSM.is_installed()
-    with pytest.raises(Unsupported, match=said):
+    with pytest.raises(Unsupported, match=message):
         selective_scan(**inputs(1, 6, 3, 9), impl="vendor")
 
 

@@ -39,11 +39,11 @@ def test_the_masks_are_those_of_the_models_parts_in_their_order(loaded):
 
 def test_points_and_their_labels_reach_the_model(loaded):
     points = torch.tensor([[[20.0, 10.0], [80.0, 30.0]]])
-    one, other = (
+    first, other = (
         next(loaded.predict(PICTURE, Prompts(points=points, labels=torch.tensor([labels]))))
         for labels in ([1, 1], [1, 0])
     )
-    assert not np.array_equal(one.scores, other.scores)
+    assert not np.array_equal(first.scores, other.scores)
 
 
 @pytest.mark.parametrize("prompts", [1, 64])
@@ -59,20 +59,20 @@ def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(loaded, prompt
 def test_chunks_change_no_mask(loaded, monkeypatch):
     whole = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
     monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 2)
-    for one, other in zip(whole, loaded.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
-        np.testing.assert_array_equal(one.masks, other.masks)
+    for predicted, other in zip(whole, loaded.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
+        np.testing.assert_array_equal(predicted.masks, other.masks)
 
 
 def test_random_weights_are_the_same_each_time_and_leave_torchs_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one = load_segmenter("vit-t", None, image_size=SIDE)
+    segmenter = load_segmenter("vit-t", None, image_size=SIDE)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(6)
     other = load_segmenter("vit-t", None, image_size=SIDE)
-    assert all(torch.equal(a, b) for a, b in zip(one.sam.parameters(), other.sam.parameters(), strict=True))
-    assert (one.facts["weights"], one.facts["sha256"]) == ("random", None)
-    assert not one.sam.training
+    assert all(torch.equal(a, b) for a, b in zip(segmenter.sam.parameters(), other.sam.parameters(), strict=True))
+    assert (segmenter.facts["weights"], segmenter.facts["sha256"]) == ("random", None)
+    assert not segmenter.sam.training
 
 
 def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):

@@ -264,5 +264,5 @@ def test_prompts_that_are_padded_to_one_length_mean_what_they_mean_alone(transfo
     alone = answer([points], [labels]), answer([points[:1]], [labels[:1]])
     if isinstance(transform, LongestSide):  # SAM itself adds a padding point to each: one more is one token more
         alone = alone[0], answer([[points[0], [7.0, 9.0]]], [[1, -1]])
-    for both, *each in zip(padded, *alone, strict=True):
-        torch.testing.assert_close(both, torch.cat(each), rtol=0, atol=2e-5)
+    for both, *single in zip(padded, *alone, strict=True):
+        torch.testing.assert_close(both, torch.cat(single), rtol=0, atol=2e-5)
