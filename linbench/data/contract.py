@@ -8,7 +8,8 @@ A reader knows one published layout. It yields one of the three kinds of sample 
 not know where a sample is from. Ids are unique within a dataset and the same on every machine.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +30,17 @@ class BadSample(ValueError):
 
     def __str__(self) -> str:
         return plain(super().__str__())
+
+
+@contextmanager
+def as_bad_sample(source: str = "") -> Iterator[None]:
+    """Turn a ValueError of the block into BadSample, which begins with ``source`` where that is given."""
+    try:
+        yield
+    except BadSample:
+        raise
+    except ValueError as error:
+        raise BadSample(f"{source}: {error}" if source else str(error)) from error
 
 
 class BadDataset(ValueError):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.data.contract import BadSample
+from linbench.data.contract import BadSample, as_bad_sample
 from linbench.data.image import STRIP, image_values, opened_image
 
 THRESHOLD = 128  # of soft grey: above it is the object
@@ -41,11 +41,8 @@ def read_grey(path: Path | str) -> Grey:
 
 def _values(path: Path | str) -> NDArray[Any]:
     """Return what the file holds: grey values, or colours, of which a palette's are looked up."""
-    try:
-        with opened_image(path, "a mask") as image:
-            return image_values(image, "RGB" if image.mode in LOOKED_UP else None)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    with as_bad_sample(), opened_image(path, "a mask") as image:
+        return image_values(image, "RGB" if image.mode in LOOKED_UP else None)
 
 
 def binary(values: NDArray[Any], file: Path | str) -> Mask:

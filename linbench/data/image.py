@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from linbench.data.contract import BadSample
+from linbench.data.contract import as_bad_sample
 from linbench.data.listing import bad
 from linbench.system.untrusted import MOST_PIXELS, one_line, open_file
 
@@ -147,10 +147,8 @@ def stored_image(
     size: Height and width in px that its annotation states; another size raises BadSample.
     content: The file's bytes, where they are at hand.
     """
-    try:
+    with as_bad_sample():
         pixels = read_image(path, upright=False, content=content)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
     if size is not None and pixels.shape[:2] != size:
         raise bad(path, f"{_px(pixels.shape[:2])}, but its annotation says {_px(size)}")
     return pixels
@@ -161,11 +159,8 @@ def stored_values(path: Path) -> NDArray[np.uint8]:
 
     A palette image gives its indices, not its colours; bits become 0 and 1.
     """
-    try:
-        with opened_image(path, "a mask") as image:
-            return image_values(image)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    with as_bad_sample(), opened_image(path, "a mask") as image:
+        return image_values(image)
 
 
 def image_size(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
@@ -173,11 +168,8 @@ def image_size(path: Path | str, content: bytes | None = None) -> tuple[int, int
 
     content: The file's bytes, where they are at hand.
     """
-    try:
-        with opened_image(path, content=content) as image:
-            return image.height, image.width
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    with as_bad_sample(), opened_image(path, content=content) as image:
+        return image.height, image.width
 
 
 def check_size(mask: Path, size: tuple[int, ...], image: Path) -> None:

@@ -33,10 +33,10 @@ def detections_file(root: Path, split: str) -> Path:
     return root / "coco" / "detections" / f"coco_instances_results_{split}2017.json"
 
 
-def _categories(names: Sequence[str], **more: Any) -> list[Entry]:
+def _categories(names: Sequence[str], panoptic: bool = False) -> list[Entry]:
     return [
         {"id": category_id(index), "name": name, "supercategory": "thing" if name in THINGS else "stuff"}
-        | ({"isthing": int(name in THINGS)} if more.get("panoptic") else {})
+        | ({"isthing": int(name in THINGS)} if panoptic else {})
         for index, name in enumerate(names)
     ]
 
@@ -174,10 +174,6 @@ def _sa1b_folders(rendered: RenderedScene, number: int, _: str, root: Path) -> N
     _dump(table, folder / f"sa_{number}.json")
 
 
-def _nothing(*_: Any) -> None:
-    """Write nothing: SA-1B has no file about all images."""
-
-
 def _pack(_: Sequence[Any], __: str, root: Path) -> None:
     """Turn each folder of SA-1B into the tar that it is published as."""
     for folder in sorted((root / "sa1b").glob("sa_*")):
@@ -207,6 +203,6 @@ COCO_KIN = {
         partial(_coco, "entityseg/images//shapes_{}", True),
         _entityseg_close,
     ),
-    "sa1b": Layout("objects", {"train": "sa1b"}, _sa1b_folders, _nothing),
+    "sa1b": Layout("objects", {"train": "sa1b"}, _sa1b_folders),
     "sa1b-tar": Layout("objects", {"train": "sa1b"}, _sa1b_folders, _pack),
 }

@@ -74,7 +74,8 @@ def _write(
             advance(1)
     finally:
         pool.shutdown(cancel_futures=True)
-    layout.close(entries, split, root)
+    if layout.close:
+        layout.close(entries, split, root)
 
 
 def _move(part: Path, out: Path, last: Path) -> None:
