@@ -79,7 +79,7 @@ def open_dataset(
 
     split: ``train`` or ``val``.
     data: The folder that holds all datasets, or ``shapes``, the embedded one; None: LINBENCH_DATA, else ``shapes``.
-    images, size: Of the embedded dataset only: the number of images, and their side, or height and width, px.
+    images, size: For the embedded dataset only: number of images, and their side, or height and width, px.
     Raises BadDataset, and UnknownName.
     """
     build = dataset[name].build

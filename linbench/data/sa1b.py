@@ -1,4 +1,4 @@
-"""SA-1B (Kirillov et al., ICCV 2023): images, each with a JSON file of masks that a model made; folders or tars."""
+"""SA-1B (Kirillov et al., ICCV 2023): images, each with a JSON file of masks that SAM predicted; folders or tars."""
 
 import os
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def sa1b(root: Path, split: str) -> IndexedDataset[InstanceSample]:
 
 
 def _pieces(folder: Path, faults: list[Fault]) -> Iterator[Piece]:
-    """Yield images and JSON files in a folder, its folders and its tars; of a cut tar what comes before the cut."""
+    """Yield images and JSON files of a folder, its folders and its tars; of a truncated tar those before the cut."""
     for subfolder in (folder, *(folder / name for name in folders_in(folder))):
         try:
             yield from (Piece(subfolder / name) for name in names_in(subfolder, (".jpg", ".json")))

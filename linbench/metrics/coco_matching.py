@@ -12,7 +12,7 @@ from linbench.metrics.average_precision import Matches
 from linbench.metrics.coco_entries import Candidate, Iou, Target
 from linbench.metrics.iou import Patch, boundary_width, inner_boundary
 
-_PAIR = (0, 0)  # pycocotools stores entries by image and category; here there is one of each at a time
+_PAIR = (0, 0)  # the key of image and category under which pycocotools stores entries; here one pair at a time
 
 
 class Matcher:

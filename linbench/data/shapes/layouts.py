@@ -24,7 +24,7 @@ class Layout:
     """One published layout.
 
     task: The task whose scenes it holds.
-    shown_by: By split, the path below the root that shows that it exists; the layout has no other split.
+    shown_by: For each split of the layout, the path below the root whose existence shows that the split exists.
     write: Writes the files of image ``number``, from 1, of a split below a root; returns what ``close`` needs.
     close: Writes the files about all images, in the order of their numbers; None where there are none.
     """
