@@ -1,4 +1,4 @@
-"""Holding a kernel's outputs and gradients against true ones."""
+"""Compare a kernel's outputs and gradients with true ones."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def error(result: Tensor, truth: Tensor) -> float:
-    """The largest error as a share of the largest true value; infinity for a NaN or another shape."""
+    """Return the largest error as a fraction of the largest true value; infinity for a NaN or another shape."""
     if result.shape != truth.shape:
         return float("inf")
     if not truth.numel():
@@ -24,7 +24,7 @@ def noise(shape: Sequence[int], dtype: torch.dtype = torch.float32, seed: int = 
 def with_gradients(
     function: Callable[..., Tensor | tuple[Tensor, ...]], tensors: Sequence[Tensor], dtype: torch.dtype | None = None
 ) -> list[Tensor]:
-    """The outputs of ``function(*tensors)``, computed in ``dtype``, and the tensors' gradients for normal ones of it.
+    """Return the outputs of ``function(*tensors)`` in ``dtype``, and the tensors' gradients for normal ones of it.
 
     The outputs' gradients are drawn in the dtype that the outputs have for ``tensors`` as they are.
     """

@@ -25,7 +25,7 @@ def converted(arguments, dtype):
 
 
 def error(result, truth):
-    """The largest error as a share of the largest truth."""
+    """Return the largest error as a fraction of the largest truth; a truth of zeros counts as 1e-30."""
     return float((result.double() - truth.double()).abs().max() / truth.double().abs().max().clamp_min(1e-30))
 
 
