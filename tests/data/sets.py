@@ -1,4 +1,4 @@
-"""Tiny data sets in the published layouts, written by the tests, and the damage done to them."""
+"""Tiny datasets in the published layouts, written by the tests, and the damage done to them."""
 
 import json
 from pathlib import Path

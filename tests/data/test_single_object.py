@@ -35,7 +35,7 @@ def dis(tmp_path):
     return tmp_path, tmp_path / "DIS5K/DIS-VD/im", tmp_path / "DIS5K/DIS-VD/gt"
 
 
-def opened(root):
+def load_dataset(root):
     return open_dataset("dis", "val", str(root))
 
 
@@ -52,7 +52,7 @@ def test_each_published_layout_is_read(tmp_path, which):
 
 
 def test_the_folder_of_the_set_itself_is_taken_for_the_root(dis):
-    assert len(opened(dis[0] / "DIS5K")) == 3
+    assert len(load_dataset(dis[0] / "DIS5K")) == 3
 
 
 def test_a_missing_set_is_refused_with_what_is_missing_and_the_layout(dis):
@@ -65,14 +65,14 @@ def test_a_missing_set_is_refused_with_what_is_missing_and_the_layout(dis):
 def test_a_folder_of_images_without_one_of_masks_is_refused(tmp_path):
     photo(tmp_path / "DIS5K/DIS-VD/im/a.jpg")
     with pytest.raises(BadDataset, match=r"there is no .*DIS-VD/gt"):
-        opened(tmp_path)
+        load_dataset(tmp_path)
 
 
 def test_nothing_is_read_before_it_is_asked_for(dis):
     root, images, masks = dis
     for path in (*images.iterdir(), *masks.iterdir()):
         path.write_bytes(b"no image")
-    dataset = opened(root)
+    dataset = load_dataset(root)
     assert [dataset[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
     with pytest.raises(BadSample):
         dataset[0].image()
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_one_sample_is_said_in_a_line_and_the_others_are_read
     root, images, masks = dis
     do, message = DAMAGE[damage]
     do(images / "1#a bag.jpg", masks / "1#a bag.png")
-    line = the_one_bad(opened(root))
+    line = the_one_bad(load_dataset(root))
     assert re.search(message, line), line
 
 
@@ -133,7 +133,7 @@ STORED = {
 def test_a_mask_is_recognised_however_it_is_stored(dis, stored):
     root, _, masks = dis
     STORED[stored](square()).save(masks / "1#a bag.png")
-    np.testing.assert_array_equal(opened(root)[1].instances()[0].mask(), square())
+    np.testing.assert_array_equal(load_dataset(root)[1].instances()[0].mask(), square())
 
 
 def test_masks_without_images_and_second_images_are_faults(dis):
@@ -142,7 +142,7 @@ def test_masks_without_images_and_second_images_are_faults(dis):
     photo(images / "1#a bag.png")
     photo(images / "._1#a bag.jpg")  # what a Mac leaves beside files
     (images / "Thumbs.db").write_text("")
-    dataset = opened(root)
+    dataset = load_dataset(root)
     assert [(fault.id, fault.reason.split(",")[0]) for fault in dataset.faults] == [
         ("1#a bag", "a second image of this name"),
         ("stray", f"a mask without an image in {images}"),
@@ -152,23 +152,23 @@ def test_masks_without_images_and_second_images_are_faults(dis):
 
 def test_the_checksum_changes_with_a_name_or_a_size_and_not_with_the_folder(tmp_path):
     first, second = (write(tmp_path / name, *LAYOUTS["dis", "val"][:2]) for name in "ab")
-    before = opened(first).checksum
-    assert opened(second).checksum == before
+    before = load_dataset(first).checksum
+    assert load_dataset(second).checksum == before
     gt = second / "DIS5K/DIS-VD/gt/1#a bag.png"
     gt.write_bytes(gt.read_bytes() + b"\0")
-    assert opened(second).checksum != before
+    assert load_dataset(second).checksum != before
     (first / "DIS5K/DIS-VD/im/1#a bag.jpg").rename(first / "DIS5K/DIS-VD/im/1#b.jpg")
-    assert opened(first).checksum != before
+    assert load_dataset(first).checksum != before
 
 
 def test_a_set_and_its_samples_can_be_sent_to_another_process(dis):
-    dataset = pickle.loads(pickle.dumps(opened(dis[0])))
+    dataset = pickle.loads(pickle.dumps(load_dataset(dis[0])))
     sample = pickle.loads(pickle.dumps(dataset[2]))
     assert sample.instances()[0].mask().sum() == 16
 
 
 def test_numbers_outside_the_set_are_index_errors_so_that_iterating_ends(dis):
-    dataset = opened(dis[0])
+    dataset = load_dataset(dis[0])
     assert len(list(dataset)) == 3
     with pytest.raises(IndexError, match="DIS-VD has samples 0 to 2, not -1"):
         dataset[-1]
@@ -176,7 +176,7 @@ def test_numbers_outside_the_set_are_index_errors_so_that_iterating_ends(dis):
 
 def test_an_empty_folder_is_an_empty_set(tmp_path):
     folder(tmp_path / "DIS5K/DIS-VD/im"), folder(tmp_path / "DIS5K/DIS-VD/gt")
-    assert len(opened(tmp_path)) == 0
+    assert len(load_dataset(tmp_path)) == 0
 
 
 @pytest.mark.data

@@ -1,4 +1,4 @@
-"""A segmenter on pictures: encoded once, all places in px of the picture, and the model that the file names."""
+"""A segmenter on images: encoded once, all places in px of the image, and the model that the file names."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ from linbench.models.segmenter import Segmenter, load_segmenter
 from tests.models.sam import parts
 
 SIDE = 64
-PICTURE = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
 BOXES = torch.tensor([[10.0, 5.0, 60.0, 35.0], [0.0, 0.0, 100.0, 40.0], [70.0, 20.0, 90.0, 30.0]])
 
 
@@ -25,9 +25,9 @@ def loaded():
 
 
 def test_the_masks_are_those_of_the_models_parts_in_their_order(loaded):
-    answers = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
+    answers = list(loaded.predict(IMAGE, Prompts(boxes=BOXES)))
     with torch.inference_mode():
-        embedding = loaded.sam.encode(loaded.transform.image(PICTURE))
+        embedding = loaded.sam.encode(loaded.transform.image(IMAGE))
         for answer, box in zip(answers, BOXES, strict=True):
             moved = loaded.transform.boxes(box[None], (40, 100))
             logits, iou = loaded.sam.decode(embedding, Prompts(boxes=moved))
@@ -40,7 +40,7 @@ def test_the_masks_are_those_of_the_models_parts_in_their_order(loaded):
 def test_points_and_their_labels_reach_the_model(loaded):
     points = torch.tensor([[[20.0, 10.0], [80.0, 30.0]]])
     first, other = (
-        next(loaded.predict(PICTURE, Prompts(points=points, labels=torch.tensor([labels]))))
+        next(loaded.predict(IMAGE, Prompts(points=points, labels=torch.tensor([labels]))))
         for labels in ([1, 1], [1, 0])
     )
     assert not np.array_equal(first.scores, other.scores)
@@ -51,15 +51,15 @@ def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(loaded, prompt
     monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 10)
     calls = []
     handle = loaded.sam.encoder.register_forward_hook(lambda *_: calls.append(1))
-    answers = list(loaded.predict(PICTURE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
+    answers = list(loaded.predict(IMAGE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
     handle.remove()
     assert (len(calls), len(answers)) == (1, prompts)
 
 
 def test_chunks_change_no_mask(loaded, monkeypatch):
-    whole = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
+    whole = list(loaded.predict(IMAGE, Prompts(boxes=BOXES)))
     monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 2)
-    for predicted, other in zip(whole, loaded.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
+    for predicted, other in zip(whole, loaded.predict(IMAGE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
         np.testing.assert_array_equal(predicted.masks, other.masks)
 
 
@@ -147,7 +147,7 @@ def test_logits_and_scores_that_are_not_finite_are_no_answer(model, multimask, o
                 parameter.fill_(value)
     loaded = Segmenter(sam, LongestSide(96), {})
     with pytest.raises(NotFinite, match=f"the {output} of this image are not finite"):
-        list(loaded.predict(PICTURE, Prompts(boxes=BOXES), multimask=multimask))
+        list(loaded.predict(IMAGE, Prompts(boxes=BOXES), multimask=multimask))
 
 
 def test_the_weights_that_were_chosen_of_a_file_that_holds_both_are_named(tmp_path):
