@@ -1,7 +1,7 @@
 """Sixteen numbers at once, as a numba type: kernels written with it keep their state in vector registers.
 
-LLVM's own vectoriser fails on such loops to alias checks and early unrolling (measured: 5 times slower). The type is
-one LLVM vector; a machine with narrower registers gets two or four instructions for each of ours.
+LLVM's own vectoriser fails on such loops because of alias checks and early unrolling (measured: 5 times slower). The
+type is one LLVM vector; on a machine with narrower registers an operation becomes two or four instructions.
 """
 
 import operator

@@ -99,7 +99,7 @@ def _coco(
 
 
 def _coco_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: Path) -> None:
-    _dump_coco(entries, _categories(THINGS), root / "coco" / "annotations" / f"instances_{split}2017.json")
+    _dump_coco(entries, _categories(THINGS), root / COCO_KIN["coco"].shown_by[split])
     detections = [box for image, annotations in entries for box in _detections(image, annotations)]
     _dump(detections, detections_file(root, split))
 
@@ -146,11 +146,11 @@ PANOPTIC = {"train": "coconut_b", "val": "relabeled_coco_val"}
 
 
 def _coconut_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: Path) -> None:
-    _dump_coco(entries, _categories(CLASSES, panoptic=True), root / "coconut" / f"{PANOPTIC[split]}.json")
+    _dump_coco(entries, _categories(CLASSES, panoptic=True), root / COCO_KIN["coconut"].shown_by[split])
 
 
 def _entityseg_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: Path) -> None:
-    _dump_coco(entries, _categories(CLASSES), root / "entityseg" / "annotations" / f"entityseg_{split}.json")
+    _dump_coco(entries, _categories(CLASSES), root / COCO_KIN["entityseg"].shown_by[split])
 
 
 def _sa1b(rendered: RenderedScene, number: int, root: Path) -> tuple[str, Entry]:
