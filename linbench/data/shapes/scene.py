@@ -18,45 +18,17 @@ CLASSES = (*THINGS, *STUFF)
 TASKS = ("classes", "objects", "dis", "coift", "hrsod")
 
 _STANDING = {
-    "bicycle",
-    "cactus",
-    "chair",
-    "fence",
-    "fern",
-    "house",
-    "ladder",
-    "lamp",
-    "mug",
-    "tree",
-    "dandelion",
-    "flower",
+    *("bicycle", "cactus", "chair", "fence", "fern", "house", "ladder", "lamp"),
+    *("mug", "tree", "dandelion", "flower"),
 }
 _LYING = {"ball", "gear"}
 _THIN = (
-    "bicycle",
-    "chair",
-    "dandelion",
-    "fence",
-    "fern",
-    "jellyfish",
-    "ladder",
-    "net",
-    "tree",
-    "umbrella",
-    "lamp",
-    "gear",
+    *("bicycle", "chair", "dandelion", "fence", "fern", "jellyfish", "ladder", "net"),
+    *("tree", "umbrella", "lamp", "gear"),
 )
 _WITH_THIN_PARTS = (
-    "butterfly",
-    "cactus",
-    "dandelion",
-    "fern",
-    "fish",
-    "flower",
-    "kite",
-    "jellyfish",
-    "lamp",
-    "umbrella",
+    *("butterfly", "cactus", "dandelion", "fern", "fish", "flower", "kite", "jellyfish"),
+    *("lamp", "umbrella"),
 )
 
 
