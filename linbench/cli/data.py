@@ -193,7 +193,7 @@ def _open_splits(
     from linbench.data.contract import BadDataset, dataset
     from linbench.data.roots import EMBEDDED, list_splits, open_dataset, resolve_data
 
-    choice("NAME", name, tuple(dataset))
+    choice("NAME", name, tuple(sorted(dataset)))
     splits = dataset[name].facts["splits"]
     if split is not None:
         choice("--split", split, splits)
