@@ -73,10 +73,21 @@ def falling_curves(rows: pd.DataFrame) -> list[str]:
 
 def doubt_text(rows: pd.DataFrame) -> str:
     """Name the times of one comparison from which nothing is derived, and why; empty where there are none."""
-    labels: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    cells: dict[str, list[tuple[str, str]]] = {}
     for doubt in doubts(rows):
-        labels.setdefault((doubt.reason, doubt.sizes), []).append(doubt.label)
-    return "; ".join(f"{listed(names)} at {', '.join(sizes)}: {reason}" for (reason, sizes), names in labels.items())
+        cells.setdefault(doubt.reason, []).extend((doubt.label, size) for size in doubt.sizes)
+    return "; ".join(f"{by_sizes(names)}: {reason}" for reason, names in cells.items())
+
+
+def by_sizes(cells: Iterable[tuple[str, str]]) -> str:
+    """Name cells, labels and sizes, with the models of equal sizes together: "vit-t, vim-t at 512², 1024²"."""
+    sizes: dict[str, list[str]] = {}
+    for label, size in cells:
+        sizes.setdefault(label, []).append(size)
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for label, measured in sizes.items():
+        labels.setdefault(tuple(measured), []).append(label)
+    return "; ".join(f"{listed(names)} at {', '.join(shared)}" for shared, names in labels.items())
 
 
 def doubt_notes(rows: pd.DataFrame) -> list[str]:
