@@ -10,7 +10,7 @@ import typer
 from linbench.records import Record
 
 WIDTH = 80  # columns
-KINDS = {"table": ".md", "figure": ".png", "page": ".html"}
+KINDS = {"Table": ".md", "Figure": ".png", "Page": ".html"}
 MOST_NAMED = 3  # files of one kind
 
 
@@ -38,7 +38,7 @@ def summary_lines(records: Sequence[Record], paths: Sequence[Path], results: Pat
     for group in groups:
         texts = sentences(group)
         lines += [*_wrapped(f"{title(group)}."), *(line for text in texts for line in _wrapped(text, "  ")), ""]
-    lines += [line for kind, ending in KINDS.items() for line in _wrapped(_files(kind, ending, paths))]
+    lines += [line for kind, ending in KINDS.items() for line in _files(kind, ending, paths)]
     commands = [command for group in groups for command in measure_again(group, str(results))]
     if commands:
         return [*lines, *_next("To measure what is missing:", commands[:MOST_NAMED])]
@@ -53,12 +53,13 @@ def summary_lines(records: Sequence[Record], paths: Sequence[Path], results: Pat
     return [*lines, *_next("Next, all records on one page:", [shlex.join(page)])]
 
 
-def _files(kind: str, ending: str, paths: Sequence[Path]) -> str:
-    """Name the files of one kind; empty where there are none."""
+def _files(kind: str, ending: str, paths: Sequence[Path]) -> list[str]:
+    """Name the files of one kind, each in a line that can be copied."""
+    from linbench.reports.render.plain_text import plain
+
     names = [str(path) for path in paths if path.suffix == ending]
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    plural = "s" if len(names) > 1 else ""
-    return f"{kind.capitalize()}{plural}: {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+    more = len(names) - MOST_NAMED
+    return [f"{kind}: {plain(name)}" for name in names[:MOST_NAMED]] + ([f"and {more} more"] if more > 0 else [])
 
 
 def _next(heading: str, commands: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from linbench.reports.latency.rows import DESIGN, WHOLE, conditions
 from linbench.reports.render.plain_text import plain
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
-from linbench.reports.statistics.quality import quality
+from linbench.reports.statistics.quality import COLUMNS, quality
 
 PRESETS = ("paper", "best")  # those that a command names; other settings were given by hand
 MOST_BACKBONES = 10  # in one command
@@ -26,7 +26,7 @@ def measure_again(rows: pd.DataFrame, results: str = "results") -> list[str]:
     results: The folder of the records.
     """
     key, ok = conditions(rows), rows[rows["status"] == "ok"]
-    doubtful = ok[[bool(quality(row).doubt) for row in ok.to_dict(orient="records")]]
+    doubtful = ok[[bool(quality(row).doubt) for row in ok[list(COLUMNS)].to_dict(orient="records")]]
     if doubtful.empty or key.get("preset") not in PRESETS:
         return []
     folder = [] if results == "results" else ["--results", results]

@@ -12,6 +12,7 @@ from linbench.reports.statistics.crossover import Crossover, reference_of
 from linbench.reports.statistics.doubts import doubts, inversions
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 from linbench.reports.statistics.quality import (
+    COLUMNS,
     DISTURBED,
     FEW_ROUNDS,
     MOST_BY_OTHERS,
@@ -58,7 +59,7 @@ def warnings(rows: pd.DataFrame) -> list[str]:
 
 def disturbed(rows: pd.DataFrame, noun: str = "latencies") -> list[str]:
     """Return the headline of disturbed cells, where there are any."""
-    ok = rows[rows["status"] == "ok"].to_dict(orient="records")
+    ok = rows.loc[rows["status"] == "ok", list(COLUMNS)].to_dict(orient="records")
     return list(filter(None, [headline((quality(row) for row in ok), noun)]))
 
 

@@ -19,11 +19,13 @@ from linbench.reports.latency.notes import by_sizes, counted_noun, doubt_text, l
 from linbench.reports.statistics.crossover import reference_of
 from linbench.reports.statistics.doubts import supported_crossover
 from linbench.reports.statistics.latency_summary import contrast, including
-from linbench.reports.statistics.quality import quality
+from linbench.reports.statistics.quality import COLUMNS, quality
 from linbench.reports.statistics.verdicts import ALPHA, holm
 
 MOST = 12  # sentences about pairs, and names in one sentence
 SEVERAL_TIMES = 0.25  # below this ratio the slower one is said to need several times as long
+
+CELL = ("label", "size", "median_ms", "log_mean", "log_error", "freedom", *COLUMNS)
 
 Row = Mapping[str, Any]
 
@@ -77,10 +79,16 @@ def ratio_text(value: float, rounding: Any = round) -> str:
 def _cells(rows: pd.DataFrame) -> dict[str, dict[str, Row]]:
     """Return the ok cells that are not in doubt, by model and size, the smallest size first."""
     cells: dict[str, dict[str, Row]] = {str(label): {} for label in rows["label"].unique()}
-    for row in rows[rows["status"] == "ok"].sort_values(["pixels", "height"], kind="stable").to_dict("records"):
+    for row in _ok(rows):
         if not quality(row).doubt:
-            cells[str(row["label"])][str(row["size"])] = {str(name): value for name, value in row.items()}
+            cells[str(row["label"])][str(row["size"])] = row
     return cells
+
+
+def _ok(rows: pd.DataFrame) -> list[Row]:
+    """Return what sentences need of the ok cells, of the smallest images first."""
+    ok = rows[rows["status"] == "ok"].sort_values(["pixels", "height"], kind="stable")
+    return [{str(name): value for name, value in row.items()} for row in ok[list(CELL)].to_dict("records")]
 
 
 def _pair(rows: pd.DataFrame, cells: Mapping[str, Mapping[str, Row]], label: str) -> Iterator[str]:
@@ -136,14 +144,15 @@ def _fastest(rows: pd.DataFrame) -> list[str]:
     Of a model and its reference alone the ratio says it.
     """
     winners: dict[tuple[str, int], list[str]] = {}
-    ok = rows[rows["status"] == "ok"].sort_values(["pixels", "height"], kind="stable")
-    for size, group in ok.groupby("size", sort=False):
-        cells = [{str(name): value for name, value in row.items()} for row in group.to_dict("records")]
+    by_size: dict[str, list[Row]] = {}
+    for row in _ok(rows):
+        by_size.setdefault(str(row["size"]), []).append(row)
+    for size, cells in by_size.items():
         is_one_pair = len(cells) == 2 and any(
             reference_of(cells[i]["label"], rows) == cells[1 - i]["label"] for i in (0, 1)
         )
         if len(cells) > 1 and not is_one_pair and (winner := _shown_fastest(cells)):
-            winners.setdefault((winner, len(cells)), []).append(str(size))
+            winners.setdefault((winner, len(cells)), []).append(size)
     return [
         f"{winner} is the fastest of the {count} that ran at {', '.join(sizes)}."
         for (winner, count), sizes in winners.items()
@@ -191,8 +200,8 @@ def _stale(rows: pd.DataFrame) -> list[str]:
 
 def _failed(rows: pd.DataFrame) -> list[str]:
     """Say which cells gave no time."""
-    failed = rows[rows["status"] != "ok"]
-    names = [f"{row['label']} at {row['size']} ({row['status']})" for row in failed.to_dict("records")]
+    failed = rows.loc[rows["status"] != "ok", ["label", "size", "status"]].itertuples(index=False)
+    names = [f"{label} at {size} ({status})" for label, size, status in failed]
     return [f"No time: {listed(names)}."] if names else []
 
 

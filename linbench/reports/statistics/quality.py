@@ -16,6 +16,8 @@ FEW_ROUNDS = "ᵃ"
 DISTURBED = "‡"
 THROTTLED = "§"
 STALE = "†"
+#: The columns of a row that ``quality`` reads; frames of sixty columns are slow to turn into rows.
+COLUMNS = ("rounds", "others_share", "converged", "throttled", "stale")
 MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
 
 
