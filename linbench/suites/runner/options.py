@@ -170,6 +170,7 @@ class Redo(StrEnum):
 
     STALE = "stale"
     FAILED = "failed"
+    DISTURBED = "disturbed"
     ALL = "all"
 
 
@@ -198,7 +199,7 @@ class RunOptions(SuiteOptions):
         shown="60",
     )
     seed: int = option(0, "Seed of the order of cells and of random weights.", kind=int, shown="0")
-    redo: Redo | None = option(None, "Measure again: stale, failed or all.", choices=tuple(Redo))
+    redo: Redo | None = option(None, "Measure again: stale, failed, disturbed or all.", choices=tuple(Redo))
     dry_run: bool = option(False, "Print the cells; measure nothing.", kind=bool)
     as_json: bool = option(False, "Print JSON instead of tables.", flag="--json", kind=bool)
     plugins: tuple[Path, ...] = option(
