@@ -37,6 +37,20 @@ K = TypeVar("K", bound=Key)
 O = TypeVar("O", bound=SuiteOptions)  # noqa: E741 - the letter of its word
 
 
+@dataclass(frozen=True)
+class SearchStep:
+    """The progress of a search.
+
+    number: Of the candidate that starts, from 1.  changed: Its settings that are not those of the best so far.
+    seconds: Since the search began.  record: In the last step.
+    """
+
+    number: int
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    record: Record | None = None
+
+
 class Search(Protocol):
     """A search that decides part of a cell's key, and must run before the cell is measured."""
 
@@ -47,7 +61,12 @@ class Search(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long the search may take before its last candidate."""
+        """How long all candidates may take together, beside the first one."""
+        ...
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates there are, that at the start included."""
         ...
 
     def is_complete(self, record: Record) -> bool:
@@ -68,8 +87,8 @@ class Search(Protocol):
         """Return the key of the record that the search leaves."""
         ...
 
-    def run(self, sampling: SamplingConfig, plugins: Sequence[Path]) -> Record:
-        """Search, and return the record of what was tried and chosen."""
+    def run(self, sampling: SamplingConfig, plugins: Sequence[Path]) -> Iterator[SearchStep]:
+        """Yield a step as each candidate starts; the last step has the record of what was tried and chosen."""
         ...
 
     def with_settings(self, cell: "Cell[Any]", record: Record) -> "Cell[Any]":
