@@ -19,9 +19,9 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_range(low: float, high: float) -> str:
-    """Return a range of seconds in whole units, rounded outwards: 4 to 7 min; up to 2 s where it begins near zero."""
-    unit, size = next(((unit, size) for unit, size in _UNITS if high <= _MOST * size), _UNITS[-1])
+    """Return a range of seconds in whole units, rounded outwards: about 4 to 7 min; up to 2 s from zero."""
+    unit, size = next(((unit, size) for unit, size in _UNITS if low < _MOST * size), _UNITS[-1])
     first, last = math.floor(low / size), max(1, math.ceil(high / size))
     if first == last:
-        return f"{last} {unit}"
-    return f"{first} to {last} {unit}" if first else f"up to {last} {unit}"
+        return f"about {last} {unit}"
+    return f"about {first} to {last} {unit}" if first else f"up to {last} {unit}"

@@ -24,12 +24,13 @@ def test_seconds_become_minutes_and_hours(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
-        (250.0, 410.0, "4 to 7 min"),
+        (250.0, 410.0, "about 4 to 7 min"),
         (0.3, 0.9, "up to 1 s"),
-        (12.2, 40.1, "12 to 41 s"),
-        (239.9, 240.0, "3 to 4 min"),
-        (240.0, 240.0, "4 min"),
-        (3600.0, 9000.0, "1 to 3 h"),
+        (12.2, 40.1, "about 12 to 41 s"),
+        (239.9, 240.0, "about 3 to 4 min"),
+        (240.0, 240.0, "about 4 min"),
+        (3600.0, 9000.0, "about 60 to 150 min"),
+        (6000.0, 9000.0, "about 1 to 3 h"),
     ],
 )
 def test_a_range_is_rounded_outwards_in_whole_units(low: float, high: float, text: str) -> None:

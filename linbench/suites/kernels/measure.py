@@ -18,7 +18,7 @@ from linbench.kernels.bench_cases import BenchCase, is_floating, leaves, load_be
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.kernels.baselines import Baseline, Clock, InterleavedTimer, affordable, baselines
-from linbench.suites.kernels.cells import cells
+from linbench.suites.kernels.cells import cells, expected_work
 from linbench.suites.kernels.check import check
 from linbench.suites.kernels.key import VERSION, KernelKey
 from linbench.suites.kernels.options import Direction, KernelOptions
@@ -40,6 +40,7 @@ def kernels() -> Suite[KernelOptions, KernelKey]:
         key=KernelKey,
         cells=cells,
         measure=measure,
+        work=expected_work,
         named_by=("op", "case", "direction", "impl", "dtype"),
         examples=("--suite kernels", "--suite kernels --op bi_wkv,selective_scan --case '*1024'"),
     )

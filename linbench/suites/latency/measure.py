@@ -17,7 +17,7 @@ from numba.core import event
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
-from linbench.suites.latency.cells import cells
+from linbench.suites.latency.cells import cells, work
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.latency.dtype_error import dtype_error
 from linbench.suites.latency.forward import Forward, build, eager, pin, prepare, run_once
@@ -54,6 +54,7 @@ def latency() -> Suite[LatencyOptions, LatencyKey]:
         trial=trial,
         named_by=NAMED_BY,
         examples=EXAMPLES,
+        work=work,
     )
 
 

@@ -65,6 +65,11 @@ class Search(Protocol):
         ...
 
     @property
+    def base(self) -> Any:
+        """The key of the first candidate."""
+        ...
+
+    @property
     def candidates(self) -> int:
         """How many candidates there are, that at the start included."""
         ...
@@ -143,6 +148,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Work:
+    """The work of one round of a cell, as far as it is known before.
+
+    flops: Of one call of what is timed.  calls: Calls before the samples.  seconds: What else the round takes.
+    """
+
+    flops: float
+    calls: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Suite(Generic[O, K]):
     """A named measurement.
 
@@ -151,6 +168,7 @@ class Suite(Generic[O, K]):
     measure: ``(key, seconds, seed) -> Outcome``, in a fresh process; None where ``evaluate`` is given.
     trial: As ``measure``, for one candidate of a search; for suites whose cells require one.
     evaluate: ``(cell, options, path of the record, ranks)``: yields a step for each image, in this process.
+    work: ``(key) -> Work``, without data; for the estimate of a run's time.
     named_by: The entries of a key that tell a person which cell it is; ``size`` is height and width.
     examples: Command lines for the help, without ``linbench run``.
     """
@@ -163,6 +181,7 @@ class Suite(Generic[O, K]):
     evaluate: Callable[[Cell[K], O, Path, Ranks], Iterator[Step]] | None = None
     named_by: tuple[str, ...] = ("backbone", "size", "dtype", "preset")
     examples: tuple[str, ...] = ()
+    work: Callable[[K], Work] | None = None
 
     def cell_name(self, cell: Cell[K]) -> str:
         """Return the words that tell a person which cell it is."""
