@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from linbench.cli.refusal import explain_threads, refuse, refusing
+from linbench.cli.refusal import explain_threads, load_plugins, refuse, refusing
 from linbench.cli.run_options import Request, parse
 from linbench.cli.run_progress import evaluate, measure_rounds, resolve_best
 from linbench.records import Status, Store
@@ -30,6 +30,9 @@ CONDITIONS = ("device_type", "attention", "threads")  # columns of a plan beside
 def run(context: typer.Context) -> None:
     """Measure cells and write a record for each."""
     request = parse(context.args, SUMMARY)
+    from linbench.backbones import backbone
+
+    load_plugins([], backbone)
     with refusing():
         _refuse_shared(request)
         planned = [

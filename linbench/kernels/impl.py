@@ -1,22 +1,6 @@
 """Which implementation of an op runs. It is always an argument and always stored with the number."""
 
-from enum import StrEnum
-
-
-class Impl(StrEnum):
-    """An implementation of an op.
-
-    ``reference`` is the equation in plain torch, differentiable, on any device. ``fast`` takes linear time.
-    ``vendor`` is the authors' own compiled package, where one is installed.
-    """
-
-    REFERENCE = "reference"
-    FAST = "fast"
-    VENDOR = "vendor"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Impl":
-        raise ValueError(f"impl={value!r} is unknown; allowed are {', '.join(cls)}")
+from linbench.choices import Impl as Impl
 
 
 class Unsupported(RuntimeError):

@@ -17,13 +17,10 @@ from numba.core import event
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
-from linbench.suites.latency.cells import cells, work
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.latency.dtype_error import dtype_error
 from linbench.suites.latency.forward import Forward, build, eager, pin, prepare, run_once
-from linbench.suites.latency.key import VERSION, LatencyKey
-from linbench.suites.latency.options import LatencyOptions
-from linbench.suites.latency.trial import trial
+from linbench.suites.latency.key import LatencyKey
 from linbench.suites.runner import gpu
 from linbench.suites.runner.correctness import Verdict, check_kernels
 from linbench.suites.runner.cpu_usage import cpu_usage
@@ -32,30 +29,9 @@ from linbench.suites.runner.energy import counter, energy
 from linbench.suites.runner.memory import peak, resident_bytes
 from linbench.suites.runner.process import first_line, start_conditions, timer, wait, wall_ms
 from linbench.suites.runner.sampling import sample
-from linbench.suites.runner.suite import Outcome, Suite, suite
+from linbench.suites.runner.suite import Outcome
 
-NAMED_BY = ("backbone", "part", "fusion", "size", "dtype", "preset")
-EXAMPLES = (
-    "--suite latency --res 512..2048",
-    "--backbone rwkv-sam-s,vit-s --res 256..1536:128 --rounds 5",
-    "--part encoder,decoder,end-to-end --backbone rwkv-sam-s,sam-vit-b --fusion conv,dcn --prompts 8",
-)
 LOAD_MS = 50.0  # forwards queued on a GPU while its state is read
-
-
-@suite("latency", version=VERSION)
-def latency() -> Suite[LatencyOptions, LatencyKey]:
-    """Latency of a backbone, or of a segmenter's encoder, decoder or both, against resolution."""
-    return Suite(
-        options=LatencyOptions,
-        key=LatencyKey,
-        cells=cells,
-        measure=measure,
-        trial=trial,
-        named_by=NAMED_BY,
-        examples=EXAMPLES,
-        work=work,
-    )
 
 
 def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:

@@ -6,6 +6,7 @@ this process (``evaluate``). Nothing here names a suite.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -188,6 +189,15 @@ class Suite(Generic[O, K]):
         entries = cell.key.to_json()
         words = (entry_text(entries, name) for name in self.named_by)
         return " ".join(word for word in words if word not in ("", "none"))
+
+
+def deferred(module: str, name: str) -> Callable[..., Any]:
+    """Return a function that calls ``module.name``, which it imports first: a suite's options need no torch."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments)
+
+    return call
 
 
 def entry_text(entries: Mapping[str, Any], name: str) -> str:
