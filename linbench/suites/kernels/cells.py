@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 from linbench.kernels.bench_cases import BenchCase, case_module, load_bench_cases
 from linbench.kernels.impl import Impl
 from linbench.provenance import code_hash
+from linbench.suites.kernels.check import work
 from linbench.suites.kernels.key import KernelKey, TimedCase
 from linbench.suites.kernels.options import KernelOptions
-from linbench.suites.kernels.work import work
 from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner import rounds
 from linbench.suites.runner.device import find_machine

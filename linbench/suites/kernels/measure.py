@@ -18,10 +18,9 @@ from linbench.kernels.bench_cases import BenchCase, is_floating, leaves, load_be
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.kernels.baselines import Baseline, Clock, InterleavedTimer, affordable, baselines
-from linbench.suites.kernels.check import check
+from linbench.suites.kernels.check import check, work
 from linbench.suites.kernels.key import KernelKey
 from linbench.suites.kernels.options import Direction
-from linbench.suites.kernels.work import work
 from linbench.suites.runner import gpu
 from linbench.suites.runner.cpu_usage import cpu_usage
 from linbench.suites.runner.process import pin, start_conditions, wait, wall_ms

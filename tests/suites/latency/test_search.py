@@ -1,5 +1,6 @@
 """The search behind the preset ``best``: what it tries, what it keeps, when it stops, and what it writes down."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -245,6 +246,18 @@ def test_a_real_search_tries_candidates_in_processes_and_keeps_one_that_is_right
     assert [r["kept"] for r in record.rounds].count(True) == 1
     assert all(r["status"] == "ok" and r["error"] <= 1e-5 and len(r["samples_ms"]) >= 3 for r in record.rounds)
     assert Record.from_json(record.to_json()).search == record.search
+
+
+def test_a_real_search_with_a_slow_candidate_ends_when_its_time_is_spent(plugins: Path) -> None:
+    (search,) = required_searches(plan("slow-layout"))
+    search = replace(search, seconds=16, axes=(("memory_format", ("contiguous", "channels_last")),))
+    begin = time.monotonic()
+    *_, last = run_search(search, SamplingConfig(timeout_s=600), plugins=[plugins / "accidents.py"])
+    assert time.monotonic() - begin < 60  # of 600 s that the second candidate would take
+    assert last.record is not None and last.record.status is Status.OK
+    assert last.record.search["kept"]["memory_format"] == "contiguous"
+    for slow in last.record.rounds[1:]:  # none where the first one took more than half of the time
+        assert (slow["status"], slow["reason"]) == ("timeout", "still running when --search-seconds 16 were spent")
 
 
 @pytest.mark.parametrize("kept", ["naive", {}, {"attention": "sdpa"}, [1]])
