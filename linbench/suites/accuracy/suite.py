@@ -18,22 +18,11 @@ SEGMENTER_NAMED_BY = ("suite", "backbone", "size", "dtype", "fusion", "protocol"
 SINGLE_OBJECT_EXAMPLE = "--suite dis,coift,hrsod --checkpoint rwkv-sam-t.safetensors --data /data"
 
 
-@suite("dis", version=VERSIONS["dis"])
-def dis() -> Suite[SegmenterOptions, AccuracyKey]:
-    """mIoU and mBIoU of DIS5K's validation set: finely cut objects."""
-    return _single_object("dis")
-
-
-@suite("coift", version=VERSIONS["coift"])
-def coift() -> Suite[SegmenterOptions, AccuracyKey]:
-    """mIoU and mBIoU of COIFT: thin objects."""
-    return _single_object("coift")
-
-
-@suite("hrsod", version=VERSIONS["hrsod"])
-def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
-    """mIoU and mBIoU of HRSOD: salient objects of high resolution."""
-    return _single_object("hrsod")
+@suite("ade20k", version=VERSIONS["ade20k"])
+def ade20k() -> Suite[AccuracyOptions, AccuracyKey]:
+    """mIoU of a semantic segmenter on ADE20K."""
+    examples = ("--suite ade20k --checkpoint upernet.safetensors --protocol slide",)
+    return _suite("ade20k", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
 
 
 @suite("coco", version=VERSIONS["coco"])
@@ -53,11 +42,22 @@ def imagenet() -> Suite[AccuracyOptions, AccuracyKey]:
     return _suite("imagenet", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
 
 
-@suite("ade20k", version=VERSIONS["ade20k"])
-def ade20k() -> Suite[AccuracyOptions, AccuracyKey]:
-    """mIoU of a semantic segmenter on ADE20K."""
-    examples = ("--suite ade20k --checkpoint upernet.safetensors --protocol slide",)
-    return _suite("ade20k", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
+@suite("dis", version=VERSIONS["dis"])
+def dis() -> Suite[SegmenterOptions, AccuracyKey]:
+    """mIoU and mBIoU of DIS5K's validation set: finely cut objects."""
+    return _single_object("dis")
+
+
+@suite("coift", version=VERSIONS["coift"])
+def coift() -> Suite[SegmenterOptions, AccuracyKey]:
+    """mIoU and mBIoU of COIFT: thin objects."""
+    return _single_object("coift")
+
+
+@suite("hrsod", version=VERSIONS["hrsod"])
+def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
+    """mIoU and mBIoU of HRSOD: salient objects of high resolution."""
+    return _single_object("hrsod")
 
 
 def _single_object(name: str) -> Suite[SegmenterOptions, AccuracyKey]:
