@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from linbench.data.contract import Dataset
 
 STEPS = 50  # lines of progress where there is no terminal
+WIDTH = 80  # columns of the tables
 QUANTILES = (0, 5, 50, 95, 100)  # of the images' longer sides
 
 app = typer.Typer(
@@ -43,28 +44,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 
 @app.command("where")
-def where(data: Data = None, as_json: Json = False) -> None:
+def where(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One dataset [default: all].")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """List datasets, and the expected layout of missing ones."""
+    from linbench.data.contract import dataset
     from linbench.data.roots import EMBEDDED, VARIABLE, list_splits, resolve_data
 
+    if name is not None:
+        choice("NAME", name, tuple(dataset))
     root = resolve_data(data)
     with refusing():
-        rows = [] if root == EMBEDDED else list_splits(root)
+        rows = list_splits(None if root == EMBEDDED else root)
+    rows = [row for row in rows if name in (None, row["name"])]
     if as_json:
+        rows = [] if root == EMBEDDED else rows
         typer.echo(json.dumps({"data": root, "sets": rows}, indent=1))
         return
-    if not rows:
+    if root == EMBEDDED:
         typer.echo(
-            f"neither --data nor {VARIABLE} names a folder: the embedded dataset, {EMBEDDED}, stands in for all"
+            f"neither --data nor {VARIABLE} names a folder:\nthe embedded dataset, {EMBEDDED}, stands in for all"
         )
-        rows = list_splits(None)
     else:
-        from tabulate import tabulate
-
-        mark = {True: "✓", False: "–"}
-        lines = [(mark[row["found"]], row["name"], row["split"], row["said"]) for row in rows]
         typer.echo(f"below {root}:\n")
-        typer.echo(tabulate(lines, tablefmt="plain"))
+        for row in rows:
+            typer.echo(f"{'✓' if row['found'] else '–'}  {row['name']:<9}  {row['split']:<5}  {row['said']}")
     missing = {row["name"]: row["layout"] for row in rows if not row["found"]}
     if missing:
         typer.echo("\nExpected below the folder of all datasets:\n")
@@ -125,9 +131,14 @@ def _print_results(results: Sequence[dict[str, Any]]) -> None:
             typer.echo(plain(f"note: {note}"))
         state = f"{len(result['bad'])} bad" if result["bad"] else "ok"
         typer.echo(
-            f"{result['set']}, {result['split']}: {result['images']:,} images, {result['masks']:,} masks, {state} "
+            f"{result['set']}, {result['split']}: {_count(result['images'], 'image')}, "
+            f"{_count(result['masks'], 'mask')}, {state} "
             f"({result['seconds']} s); checksum {result['checksum'][:12]}"
         )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 @app.command("stats")
@@ -151,17 +162,17 @@ def stats(
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    from tabulate import tabulate
+    from linbench.reports.render.table import Table, to_terminal
 
-    typer.echo(tabulate([_table_row(row) for row in rows], headers="keys", disable_numparse=True, stralign="right"))
+    cells = [_table_row(row) for row in rows]
+    typer.echo(to_terminal(Table("Statistics", tuple(cells[0]), tuple(tuple(c.values()) for c in cells)), WIDTH))
 
 
 def _table_row(row: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a split by column heading."""
     masks, sides = row["masks"], row["long_side"] or ["–"] * len(QUANTILES)
     return {
-        "dataset": row["set"],
-        "split": row["split"],
+        "dataset": f"{row['set']} {row['split']}",
         "images": f"{row['images']:,}",
         "masks": f"{masks:,}" if masks else "–",
         "masks/image": f"{masks / row['images']:.2f}" if masks else "–",

@@ -29,9 +29,10 @@ CLOSEST = 0.13  # of the width of the axes, as in ``curves``
 MAX_ACROSS = 2
 NOTE = (
     "p: latency ∝ tokens$^p$, its 95 % interval; bands: 95 %; rings and bars: crossover with ViT and its 95 % "
-    "interval; crosses on top: failed; hollow: quoted from the paper, on an A100; "
+    "interval; crosses on top: failed; "
     "ᵃ\N{NO-BREAK SPACE}fewer than 3 rounds"
 )
+HOLLOW = "; hollow: quoted from the paper, on an A100"
 
 
 def pages(latency: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
@@ -72,6 +73,20 @@ def published_points() -> dict[str, list[tuple[int, float]]]:
     return points
 
 
+def comparable_points(labels: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """Return the paper's points where all measured models are of their variant: none of S beside curves of T.
+
+    labels: Of the measured models.
+    """
+    variants = {_variant(label) for label in labels}
+    return {name: points for name, points in published_points().items() if variants == {_variant(name)}}
+
+
+def _variant(label: str) -> str:
+    """Return the size that ends a backbone's name: ``s`` of ``vit-s, naive``."""
+    return label.partition(",")[0].split()[0].rsplit("-", 1)[-1]
+
+
 def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
     """Draw one of ``pages``."""
     labels, left_out = choose_models(groups)
@@ -86,14 +101,17 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
             curves(axes, group, looks, closest=CLOSEST)
             axes.set(xlabel="resolution, px", ylabel="latency, ms")
             axes.set_title(literal(title, 90))
-        _draw_published(panels[0], looks)
+        quoted = comparable_points(labels)
+        _draw_published(panels[0], looks, quoted)
         for axes in panels:
             position = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.01), "frameon": False}
             axes.legend(fontsize=8.5, labelspacing=0.8, handlelength=2.6, **position)
         _share_scale(panels)
         width = 80 * across
         figure.suptitle("\n".join(textwrap.wrap(_title(groups, device), width)), x=0.01, ha="left", fontsize=11)
-        note = NOTE + (f"; {left_out} more models are in the records" if left_out else "")
+        note = (
+            NOTE + (HOLLOW if quoted else "") + (f"; {left_out} more models are in the records" if left_out else "")
+        )
         figure.supxlabel("\n".join(textwrap.wrap(note, width + 14)), fontsize=8.5, x=0.01, ha="left")
     return figure
 
@@ -117,10 +135,10 @@ def _titles(groups: Sequence[pd.DataFrame]) -> list[str]:
     ]
 
 
-def _draw_published(axes: Any, looks: dict[str, Look]) -> None:
+def _draw_published(axes: Any, looks: dict[str, Look], quoted: Mapping[str, Sequence[tuple[int, float]]]) -> None:
     """Draw the paper's points hollow, and widen both scales to hold them."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    for name, points in published_points().items():
+    for name, points in quoted.items():
         sides, times = zip(*points, strict=True)
         hollow = {"marker": looks[name].marker, "color": looks[name].colour, "mfc": "white", "ms": 7, "mew": 1.4}
         axes.plot(sides, times, ":", lw=1.0, label=f"{name}\nquoted, A100", zorder=4, **hollow)
