@@ -1,6 +1,8 @@
 """``linbench data``: list datasets, check that they are whole, and count what is in them."""
 
 import json
+import re
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +77,17 @@ def where(
     if missing:
         typer.echo("\nExpected below the folder of all datasets:\n")
         for name, layout in missing.items():
-            typer.echo(f"{name}\n" + "".join(f"    {line}\n" for line in layout.splitlines()))
+            typer.echo(f"{name}\n" + "".join(f"{_wrapped(line)}\n" for line in layout.splitlines()))
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of a layout, indented; one that is too wide goes on below."""
+    text = f"    {line}"
+    if len(text) <= WIDTH:
+        return text
+    indent = " " * (len(text) - len(text.lstrip()))
+    words = re.sub(" {2,}", "  ", text.strip())
+    return textwrap.fill(words, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}    ")
 
 
 @app.command("check")
