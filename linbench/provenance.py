@@ -6,8 +6,8 @@ imported from it counts as imported from the module that the ``__init__`` has it
 the others makes no record stale. Three kinds of modules end the search:
 
 - LEAVES, which store, name, plan or show a number and cannot change it;
-- backbones that are not the one measured: a suite reaches each of them through the registry;
-- those that the caller passes as ``without``: the latency of a backbone runs no decoder.
+- all backbones but the measured one: a suite reaches each of them through the registry;
+- modules that the caller passes as ``without``: the latency of a backbone runs no decoder, for example.
 """
 
 import ast
@@ -36,7 +36,7 @@ LEAVES = (
     # The search for settings, which are in the key; its own records are hashed with it.
     *("linbench.suites.latency.search", "linbench.suites.latency.trial"),
 )
-#: What all backbones share; other modules of their package are backbones, which a search does not reach by itself.
+#: Modules that all backbones share; the other modules of their package are backbones.
 _OF_ALL_BACKBONES = ("linbench.backbones.contract",)
 
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from linbench.system.contention import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that judge a record
 from linbench.system.files import LOCK_NAME, locked, replacing
 
 SCHEMA_VERSION = 1
@@ -26,7 +27,6 @@ MOST_DIGITS = 300  # of a whole number
 DEEPEST = 60  # levels of a record's JSON; those of linbench have 8
 DEPTH = 3  # folders between the root and a record
 LARGEST_BYTES = 32 * 2**20  # far more than the raw samples of a record; a larger file is not read
-MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
 
 
 class Status(StrEnum):

@@ -62,18 +62,31 @@ def where(
         rows = list_splits(None if root == EMBEDDED else root)
     rows = [row for row in rows if name in (None, row["name"])]
     if as_json:
+<<<<<<< HEAD
         rows = [] if root == EMBEDDED else rows
         typer.echo(json.dumps({"data": root, "sets": rows}, indent=1))
+=======
+        typer.echo(json.dumps({"data": root, "sets": [row.to_json() for row in rows]}, indent=1))
+>>>>>>> main
         return
     if root == EMBEDDED:
         typer.echo(
             f"neither --data nor {VARIABLE} names a folder:\nthe embedded dataset, {EMBEDDED}, stands in for all"
         )
     else:
+<<<<<<< HEAD
         typer.echo(f"below {root}:\n")
         for row in rows:
             typer.echo(f"{'✓' if row['found'] else '–'}  {row['name']:<9}  {row['split']:<5}  {row['said']}")
     missing = {row["name"]: row["layout"] for row in rows if not row["found"]}
+=======
+        from tabulate import tabulate
+
+        lines = [("✓" if row.folder else "–", row.name, row.split, str(row.folder or row.missing)) for row in rows]
+        typer.echo(f"below {root}:\n")
+        typer.echo(tabulate(lines, tablefmt="plain"))
+    missing = {row.name: row.layout for row in rows if not row.folder}
+>>>>>>> main
     if missing:
         typer.echo("\nExpected below the folder of all datasets:\n")
         for name, layout in missing.items():
@@ -217,7 +230,7 @@ def _open_splits(
     from linbench.data.contract import BadDataset, dataset
     from linbench.data.roots import EMBEDDED, list_splits, open_dataset, resolve_data
 
-    choice("NAME", name, tuple(dataset))
+    choice("NAME", name, tuple(sorted(dataset)))
     splits = dataset[name].facts["splits"]
     if split is not None:
         choice("--split", split, splits)
@@ -226,7 +239,7 @@ def _open_splits(
         refuse(f"--{'images' if images else 'size'} applies to the embedded dataset only, not to those in {root}")
     with refusing():
         if split is None and root != EMBEDDED:
-            present = [row["split"] for row in list_splits(root) if row["name"] == name and row["found"]]
+            present = [row.split for row in list_splits(root) if row.name == name and row.folder]
             splits = present or splits[-1:]
         names = splits if split is None else (split,)
         try:

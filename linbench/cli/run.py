@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from linbench.cli.quiet_progress import DISTURBED_EXIT, await_quiet, warn_of_disturbed
 from linbench.cli.refusal import explain_threads, refuse, refusing
 from linbench.cli.run_options import Request, parse
 from linbench.cli.run_progress import evaluate, measure_rounds, resolve_best
@@ -42,6 +43,7 @@ def run(context: typer.Context) -> None:
 
     with joined_ranks() as ranks, _writing(store) if ranks.is_first else nullcontext():
         sampling, plugins, redo = sampling_of(request), request.run.plugins, request.run.redo
+        await_quiet([cell for name, cell in planned if _is_timed(request, name)], store, sampling, redo)
         resolved = resolve_best([cell for _, cell in planned], store, sampling, plugins, redo)
         planned = list(zip((name for name, _ in planned), resolved, strict=True))
         for name, suite in request.suites.items():
@@ -59,7 +61,7 @@ def sampling_of(request: Request) -> "SamplingConfig":
     from linbench.suites.runner.sampling import SamplingConfig
 
     run = request.run
-    return SamplingConfig(run.rounds, run.cell_seconds, run.timeout, run.seed)
+    return SamplingConfig(run.rounds, run.cell_seconds, run.timeout, run.seed, run.wait)
 
 
 def _refuse_shared(request: Request) -> None:
@@ -72,14 +74,20 @@ def _refuse_shared(request: Request) -> None:
 
 
 def _report(request: Request, cells: "Sequence[Cell[Any]]", store: Store) -> None:
-    """Print the tables of the records, write the files; exit code 1 where a cell is not ok."""
+    """Print the tables of the records and write the files.
+
+    Exit code 1 where a cell is not ok, 3 where all are and some were disturbed.
+    """
     from linbench.cli.report import print_tables, write_files
 
     records = [record for cell in cells if (record := store.get(cell.key.to_json()))]
     print_tables(records, request.run.as_json)
     write_files(store, request.run.results)
+    has_disturbed = warn_of_disturbed(records)
     if any(record.status is not Status.OK for record in records):
         raise typer.Exit(1)
+    if has_disturbed:
+        raise typer.Exit(DISTURBED_EXIT)
 
 
 def _print_plan(request: Request, planned: "Sequence[tuple[str, Cell[Any]]]", store: Store) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from linbench.cli.progress import progress
+from linbench.cli.quiet_progress import GAVE_UP, attempts_text, waiting_text
 from linbench.records import Record, Status, Store
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def measure_rounds(
     redo: "Redo | None",
 ) -> None:
     """Measure the rounds that the cells of a suite still need, and write a record after each."""
+    from linbench.suites.runner.quiet import GaveUp, Repeat, Waiting
     from linbench.suites.runner.resuming import remaining_rounds
-    from linbench.suites.runner.rounds import sweep, with_outcome
+    from linbench.suites.runner.rounds import RoundStart, sweep, with_outcome
 
     before = [store.get(cell.key.to_json()) for cell in cells]
     remaining = [
@@ -67,14 +69,25 @@ def measure_rounds(
     }
     done = {i: sampling.rounds - state.rounds for i, state in enumerate(remaining)}
     index_of = {id(cell): i for i, cell in enumerate(cells)}
+    current = ""
     with progress("rounds", sum(state.rounds for state in remaining)) as advance:
-        for cell, outcome in sweep(name, cells, done, sampling, plugins):
-            i = index_of[id(cell)]
-            records[i] = record = with_outcome(records[i], cell, outcome)
-            store.put(record)
-            line = f"{suite.cell_name(cell)}: {_round_text(record)}"
-            advance(line, 1 if outcome.status is Status.OK else sampling.rounds - done[i])
-            done[i] += 1
+        for event in sweep(name, cells, done, sampling, plugins):
+            if isinstance(event, Waiting):
+                advance.countdown(waiting_text(event))
+            elif isinstance(event, GaveUp):
+                advance(GAVE_UP, 0)
+            elif isinstance(event, Repeat):
+                advance.now(f"{current}, attempt {event.attempt}, as it was {event.because}")
+            elif isinstance(event, RoundStart):
+                current = f"{suite.cell_name(event.cell)}: round {event.number + 1} of {sampling.rounds}"
+                advance.now(current)
+            else:
+                i = index_of[id(event.cell)]
+                records[i] = record = with_outcome(records[i], event.cell, event.outcome)
+                store.put(record)
+                line = f"{suite.cell_name(event.cell)}: {_round_text(record)}"
+                advance(line, 1 if record.status is Status.OK else sampling.rounds - done[i])
+                done[i] += 1
 
 
 def _round_text(record: Record) -> str:
@@ -84,7 +97,7 @@ def _round_text(record: Record) -> str:
     last: Mapping[str, Any] = record.rounds[-1]
     samples = last["samples_ms"]
     mark = "" if last["converged"] else ", not converged"
-    return f"{median(samples):.4g} ms (round {len(record.rounds)}, n = {len(samples)}{mark})"
+    return f"{median(samples):.4g} ms (round {len(record.rounds)}, n = {len(samples)}{mark}){attempts_text(last)}"
 
 
 def evaluate(

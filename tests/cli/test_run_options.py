@@ -44,7 +44,7 @@ def test_a_plug_in_suite_has_options_of_its_own(plugins: Path, tmp_path: Path) -
         (2, "hasty", True),
         (2, "calm", True),
     ]
-    measured = call(*waits, "--nap", "3", "--rounds", "1", "--cell-seconds", "0.05")
+    measured = call(*waits, "--nap", "3", "--rounds", "1", "--cell-seconds", "0.05", "--wait", "0")
     assert "3 ms: " in measured.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("clock/waits/*/*.json"))
     assert (record["status"], record["key"]["nap_ms"]) == ("ok", 3)

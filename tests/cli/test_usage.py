@@ -151,7 +151,18 @@ def test_show_refuses_an_unknown_name() -> None:
 
 def test_doctor_names_every_part_and_a_remedy_for_what_is_broken() -> None:
     found = {row["part"]: row for row in json.loads(call("doctor", "--json").stdout)}
-    assert {"Python", "CPU", "torch", "GPU", "numba", "triton", "timm", "C compiler", "mamba_ssm"} <= found.keys()
+    assert {
+        "Python",
+        "CPU",
+        "Quiet",
+        "torch",
+        "GPU",
+        "numba",
+        "triton",
+        "timm",
+        "C compiler",
+        "mamba_ssm",
+    } <= found.keys()
     assert found["numba"]["state"] == "ok"
     assert all(row["remedy"] for row in found.values() if row["state"] == "broken")
 

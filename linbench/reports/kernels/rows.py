@@ -56,7 +56,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "stale": present is not None and present != record.code_hash,
         **times([part for part in samples if part] if status is Status.OK else []),
         "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
-        **{name: measured[name] for name in ("kernel_error", "throttled", "others_share", "cpu_share")},
+        **{name: measured[name] for name in ("kernel_error", "throttled", "others_share", "disturbed", "cpu_share")},
         **work,
         **_ratios(entries, work["bytes"], work["flops"]),
         "left_out": _left_out(entries),

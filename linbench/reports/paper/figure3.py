@@ -18,6 +18,7 @@ from linbench.reports.paper.evidence import PRESETS
 from linbench.reports.paper.spec import table_specs
 from linbench.reports.render.figure import literal, style
 from linbench.reports.render.palette import Look, looks_of
+from linbench.reports.statistics.quality import headline, quality
 
 #: Conditions, beside the preset, that all curves of one page share.
 PAGE_CONDITIONS = ("dtype", "threads", "impl")
@@ -108,7 +109,12 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
             axes.legend(fontsize=8.5, labelspacing=0.8, handlelength=2.6, **position)
         _share_scale(panels)
         width = 80 * across
-        figure.suptitle("\n".join(textwrap.wrap(_title(groups, device), width)), x=0.01, ha="left", fontsize=11)
+        figure.suptitle(
+            "\n".join([*textwrap.wrap(_title(groups, device), width), *textwrap.wrap(_headline(groups), width)]),
+            x=0.01,
+            ha="left",
+            fontsize=11,
+        )
         note = (
             NOTE + (HOLLOW if quoted else "") + (f"; {left_out} more models are in the records" if left_out else "")
         )
@@ -145,6 +151,12 @@ def _draw_published(axes: Any, looks: dict[str, Look], quoted: Mapping[str, Sequ
         left, right = min(left, min(sides) / 1.07), max(right, max(sides) * 1.07)
         bottom, top = min(bottom, min(times) / 1.5), max(top, max(times) * 1.5)
     axes.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _headline(groups: Sequence[pd.DataFrame]) -> str:
+    """Return the warning about disturbed latencies; empty without any."""
+    rows = [row for group in groups for row in group[group["status"] == "ok"].to_dict("records")]
+    return headline(quality({str(name): value for name, value in row.items()}) for row in rows)
 
 
 def _share_scale(panels: Sequence[Any]) -> None:

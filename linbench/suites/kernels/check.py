@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from linbench.kernels import verifier
 from linbench.kernels.bench_cases import BenchCase, Inputs, leaves, outputs
+from linbench.kernels.operators import relative_error
 from linbench.suites.runner.correctness import BUDGET
 
 #: Largest error of a gradient, as a fraction of its largest true value. In half dtypes 8 units in the last place:
@@ -50,7 +50,7 @@ def forward_error(case: BenchCase, inputs: Inputs, impl: str) -> tuple[float, fl
         return worst, budget
     with torch.no_grad():
         others = outputs(case.function(**inputs, impl=impl))
-    difference = max(_relative_error(y, other) for y, other in zip(ys, others, strict=True))
+    difference = max(relative_error(other, y) for y, other in zip(ys, others, strict=True))
     return max(worst, difference), 2 * budget
 
 
@@ -60,7 +60,7 @@ def gradient_error(case: BenchCase, inputs: Inputs, impl: str) -> tuple[float, f
     ys = outputs(case.function(**arguments, impl=impl))
     gys, truths = case.gradients(inputs, ys)
     gradients = torch.autograd.grad(ys, [arguments[name] for name in truths], gys)
-    return max(map(_relative_error, truths.values(), gradients)), GRADIENT_BUDGET[ys[0].dtype]
+    return max(map(relative_error, gradients, truths.values())), GRADIENT_BUDGET[ys[0].dtype]
 
 
 def check(
@@ -75,12 +75,3 @@ def check(
         if not error <= budget:  # NaN is wrong too
             wrong.append(f"its {direction} is off by {error:.1e} of the largest true value, allowed {budget:.0e}")
     return errors, wrong
-
-
-def _relative_error(truth: Tensor, value: Tensor) -> float:
-    if truth.shape != value.shape:
-        return float("inf")
-    if not truth.numel():
-        return 0.0
-    error = (truth.double() - value.double()).abs().max() / truth.double().abs().max().clamp_min(1e-300)
-    return float(error.nan_to_num(nan=float("inf")))

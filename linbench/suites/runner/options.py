@@ -190,6 +190,13 @@ class RunOptions(SuiteOptions):
         20.0, "Sampling budget of one round of a cell, s.", kind=float, minimum=0, shown="20"
     )
     timeout: float = option(900.0, "Longest life of one process, s.", kind=float, minimum=1, shown="900")
+    wait: float = option(
+        60.0,
+        "Longest wait for other programs to stop computing, s; 0: never wait, repeat no disturbed round.",
+        kind=float,
+        minimum=0,
+        shown="60",
+    )
     seed: int = option(0, "Seed of the order of cells and of random weights.", kind=int, shown="0")
     redo: Redo | None = option(None, "Measure again: stale, failed or all.", choices=tuple(Redo))
     dry_run: bool = option(False, "Print the cells; measure nothing.", kind=bool)

@@ -20,12 +20,14 @@ class SamplingConfig:
 
     rounds: Fresh processes per cell.  cell_seconds: Sampling budget of one round.
     timeout_s: Longest life of one process, its start included.  seed: Of the order and of each round's weights.
+    wait_s: Longest wait for other programs to stop computing, at the start and for each round; 0 for none.
     """
 
     rounds: int = 3
     cell_seconds: float = 20.0
     timeout_s: float = 900.0
     seed: int = 0
+    wait_s: float = 60.0
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from linbench import build_classifier, build_sam
 from linbench.coco.rle import encode
 from linbench.data.image import read_image
-from linbench.metrics.boundary import boundary_iou
+from linbench.metrics.iou import boundary_iou
 from linbench.models.checkpoint import About, save
 from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
