@@ -60,33 +60,22 @@ def where(
     root = resolve_data(data)
     with refusing():
         rows = list_splits(None if root == EMBEDDED else root)
-    rows = [row for row in rows if name in (None, row["name"])]
+    rows = [row for row in rows if name in (None, row.name)]
     if as_json:
-<<<<<<< HEAD
         rows = [] if root == EMBEDDED else rows
-        typer.echo(json.dumps({"data": root, "sets": rows}, indent=1))
-=======
         typer.echo(json.dumps({"data": root, "sets": [row.to_json() for row in rows]}, indent=1))
->>>>>>> main
         return
     if root == EMBEDDED:
         typer.echo(
             f"neither --data nor {VARIABLE} names a folder:\nthe embedded dataset, {EMBEDDED}, stands in for all"
         )
     else:
-<<<<<<< HEAD
-        typer.echo(f"below {root}:\n")
+        typer.echo(f"below {root}:
+")
         for row in rows:
-            typer.echo(f"{'✓' if row['found'] else '–'}  {row['name']:<9}  {row['split']:<5}  {row['said']}")
-    missing = {row["name"]: row["layout"] for row in rows if not row["found"]}
-=======
-        from tabulate import tabulate
-
-        lines = [("✓" if row.folder else "–", row.name, row.split, str(row.folder or row.missing)) for row in rows]
-        typer.echo(f"below {root}:\n")
-        typer.echo(tabulate(lines, tablefmt="plain"))
+            location = str(row.folder or row.missing)
+            typer.echo(f"{'✓' if row.folder else '–'}  {row.name:<9}  {row.split:<5}  {location}")
     missing = {row.name: row.layout for row in rows if not row.folder}
->>>>>>> main
     if missing:
         typer.echo("\nExpected below the folder of all datasets:\n")
         for name, layout in missing.items():

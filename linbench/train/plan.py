@@ -124,7 +124,7 @@ def _data(run: Run) -> str | RandomImages | None:
     if root == EMBEDDED and (data_is_given(run) or recipe.scale == "smoke"):
         objects = {source.dataset: _scene_objects(source) for source in recipe.sources}
         return RandomImages(recipe.embedded_size, objects=objects)
-    present = set() if root == EMBEDDED else {(r["name"], r["split"]) for r in list_splits(root) if r["found"]}
+    present = set() if root == EMBEDDED else {(row.name, row.split) for row in list_splits(root) if row.folder}
     known = downloads()
     splits = [(source.dataset, source.split) for source in recipe.sources]
     if splits and all(split in present for split in splits):

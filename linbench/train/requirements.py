@@ -56,11 +56,11 @@ def _datasets(run: Run) -> Iterator[Requirement]:
     root = resolve_data(run.data)
     if root == EMBEDDED and (data_is_given(run) or run.recipe.scale == "smoke"):
         return
-    present = {} if root == EMBEDDED else {(row["name"], row["split"]): row for row in list_splits(root)}
+    present = {} if root == EMBEDDED else {(row.name, row.split): row for row in list_splits(root)}
     for source in run.recipe.sources:
         known, row = downloads().get((source.dataset, source.split)), present.get((source.dataset, source.split))
         if known or row:
-            location = row["said"] if row and row["found"] else ""
+            location = str(row.folder) if row and row.folder else ""
             yield _requirement(f"{source.dataset} {source.split}", location, known)
 
 
