@@ -70,8 +70,7 @@ def where(
             f"neither --data nor {VARIABLE} names a folder:\nthe embedded dataset, {EMBEDDED}, stands in for all"
         )
     else:
-        typer.echo(f"below {root}:
-")
+        typer.echo(f"below {root}:\n")
         for row in rows:
             location = str(row.folder or row.missing)
             typer.echo(f"{'✓' if row.folder else '–'}  {row.name:<9}  {row.split:<5}  {location}")
