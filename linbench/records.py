@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -141,6 +141,17 @@ def preference(record: Record) -> Preference:
 def preferred(outcomes: Sequence[Record]) -> Record:
     """Return the one of several outcomes of a key that reports show; of equals the last."""
     return max(reversed(outcomes), key=preference)
+
+
+def preferred_by_key(records: Iterable[Record], digest: Callable[[Record], str]) -> dict[str, Record]:
+    """Return the preferred outcome of each key, in the order in which the keys come.
+
+    digest: Returns the hash of a record's key, and raises BadRecord for a key that it refuses.
+    """
+    outcomes: dict[str, list[Record]] = {}
+    for record in records:
+        outcomes.setdefault(digest(record), []).append(record)
+    return {key: preferred(of_key) for key, of_key in outcomes.items()}
 
 
 def key_hash(key: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ def warn_of_disturbed(records: Sequence[Record]) -> bool:
     measured = [record for record in records if record.status is Status.OK]
     warning = headline((Quality(len(r.rounds), _most_by_others(r)) for r in measured), "cells")
     if warning:
-        typer.echo(f"linbench: {warning} --redo all measures again.", err=True)
+        typer.echo(f"linbench: {warning} --redo disturbed measures again.", err=True)
     return bool(warning)
 
 

@@ -11,6 +11,7 @@ import typer
 from linbench.cli.progress import progress
 from linbench.cli.quiet_progress import GAVE_UP, attempts_text, waiting_text
 from linbench.records import Record, Status, Store
+from linbench.system.durations import format_ms, format_seconds
 
 if TYPE_CHECKING:
     from linbench.suites import Cell, Suite
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from linbench.suites.runner.ranks import Ranks
     from linbench.suites.runner.resuming import Remaining
     from linbench.suites.runner.sampling import SamplingConfig
-    from linbench.suites.runner.suite import Step
+    from linbench.suites.runner.suite import Search, SearchStep, Step
 
 EVERY_SECONDS = 10.0  # between two lines of progress
 METRICS = 2  # in the line of an evaluation
@@ -32,16 +33,39 @@ def resolve_best(
     redo: "Redo | None",
 ) -> "list[Cell[Any]]":
     """Run the searches that have no fresh record, and return the cells under the settings that all chose."""
-    from linbench.reports.latency.best_settings import describe_search
     from linbench.suites.runner.resuming import required_searches, search_record, with_settings
 
-    for search in required_searches(cells):
-        if search_record(search, store, redo) is None:
-            typer.echo(f"search {search.name}: at most {search.seconds:g} s and one candidate", err=True)
-            record = search.run(sampling, plugins)
-            store.put(record)
-            typer.echo(f"best for {search.name}: {describe_search(record.search)}", err=True)
+    waiting = [search for search in required_searches(cells) if search_record(search, store, redo) is None]
+    if waiting:
+        typer.echo("searches for best: starts of processes count; the first candidate always runs", err=True)
+    for search in waiting:
+        store.put(_show_search(search, search.run(sampling, plugins)))
     return with_settings(cells, store)
+
+
+def _show_search(search: "Search", steps: "Iterator[SearchStep]") -> Record:
+    """Take the steps of a search, print what it tries and what it chose, and return its record."""
+    from linbench.reports.latency.best_settings import describe_search
+
+    typer.echo(f"search {search.name}: {search.candidates} candidates in {search.seconds:g} s", err=True)
+    record = None
+    for step in steps:
+        record = step.record
+        if record is None:
+            so_far = f" ({format_seconds(step.seconds)} so far)" if step.number > 1 else ""
+            words = _changed_words(step.changed)
+            typer.echo(f"  {step.number} of {max(step.number, search.candidates)}: {words}{so_far}", err=True)
+    assert record is not None
+    typer.echo(f"best for {search.name}: {describe_search(record.search)}", err=True)
+    return record
+
+
+def _changed_words(changed: Mapping[str, Any]) -> str:
+    """Return what a candidate changes in a few words."""
+    from linbench.reports.latency.best_settings import DESCRIPTIONS
+
+    words = (DESCRIPTIONS.get((name, value)) or f"{name} {str(value).lower()}" for name, value in changed.items())
+    return ", ".join(words).replace("_", " ") or "the settings to start from"
 
 
 def measure_rounds(
@@ -97,7 +121,7 @@ def _round_text(record: Record) -> str:
     last: Mapping[str, Any] = record.rounds[-1]
     samples = last["samples_ms"]
     mark = "" if last["converged"] else ", not converged"
-    return f"{median(samples):.4g} ms (round {len(record.rounds)}, n = {len(samples)}{mark}){attempts_text(last)}"
+    return f"{format_ms(median(samples))} (round {len(record.rounds)}, n = {len(samples)}{mark}){attempts_text(last)}"
 
 
 def evaluate(

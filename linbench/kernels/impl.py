@@ -7,7 +7,6 @@ GPU often imports and then fails, or computes something else. The ``op.py`` of a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,23 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linbench.choices import Impl as Impl
+
 TOLERANCE = 1e-4  # of max|y|, float32: the official kernels use fast exponentials
-
-
-class Impl(StrEnum):
-    """An implementation of an op.
-
-    ``reference`` is the equation in plain torch, differentiable, on any device. ``fast`` takes linear time.
-    ``vendor`` is the authors' own compiled package, where one is installed.
-    """
-
-    REFERENCE = "reference"
-    FAST = "fast"
-    VENDOR = "vendor"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Impl":
-        raise ValueError(f"impl={value!r} is unknown; allowed are {', '.join(cls)}")
 
 
 class Unsupported(RuntimeError):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -50,7 +51,9 @@ def test_best_is_searched_once_and_a_resumed_sweep_does_not_search_again(tmp_pat
     arguments = command(tmp_path, plugins, "--backbone", "toy", "--res", "64", "--rounds", "1", "--preset", "best")
     arguments += ["--search-seconds", "0"]
     first = sweep(arguments)
-    assert "search toy backbone 64x64 float32: at most 0 s" in first.stderr
+    assert re.search(
+        r"search toy backbone 64x64 float32: \d candidates in 0 s\n  1 of \d: the settings to", first.stderr
+    )
     found = {record["key"]["suite"]: record for record in records(tmp_path).values()}
     assert found["latency"]["search"] == found["search"]["search"]
     kept = found["search"]["search"]["kept"]

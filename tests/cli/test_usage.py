@@ -1,6 +1,7 @@
 """The command line: light at the door, and errors that teach in one line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,18 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(tmp_path: Path) -> None:
     assert not where.exists()
     shown = call("run", "--dry-run", "--backbone", "vit-t", "--res", "64..128", "--results", str(where))
     assert "search first: vit-t backbone 128x128 float32, over attention, " in shown.stdout
+
+
+def test_a_dry_run_of_many_columns_fits_a_terminal_and_estimates_the_time(tmp_path: Path) -> None:
+    parts = ["--part", "encoder,end-to-end", "--dtype", "float32,bfloat16"]
+    names = ["--backbone", "vit-t,rwkv-sam-t", "--res", "64,1024", "--rounds", "4", "--results", str(tmp_path)]
+    shown = call("run", "--dry-run", *names, *parts)
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("all: ") and "device_type cpu" in lines[0]  # what is the same in all, once
+    assert "because" in shown.stdout and "32 cells, 32 to measure" in lines
+    assert re.fullmatch(r"about \d+ to \d+ (min|h): 32 cells × 4 rounds, 8 searches", lines[-1])
 
 
 def test_list_shows_backbones_of_every_family_and_the_suites() -> None:

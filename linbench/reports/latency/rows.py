@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from linbench.records import BadRecord, Record, Status, key_hash
+from linbench.records import BadRecord, Record, Status, key_hash, preferred_by_key
 from linbench.reports.latency.best_settings import check_search, describe_search
 from linbench.reports.statistics.latency_summary import summarize
 from linbench.reports.statistics.quality import MOST_BY_OTHERS
@@ -49,13 +49,13 @@ HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # inputs 
 
 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return one row for each record of the suite; of two records with one key the later counts.
+    """Return one row for each record of the suite; of several with one key the preferred one counts (``records``).
 
     code_hashes: The present hash of the measuring code by ``measured``; a row of another one is ``stale``.
 
     Raises BadRecord where a key lacks a backbone, a height or a width.
     """
-    latest = _latest({key_digest(record): record for record in records if record.key.get("suite") == SUITE})
+    latest = _latest(preferred_by_key((r for r in records if r.key.get("suite") == SUITE), key_digest))
     frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in latest.items()])
     if frame.empty:
         return frame
