@@ -274,7 +274,8 @@ def test_numbers_that_compare_with_nothing_published_say_so(opened: Any) -> None
     tab.select_option("#measure", label=next(words for words in marked if "smoke" in words))
     assert "compares with nothing published: smoke recipes" in tab.locator("#standing").inner_text()
     assert tab.locator("#cells thead").inner_text().count("⚠") == 1
-    assert {"22.00", "31.00"} == {text.split()[0] for text in tab.locator("#scores td button").all_inner_texts()}
+    smoke = {"22.00", "18.00", "31.00", "27.00"}  # both metrics of both models, and no other evaluation
+    assert smoke == {text.split()[0] for text in tab.locator("#scores td button").all_inner_texts()}
 
 
 def test_a_model_is_hidden_and_shown_by_its_button(opened: Any) -> None:
@@ -362,13 +363,30 @@ def test_without_accuracy_and_without_latency_the_page_says_what_measures_them(o
     path = tmp_path / "latency.html"
     path.write_text(text_of(power_law("vit-t", 100, 1.6)), encoding="utf-8")
     tab = opened(path)
-    assert "linbench run --suite dis --checkpoint FILE" in tab.locator("#scores").inner_text()
+    assert "linbench run --suite dis --checkpoint FILE" in tab.locator("#notes").inner_text()
     assert "the front shows parameters instead" in tab.locator("#front-text").inner_text()
     path = tmp_path / "accuracy.html"
     path.write_text(text_of([accuracy("vit-t", 61.0)]), encoding="utf-8")
     tab = opened(path)
-    assert "linbench run --suite latency" in tab.locator("#cells").inner_text()
-    assert tab.locator("#scores td button").count() == 1
+    assert "linbench run --suite latency" in tab.locator("#notes").inner_text()
+    assert tab.locator("#scores td button").count() == 2  # mIoU and mBIoU
     path = tmp_path / "nothing.html"
     path.write_text(text_of([], [FAULT]), encoding="utf-8")
     assert "1 damaged file was skipped" in opened(path).locator("details.notice").inner_text()
+
+
+def test_a_page_of_accuracies_has_no_empty_section_and_all_metrics_in_one_table(opened: Any, tmp_path: Path) -> None:
+    path = tmp_path / "accuracy.html"
+    found = [accuracy("vit-t", 61.0), accuracy("vim-t", 58.0), accuracy("vim-t", 44.0, suite="coco", images=12)]
+    path.write_text(text_of(found), encoding="utf-8")
+    tab = opened(path)
+    assert [head.inner_text() for head in tab.locator("h2:visible").all()] == [
+        *("Against resolution", "Accuracy", "How to read it"),
+    ]
+    assert tab.locator("select:visible").count() == 2  # which accuracy, and which quantity
+    heads = tab.locator("#scores thead th").all_inner_texts()
+    metrics = ["coco mask AP", "coco boundary AP", "dis mIoU", "dis mBIoU"]
+    assert [head.splitlines()[0] for head in heads] == ["Model", *metrics, "Weights"]
+    texts = tab.locator("#scores td button").all_inner_texts()
+    assert [text.split()[0] for text in texts] == ["44.00ᵇ", "40.00ᵇ", "58.00", "54.00", "61.00", "57.00"]
+    assert "ᵇ few images: fewer than 30" in tab.locator("#notes").inner_text()

@@ -28,8 +28,6 @@ CLOSEST = 0.075  # of the width of the axes: tick labels nearer than this go one
 HEADROOM = 0.055  # of the height of the axes, for each model that failed
 LANES = 10  # models that failed, named on lines of their own; the marks of more share these lines
 TEXT_WIDTH = 0.4  # of the width of the axes, for the text beside a failure
-BARE_INCHES = (8.6, 4.7)
-BARE_AXES = (0.115, 0.09, 0.87, 0.845)  # left, bottom, width and height, of the figure
 
 
 #: Makes a legend's text of a model's label, its rows and its crossover.
@@ -77,21 +75,6 @@ def figure(rows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure | None:
         axes = result.add_subplot()
         curves(axes, rows, looks)
         _texts(axes, rows)
-    return result
-
-
-def bare_figure(rows: pd.DataFrame, looks: Mapping[str, Look], quantity: Quantity = LATENCY) -> Figure | None:
-    """Draw one comparison alone, for a page with its own title and legend; None where nothing was measured."""
-    if quantity.measured(rows).empty:
-        return None
-    result = Figure(figsize=BARE_INCHES)
-    axes = result.add_axes(BARE_AXES)
-    for patch in (result.patch, axes.patch):
-        patch.set_visible(False)
-    curves(axes, rows, looks, closest=0.0, quantity=quantity, legend=lambda label, *_: label)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    axes.set_title(f"{quantity.name}, {quantity.unit}, against resolution, px", y=1.0, pad=7)
     return result
 
 
