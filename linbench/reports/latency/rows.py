@@ -37,6 +37,7 @@ WHOLE = {
 DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
+FEWEST_MS_IN_SECONDS = 10_000
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
 #: The columns of a cell's timings, in the order of the CSV.
 SUMMARY = (
@@ -226,6 +227,24 @@ def significant(value: float) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
     return f"{value:.{min(max(2 - math.floor(math.log10(abs(value))), 0), 9)}f}"
+
+
+def duration(milliseconds: float) -> str:
+    """Return a time in the unit that a person would write: "0.123 ms", "1234 ms", from 10,000 ms on "12.3 s"."""
+    if milliseconds >= FEWEST_MS_IN_SECONDS:
+        return f"{significant(milliseconds / 1000)} s"
+    return f"{significant(milliseconds)} ms"
+
+
+def parameters(cells: Iterable[Mapping[str, Any]]) -> tuple[float, str]:
+    """Return a model's parameters, in millions, and the size of image they are for: the largest that has them.
+
+    The size belongs to the number: a backbone with an embedding of positions has more of them at a larger image.
+    NaN and "" where no cell has them.
+    """
+    counted = [cell for cell in cells if not math.isnan(cell["parameters_m"])]
+    largest = max(counted, key=lambda cell: (cell["pixels"], cell["height"]), default=None)
+    return (math.nan, "") if largest is None else (float(largest["parameters_m"]), str(largest["size"]))
 
 
 def _labels(frame: pd.DataFrame) -> list[str]:

@@ -20,8 +20,9 @@ from markupsafe import Markup
 from linbench import __version__
 from linbench.records import Record, key_hash
 from linbench.reports.kernels import table as kernel_table
-from linbench.reports.latency.figure import ACCURACY, MEMORY
+from linbench.reports.latency.figure import ACCURACY, LATENCY, MEMORY
 from linbench.reports.latency.rows import comparisons, conditions
+from linbench.reports.latency.table import Scaling, scalings
 from linbench.reports.page.accuracy import (
     FEW_IMAGES,
     FEWEST_IMAGES,
@@ -85,8 +86,11 @@ def html(content: PageContent) -> str:
     """Return the page as text."""
     groups, measured = comparisons(content.latency), measure_groups(content.accuracy)
     looks = looks_of(dict.fromkeys(label for group in (*groups, *measured) for label in group["label"]))
+    scaling = [scalings(group) for group in groups]
     drawn = [
-        *figures(groups, looks),
+        *figures(
+            groups, looks, LATENCY, [{label: model.crossover for label, model in found.items()} for found in scaling]
+        ),
         *figures(groups, looks, MEMORY),
         *figures([rows[rows["status"] == "ok"] for rows in measured], looks, ACCURACY),
     ]
@@ -98,7 +102,7 @@ def html(content: PageContent) -> str:
         "form-action 'none'",
         style=Markup(css),
         script=Markup(script),
-        data=Markup(json_block(page_data(content, groups, measured, looks))),
+        data=Markup(json_block(page_data(content, groups, measured, looks, scaling))),
         marks=mark_paths(),
         figures=[(name, Markup(svg)) for name, svg in drawn],
         kernels=[
@@ -112,7 +116,11 @@ def html(content: PageContent) -> str:
 
 
 def page_data(
-    content: PageContent, groups: list[pd.DataFrame], measured: list[pd.DataFrame], looks: Mapping[str, Look]
+    content: PageContent,
+    groups: list[pd.DataFrame],
+    measured: list[pd.DataFrame],
+    looks: Mapping[str, Look],
+    scaling: Sequence[Mapping[str, Scaling]],
 ) -> dict[str, Any]:
     """Return everything that the script shows, as plain values."""
     pool = TextPool()
@@ -120,7 +128,7 @@ def page_data(
     limit = samples_per_round(len(content.latency))
     most_scores = min(3 * limit, MOST_SCORES)
     return {
-        **scenes(groups, content.tables, pool),
+        **scenes(groups, content.tables, scaling, pool),
         "looks": [
             {"label": pool.index(label), "series": look.series, "mark": look.mark, "dash": look.dash_array}
             for label, look in looks.items()

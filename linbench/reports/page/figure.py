@@ -17,12 +17,13 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike
 
-from linbench.reports.latency.figure import LATENCY, Quantity, curves
+from linbench.reports.latency.figure import Quantity, curves
 from linbench.reports.render.figure import FAILED
 from linbench.reports.render.palette import MARKERS, Look
+from linbench.reports.statistics.crossover import Crossover
 from linbench.reports.statistics.latency_summary import Floats
 
-WIDTH, HEIGHT = 620, 340
+WIDTH, HEIGHT = 620, 328
 LEFT, RIGHT, TOP, BOTTOM = 71.0, 611.0, 22.0, 309.0  # of the axes
 TITLE_Y, LABEL_Y = 15.0, 321.0
 MARGIN = 0.05  # of the range of the data, on both sides of a scale
@@ -177,17 +178,22 @@ class SvgAxes:
 def figures(
     groups: Sequence[pd.DataFrame],
     looks: Mapping[str, Look],
-    quantity: Quantity = LATENCY,
+    quantity: Quantity,
+    crossings: Sequence[Mapping[str, Crossover | None]] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Yield the name and the SVG of the figure of each group in which something was measured.
 
     A name is the quantity and the index of the comparison or measure: ``latency-0``, ``memory-0``, ``accuracy-2``.
-    The marks of a model stand in the order of its measured rows, from the smallest resolution to the largest.
+    The points of a model stand in the order of its measured rows, from the smallest resolution to the largest.
+
+    crossings: Of the models of each group, where the quantity has some.
     """
-    for i, rows in enumerate(groups):
+    for i, (rows, crossed) in enumerate(zip(groups, crossings or [{}] * len(groups), strict=True)):
         if not quantity.measured(rows).empty:
             axes = SvgAxes(f"{quantity.name}, {quantity.unit}, against resolution, px")
-            curves(axes, rows, looks, closest=0.0, quantity=quantity, legend=lambda label, *_: label)
+            curves(
+                axes, rows, looks, closest=0.0, quantity=quantity, crossings=crossed, legend=lambda label, *_: label
+            )
             yield f"{quantity.name.split()[-1]}-{i}", axes.svg()
 
 

@@ -14,12 +14,11 @@ import pandas as pd
 
 from linbench.records import Record
 from linbench.reports.latency.rows import SEARCHED, VARIES, conditions, visible
-from linbench.reports.latency.table import exponent_text, latency, timed
+from linbench.reports.latency.table import Scaling, latency, timed
 from linbench.reports.page.columns import TextPool, dictionaries, number, relative_steps, thin
 from linbench.reports.render.table import Table
-from linbench.reports.statistics.crossover import crossover
+from linbench.reports.statistics.doubts import doubts
 from linbench.reports.statistics.quality import STALE, quality
-from linbench.reports.statistics.scaling import CURVES, exponent
 
 #: Columns of ``rows.rows`` that the page shows as numbers.
 NUMBERS = (
@@ -41,16 +40,22 @@ SCENE = ("suite", "device", "device_type", "part", "prompts")
 PRESETS = ("paper", "best")  # in this order, before all others
 
 
-def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPool) -> dict[str, Any]:
+def scenes(
+    groups: Sequence[pd.DataFrame],
+    tables: Sequence[Table],
+    scaling: Sequence[Mapping[str, Scaling]],
+    pool: TextPool,
+) -> dict[str, Any]:
     """Return the scenes of all comparisons, and their columns in the order of ``groups``.
 
     tables: The latency table of each comparison: its warnings and notes stand beside the curves.
+    scaling: What the curves of each comparison support, by model.
     """
     keys = [conditions(group) for group in groups]
     names = _column_names(keys)
     by_conditions: dict[str, dict[str, Any]] = {}
     columns: list[dict[str, Any]] = []
-    for group, table, key, name in zip(groups, tables, keys, names, strict=True):
+    for group, table, models, key, name in zip(groups, tables, scaling, keys, names, strict=True):
         scene: dict[str, Any] = {
             "device": pool.index(key.get("device", "unknown device")),
             "part": pool.index(timed(group)),
@@ -62,9 +67,9 @@ def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPo
             {
                 "name": pool.index(name),
                 "conditions": pool.pairs(key),
-                "fits": [[pool.index(label), pool.index(fit)] for label, fit in fits(group).items()],
+                "fits": [[pool.index(label), pool.index(fit)] for label, fit in fits(group, models).items()],
                 "notes": [pool.index(note) for note in table.notes],
-                "warnings": [],
+                "warnings": [pool.index(warning) for warning in table.warnings],
             }
         )
     for scene in by_conditions.values():
@@ -72,24 +77,20 @@ def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPo
     return {"scenes": list(by_conditions.values()), "columns": columns}
 
 
-def fits(rows: pd.DataFrame) -> dict[str, str]:
-    """Describe how the latency of each model of one comparison grows, or why that is not stated."""
-    lean = rows[[*CURVES, "rounds", "others_share", "converged", "throttled", "stale"]]
-    models = {str(label): group for label, group in lean.groupby("label", sort=False)}
-    doubts = {
-        label: next((d for row in dictionaries(group[group["status"] == "ok"]) if (d := quality(row).doubt)), "")
-        for label, group in models.items()
-    }
+def fits(rows: pd.DataFrame, scaling: Mapping[str, Scaling]) -> dict[str, str]:
+    """Describe how the latency of each model of one comparison grows, or why that is not stated.
+
+    scaling: From ``latency.table.scalings``.
+    """
+    reasons = {doubt.label: f"nothing derived: {doubt.reason}" for doubt in doubts(rows)}
+    is_curve = rows["size"].nunique() > 1
     texts = {}
-    for label, group in models.items():
-        if doubts[label]:
-            texts[label] = f"not fitted: {doubts[label]}"
-            continue
-        parts = [f"exponent of tokens {exponent_text(fit)}"] if (fit := exponent(group)) else []
-        crossing = crossover(lean, label)
-        if crossing is not None:
-            parts.append(f"crossover with ViT: {crossing} px")
-        texts[label] = "; ".join(parts)
+    for label, model in scaling.items():
+        power, _, crossing = model.texts()
+        parts = [f"exponent of tokens {power}"] if model.exponent else []
+        if is_curve and model.crossover:
+            parts.append(f"crossover with {model.crossover.reference}: {crossing} px")
+        texts[label] = reasons.get(label) or "; ".join(parts)
     return texts
 
 

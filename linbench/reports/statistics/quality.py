@@ -70,7 +70,7 @@ class Quality:
         return "".join(mark for mark, is_set in marks.items() if is_set)
 
 
-def quality(row: Mapping[str, Any]) -> Quality:
+def quality(row: Mapping[Any, Any]) -> Quality:
     """Return the quality of a row of ``latency.rows`` or ``kernels.rows``."""
     return Quality(
         rounds=int(row["rounds"]),
