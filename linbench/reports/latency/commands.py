@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.reports.latency.rows import WHOLE, conditions
+from linbench.reports.latency.rows import DESIGN, WHOLE, conditions
 from linbench.reports.render.plain_text import plain
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
-from linbench.reports.statistics.quality import quality
+from linbench.reports.statistics.quality import COLUMNS, quality
 
 PRESETS = ("paper", "best")  # those that a command names; other settings were given by hand
 MOST_BACKBONES = 10  # in one command
@@ -26,23 +26,34 @@ def measure_again(rows: pd.DataFrame, results: str = "results") -> list[str]:
     results: The folder of the records.
     """
     key, ok = conditions(rows), rows[rows["status"] == "ok"]
-    doubtful = ok[[bool(quality(row).doubt) for row in ok.to_dict(orient="records")]]
+    doubtful = ok[[bool(quality(row).doubt) for row in ok[list(COLUMNS)].to_dict(orient="records")]]
     if doubtful.empty or key.get("preset") not in PRESETS:
         return []
     folder = [] if results == "results" else ["--results", results]
+    cells = doubtful.assign(redo=_redo(doubtful)).sort_values(["pixels", "height"], kind="stable")
     commands = []
-    for _, cells in doubtful.sort_values(["pixels", "height"], kind="stable").groupby("options", sort=False):
-        backbones = [_name(name) for name in rows["backbone"].unique() if name in set(cells["backbone"])]
+    for _, alike in cells.groupby(["redo", "options"], sort=False):
+        backbones = [_name(name) for name in rows["backbone"].unique() if name in set(alike["backbone"])]
         for start in range(0, len(backbones), MOST_BACKBONES):
             names = ",".join(backbones[start : start + MOST_BACKBONES])
-            commands.append(shlex.join(["linbench", "run", "--backbone", names, *_options(cells, key), *folder]))
+            commands.append(shlex.join(["linbench", "run", "--backbone", names, *_options(alike, key), *folder]))
     return commands
+
+
+def _redo(cells: pd.DataFrame) -> list[str]:
+    """Return for each doubtful cell the ``--redo`` that its command has, empty where more rounds suffice.
+
+    A stale record is only measured again as such, and a disturbed one has its rounds already. A cell that lacks
+    rounds goes with the others.
+    """
+    known = [quality(row) for row in cells.to_dict(orient="records")]
+    redo = ["stale" if q.is_stale else "disturbed" if q.is_disturbed or q.is_throttled else "" for q in known]
+    first = next(filter(None, redo), "")
+    return [value or first for value in redo]
 
 
 def _options(cells: pd.DataFrame, key: Mapping[str, Any]) -> list[str]:
     """Return the options that lead to the keys of the cells again; defaults that hold everywhere are left out."""
-    known = [quality(row) for row in cells.to_dict(orient="records")]
-    is_redone = any(cell.is_disturbed or cell.is_throttled for cell in known)
     sides = zip(cells["height"], cells["width"], strict=True)
     options = ["--res", ",".join(dict.fromkeys(str(h) if h == w else f"{h}x{w}" for h, w in sides))]
     options += ["--preset", str(key["preset"])]
@@ -50,14 +61,15 @@ def _options(cells: pd.DataFrame, key: Mapping[str, Any]) -> list[str]:
     options += ["--part", _name(part)] if part != WHOLE["part"] else []
     options += ["--prompts", str(prompts)] if prompts > 1 else []
     fusions = [_name(fusion) for fusion in dict.fromkeys(cells["fusion"]) if fusion != WHOLE["fusion"]]
-    options += ["--fusion", ",".join(fusions)] if fusions not in ([], ["conv"]) else []
+    options += ["--fusion", ",".join(fusions)] if fusions not in ([], [DESIGN]) else []
     for name, value in json.loads(cells["options"].iloc[0]).items():
         options += ["--option", _name(f"{name}={json.dumps(value)}")]
     options += ["--dtype", _name(key["dtype"])] if key.get("dtype", "float32") != "float32" else []
-    options += ["--device", "cpu"] if key.get("device_type") == "cpu" else []
-    options += ["--threads", str(key["threads"])] if key.get("device_type") == "cpu" and "threads" in key else []
+    if key.get("device_type") == "cpu":
+        options += ["--device", "cpu", *(["--threads", str(key["threads"])] if "threads" in key else [])]
     options += ["--energy"] if str(key.get("mode", "")).endswith("energy") else []
-    return [*options, "--rounds", str(FEWEST_ROUNDS), *(["--redo", "disturbed"] if is_redone else [])]
+    redo = str(cells["redo"].iloc[0])
+    return [*options, "--rounds", str(FEWEST_ROUNDS), *(["--redo", redo] if redo else [])]
 
 
 def _name(value: object) -> str:

@@ -20,8 +20,7 @@ from linbench.reports.latency.table import exponent_text, timed, title
 from linbench.reports.render.figure import BEHIND_TEXT, FAILED, literal, style, tag
 from linbench.reports.render.palette import Look, looks_of
 from linbench.reports.statistics.crossover import Crossover
-from linbench.reports.statistics.doubts import doubts, supported_crossover, supported_exponent
-from linbench.reports.statistics.scaling import CURVES
+from linbench.reports.statistics.doubts import SUPPORTED, doubts, supported_crossover, supported_exponent
 
 INCHES = (9.0, 5.2)
 CLOSEST = 0.075  # of the width of the axes: tick labels nearer than this go one line down
@@ -49,7 +48,7 @@ class Quantity:
     def columns(self) -> list[str]:
         """Return the columns that a figure reads; a frame of sixty is slow to cut."""
         names = ("label", "status", "pixels", "size", self.value, *filter(None, (self.low, self.high)))
-        return list(dict.fromkeys((*names, *(CURVES if self is LATENCY else ()))))
+        return list(dict.fromkeys((*names, *(SUPPORTED if self is LATENCY else ()))))
 
     def measured(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that have a value, from the smallest resolution to the largest."""

@@ -12,6 +12,7 @@ from linbench.reports.statistics.crossover import Crossover, reference_of
 from linbench.reports.statistics.doubts import doubts, inversions
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 from linbench.reports.statistics.quality import (
+    COLUMNS,
     DISTURBED,
     FEW_ROUNDS,
     MOST_BY_OTHERS,
@@ -58,7 +59,7 @@ def warnings(rows: pd.DataFrame) -> list[str]:
 
 def disturbed(rows: pd.DataFrame, noun: str = "latencies") -> list[str]:
     """Return the headline of disturbed cells, where there are any."""
-    ok = rows[rows["status"] == "ok"].to_dict(orient="records")
+    ok = rows.loc[rows["status"] == "ok", list(COLUMNS)].to_dict(orient="records")
     return list(filter(None, [headline((quality(row) for row in ok), noun)]))
 
 
@@ -73,10 +74,21 @@ def falling_curves(rows: pd.DataFrame) -> list[str]:
 
 def doubt_text(rows: pd.DataFrame) -> str:
     """Name the times of one comparison from which nothing is derived, and why; empty where there are none."""
-    labels: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    cells: dict[str, list[tuple[str, str]]] = {}
     for doubt in doubts(rows):
-        labels.setdefault((doubt.reason, doubt.sizes), []).append(doubt.label)
-    return "; ".join(f"{listed(names)} at {', '.join(sizes)}: {reason}" for (reason, sizes), names in labels.items())
+        cells.setdefault(doubt.reason, []).extend((doubt.label, size) for size in doubt.sizes)
+    return "; ".join(f"{by_sizes(names)}: {reason}" for reason, names in cells.items())
+
+
+def by_sizes(cells: Iterable[tuple[str, str]]) -> str:
+    """Name cells, labels and sizes, with the models of equal sizes together: "vit-t, vim-t at 512², 1024²"."""
+    sizes: dict[str, list[str]] = {}
+    for label, size in cells:
+        sizes.setdefault(label, []).append(size)
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for label, measured in sizes.items():
+        labels.setdefault(tuple(measured), []).append(label)
+    return "; ".join(f"{listed(names)} at {', '.join(shared)}" for shared, names in labels.items())
 
 
 def doubt_notes(rows: pd.DataFrame) -> list[str]:

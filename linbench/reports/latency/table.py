@@ -11,9 +11,9 @@ from linbench.reports.latency.notes import notes, percent, warnings
 from linbench.reports.latency.rows import conditions, duration, parameters, significant
 from linbench.reports.render.table import MISSING, Table
 from linbench.reports.statistics.crossover import Crossover
-from linbench.reports.statistics.doubts import supported_crossover, supported_exponent
+from linbench.reports.statistics.doubts import SUPPORTED, supported_crossover, supported_exponent
 from linbench.reports.statistics.quality import STALE, quality
-from linbench.reports.statistics.scaling import CURVES, Exponent
+from linbench.reports.statistics.scaling import Exponent
 
 Row = Mapping[str, Any]
 
@@ -80,13 +80,13 @@ def build(rows: pd.DataFrame) -> Table:
         *(heads[i] for i in shown),
     )
     exponents = {label: model.exponent for label, model in scaling.items()}
-    crossings = {label: model.crossover for label, model in scaling.items()}
+    crossings = {label: model.crossover for label, model in scaling.items() if is_crossed}
     return Table(title(rows), columns, tuple(lines), notes(rows, exponents, crossings), tuple(warnings(rows)))
 
 
 def scalings(rows: pd.DataFrame) -> dict[str, Scaling]:
     """Return what the curve of each model of one comparison supports."""
-    lean = rows[list(CURVES)]  # a frame of sixty columns is slow to cut
+    lean = rows[list(SUPPORTED)]  # a frame of sixty columns is slow to cut
     stale = frozenset(lean.loc[lean["stale"], "label"])
     return {
         label: Scaling(label, supported_exponent(group), supported_crossover(lean, label), stale)

@@ -4,15 +4,19 @@ An exponent or a crossover is stated only where no ok cell of the curves behind 
 is not. A larger image that is faster beyond the intervals is a warning of its own: one of the two times is wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from linbench.reports.statistics.crossover import Crossover, crossover, reference_of
-from linbench.reports.statistics.quality import Quality, quality
-from linbench.reports.statistics.scaling import Exponent, exponent
+from linbench.reports.statistics.quality import COLUMNS, Quality, quality
+from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
+
+#: The columns of ``latency.rows.rows`` that supported exponents and crossovers need.
+SUPPORTED = (*CURVES, "size", *COLUMNS)
+_TIMES = ("label", "size", "height", "width", "pixels", "median_ms", "low_ms", "high_ms")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Inversion:
 def doubts(rows: pd.DataFrame) -> list[Doubt]:
     """Return the doubts about the ok cells of one comparison; empty where each of them may be derived from."""
     cells: dict[tuple[str, bool, bool], list[tuple[str, Quality]]] = {}
-    for row in _ok(rows):
+    for row in _ok(rows, ("label", "size", *COLUMNS)):
         known = quality(row)
         if known.doubt:
             kind = (str(row["label"]), known.is_disturbed, known.is_throttled and not known.is_disturbed)
@@ -80,7 +84,7 @@ def inversions(rows: pd.DataFrame) -> list[Inversion]:
 
 
 def _inverted(group: pd.DataFrame) -> Iterator[Inversion]:
-    cells = list(_ok(group))
+    cells = list(_ok(group, _TIMES))
     for large in cells:
         for small in cells:
             is_larger = large["height"] >= small["height"] and large["width"] >= small["width"]
@@ -89,9 +93,10 @@ def _inverted(group: pd.DataFrame) -> Iterator[Inversion]:
                 yield Inversion(*names, small["median_ms"], large["median_ms"])
 
 
-def _ok(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _ok(rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[dict[Hashable, Any]]:
+    """Yield the ok rows, of the smallest images first."""
     ok = rows[rows["status"] == "ok"].sort_values("pixels", kind="stable")
-    return ({str(name): value for name, value in row.items()} for row in ok.to_dict(orient="records"))
+    yield from ok[list(columns)].to_dict(orient="records")
 
 
 def _disturbance(cell: tuple[str, Quality]) -> float:

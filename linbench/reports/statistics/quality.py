@@ -17,6 +17,8 @@ FEW_ROUNDS = "ᵃ"
 DISTURBED = "‡"
 THROTTLED = "§"
 STALE = "†"
+#: The columns of a row that ``quality`` reads; frames of sixty columns are slow to turn into rows.
+COLUMNS = ("rounds", "others_share", "converged", "throttled", "stale")
 
 
 @dataclass(frozen=True)

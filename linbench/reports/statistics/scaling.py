@@ -14,11 +14,10 @@ import pandas as pd
 from linbench.reports.latency.rows import PIXELS_PER_TOKEN
 from linbench.reports.statistics.latency_summary import Contrast, Floats, Interval, contrast, including
 
-#: The columns of ``latency.rows.rows`` that a curve, its doubts, an exponent and a crossover need.
+#: The columns of ``latency.rows.rows`` that a curve, an exponent and a crossover need.
 CURVES = (
-    *("label", "backbone", "status", "pixels", "size", "tokens", "median_ms"),
+    *("label", "backbone", "status", "pixels", "tokens", "median_ms"),
     *("log_mean", "log_error", "freedom", "interval"),
-    *("rounds", "others_share", "converged", "throttled", "stale"),
 )
 
 
