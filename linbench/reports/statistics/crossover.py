@@ -101,7 +101,7 @@ def crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> C
 
 
 def _curve(rows: pd.DataFrame, label: str | None) -> Curve | None:
-    model = rows[rows["label"] == label]
+    model = rows.take(np.flatnonzero(rows["label"].to_numpy(dtype=object) == label))
     return curve(model, area_tokens(model))
 
 
