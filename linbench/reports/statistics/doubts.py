@@ -17,13 +17,8 @@ from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
 
 #: The columns of ``latency.rows.rows`` that supported exponents and crossovers need.
 SUPPORTED = (*CURVES, "size", *COLUMNS)
-_TIMES = ("label", "size", "height", "width", "pixels", "median_ms", "low_ms", "high_ms")
-
-#: The columns of ``latency.rows.rows`` that a doubt or an inversion needs.
-CELL = (
-    *("label", "size", "height", "width", "pixels", "median_ms", "low_ms", "high_ms"),
-    *("rounds", "others_share", "converged", "throttled", "stale"),
-)
+#: Those that a doubt or an inversion needs.
+CELL = ("label", "size", "height", "width", "pixels", "median_ms", "low_ms", "high_ms", *COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ def doubts(rows: pd.DataFrame, labels: Collection[str | None] | None = None) -> 
     labels: Of the models that count; None for all.
     """
     cells: dict[tuple[str, bool, bool], list[tuple[str, Quality]]] = {}
-    for row in _ok(rows, ("label", "size", *COLUMNS)):
+    for row in _ok(rows, labels):
         known = quality(row)
         if known.doubt:
             kind = (str(row["label"]), known.is_disturbed, known.is_throttled and not known.is_disturbed)
