@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from linbench.reports.profile.kinds import Kind, kind_of
-from linbench.reports.profile.summary import doubt, title
+from linbench.reports.profile.summary import conditions, doubt, in_ms, title
 from linbench.reports.profile.tree import Node, Work, grouped, joined, read_tree
 from linbench.reports.render.figure import DPI, literal, style
 from linbench.reports.render.plain_text import clip
 from linbench.system.files import replacing
 
 WIDTH, ROW, MARGINS = 11.0, 0.36, 1.25  # inches: the figure, a row, title with axis and legend
-LETTER = 0.0062  # of the figure's width: a letter of a label
+LETTER = 0.0066  # of the figure's width: a letter of a label
 LABEL_SIZE = 8
 SHORTEST = 2  # letters of a label
 PALE = 0.28
@@ -134,10 +134,10 @@ def _finish(axes: Axes, document: Mapping[str, Any], rows: int, kinds: list[Kind
     """Add title, axis and legend."""
     axes.set(xlim=(0, 100), ylim=(rows, 0), yticks=[])
     axes.spines["left"].set_visible(False)
-    whole = f"% of the forward, {document['whole_ms']:.4g} ms with the profiler"
+    whole = f"% of the forward, {in_ms(document['whole_ms'])} ms with the profiler"
     overhead = f"which adds {100 * document['overhead']:.1f} %"
     axes.set_xlabel(f"{whole}, {overhead}" + ("  ‡ disturbed by other programs" if doubt(document) else ""))
-    axes.set_title(literal(title(document), 120))
+    axes.set_title(literal(f"{title(document)}, {conditions(document)}", 120))
     handles = [Patch(facecolor=kind.colour, label=str(kind)) for kind in kinds]
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from linbench.reports.profile.kinds import kind_of
-from linbench.reports.profile.summary import notes, title
+from linbench.reports.profile.summary import in_ms, notes, title
 from linbench.reports.profile.tree import Node, Work, grouped, joined, operator_works, read_tree
 from linbench.reports.render.plain_text import clip
 from linbench.reports.render.table import MISSING, Table
@@ -85,7 +85,7 @@ def _rate(work: Work, rates: Mapping[str, float]) -> str:
 
 
 def _cells(ms: float, whole: float) -> tuple[str, str]:
-    return (f"{ms:.0f}" if ms >= 1000 else f"{ms:.1f}" if ms >= 100 else f"{ms:.2f}", _percent(ms, whole))
+    return in_ms(ms), _percent(ms, whole)
 
 
 def _work(work: Work) -> tuple[str, str]:

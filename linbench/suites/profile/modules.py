@@ -12,7 +12,7 @@ MARK = "linbench.module:"
 
 
 @contextmanager
-def watched(model: nn.Module, enter: Callable[[str], None], leave: Callable[[], None]) -> Iterator[None]:
+def watched(model: nn.Module, enter: Callable[[str], object], leave: Callable[[], object]) -> Iterator[None]:
     """Call ``enter`` with a module's name before each forward in the block, and ``leave`` after it, raised or not."""
     handles = []
     for name, module in model.named_modules():
@@ -25,12 +25,18 @@ def watched(model: nn.Module, enter: Callable[[str], None], leave: Callable[[], 
             handle.remove()
 
 
-def _entering(enter: Callable[[str], None], name: str) -> Callable[..., None]:
-    return lambda *_: enter(name)
+def _entering(enter: Callable[[str], object], name: str) -> Callable[..., None]:
+    def hook(*_: object) -> None:  # what a hook returns would replace the module's input
+        enter(name)
+
+    return hook
 
 
-def _leaving(leave: Callable[[], None]) -> Callable[..., None]:
-    return lambda *_: leave()
+def _leaving(leave: Callable[[], object]) -> Callable[..., None]:
+    def hook(*_: object) -> None:
+        leave()
+
+    return hook
 
 
 @contextmanager

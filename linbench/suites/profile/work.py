@@ -58,13 +58,9 @@ def count_work(model: nn.Module, run: Callable[[], object]) -> Mapping[Site, Wor
     """Return the work of one forward, counted on the real inputs."""
     stack: list[str] = []
     counter = _Counter(stack)
-    with torch.no_grad(), watched(model, stack.append, lambda: _drop(stack)), counter:
+    with torch.no_grad(), watched(model, stack.append, stack.pop), counter:
         run()
     return counter.work
-
-
-def _drop(stack: list[str]) -> None:
-    stack.pop()
 
 
 def _flops(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> int:
