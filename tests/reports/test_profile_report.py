@@ -26,7 +26,7 @@ def cells(table: Table) -> dict[str, dict[str, str]]:
 def test_repeated_blocks_are_one_row_with_the_sum_of_their_times() -> None:
     table = module_table(document(), None, expand=False)
     labels = [row[0] for row in table.rows]
-    groups = ["net-s", "· stem", "· blocks.0-2", "· · key", "· blocks.3", "· · key", "· unused", "outside modules"]
+    groups = ["net-s", "· stem", "· blocks.0-2", "· · key", "· blocks.3", "· · key", "outside modules"]
     assert labels == groups
     row = cells(table)["· blocks.0-2"]
     assert (row["ms"], row["%"], row["own %"], row["GFLOP"]) == ("10.00", "33.3", "10.0", "0.300")
@@ -38,13 +38,19 @@ def test_blocks_with_other_flops_are_not_joined() -> None:
         if entry["module"] == "blocks.1.key":
             entry["flops"] *= 2
     labels = [node.label for node in grouped(read_tree(other)).children]
-    assert labels == ["stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "unused"]
+    assert labels == ["stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3"]
 
 
 def test_expanded_every_module_has_one_row() -> None:
     table = module_table(document(), None, expand=True)
     assert len(table.rows) == len(NAMES) + 1
     assert [row[0].replace("· ", "") for row in table.rows[1:-1]] == [name.rpartition(".")[2] for name in NAMES[1:]]
+
+
+def test_a_module_that_never_ran_is_counted_and_shown_on_request() -> None:
+    assert "left out (1); --expand shows all" in module_table(document(), None, expand=False).notes[0]
+    table = module_table(document(), None, expand=True)
+    assert cells(table)["· unused"]["ms"] == "–" and "left out" not in table.notes[0]
 
 
 def test_depth_limits_the_levels() -> None:

@@ -33,15 +33,22 @@ def module_table(document: Mapping[str, Any], depth: int | None, expand: bool) -
     outside = _cells(document["outside_ms"], whole)
     rows.append((OUTSIDE, *outside, *[MISSING] * 5))
     remark = "Indented rows are part of the row above; own: without them."
-    return Table(title(document), MODULE_HEADS, tuple(rows), (remark, *notes(document)))
+    idle = "" if expand else _idle(document)
+    return Table(title(document), MODULE_HEADS, tuple(rows), (remark + idle, *notes(document)))
+
+
+def _idle(document: Mapping[str, Any]) -> str:
+    """Return how many modules the joined rows leave out."""
+    count = sum(not node.children and not node.has_run for _, node in read_tree(document).walk())
+    return f" Modules that never ran by themselves are left out ({count}); --expand shows all." if count else ""
 
 
 def _module_row(level: int, node: Node, whole: float) -> tuple[str, ...]:
     total = node.total
     return (
         clip(INDENT * level + node.label, LONGEST["module"]),
-        *_cells(total.ms, whole),
-        _percent(node.own.ms, whole),
+        *(_cells(total.ms, whole) if node.has_run else (MISSING, MISSING)),
+        _percent(node.own.ms, whole) if node.has_run else MISSING,
         *_work(total),
         _percent(total.ideal_ms, total.ms) if total.ideal_ms else MISSING,
         MISSING if node.peak_bytes is None else f"{node.peak_bytes / 2**20:.1f}",

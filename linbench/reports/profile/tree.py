@@ -1,7 +1,8 @@
 """The tree of a model's modules with the time and work of each, from the JSON of a profile.
 
-Repeated blocks, neighbours of one class with the same parts and the same FLOPs, can be joined into one node, and
-containers that never run, such as an ``nn.ModuleList``, dissolve into their members.
+Repeated blocks, neighbours of one class with the same parts and the same FLOPs, can be joined into one node;
+containers that never run, such as an ``nn.ModuleList``, then dissolve into their members, and other modules that never
+run are left out.
 """
 
 from collections import defaultdict
@@ -64,6 +65,11 @@ class Node:
     def is_container(self) -> bool:
         """Whether it only holds other modules."""
         return self.calls == 0 and self.own.ms == 0 and bool(self.children)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it, or a module below it, ran in the forward."""
+        return any(node.calls for _, node in self.walk())
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, "Node"]]:
         """Yield this node and those below it, each with its depth, parents first."""
@@ -131,8 +137,8 @@ def joined(mappings: Iterable[Mapping[str, Work]]) -> dict[str, Work]:
 
 
 def grouped(node: Node) -> Node:
-    """Return the tree with repeated blocks as one node each, without containers."""
-    children = [grouped(child) for child in node.children]
+    """Return the tree with repeated blocks as one node each, without containers and what never ran."""
+    children = [grouped(child) for child in node.children if child.has_run]
     flat = [member for child in children for member in _members(child)]
     runs = [list(run) for _, run in groupby(flat, key=_signature)]
     return replace(node, children=tuple(part for run in runs for part in _merged_run(run)))
