@@ -23,7 +23,7 @@ def operator(module: str, name: str, ms: float, flops: int = 0, bytes_: int = 10
 def document(others_share: float | None = 0.0, missing: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the JSON of a profile of 30 ms, 1 of them outside modules."""
     modules = [module("", "Net", 1.0), module("stem", "Conv2d", 11.0), module("blocks", "ModuleList", 0.0, 0)]
-    operators = [operator("stem", "aten::convolution", 11.0, 10**9), operator("", "aten::add", 0.5)]
+    operators = [operator("stem", "aten::convolution", 11.0, 10**9, 10**7), operator("", "aten::add", 0.5)]
     for i, ms in enumerate((*BLOCK_MS, LAST_MS)):
         flops = 10**8 if i < 3 else 10**9
         modules += [module(f"blocks.{i}", "Block", 1.0), module(f"blocks.{i}.key", "Linear", ms - 1, parameters=64)]

@@ -1,8 +1,8 @@
 """The tree of a model's modules with the time and work of each, from the JSON of a profile.
 
 Repeated blocks, neighbours of one class with the same parts and the same FLOPs, can be joined into one node;
-containers that never run, such as an ``nn.ModuleList``, then dissolve into their members, and other modules that never
-run are left out.
+containers that never run, such as an ``nn.ModuleList``, then dissolve into their members, and other modules that
+never run are left out.
 """
 
 from collections import defaultdict

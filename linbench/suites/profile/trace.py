@@ -43,7 +43,7 @@ def trace(model: nn.Module, run: Callable[[], object], device: torch.device, cou
     """
     with marked(model), profile(activities=_activities(device)) as profiler:
         result = Trace(timer(run, device)())
-    reader = _Reader(result, counted, device.type == "cuda")
+    reader = Reader(result, counted, device.type == "cuda")
     for event in profiler.events():
         if event.cpu_parent is None and event.name.startswith(MARK):
             reader.read_module(event)
@@ -54,7 +54,7 @@ def _activities(device: torch.device) -> list[ProfilerActivity]:
     return [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
 
 
-class _Reader:
+class Reader:
     """Reads the profiler's tree of events into a ``Trace``."""
 
     def __init__(self, result: Trace, counted: Collection[str], on_gpu: bool) -> None:

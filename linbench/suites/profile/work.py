@@ -74,11 +74,11 @@ def moved_bytes(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> in
     if name.startswith("linbench::"):
         return bytes_moved(name)(*args)
     outputs = _tensors(out)
-    if func.is_view or "empty" in name:
+    if "empty" in name:
         return 0
     inputs = list(_inputs(func, args, kwargs))
     if not func._schema.is_mutable and outputs and _addresses(outputs) <= _addresses(inputs):
-        return 0  # a view in all but its tag, such as aten::_unsafe_view
+        return 0  # a view
     return tensor_bytes(*inputs, *outputs)
 
 

@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +16,8 @@ from linbench.kernels.impl import Impl
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.profile import Profile, profile
 from linbench.suites.profile.measure import middle_half
-from linbench.suites.profile.modules import watched
-from linbench.suites.profile.trace import Trace, peak_memory, trace
+from linbench.suites.profile.modules import MARK, watched
+from linbench.suites.profile.trace import Reader, Trace, peak_memory, trace
 from linbench.suites.profile.work import count_work
 
 FAMILIES = ("vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t")
@@ -122,6 +124,39 @@ def test_plain_and_profiled_forwards_take_turns_and_give_the_overhead(toy: Profi
     assert len(toy.plain_ms) == len(toy.profiled_ms) >= 4
     assert min(toy.rates.flops_per_s, toy.rates.bytes_per_s) > 1e6
     assert toy.to_json()["overhead"] == toy.overhead > -1
+
+
+class Writes(nn.Module):
+    """Operators that write without reading, read and write, and only allocate."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        target = torch.empty_like(image)
+        target.copy_(image)
+        target.add_(image[..., :1])
+        return target.fill_(0)
+
+
+def test_bytes_are_of_what_is_read_and_what_is_written() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    counted = count_work(model := Writes(), lambda: model(image))
+    whole = 4 * 3 * 64
+    moved = {operator: work.bytes for (_, operator), work in counted.items()}
+    assert (moved["aten::empty_like"], moved["aten::copy_"], moved["aten::fill_"]) == (0, 2 * whole, whole)
+    assert moved["aten::add_"] == 2 * whole + whole // 8
+
+
+def event(name: str, own: float, *children: Any, whole: float = 0.0) -> Any:
+    """Return what the reader of a trace takes of an event, in µs."""
+    return SimpleNamespace(name=name, self_cpu_time_total=own, cpu_time_total=whole, cpu_children=children)
+
+
+def test_a_composite_operator_gives_its_own_time_to_the_module() -> None:
+    addmm = event("aten::addmm", 4000, event("aten::copy_", 1000, whole=1000), whole=5000)
+    linear = event("aten::linear", 2000, addmm, whole=7000)
+    result = Trace(30.0)
+    tree = event(f"{MARK}a", 10000, linear, event(f"{MARK}a.b", 3000))
+    Reader(result, {"aten::addmm", "aten::copy_"}, on_gpu=False).read_module(tree)
+    assert (result.own, result.operators) == ({"a": 17.0, "a.b": 3.0}, {("a", "aten::addmm"): 5.0})
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
