@@ -12,12 +12,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from linbench.system.files import LOCK_NAME, locked, replacing
 
@@ -26,6 +26,7 @@ MOST_DIGITS = 300  # of a whole number
 DEEPEST = 60  # levels of a record's JSON; those of linbench have 8
 DEPTH = 3  # folders between the root and a record
 LARGEST_BYTES = 32 * 2**20  # far more than the raw samples of a record; a larger file is not read
+MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
 
 
 class Status(StrEnum):
@@ -108,6 +109,38 @@ class Record:
         _refuse_surrogates(content, text)
         fields = {name: content[name] for name in types}
         return cls(**{**fields, "status": Status(content["status"]), "rounds": tuple(content["rounds"])})
+
+
+class Preference(NamedTuple):
+    """What decides which of several outcomes of one key reports show: the largest, compared field by field.
+
+    by_others: What other programs used of the cores in the most disturbed round, 0 to 1, with a minus sign.
+    """
+
+    is_ok: bool
+    is_undisturbed: bool
+    rounds: int
+    by_others: float
+    started: str
+
+
+def preference(record: Record) -> Preference:
+    """Return the preference for a record: before all others an undisturbed one with the most rounds."""
+    shares = [as_number(entry.get("others_share"), 0.0) for entry in record.rounds]
+    most = max((share for share in shares if not math.isnan(share)), default=0.0)
+    is_throttled = any(entry.get("throttled") for entry in record.rounds)
+    return Preference(
+        is_ok=record.status is Status.OK,
+        is_undisturbed=most <= MOST_BY_OTHERS and not is_throttled,
+        rounds=len(record.rounds),
+        by_others=-most,
+        started=max((str(entry.get("started", "")) for entry in record.rounds), default=""),
+    )
+
+
+def preferred(outcomes: Sequence[Record]) -> Record:
+    """Return the one of several outcomes of a key that reports show; of equals the last."""
+    return max(reversed(outcomes), key=preference)
 
 
 def key_hash(key: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from linbench.records import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that show it
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 
 NOT_CONVERGED = "~"
@@ -16,7 +17,6 @@ FEW_ROUNDS = "ᵃ"
 DISTURBED = "‡"
 THROTTLED = "§"
 STALE = "†"
-MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
 
 
 @dataclass(frozen=True)
