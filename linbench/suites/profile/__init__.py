@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from linbench.registry import load_plugin
 from linbench.suites.profile.live import profile_module
 from linbench.suites.profile.measure import NotProfiled
 from linbench.suites.profile.named import QUIET, plan, profile_cell, settle
@@ -52,5 +53,7 @@ def profile(
         if settings:
             raise ValueError(f"{', '.join(settings)}: for a registered name only; a live module runs as it is")
         return profile_module(model, size, batch, seconds, seed)
+    for plugin in plugins:
+        load_plugin(plugin)
     cell = settle(plan(model, size, **settings), Path(results), seed, plugins)
     return profile_cell(cell, batch, seconds, seed, plugins)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from linbench.backbones import build_backbone
-from linbench.registry import UnknownName, load_plugin
+from linbench.registry import UnknownName
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.latency.part import Part
 from linbench.suites.profile import NotProfiled, profile
@@ -111,6 +111,5 @@ def test_a_forward_that_fails_gives_a_reason_and_no_profile(ending: str, reason:
     file = tmp_path / "ends.py"
     name = f"ends-{'raising' if 'raise' in ending else 'killed'}"
     file.write_text(PLUGIN.format(ending=ending, name=name))
-    load_plugin(file)
     with pytest.raises(NotProfiled, match=reason):
         profile(name, 32, seconds=0, threads=1, plugins=[file])
