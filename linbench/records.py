@@ -12,13 +12,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from linbench.system.contention import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that judge a record
 from linbench.system.files import LOCK_NAME, locked, replacing
 
 SCHEMA_VERSION = 1
@@ -26,7 +27,6 @@ MOST_DIGITS = 300  # of a whole number
 DEEPEST = 60  # levels of a record's JSON; those of linbench have 8
 DEPTH = 3  # folders between the root and a record
 LARGEST_BYTES = 32 * 2**20  # far more than the raw samples of a record; a larger file is not read
-MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
 
 
 class Status(StrEnum):
@@ -141,6 +141,17 @@ def preference(record: Record) -> Preference:
 def preferred(outcomes: Sequence[Record]) -> Record:
     """Return the one of several outcomes of a key that reports show; of equals the last."""
     return max(reversed(outcomes), key=preference)
+
+
+def preferred_by_key(records: Iterable[Record], digest: Callable[[Record], str]) -> dict[str, Record]:
+    """Return the preferred outcome of each key, in the order in which the keys come.
+
+    digest: Returns the hash of a record's key, and raises BadRecord for a key that it refuses.
+    """
+    outcomes: dict[str, list[Record]] = {}
+    for record in records:
+        outcomes.setdefault(digest(record), []).append(record)
+    return {key: preferred(of_key) for key, of_key in outcomes.items()}
 
 
 def key_hash(key: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 all ok, 1 some cells failed, 2 usage."""
+    """Run the command line; exit codes: 0 all ok, 1 some cells failed, 2 usage, 3 some cells disturbed."""
     warnings.formatwarning = _plain
     app()
 

@@ -51,7 +51,7 @@ def where(data: Data = None, as_json: Json = False) -> None:
     with refusing():
         rows = [] if root == EMBEDDED else list_splits(root)
     if as_json:
-        typer.echo(json.dumps({"data": root, "sets": rows}, indent=1))
+        typer.echo(json.dumps({"data": root, "sets": [row.to_json() for row in rows]}, indent=1))
         return
     if not rows:
         typer.echo(
@@ -61,11 +61,10 @@ def where(data: Data = None, as_json: Json = False) -> None:
     else:
         from tabulate import tabulate
 
-        mark = {True: "✓", False: "–"}
-        lines = [(mark[row["found"]], row["name"], row["split"], row["said"]) for row in rows]
+        lines = [("✓" if row.folder else "–", row.name, row.split, str(row.folder or row.missing)) for row in rows]
         typer.echo(f"below {root}:\n")
         typer.echo(tabulate(lines, tablefmt="plain"))
-    missing = {row["name"]: row["layout"] for row in rows if not row["found"]}
+    missing = {row.name: row.layout for row in rows if not row.folder}
     if missing:
         typer.echo("\nExpected below the folder of all datasets:\n")
         for name, layout in missing.items():
@@ -194,7 +193,7 @@ def _open_splits(
     from linbench.data.contract import BadDataset, dataset
     from linbench.data.roots import EMBEDDED, list_splits, open_dataset, resolve_data
 
-    choice("NAME", name, tuple(dataset))
+    choice("NAME", name, tuple(sorted(dataset)))
     splits = dataset[name].facts["splits"]
     if split is not None:
         choice("--split", split, splits)
@@ -203,7 +202,7 @@ def _open_splits(
         refuse(f"--{'images' if images else 'size'} applies to the embedded dataset only, not to those in {root}")
     with refusing():
         if split is None and root != EMBEDDED:
-            present = [row["split"] for row in list_splits(root) if row["name"] == name and row["found"]]
+            present = [row.split for row in list_splits(root) if row.name == name and row.folder]
             splits = present or splits[-1:]
         names = splits if split is None else (split,)
         try:

@@ -73,7 +73,7 @@ def test_the_commands_that_measure_what_could_not_be_compared_name_their_folder(
     assert lines[-3:] == [
         "To measure what is missing:",
         f"  linbench run --backbone vim-t --preset paper --res 512 --results {a}",
-        f"  linbench run --backbone vim-t --preset paper --redo all --res 512 --results {b}",
+        f"  linbench run --backbone vim-t --preset paper --redo disturbed --res 512 --results {b}",
     ]
     assert "To measure" not in compare(a, b, "--json").stdout
 

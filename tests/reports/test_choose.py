@@ -187,9 +187,13 @@ def in_rounds(made: Record, **values: object) -> Record:
         (
             in_rounds(record("vim-t", 2048, 8.0), others_share=0.72),
             "disturbed by other programs (up to 72 % of the cores)",
-            " --redo all",
+            " --redo disturbed",
         ),
-        (in_rounds(record("vim-t", 2048, 90.0), throttled=["power cap"]), "the device throttled", " --redo all"),
+        (
+            in_rounds(record("vim-t", 2048, 90.0), throttled=["power cap"]),
+            "the device throttled",
+            " --redo disturbed",
+        ),
     ],
 )
 def test_whether_a_doubtful_latency_is_within_the_limit_is_unknown(latency, reason, option):

@@ -52,7 +52,7 @@ def _redo(cell: ComparableCell) -> str:
     if cell.quality is None:
         return ""
     if cell.quality.is_disturbed or cell.quality.is_throttled:
-        return "all"
+        return "disturbed"
     return "stale" if cell.is_stale else ""
 
 

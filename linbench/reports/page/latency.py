@@ -14,7 +14,7 @@ import pandas as pd
 
 from linbench.records import Record
 from linbench.reports.latency.rows import SEARCHED, VARIES, conditions, visible
-from linbench.reports.latency.table import latency, timed
+from linbench.reports.latency.table import latency, scalings, timed
 from linbench.reports.page.columns import TextPool, number, relative_steps, thin
 from linbench.reports.render.table import Table
 from linbench.reports.statistics.quality import MOST_BY_OTHERS
@@ -42,7 +42,7 @@ PRESETS = ("paper", "best")  # in this order, before all others
 def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPool) -> dict[str, Any]:
     """Return the scenes of all comparisons, and their columns in the order of ``groups``.
 
-    tables: The latency table of each comparison: its last three columns and its notes stand beside the curves.
+    tables: The latency table of each comparison: its notes stand beside the curves.
     """
     keys = [conditions(group) for group in groups]
     names = _column_names(keys)
@@ -60,7 +60,10 @@ def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPo
             {
                 "name": pool.index(name),
                 "conditions": pool.pairs(key),
-                "models": [[pool.index(cell) for cell in (row[0], *row[-3:])] for row in table.rows],
+                "models": [
+                    [pool.index(cell) for cell in (label, *scaling.texts())]
+                    for label, scaling in scalings(group).items()
+                ],
                 "notes": [pool.index(note) for note in table.notes],
             }
         )

@@ -17,6 +17,8 @@ FEW_ROUNDS = "ᵃ"
 DISTURBED = "‡"
 THROTTLED = "§"
 STALE = "†"
+#: The columns of a row that ``quality`` reads; frames of sixty columns are slow to turn into rows.
+COLUMNS = ("rounds", "others_share", "converged", "throttled", "stale")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Quality:
         return "".join(mark for mark, is_set in marks.items() if is_set)
 
 
-def quality(row: Mapping[str, Any]) -> Quality:
+def quality(row: Mapping[Any, Any]) -> Quality:
     """Return the quality of a row of ``latency.rows`` or ``kernels.rows``."""
     return Quality(
         rounds=int(row["rounds"]),
