@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from linbench.records import Store
+from linbench.records import Record, Store
 from linbench.suites.latency.cells import cells
 from linbench.suites.latency.key import LatencyKey
 from linbench.suites.latency.options import LatencyOptions
@@ -20,7 +20,7 @@ from linbench.suites.profile.result import Profile
 from linbench.suites.runner.resolutions import Size
 from linbench.suites.runner.resuming import search_record
 from linbench.suites.runner.sampling import SamplingConfig
-from linbench.suites.runner.suite import Cell
+from linbench.suites.runner.suite import Cell, Search
 from linbench.system.affinity import unbound
 
 #: Options of ``latency`` that list values, by the name of a single one.
@@ -62,7 +62,7 @@ def settle(cell: Cell[LatencyKey], results: Path, seed: int, plugins: Sequence[P
     Raises ValueError for settings under which no module runs by itself.
     """
     if search := cell.required_search:
-        record = search_record(search, Store(results)) or search.run(SamplingConfig(seed=seed), plugins)
+        record = search_record(search, Store(results)) or _search(search, seed, plugins)
         cell = search.with_settings(cell, record)
     for name in ("compile", "cuda_graph"):
         if getattr(cell.key.settings, name):
@@ -71,6 +71,13 @@ def settle(cell: Cell[LatencyKey], results: Path, seed: int, plugins: Sequence[P
                 f"profile --preset paper, or set {name}=false"
             )
     return cell
+
+
+def _search(search: Search, seed: int, plugins: Sequence[Path]) -> Record:
+    """Run a search to its end and return its record, which is not stored."""
+    *_, last = search.run(SamplingConfig(seed=seed), plugins)
+    assert last.record is not None
+    return last.record
 
 
 def profile_cell(
