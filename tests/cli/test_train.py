@@ -225,7 +225,7 @@ def test_a_plan_of_the_paper_needs_no_data_no_teacher_and_writes_nothing(empty, 
     words = " ".join(result.stdout.split())
     for line in (
         "imagenet 150,120 1024",
-        "imagenet train 1,281,167 ≈ 148 GB not found",
+        "imagenet train 1,281,167 ≈ 138 GB not found",
         "teacher SAM ViT-B – ≈ 0.375 GB not found",
         "no data here: calibrated on random images",
         "Without --data DIR the command trains on shapes, the embedded dataset, for 120 + 72 + 90 steps.",
