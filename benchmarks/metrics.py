@@ -17,8 +17,8 @@ import numpy as np
 from pycocotools import mask as coco
 
 from linbench.environment import cores
-from linbench.metrics.boundary import boundary
 from linbench.metrics.coco import coco_evaluation
+from linbench.metrics.iou import boundary
 
 CATEGORIES = 80
 OBJECTS_PER_IMAGE = DETECTIONS_PER_IMAGE = 7.2  # val2017: 36,335 objects; the detections of the target: 36,000

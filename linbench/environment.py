@@ -1,4 +1,4 @@
-"""The environment of a measurement: versions, device, source state; what a reader needs to doubt a number."""
+"""The environment of a measurement, stored with every number: versions, device, and state of the sources."""
 
 import os
 import platform

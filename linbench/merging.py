@@ -1,9 +1,10 @@
 """Merging results of several machines: nothing is lost, and every order of merging gives the same files.
 
 Equal records of one key become one. Rounds of one measurement, whose records are equal in all but the rounds, join in
-one record. Anything else is a repeat under other conditions, such as another commit, another version of torch, or a
-cell that failed once: each keeps a file of its own. The one measured last has the name that a run looks for and is
-the one that reports show; the others have that name with a hash appended.
+one record; disturbed rounds do not join undisturbed ones. Anything else is a repeat under other conditions, such as
+another commit, another version of torch, or a cell that failed once: each keeps a file of its own. The preferred one
+(``records.preference``: undisturbed, with the most rounds) has the name that a run looks for and is the one that
+reports show; the others have that name with a hash appended.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from linbench.records import Record, Status, Store, key_hash
+from linbench.records import Preference, Record, Status, Store, key_hash, preference
 from linbench.system.files import replacing
 
 LONGEST_NAME = 200  # bytes; file systems take 255, suffixes included
@@ -99,27 +100,31 @@ def _read(folders: Sequence[Path], out: Path, faults: list[tuple[Path, str]]) ->
 
 
 def _join(records: Sequence[Record]) -> tuple[list[Record], int]:
-    """Return the distinct records of one key, the last measured first, and how many have rounds of several."""
+    """Return the distinct records of one key, the preferred first, and how many have rounds of several."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(_identity(record), []).append(record)
     distinct, joined = [], 0
     for group in groups.values():
-        first = min(group, key=lambda record: (_started(record), record.to_json()))
+        first = min(group, key=lambda record: (preference(record).started, record.to_json()))
         if _is_timed(first):
             rounds = {_canonical(entry): entry for record in group for entry in record.rounds}
             ordered = sorted(rounds.items(), key=lambda item: (str(item[1].get("started", "")), item[0]))
             first = replace(first, rounds=tuple(entry for _, entry in ordered))
             joined += len(first.rounds) > max(len(record.rounds) for record in group)
         distinct.append(first)
-    return sorted(distinct, key=lambda record: (_started(record), _identity(record)), reverse=True), joined
+
+    def rank(record: Record) -> tuple[Preference, str]:
+        return preference(record), _identity(record)
+
+    return sorted(distinct, key=rank, reverse=True), joined
 
 
 def _identity(record: Record) -> str:
     """Return a hash of what is equal in records that become one: all but timed rounds, or all but the clock."""
     content: dict[str, Any] = asdict(record)
     if _is_timed(record):
-        content["rounds"] = []
+        content["rounds"] = [] if preference(record).is_undisturbed else ["disturbed"]
     else:
         content["rounds"] = [{k: v for k, v in entry.items() if k not in CLOCK} for entry in record.rounds]
     return hashlib.sha256(_canonical(content).encode()).hexdigest()
@@ -127,11 +132,6 @@ def _identity(record: Record) -> str:
 
 def _is_timed(record: Record) -> bool:
     return record.status is Status.OK and all("samples_ms" in entry for entry in record.rounds)
-
-
-def _started(record: Record) -> str:
-    """Return when the last round began; empty without rounds, so that any record with rounds is shown instead."""
-    return max((str(entry.get("started", "")) for entry in record.rounds), default="")
 
 
 def _canonical(value: Any) -> str:

@@ -6,8 +6,8 @@ imported from it counts as imported from the module that the ``__init__`` has it
 the others makes no record stale. Three kinds of modules end the search:
 
 - LEAVES, which store, name, plan or show a number and cannot change it;
-- backbones that are not the one measured: a suite reaches each of them through the registry;
-- those that the caller passes as ``without``: the latency of a backbone runs no decoder.
+- all backbones but the measured one: a suite reaches each of them through the registry;
+- modules that the caller passes as ``without``: the latency of a backbone runs no decoder, for example.
 """
 
 import ast
@@ -23,20 +23,20 @@ _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds the pack
 #: Modules and packages that no search goes into; named as an entry, one of them counts all the same.
 LEAVES = (
     # Conditions stored beside a number, and how it is stored, named and shown.
-    *("linbench._version", "linbench.environment"),
+    *("linbench._version", "linbench.choices", "linbench.environment"),
     *("linbench.system", "linbench.provenance", "linbench.registry"),
     *("linbench.records", "linbench.merging", "linbench.reports", "linbench.cli"),
     "linbench.suites.runner.journal",
     # The options of a run and the cells they lead to: all that these decide stands in the key.
     *("linbench.suites.runner.suite", "linbench.suites.runner.options", "linbench.suites.runner.resolutions"),
     *("linbench.suites.runner.model_options", "linbench.suites.runner.resuming"),
-    *("linbench.suites.latency.options", "linbench.suites.latency.cells"),
-    *("linbench.suites.kernels.options", "linbench.suites.kernels.cells"),
-    *("linbench.suites.accuracy.options", "linbench.suites.accuracy.cells"),
+    *("linbench.suites.latency.options", "linbench.suites.latency.cells", "linbench.suites.latency.suite"),
+    *("linbench.suites.kernels.options", "linbench.suites.kernels.cells", "linbench.suites.kernels.suite"),
+    *("linbench.suites.accuracy.options", "linbench.suites.accuracy.cells", "linbench.suites.accuracy.suite"),
     # The search for settings, which are in the key; its own records are hashed with it.
     *("linbench.suites.latency.search", "linbench.suites.latency.trial"),
 )
-#: What all backbones share; other modules of their package are backbones, which a search does not reach by itself.
+#: Modules that all backbones share; the other modules of their package are backbones.
 _OF_ALL_BACKBONES = ("linbench.backbones.contract",)
 
 

@@ -12,13 +12,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from linbench.system.contention import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that judge a record
 from linbench.system.files import LOCK_NAME, locked, replacing
 
 SCHEMA_VERSION = 1
@@ -108,6 +109,49 @@ class Record:
         _refuse_surrogates(content, text)
         fields = {name: content[name] for name in types}
         return cls(**{**fields, "status": Status(content["status"]), "rounds": tuple(content["rounds"])})
+
+
+class Preference(NamedTuple):
+    """What decides which of several outcomes of one key reports show: the largest, compared field by field.
+
+    by_others: What other programs used of the cores in the most disturbed round, 0 to 1, with a minus sign.
+    """
+
+    is_ok: bool
+    is_undisturbed: bool
+    rounds: int
+    by_others: float
+    started: str
+
+
+def preference(record: Record) -> Preference:
+    """Return the preference for a record: before all others an undisturbed one with the most rounds."""
+    shares = [as_number(entry.get("others_share"), 0.0) for entry in record.rounds]
+    most = max((share for share in shares if not math.isnan(share)), default=0.0)
+    is_throttled = any(entry.get("throttled") for entry in record.rounds)
+    return Preference(
+        is_ok=record.status is Status.OK,
+        is_undisturbed=most <= MOST_BY_OTHERS and not is_throttled,
+        rounds=len(record.rounds),
+        by_others=-most,
+        started=max((str(entry.get("started", "")) for entry in record.rounds), default=""),
+    )
+
+
+def preferred(outcomes: Sequence[Record]) -> Record:
+    """Return the one of several outcomes of a key that reports show; of equals the last."""
+    return max(reversed(outcomes), key=preference)
+
+
+def preferred_by_key(records: Iterable[Record], digest: Callable[[Record], str]) -> dict[str, Record]:
+    """Return the preferred outcome of each key, in the order in which the keys come.
+
+    digest: Returns the hash of a record's key, and raises BadRecord for a key that it refuses.
+    """
+    outcomes: dict[str, list[Record]] = {}
+    for record in records:
+        outcomes.setdefault(digest(record), []).append(record)
+    return {key: preferred(of_key) for key, of_key in outcomes.items()}
 
 
 def key_hash(key: Mapping[str, Any]) -> str:

@@ -47,6 +47,26 @@ def test_another_commit_is_kept_beside_and_the_last_measured_is_the_one_that_a_r
     assert [(entry.shown, entry.others) for entry in done.conflicts] == [(new, (old,))]
 
 
+def disturbed(ms: float, day: int, others: float = 0.5, **more: object) -> Record:
+    entry = made(ms, day, **more)
+    return replace(entry, rounds=tuple({**part, "others_share": others} for part in entry.rounds))
+
+
+def test_disturbed_rounds_join_no_undisturbed_ones_and_are_never_shown_instead(tmp_path):
+    quiet, busy, busier = made(5.0, 21), disturbed(9.0, 22), disturbed(9.5, 23)
+    out = tmp_path / "out"
+    (conflict,) = merge([folder(tmp_path, str(i), e) for i, e in enumerate((busy, quiet, busier))], out).conflicts
+    assert conflict.shown == Store(out).get(quiet.key) == quiet
+    assert [len(other.rounds) for other in conflict.others] == [6]
+
+
+def test_the_most_rounds_are_shown_and_not_the_last_measured(tmp_path):
+    first, last = made(5.0, 21), made(6.0, 22, code_hash="new")
+    last = replace(last, rounds=last.rounds[:2])
+    (conflict,) = merge([folder(tmp_path, "a", last), folder(tmp_path, "b", first)], tmp_path / "out").conflicts
+    assert (conflict.shown, conflict.others) == (first, (last,))
+
+
 def test_a_cell_that_failed_on_one_machine_never_hides_its_times_on_another(tmp_path):
     failed = replace(made(5.0, 29), status=Status.OOM, reason="9 GB asked for", rounds=())
     done = merge([folder(tmp_path, "a", failed), folder(tmp_path, "b", made(5.0, 21))], tmp_path / "out")
@@ -66,10 +86,11 @@ def test_scores_that_are_equal_but_for_the_clock_are_one_and_others_are_never_pu
 
 def test_every_order_gives_the_same_files_and_the_second_time_none_is_written(tmp_path):
     sets = [made(5.0, 21), made(6.0, 22), made(7.0, 23, code_hash="old"), made(8.0, 20, log="x", status=Status.WRONG)]
+    sets += [disturbed(9.0, 24), disturbed(9.5, 25), disturbed(9.9, 26, 0.2, code_hash="old")]
     folders = [folder(tmp_path, str(i), entry) for i, entry in enumerate(sets)]
     merge(folders, tmp_path / "all")
     merge(folders[::-1], tmp_path / "back")
-    for entry in (folders[2], folders[0], folders[3], folders[1]):
+    for entry in (folders[2], folders[5], folders[0], folders[4], folders[3], folders[6], folders[1]):
         merge([entry], tmp_path / "one by one")
     assert contents(tmp_path / "all") == contents(tmp_path / "back") == contents(tmp_path / "one by one")
     before = contents(tmp_path / "all")

@@ -165,13 +165,13 @@ MUST = {
     "kernels": (
         f"{TIMED} {BI_WKV} kernels.bi_wkv.cases kernels.bench_cases suites.kernels.baselines suites.kernels.check"
     ),
-    "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.boundary metrics.iou data.single_object",
+    "dis": f"{SCORED} {SAM} suites.accuracy.single_object metrics.iou data.single_object",
     "coco": (
         f"{SCORED} {SAM} suites.accuracy.coco suites.accuracy.coco_summary metrics.coco "
         "coco.entry data.coco coco.index coco.detections coco.rle"
     ),
     "imagenet": f"{SCORED} suites.accuracy.imagenet models.classifier metrics.classification data.imagenet",
-    "ade20k": f"{SCORED} suites.accuracy.ade20k models.semantic models.pyramid metrics.semantic data.ade20k",
+    "ade20k": f"{SCORED} suites.accuracy.ade20k models.semantic metrics.semantic data.ade20k",
 }
 MUST_NOT = {
     "latency backbone none": (
@@ -193,7 +193,7 @@ MUST_NOT = {
     "coco": (
         "backbones.vmamba models.classifier data.single_object suites.accuracy.single_object suites.latency.measure"
     ),
-    "imagenet": "models.semantic models.sam.decoder data.coco metrics.boundary suites.accuracy.coco",
+    "imagenet": "models.semantic models.sam.decoder data.coco metrics.iou suites.accuracy.coco",
     "ade20k": "models.classifier models.sam.decoder metrics.coco data.imagenet",
 }
 NEVER = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linbench.records import BadRecord, Record, Status, Store, as_number, key_hash, read, slug
+from linbench.records import BadRecord, Record, Status, Store, as_number, key_hash, preferred, read, slug
 
 KEY: dict[str, Any] = {
     "suite": "latency",
@@ -147,3 +147,23 @@ def test_what_cannot_be_read_in_a_records_place_is_no_record(tmp_path: Path) -> 
     path.rmdir()
     path.symlink_to(path.name)
     assert store.get(KEY) is None
+
+
+def outcome(rounds: int, status: Status = Status.OK, **entry: Any) -> Record:
+    entries = tuple({"samples_ms": [1.0], "started": "2026-11-21", **entry} for _ in range(rounds))
+    return Record(key=KEY, status=status, rounds=entries)
+
+
+def test_of_several_outcomes_the_undisturbed_one_with_the_most_rounds_is_preferred() -> None:
+    from_worst = [
+        outcome(5, Status.WRONG),
+        outcome(5, others_share=0.72),
+        outcome(6, throttled=["power cap"]),
+        outcome(2, started="2026-11-29"),
+        outcome(3, others_share=0.08, started="2026-11-29"),
+        outcome(3, others_share=None),
+        outcome(3, started="2026-11-22"),
+        outcome(5),
+    ]
+    for i in range(1, len(from_worst)):
+        assert preferred(from_worst[: i + 1]) is preferred(from_worst[i::-1]) is from_worst[i]

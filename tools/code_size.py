@@ -1,9 +1,12 @@
-"""Print the size and the shape of the package: files, lines, functions, docstrings, import cycles, vague words.
+"""Print the size and the shape of the package: files, lines, functions, docstrings, cycles, repetition, vague words.
 
     python tools/code_size.py            # the tables
-    python tools/code_size.py --check    # exit code 1 where a limit of docs or of this file is broken
+    python tools/code_size.py --list     # and what breaks a limit, and the repeated passages
+    python tools/code_size.py --check    # exit code 1 where a limit of this file is broken
 
-An import cycle counts wherever the import stands: at the top, inside a function or under ``TYPE_CHECKING``.
+An import cycle counts wherever the import stands: at the top, inside a function or under ``TYPE_CHECKING``. A passage
+of WINDOW lines is repeated where the same lines stand elsewhere, without blank lines, comments, imports and
+indentation. A file without a line, as an empty ``__init__.py``, is no short file.
 """
 
 import argparse
@@ -20,6 +23,7 @@ PACKAGE = ROOT / "linbench"
 LONGEST_FUNCTION = 60  # lines, outside kernels
 SHORT_FILE = 40
 MOST_SHORT_FILES = 30
+WINDOW = 6  # lines of a passage that is compared with all others
 VAGUE = re.compile(r"\b(found|asked|said|told)\b")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -112,6 +116,14 @@ def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
     return components
 
 
+def passages(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield the first line number and the lines of each passage of WINDOW lines of code."""
+    stripped = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    code = [(number, line) for number, line in stripped if line and not line.startswith(("#", "import ", "from "))]
+    for start in range(len(code) - WINDOW + 1):
+        yield code[start][0], tuple(line for _, line in code[start : start + WINDOW])
+
+
 def row(name: str, files: list[int], lengths: list[int]) -> str:
     def quantiles(values: list[int]) -> str:
         if not values:
@@ -136,6 +148,7 @@ def main() -> int:
     graph: dict[str, set[str]] = {}
     broken: dict[str, list[str]] = {name: [] for name in ("long functions", "short files", "no docstring", "cycles")}
     vague: list[str] = []
+    locations: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in paths:
         text = path.read_text(encoding="utf-8")
         tree, module = ast.parse(text), module_name(path)
@@ -147,7 +160,9 @@ def main() -> int:
         if part != "kernels":
             long = (node for node in functions(tree) if length(node) > LONGEST_FUNCTION)
             broken["long functions"] += [f"{module}.{node.name}: {length(node)} lines" for node in long]
-        if lines < SHORT_FILE:
+        for number, passage in passages(text):
+            locations[passage].append(f"{module}:{number}")
+        if 0 < lines < SHORT_FILE:
             broken["short files"].append(f"{module}: {lines} lines")
         broken["no docstring"] += undocumented(tree, module)
         vague += [
@@ -160,13 +175,22 @@ def main() -> int:
         print(row(part, files[part], lengths[part]))
     print(row("all", [n for part in files.values() for n in part], [n for part in lengths.values() for n in part]))
     print()
+    tables = sum(
+        0 < path.read_text(encoding="utf-8").count("\n") < SHORT_FILE for path in PACKAGE.rglob("__init__.py")
+    )
     for name, entries in broken.items():
-        print(f"{name}: {len(entries)}")
+        note = f" ({tables} of them `__init__.py`)" if name == "short files" else ""
+        print(f"{name}: {len(entries)}{note}")
         if options.list:
             print("".join(f"    {entry}\n" for entry in entries), end="")
     print(f"lines with found, asked, said or told: {len(vague)}")
     if options.list:
         print("".join(f"    {entry}\n" for entry in vague), end="")
+    repeated = [where for where in locations.values() if len(where) > 1]
+    fraction = sum(map(len, repeated)) / sum(map(len, locations.values()))
+    print(f"repetition: {fraction:.2%} of the passages of {WINDOW} lines stand more than once")
+    if options.list:
+        print("".join(f"    {' = '.join(where)}\n" for where in sorted(repeated)), end="")
     allowed = {"short files": MOST_SHORT_FILES}
     return int(options.check and any(len(entries) > allowed.get(name, 0) for name, entries in broken.items()))
 

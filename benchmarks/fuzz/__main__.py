@@ -35,22 +35,22 @@ def main(words: Sequence[str] | None = None) -> int:
             return 2
         jobs = _jobs(readers, arguments.inputs) if arguments.only is None else [(n, arguments.only) for n in readers]
         began = time.perf_counter()
-        found = list(_shown(results(sources, jobs, arguments.seed, LIMIT, arguments.workers), len(jobs)))
-    failed = [one for one in found if one.outcome in FAILURES]
+        outcomes = list(_with_progress(results(sources, jobs, arguments.seed, LIMIT, arguments.workers), len(jobs)))
+    failed = [result for result in outcomes if result.outcome in FAILURES]
     report(failed)
     if arguments.keep:
-        _keep(failed if arguments.only is None else found, sources, arguments.seed, arguments.keep)
-    print(table(found))
+        _keep(failed if arguments.only is None else outcomes, sources, arguments.seed, arguments.keep)
+    print(table(outcomes))
     seconds = time.perf_counter() - began
-    print(f"\nseed {arguments.seed}: {len(found):,} inputs in {seconds:.0f} s, {len(failed)} failures")
+    print(f"\nseed {arguments.seed}: {len(outcomes):,} inputs in {seconds:.0f} s, {len(failed)} failures")
     return 1 if failed else 0
 
 
-def _shown(found: Iterable[Result], total: int) -> Iterator[Result]:
+def _with_progress(stream: Iterable[Result], total: int) -> Iterator[Result]:
     """Results as they come, with a line now and then on standard error."""
     last = time.perf_counter()
-    for count, one in enumerate(found, 1):
-        yield one
+    for count, result in enumerate(stream, 1):
+        yield result
         if time.perf_counter() - last > SECONDS_BETWEEN_LINES:
             last = time.perf_counter()
             print(f"{count:,} of {total:,} inputs", file=sys.stderr, flush=True)
@@ -71,69 +71,82 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def warm(sources: dict[str, Source], scratch: Path) -> None:
     """Read a valid input of each reader here, so that workers, which are forked, have all modules loaded."""
-    for name, one in sources.items():
+    for name, reader_source in sources.items():
         folder = scratch / f"{name}-warm"
-        write(one.seeds[0], folder)
+        write(reader_source.seeds[0], folder)
         with suppress(Exception):  # what fails here fails again, and is reported, in `sound`
-            one.reader.read(folder)
+            reader_source.reader.read(folder)
 
 
 def sound(sources: dict[str, Source], seed: int) -> bool:
     """Whether every valid input is read, in workers of their own; says which is not."""
-    jobs: list[Job] = [(name, -1 - place) for name, one in sources.items() for place in range(len(one.seeds))]
-    found = list(results(sources, jobs, seed, 60.0, 1))
-    wanted = {name: one.reader.valid for name, one in sources.items()}
-    bad = [one for one in found if one.outcome is not (wanted[one.reader] or one.outcome) or one.outcome in FAILURES]
-    for one in bad:
-        print(f"{one.reader}: {one.made} is not read: {one.outcome}: {one.detail}", file=sys.stderr)
+    jobs: list[Job] = [
+        (name, -1 - number) for name, reader_source in sources.items() for number in range(len(reader_source.seeds))
+    ]
+    outcomes = list(results(sources, jobs, seed, 60.0, 1))
+    wanted = {name: reader_source.reader.valid for name, reader_source in sources.items()}
+    bad = [
+        result
+        for result in outcomes
+        if result.outcome is not (wanted[result.reader] or result.outcome) or result.outcome in FAILURES
+    ]
+    for result in bad:
+        print(f"{result.reader}: {result.made} is not read: {result.outcome}: {result.detail}", file=sys.stderr)
     return not bad
 
 
 def _jobs(readers: dict[str, Reader], inputs: int) -> list[Job]:
-    """Readers and numbers, as many of each reader as its share is, in turn."""
-    whole = sum(reader.share for reader in readers.values())
-    counts = {name: -(-inputs * reader.share // whole) for name, reader in readers.items()}
+    """Readers and numbers, as many of each reader as its weight is, in turn."""
+    whole = sum(reader.weight for reader in readers.values())
+    counts = {name: -(-inputs * reader.weight // whole) for name, reader in readers.items()}
     numbered = [(number / counts[name], name, number) for name in readers for number in range(counts[name])]
     return [(name, number) for _, name, number in sorted(numbered)]
 
 
 def report(failed: Sequence[Result]) -> None:
-    """Print each finding once: failures of one place, with the first input that shows it."""
+    """Print each finding once: failures at one location, with the first input that shows it."""
     findings: dict[tuple[str, Outcome, str], list[Result]] = defaultdict(list)
-    for one in failed:
-        findings[one.reader, one.outcome, one.place].append(one)
-    for (reader, outcome, place), several in sorted(findings.items()):
-        first = min(several, key=lambda one: len(one.made))
-        print(f"## {reader}: {outcome}: {place}: {len(several)} inputs, as --reader {reader} --only {first.number}")
+    for result in failed:
+        findings[result.reader, result.outcome, result.location].append(result)
+    for (reader, outcome, location), several in sorted(findings.items()):
+        first = min(several, key=lambda result: len(result.made))
+        print(
+            f"## {reader}: {outcome}: {location}: {len(several)} inputs, as --reader {reader} --only {first.number}"
+        )
         shown = first.detail[:1500] if outcome is Outcome.HANG else first.detail.strip()[-1500:]
         print(f"   {first.made}\n   {shown}\n")
 
 
-def table(found: Sequence[Result]) -> str:
+def table(outcomes: Sequence[Result]) -> str:
     """The counts by reader and outcome."""
     counts: dict[str, Counter[Outcome]] = defaultdict(Counter)
-    for one in found:
-        counts[one.reader][one.outcome] += 1
+    for result in outcomes:
+        counts[result.reader][result.outcome] += 1
     rows = []
     for name, count in counts.items():
-        mine = [one for one in found if one.reader == name]
-        most = (max(one.seconds for one in mine), max(one.mib for one in mine))
-        rows.append([name, len(mine), *(count[outcome] for outcome in Outcome), f"{most[0]:.2f}", f"{most[1]:,.0f}"])
+        selected = [result for result in outcomes if result.reader == name]
+        most = (max(result.seconds for result in selected), max(result.mib for result in selected))
+        rows.append(
+            [name, len(selected), *(count[outcome] for outcome in Outcome), f"{most[0]:.2f}", f"{most[1]:,.0f}"]
+        )
     whole = [sum(count[outcome] for count in counts.values()) for outcome in Outcome]
-    most = (max((one.seconds for one in found), default=0.0), max((one.mib for one in found), default=0.0))
-    rows.append(["all", len(found), *whole, f"{most[0]:.2f}", f"{most[1]:,.0f}"])
+    most = (
+        max((result.seconds for result in outcomes), default=0.0),
+        max((result.mib for result in outcomes), default=0.0),
+    )
+    rows.append(["all", len(outcomes), *whole, f"{most[0]:.2f}", f"{most[1]:,.0f}"])
     headers = ["reader", "inputs", *map(str, Outcome), "longest s", "most MiB"]
     return tabulate(rows, headers=headers, intfmt=",", disable_numparse=[0, len(headers) - 2, len(headers) - 1])
 
 
 def _keep(failed: Sequence[Result], sources: dict[str, Source], seed: int, folder: Path) -> None:
     """Write each failing input with its traceback and the command that repeats it."""
-    for one in failed:
-        place = folder / f"{one.reader}-{seed}-{one.number}"
-        write(sources[one.reader].input(seed, one.number).files, place / "files")
-        command = f"python -m benchmarks.fuzz --seed {seed} --reader {one.reader} --only {one.number}"
-        (place / "what.txt").write_text(
-            f"{command}\n{one.outcome}\n{one.made}\n{one.detail}\n", errors="backslashreplace"
+    for result in failed:
+        target = folder / f"{result.reader}-{seed}-{result.number}"
+        write(sources[result.reader].input(seed, result.number).files, target / "files")
+        command = f"python -m benchmarks.fuzz --seed {seed} --reader {result.reader} --only {result.number}"
+        (target / "what.txt").write_text(
+            f"{command}\n{result.outcome}\n{result.made}\n{result.detail}\n", errors="backslashreplace"
         )
 
 

@@ -40,7 +40,7 @@ class Reader:
     seeds: Makes valid inputs; a folder for scratch files is given.
     read: Reads the input in a folder; returns how many faults were named. What it raises is judged.
     refusals: The errors that the reader documents.
-    share: Of the inputs, relative to the other readers.
+    weight: Its part of all inputs, relative to the other readers.
     names_file: Whether a refusal must name a file of the input, or its folder.
     hostile: Makes inputs that attack, without a mutation: bombs, code. Given like ``seeds``.
     every: Each how many inputs one of these comes, in turn.
@@ -51,11 +51,16 @@ class Reader:
     seeds: Callable[[Path], Sequence[Files]]
     read: Callable[[Path], int]
     refusals: Callable[[], tuple[type[BaseException], ...]]
-    share: int = 4
+    weight: int = 4
     names_file: bool = True
     hostile: Callable[[Path], Sequence[Files]] | None = None
     every: int = 6
     valid: Outcome | None = Outcome.READ
+
+
+def value_error() -> tuple[type[BaseException], ...]:
+    """Return the refusals of a reader that documents ValueError."""
+    return (ValueError,)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Result:
     """What became of one input.
 
     detail: The message or the traceback.
-    place: Where an error is from, ``module:line type``: failures of one place are one finding.
+    location: Of an error, ``module:line type``: failures at one location are one finding.
     seconds: Without the time that the process waited for a core.
     mib: Most memory above the start's.
     """
@@ -80,7 +85,7 @@ class Result:
     number: int
     outcome: Outcome
     detail: str = ""
-    place: str = ""
+    location: str = ""
     made: str = ""
     seconds: float = 0.0
     mib: float = 0.0

@@ -1,4 +1,4 @@
-"""Damage to what the bytes of a format mean: pictures, zip and tar, pickles, safetensors."""
+"""Damage to what the bytes of a format mean: images, zip and tar, pickles, safetensors."""
 
 import io
 import json
@@ -22,12 +22,12 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     """The kinds and bodies of a PNG's chunks."""
-    found, place = [], len(PNG)
-    while place + 8 <= len(content):
-        length = struct.unpack(">I", content[place : place + 4])[0]
-        found.append((content[place + 4 : place + 8], content[place + 8 : place + 8 + length]))
-        place += 12 + length
-    return found
+    parts, position = [], len(PNG)
+    while position + 8 <= len(content):
+        length = struct.unpack(">I", content[position : position + 4])[0]
+        parts.append((content[position + 4 : position + 8], content[position + 8 : position + 8 + length]))
+        position += 12 + length
+    return parts
 
 
 def of_png(rng: Random, content: bytes) -> Changed:
@@ -38,36 +38,36 @@ def of_png(rng: Random, content: bytes) -> Changed:
     header = bytearray(parts[0][1])
     what = rng.randrange(7)
     if what == 0:
-        place = rng.choice((0, 4))
-        header[place : place + 4] = struct.pack(">I", side := rng.choice(SIDES))
-        said = f"PNG: {'width' if place == 0 else 'height'} {side}"
+        position = rng.choice((0, 4))
+        header[position : position + 4] = struct.pack(">I", side := rng.choice(SIDES))
+        description = f"PNG: {'width' if position == 0 else 'height'} {side}"
     elif what == 1:
-        place = rng.randrange(8, 13)
-        header[place] = rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 255))
-        said = f"PNG: byte {place} of the header is {header[place]}"
+        position = rng.randrange(8, 13)
+        header[position] = rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 255))
+        description = f"PNG: byte {position} of the header is {header[position]}"
     elif what == 2:
         number = rng.randrange(len(parts))
-        said = f"PNG: no chunk {parts.pop(number)[0]!r}"
+        description = f"PNG: no chunk {parts.pop(number)[0]!r}"
     elif what == 3:
         number = rng.randrange(len(parts))
         kind, body = parts[number]
-        changed, said = of_bytes(rng, body)
+        changed, description = of_bytes(rng, body)
         parts[number] = kind, changed
-        said = f"PNG: {kind!r}: {said}"
+        description = f"PNG: {kind!r}: {description}"
     elif what == 4:
         new = rng.choice(_CHUNKS)
         parts.insert(1, new)
-        said = f"PNG: a chunk {new[0]!r} of {len(new[1]):,} bytes"
+        description = f"PNG: a chunk {new[0]!r} of {len(new[1]):,} bytes"
     elif what == 5:
         parts.insert(rng.randrange(len(parts)), rng.choice(parts))
-        said = "PNG: a chunk twice"
+        description = "PNG: a chunk twice"
     else:
         data = zlib.compress(bytes(rng.choice((0, 1, 1000, 2**20, 2**26))), 9)
         parts = [(kind, data if kind == b"IDAT" else body) for kind, body in parts]
-        said = f"PNG: other pixel data, {len(data):,} bytes"
+        description = f"PNG: other pixel data, {len(data):,} bytes"
     if parts and parts[0][0] == b"IHDR" and what < 2:
         parts[0] = b"IHDR", bytes(header)
-    return PNG + b"".join(chunk(kind, body) for kind, body in parts), said
+    return PNG + b"".join(chunk(kind, body) for kind, body in parts), description
 
 
 _CHUNKS = (
@@ -90,25 +90,25 @@ _CHUNKS = (
 
 def of_jpeg(rng: Random, content: bytes) -> Changed:
     """A segment changed: sizes, lengths, tables, EXIF, more scans."""
-    places = _segments(content)
-    if not places:
+    positions = _segments(content)
+    if not positions:
         return of_bytes(rng, content)
     what = rng.randrange(6)
-    place, marker, length = rng.choice(places)
-    if what == 0 and (frames := [p for p, m, _ in places if 0xC0 <= m <= 0xC2]):
+    position, marker, length = rng.choice(positions)
+    if what == 0 and (frames := [p for p, m, _ in positions if 0xC0 <= m <= 0xC2]):
         at = frames[0] + rng.choice((5, 7))
         side = rng.choice(SIDES) % 65536
         return content[:at] + struct.pack(">H", side) + content[at + 2 :], f"JPEG: a side of {side}"
     if what == 1:
         new = rng.choice(EXTREMES) % 65536
-        return content[: place + 2] + struct.pack(">H", new) + content[
-            place + 4 :
+        return content[: position + 2] + struct.pack(">H", new) + content[
+            position + 4 :
         ], f"JPEG: {marker:#x}: length {new}"
     if what == 2:
-        return content[:place] + content[place + 2 + length :], f"JPEG: no segment {marker:#x}"
+        return content[:position] + content[position + 2 + length :], f"JPEG: no segment {marker:#x}"
     if what == 3:
-        body, said = of_bytes(rng, content[place + 4 : place + 2 + length])
-        return content[: place + 4] + body + content[place + 2 + length :], f"JPEG: {marker:#x}: {said}"
+        body, description = of_bytes(rng, content[position + 4 : position + 2 + length])
+        return content[: position + 4] + body + content[position + 2 + length :], f"JPEG: {marker:#x}: {description}"
     if what == 4:
         exif = b"Exif\0\0" + rng.choice(
             (
@@ -122,7 +122,7 @@ def of_jpeg(rng: Random, content: bytes) -> Changed:
         return content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[
             2:
         ], "JPEG: another EXIF block"
-    scans = [p for p, m, _ in places if m == 0xDA]
+    scans = [p for p, m, _ in positions if m == 0xDA]
     if not scans:
         return of_bytes(rng, content)
     times = rng.choice((2, 30, 300))
@@ -130,21 +130,21 @@ def of_jpeg(rng: Random, content: bytes) -> Changed:
 
 
 def _segments(content: bytes) -> list[tuple[int, int, int]]:
-    """Place, marker and length of a JPEG's segments, up to and with the first scan, and of later scans."""
-    found, place = [], 2
-    while place + 4 <= len(content) and content[place] == 0xFF:
-        marker, length = content[place + 1], struct.unpack(">H", content[place + 2 : place + 4])[0]
-        found.append((place, marker, length))
-        place += 2 + length
+    """Position, marker and length of a JPEG's segments, up to and with the first scan, and of later scans."""
+    segments, position = [], 2
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker, length = content[position + 1], struct.unpack(">H", content[position + 2 : position + 4])[0]
+        segments.append((position, marker, length))
+        position += 2 + length
         if marker == 0xDA:
-            while place + 1 < len(content) and not (
-                content[place] == 0xFF and content[place + 1] not in (0, *range(0xD0, 0xD8))
+            while position + 1 < len(content) and not (
+                content[position] == 0xFF and content[position + 1] not in (0, *range(0xD0, 0xD8))
             ):
-                place += 1
-    return found
+                position += 1
+    return segments
 
 
-def of_picture(rng: Random, content: bytes) -> Changed:
+def of_image(rng: Random, content: bytes) -> Changed:
     """Damage by the format, or to bytes."""
     if rng.random() < 0.35:
         return of_bytes(rng, content)
@@ -154,11 +154,11 @@ def of_picture(rng: Random, content: bytes) -> Changed:
         return of_jpeg(rng, content)
     if content[:4] in (b"II*\0", b"MM\0*"):
         return _of_tiff(rng, content)
-    place = rng.choice((4, 6, 8, 16, 18, 20, 22, 24, 26, 28, 30))  # the sizes in headers of GIF, BMP, WebP
+    position = rng.choice((4, 6, 8, 16, 18, 20, 22, 24, 26, 28, 30))  # the sizes in headers of GIF, BMP, WebP
     width = rng.choice((2, 4))
     number = rng.choice(SIDES) % 256**width
     new = number.to_bytes(width, rng.choice(("little", "big")))  # type: ignore[arg-type]
-    return content[:place] + new + content[place + width :], f"{number} at byte {place}, of {width} bytes"
+    return content[:position] + new + content[position + width :], f"{number} at byte {position}, of {width} bytes"
 
 
 def _of_tiff(rng: Random, content: bytes) -> Changed:
@@ -181,11 +181,15 @@ def of_tar(rng: Random, content: bytes) -> Changed:
     """A header changed, with a checksum that is right most of the time; or bytes."""
     if len(content) < 1024 or rng.random() < 0.3:
         return of_bytes(rng, content)
-    places = [place for place in range(0, len(content) - 511, 512) if content[place + 257 : place + 262] == b"ustar"]
-    if not places:
+    positions = [
+        position
+        for position in range(0, len(content) - 511, 512)
+        if content[position + 257 : position + 262] == b"ustar"
+    ]
+    if not positions:
         return of_bytes(rng, content)
-    place = rng.choice(places)
-    header = bytearray(content[place : place + 512])
+    index = rng.choice(positions)
+    header = bytearray(content[index : index + 512])
     begin, end = rng.choice(
         ((0, 100), (100, 108), (124, 136), (136, 148), (156, 157), (156, 157), (157, 257), (257, 265))
     )
@@ -206,8 +210,8 @@ def of_tar(rng: Random, content: bytes) -> Changed:
     if rng.random() < 0.85:
         header[148:156] = b" " * 8
         header[148:156] = b"%06o\0 " % sum(header)
-    return content[:place] + bytes(header) + content[
-        place + 512 :
+    return content[:index] + bytes(header) + content[
+        index + 512 :
     ], f"tar: bytes {begin} to {end} of a header are {value!r}"
 
 
@@ -229,20 +233,20 @@ def of_zip(rng: Random, content: bytes) -> Changed:
             return of_bytes(rng, content)
     signatures = [at for mark in (b"PK\1\2", b"PK\5\6", b"PK\3\4", b"PK\6\6") for at in _all(content, mark)]
     if what < 0.8 and signatures:
-        place = rng.choice(signatures) + rng.choice((4, 6, 8, 10, 12, 16, 18, 20, 22, 24, 26, 28, 30, 42))
+        position = rng.choice(signatures) + rng.choice((4, 6, 8, 10, 12, 16, 18, 20, 22, 24, 26, 28, 30, 42))
         number = rng.choice(EXTREMES) % 2**32
-        return content[:place] + struct.pack("<I", number) + content[
-            place + 4 :
-        ], f"zip: {number} at byte {place}, in a table"
+        return content[:position] + struct.pack("<I", number) + content[
+            position + 4 :
+        ], f"zip: {number} at byte {position}, in a table"
     return of_bytes(rng, content)
 
 
 def _all(content: bytes, mark: bytes) -> list[int]:
-    found, place = [], content.find(mark)
-    while place >= 0:
-        found.append(place)
-        place = content.find(mark, place + 1)
-    return found
+    positions, position = [], content.find(mark)
+    while position >= 0:
+        positions.append(position)
+        position = content.find(mark, position + 1)
+    return positions
 
 
 def members(content: bytes) -> dict[str, bytes]:
@@ -267,23 +271,23 @@ def _repacked(rng: Random, content: bytes) -> Changed:
     method = zipfile.ZIP_DEFLATED if rng.random() < 0.2 else zipfile.ZIP_STORED
     if what == 0:
         del parts[name]
-        said = f"zip: no {name}"
+        description = f"zip: no {name}"
     elif what == 1:
         parts[f"{name}x"] = parts.pop(name)
-        said = f"zip: {name} is renamed"
+        description = f"zip: {name} is renamed"
     elif what == 2:
         new = rng.choice(
             ("../../evil", "/etc/passwd", "archive/code/__torch__.py", "archive/constants.pkl", "archive/.data/x")
         )
         parts[new] = b"def f(): pass"
-        said = f"zip: a member {new}"
+        description = f"zip: a member {new}"
     elif name.endswith(".pkl"):
-        parts[name], said = of_pickle(rng, parts[name])
-        said = f"zip: {name}: {said}"
+        parts[name], description = of_pickle(rng, parts[name])
+        description = f"zip: {name}: {description}"
     else:
-        parts[name], said = of_bytes(rng, parts[name])
-        said = f"zip: {name}: {said}"
-    return packed(parts, method), said
+        parts[name], description = of_bytes(rng, parts[name])
+        description = f"zip: {name}: {description}"
+    return packed(parts, method), description
 
 
 #: Pieces of pickles that are put in: what calls, what claims a size, what nests, what the machine lacks.
@@ -292,9 +296,9 @@ PIECES: dict[str, bytes] = {
     "a call of os.system": b"cos\nsystem\n(S'true'\ntR",
     "a call of the bait": b"cbenchmarks.fuzz.bait\nspring\n(tR",
     "an object of the bait": b"cbenchmarks.fuzz.bait\nBait\n)\x81}b",
-    "a memo place of 2^29": b"Nr\0\0\0\x20",
-    "a memo place of 2^31": b"Nr\xff\xff\xff\x7f",
-    "a missing memo place": b"j\xff\xff\xff\x7f",
+    "a memo index of 2^29": b"Nr\0\0\0\x20",
+    "a memo index of 2^31": b"Nr\xff\xff\xff\x7f",
+    "a missing memo index": b"j\xff\xff\xff\x7f",
     "a text that claims 2^62 bytes": b"\x8d" + struct.pack("<Q", 2**62),
     "a byte array that claims 2^33 bytes": b"\x96" + struct.pack("<Q", 2**33),
     "a frame of 2^60 bytes": b"\x95" + struct.pack("<Q", 2**60),
@@ -314,13 +318,13 @@ PIECES: dict[str, bytes] = {
 def of_pickle(rng: Random, content: bytes) -> Changed:
     """An opcode dropped, doubled or put in; an argument changed."""
     try:
-        places = [place for _, _, place in pickletools.genops(content) if place is not None]
+        positions = [position for _, _, position in pickletools.genops(content) if position is not None]
     except (ValueError, IndexError, UnicodeDecodeError, struct.error, OverflowError):
         return of_bytes(rng, content)
-    if len(places) < 3:
+    if len(positions) < 3:
         return of_bytes(rng, content)
-    number = rng.randrange(1, len(places) - 1)
-    begin, end = places[number], places[number + 1]
+    number = rng.randrange(1, len(positions) - 1)
+    begin, end = positions[number], positions[number + 1]
     what = rng.randrange(5)
     if what == 0:
         return content[:begin] + content[end:], f"pickle: no opcode at {begin}"
@@ -330,11 +334,11 @@ def of_pickle(rng: Random, content: bytes) -> Changed:
         name, piece = rng.choice(list(PIECES.items()))
         return content[:begin] + piece + content[begin:], f"pickle: {name} at {begin}"
     if what == 3:
-        other = rng.randrange(1, len(places) - 1)
-        part = content[places[other] : places[other + 1]]
-        return content[:begin] + part + content[end:], f"pickle: the opcode of {places[other]} at {begin}"
-    changed, said = of_bytes(rng, content[begin:end])
-    return content[:begin] + changed + content[end:], f"pickle: at {begin}: {said}"
+        other = rng.randrange(1, len(positions) - 1)
+        part = content[positions[other] : positions[other + 1]]
+        return content[:begin] + part + content[end:], f"pickle: the opcode of {positions[other]} at {begin}"
+    changed, description = of_bytes(rng, content[begin:end])
+    return content[:begin] + changed + content[end:], f"pickle: at {begin}: {description}"
 
 
 def of_safetensors(rng: Random, content: bytes) -> Changed:
@@ -345,8 +349,8 @@ def of_safetensors(rng: Random, content: bytes) -> Changed:
     if rng.random() < 0.25 or length > len(content):
         number = rng.choice((*EXTREMES, length - 1, length + 1, len(content)))
         return struct.pack("<Q", number) + content[8:], f"safetensors: a header of {number} bytes"
-    header, said = of_json(rng, content[8 : 8 + length])
-    return struct.pack("<Q", len(header)) + header + content[8 + length :], f"safetensors: {said}"
+    header, description = of_json(rng, content[8 : 8 + length])
+    return struct.pack("<Q", len(header)) + header + content[8 + length :], f"safetensors: {description}"
 
 
 def tar(parts: dict[str, bytes]) -> bytes:

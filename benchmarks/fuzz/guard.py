@@ -24,7 +24,7 @@ FORBIDDEN = (
     *("subprocess.Popen", "socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request", "ftplib.connect"),
     *("smtplib.connect", "http.client.connect", "webbrowser.open", "os.kill", "os.chown"),
 )
-#: Audit events that change files, by the places of the paths in their arguments.
+#: Audit events that change files, by the positions of the paths in their arguments.
 CHANGES = {
     "os.remove": (0,),
     "os.rename": (0, 1),
@@ -73,7 +73,7 @@ class Watch:
             writes = writes or (isinstance(mode, str) and any(sign in mode for sign in "wax+"))
             return f"open for writing: {path!r}" if writes and not self._inside(path) else ""
         if event in CHANGES:
-            changed = [args[place] for place in CHANGES[event]]
+            changed = [args[position] for position in CHANGES[event]]
             return "" if all(map(self._inside, changed)) else f"{event}: {args!r:.200}"
         return ""
 
@@ -104,26 +104,26 @@ def guarded(reader: Reader, number: int, folder: Path, watch: Watch, size: int) 
     finally:
         watch.allowed = None
     seconds, mib = clock.seconds(), memory.close()
-    outcome, detail, place = judged(reader, folder, faults, error)
+    outcome, detail, location = judged(reader, folder, faults, error)
     if size < SMALL and (mib * MIB > LIMIT or ran_out(error)):
         outcome, detail = Outcome.MEMORY, f"{mib:,.0f} MiB for {size:,} bytes; {detail}"
-        place = place or f"{reader.name} read it"
+        location = location or f"{reader.name} read it"
     if executed := [*watch.seen, *bait.sprung]:
-        outcome, detail, place = Outcome.EXECUTED, f"{'; '.join(executed)}\n{detail}", executed[0][:80]
-    return Result(reader.name, number, outcome, detail, place, "", seconds, mib)
+        outcome, detail, location = Outcome.EXECUTED, f"{'; '.join(executed)}\n{detail}", executed[0][:80]
+    return Result(reader.name, number, outcome, detail, location, "", seconds, mib)
 
 
 def judged(reader: Reader, folder: Path, faults: int, error: BaseException | None) -> tuple[Outcome, str, str]:
-    """Outcome, detail and place of what reading gave or raised."""
+    """Outcome, detail and location of what reading gave or raised."""
     if error is None:
         return (Outcome.FAULT if faults else Outcome.READ), "", ""
     whole = "".join(traceback.format_exception(error))
     if not isinstance(error, reader.refusals()):
-        return Outcome.TRACEBACK, whole, place_of(error)
+        return Outcome.TRACEBACK, whole, location_of(error)
     text = str(error)
     if reason := unclear(text, folder if reader.names_file else None):
-        return Outcome.UNCLEAR, f"{reason}: {text!r:.4000}\n{whole}", f"{reason} {place_of(error)}"
-    return Outcome.REFUSED, text, place_of(error)
+        return Outcome.UNCLEAR, f"{reason}: {text!r:.4000}\n{whole}", f"{reason} {location_of(error)}"
+    return Outcome.REFUSED, text, location_of(error)
 
 
 def unclear(text: str, folder: Path | None) -> str:
@@ -144,14 +144,14 @@ def unclear(text: str, folder: Path | None) -> str:
     return ""
 
 
-def place_of(error: BaseException) -> str:
+def location_of(error: BaseException) -> str:
     """The last frame of linbench that an error passed, and its type."""
     frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if "/linbench/" in frame.filename] or frames
-    if not mine:
+    package_frames = [frame for frame in frames if "/linbench/" in frame.filename] or frames
+    if not package_frames:
         return type(error).__name__
-    file = mine[-1].filename.rpartition("/linbench/")[2]
-    return f"{file}:{mine[-1].lineno} {type(error).__name__}"
+    file = package_frames[-1].filename.rpartition("/linbench/")[2]
+    return f"{file}:{package_frames[-1].lineno} {type(error).__name__}"
 
 
 def ran_out(error: BaseException | None) -> bool:

@@ -14,7 +14,7 @@ Mutate = Callable[[Random, bytes], mutations.Changed]
 #: Damage by a file's ending.
 KINDS: dict[str, Mutate] = {
     **dict.fromkeys((".json",), mutations.of_json),
-    **dict.fromkeys((".jpg", ".png", ".tif", ".gif", ".bmp", ".webp", ".jp2", ".ppm", ".JPEG"), formats.of_picture),
+    **dict.fromkeys((".jpg", ".png", ".tif", ".gif", ".bmp", ".webp", ".jp2", ".ppm", ".JPEG"), formats.of_image),
     ".tar": formats.of_tar,
     ".safetensors": formats.of_safetensors,
 }
@@ -34,16 +34,16 @@ class Source:
             return Input(self.seeds[-1 - number], f"valid input {-1 - number}")
         turn, rest = divmod(number, self.reader.every)
         if self.hostile and rest == 0:
-            place = turn % len(self.hostile)
-            return Input(self.hostile[place], f"hostile input {place}")
+            position = turn % len(self.hostile)
+            return Input(self.hostile[position], f"hostile input {position}")
         rng = Random(f"{seed}/{self.reader.name}/{number}")
-        place = rng.randrange(len(self.seeds))
-        files = dict(self.seeds[place])
-        said = [f"valid input {place}"]
+        position = rng.randrange(len(self.seeds))
+        files = dict(self.seeds[position])
+        description = [f"valid input {position}"]
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
             name = rng.choice(list(files))
-            said.append(_damaged(rng, files, name))
-        return Input(files, "; ".join(said))
+            description.append(_damaged(rng, files, name))
+        return Input(files, "; ".join(description))
 
 
 def source(reader: Reader, scratch: Path) -> Source:
@@ -55,13 +55,13 @@ def source(reader: Reader, scratch: Path) -> Source:
 
 
 def _damaged(rng: Random, files: dict[str, bytes | Link | None], name: str) -> str:
-    """Damage one of the files in place; say what was done."""
+    """Damage one of the files in place; return what was done."""
     content = files[name]
     if rng.random() < FILE or not isinstance(content, bytes):
         return _whole(rng, files, name)
     kind = _kind(name, content)
-    files[name], said = (mutations.of_bytes if rng.random() < 0.25 else kind)(rng, content)
-    return f"{name}: {said}"
+    files[name], description = (mutations.of_bytes if rng.random() < 0.25 else kind)(rng, content)
+    return f"{name}: {description}"
 
 
 def _kind(name: str, content: bytes) -> Mutate:
@@ -76,7 +76,7 @@ def _kind(name: str, content: bytes) -> Mutate:
 
 
 def _whole(rng: Random, files: dict[str, bytes | Link | None], name: str) -> str:
-    """Remove a file, put a folder or a link in its place, or another file's content."""
+    """Remove a file, replace it by a folder or a link, or another file's content."""
     if len(files) == 1 and not name.count("/"):
         files[name] = b""
         return f"{name}: empty"

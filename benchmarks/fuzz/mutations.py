@@ -1,4 +1,4 @@
-"""Damage to bytes and to JSON values. Every function takes a generator of random numbers and says what it did."""
+"""Damage to bytes and to JSON values. Every function takes a generator of random numbers and returns what it did."""
 
 import json
 import math
@@ -30,7 +30,7 @@ DEEP = 100_000  # levels of nesting
 
 
 class Raw(str):
-    """Text that stands in a JSON file as it is, where no value of Python says it."""
+    """Text that stands in a JSON file as it is, which no value of Python is written as."""
 
     __slots__ = ()
 
@@ -93,11 +93,11 @@ VALUES: tuple[Any, ...] = (
 
 def flip(rng: Random, content: bytes) -> Changed:
     """Change single bits."""
-    found = bytearray(content)
-    places = [rng.randrange(len(found)) for _ in range(rng.choice((1, 1, 2, 4, 16)))] if found else []
-    for place in places:
-        found[place] ^= 1 << rng.randrange(8)
-    return bytes(found), f"bits changed at {places}"
+    result = bytearray(content)
+    positions = [rng.randrange(len(result)) for _ in range(rng.choice((1, 1, 2, 4, 16)))] if result else []
+    for position in positions:
+        result[position] ^= 1 << rng.randrange(8)
+    return bytes(result), f"bits changed at {positions}"
 
 
 def truncate(rng: Random, content: bytes) -> Changed:
@@ -108,11 +108,11 @@ def truncate(rng: Random, content: bytes) -> Changed:
 
 def insert(rng: Random, content: bytes) -> Changed:
     """Put bytes in between."""
-    place = rng.randrange(len(content) + 1)
+    position = rng.randrange(len(content) + 1)
     new = rng.choice(
         (rng.randbytes(rng.randrange(1, 64)), b"\0" * rng.randrange(1, 512), b"\n", b"\xff\xfe", b"\xef\xbb\xbf")
     )
-    return content[:place] + new + content[place:], f"{len(new)} bytes put in at {place}"
+    return content[:position] + new + content[position:], f"{len(new)} bytes put in at {position}"
 
 
 def delete(rng: Random, content: bytes) -> Changed:
@@ -137,14 +137,16 @@ def overwrite(rng: Random, content: bytes) -> Changed:
     width = rng.choice((1, 2, 4, 8))
     if len(content) < width:
         return content + b"\xff", "a byte appended"
-    place = (
+    position = (
         rng.randrange(min(len(content) - width, 200) + 1)
         if rng.random() < 0.5
         else rng.randrange(len(content) - width + 1)
     )
     number, order = rng.choice(EXTREMES) % 256**width, rng.choice(("little", "big"))
     new = number.to_bytes(width, order)  # type: ignore[arg-type]
-    return content[:place] + new + content[place + width :], f"{width} bytes at {place} are {number} ({order}-endian)"
+    return content[:position] + new + content[
+        position + width :
+    ], f"{width} bytes at {position} are {number} ({order}-endian)"
 
 
 def splice(rng: Random, content: bytes) -> Changed:
@@ -177,37 +179,37 @@ def of_bytes(rng: Random, content: bytes) -> Changed:
 def of_json(rng: Random, content: bytes) -> Changed:
     """Damage to the values of a JSON file; to its bytes where it is none any more."""
     try:
-        found, said = of_value(rng, json.loads(content))
-        return written(rng, found, said)
+        result, description = of_value(rng, json.loads(content))
+        return written(rng, result, description)
     except (ValueError, RecursionError):  # no JSON, or nested too deeply for Python
         return of_bytes(rng, content)
 
 
-def of_value(rng: Random, found: Any) -> tuple[Any, str]:
+def of_value(rng: Random, document: Any) -> tuple[Any, str]:
     """Damage to one value somewhere in what JSON held."""
-    places = list(_places(found))
-    if not places:
+    positions = list(_positions(document))
+    if not positions:
         value = rng.choice(VALUES)
         return value, f"the whole is {_short(value)}"
-    holder, name, path = rng.choice(places)
-    return found, f"{path} {rng.choice(OPERATIONS)(rng, holder, name)}"
+    holder, name, path = rng.choice(positions)
+    return document, f"{path} {rng.choice(OPERATIONS)(rng, holder, name)}"
 
 
-def written(rng: Random, found: Any, said: str) -> Changed:
+def written(rng: Random, document: Any, description: str) -> Changed:
     """A value as JSON's bytes, now and then in another encoding."""
     raws: list[str] = []
-    text = json.dumps(_marked(found, raws), indent=rng.choice((None, None, 1)), ensure_ascii=rng.random() < 0.7)
-    for place, raw in enumerate(raws):
-        text = text.replace(f'"@raw{place}@"', raw)
+    text = json.dumps(_marked(document, raws), indent=rng.choice((None, None, 1)), ensure_ascii=rng.random() < 0.7)
+    for position, raw in enumerate(raws):
+        text = text.replace(f'"@raw{position}@"', raw)
     how = rng.random()
     if how < 0.9:
-        return text.encode("utf-8", "surrogatepass"), said
+        return text.encode("utf-8", "surrogatepass"), description
     if how < 0.94:
-        return text.encode("utf-16"), f"{said}; as UTF-16"
+        return text.encode("utf-16"), f"{description}; as UTF-16"
     if how < 0.97:
-        return b"\xef\xbb\xbf" + text.encode("utf-8", "surrogatepass"), f"{said}; with a byte order mark"
+        return b"\xef\xbb\xbf" + text.encode("utf-8", "surrogatepass"), f"{description}; with a byte order mark"
     end = rng.choice((" x", ",", "}", "\0", "\n\n{}"))
-    return text.encode("utf-8", "surrogatepass") + end.encode(), f"{said}; followed by {end!r}"
+    return text.encode("utf-8", "surrogatepass") + end.encode(), f"{description}; followed by {end!r}"
 
 
 def _marked(value: Any, raws: list[str]) -> Any:
@@ -222,7 +224,7 @@ def _marked(value: Any, raws: list[str]) -> Any:
     return [_marked(part, raws) for part in value] if isinstance(value, list) else value
 
 
-def _places(value: Any, path: str = "", depth: int = 0) -> Any:
+def _positions(value: Any, path: str = "", depth: int = 0) -> Any:
     """Every holder, name and path in nested values; of long lists the first, some and the last."""
     if depth > 8:
         return
@@ -238,7 +240,7 @@ def _places(value: Any, path: str = "", depth: int = 0) -> Any:
         return
     for name in names:
         yield value, name, f"{path}[{name!r:.40}]"
-        yield from _places(value[name], f"{path}[{name!r:.40}]", depth + 1)
+        yield from _positions(value[name], f"{path}[{name!r:.40}]", depth + 1)
 
 
 def _removed(rng: Random, holder: Any, name: Any) -> str:

@@ -57,17 +57,17 @@ def results(
                 if worker.job is None and pending:
                     _give(worker, pending.pop())
             ready = wait([worker.pipe for worker in pool if worker.job], timeout=POLL)
-            for place, worker in enumerate(pool):
+            for index, worker in enumerate(pool):
                 if worker.job is None:
                     continue
-                found = _answer(worker) if worker.pipe in ready else _late(worker, limit)
-                if found is None:
+                result = _answer(worker) if worker.pipe in ready else _late(worker, limit)
+                if result is None:
                     continue
-                yield found
+                yield result
                 worker.job = None
-                if not worker.process.is_alive() or found.outcome in (Outcome.MEMORY, Outcome.EXECUTED):
+                if not worker.process.is_alive() or result.outcome in (Outcome.MEMORY, Outcome.EXECUTED):
                     _end(worker)
-                    pool[place] = _started(sources, seed, scratch)
+                    pool[index] = _started(sources, seed, scratch)
     finally:
         for worker in pool:
             _end(worker)
@@ -90,19 +90,19 @@ def _give(worker: _Worker, job: Job) -> None:
 
 
 def _answer(worker: _Worker) -> Result | None:
-    """The result that a worker sent; None where it says only what its input is; its end is a result too."""
+    """The result that a worker sent; None where it describes only its input; its end is a result too."""
     assert worker.job is not None
     try:
-        found = worker.pipe.recv()
+        result = worker.pipe.recv()
     except (EOFError, ConnectionError):
         worker.process.join()
         code = worker.process.exitcode
-        said = f"the process ended with {signal.Signals(-code).name if code and code < 0 else code}"
-        return Result(*worker.job, Outcome.TRACEBACK, said, said, worker.made)
-    if isinstance(found, str):
-        worker.made, worker.began, worker.waited = found, time.perf_counter(), _waited(worker.process.pid)
+        description = f"the process ended with {signal.Signals(-code).name if code and code < 0 else code}"
+        return Result(*worker.job, Outcome.TRACEBACK, description, description, worker.made)
+    if isinstance(result, str):
+        worker.made, worker.began, worker.waited = result, time.perf_counter(), _waited(worker.process.pid)
         return None
-    return found
+    return result
 
 
 def _late(worker: _Worker, limit: float) -> Result | None:
@@ -116,8 +116,8 @@ def _late(worker: _Worker, limit: float) -> Result | None:
     worker.process.join()
     trace = (worker.folder / "hang").read_text() if (worker.folder / "hang").exists() else ""
     frames = [line.strip() for line in trace.splitlines() if "/linbench/linbench/" in line or "/linbench/" in line]
-    place = frames[0].rpartition("/linbench/")[2] if frames else f"{worker.job[0]} hangs"
-    return Result(*worker.job, Outcome.HANG, f"over {limit:g} s\n{trace}", place, worker.made, limit)
+    location = frames[0].rpartition("/linbench/")[2] if frames else f"{worker.job[0]} hangs"
+    return Result(*worker.job, Outcome.HANG, f"over {limit:g} s\n{trace}", location, worker.made, limit)
 
 
 def _end(worker: _Worker) -> None:
@@ -153,5 +153,5 @@ def _work(pipe: Connection, sources: Mapping[str, Source], seed: int, folder: Pa
             shutil.rmtree(case, ignore_errors=True)
             size = write(made.files, (case / GIVEN))
             pipe.send(made.made)
-            found = guarded(source.reader, number, case / GIVEN, watch, size)
-            pipe.send(replace(found, made=made.made))
+            result = guarded(source.reader, number, case / GIVEN, watch, size)
+            pipe.send(replace(result, made=made.made))

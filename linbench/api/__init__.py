@@ -1,1 +1,1 @@
-"""linbench from Python: the verbs of the command line as functions, each of which is loaded as ``linbench.<name>``."""
+"""linbench from Python: the verbs of the command line as functions, each loaded as ``linbench.<name>``."""

@@ -3,21 +3,26 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from linbench.api.results import Results
+from linbench.choices import choose
 from linbench.records import Record, Store
 from linbench.suites.latency.live import LiveModel, measure_live
-from linbench.suites.latency.measure import latency
 from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.latency.settings import Preset
+from linbench.suites.latency.suite import latency
 from linbench.suites.runner.device import Dtype
-from linbench.suites.runner.execute import execute, resolve
-from linbench.suites.runner.options import choose
+from linbench.suites.runner.execute import Stored, run_rounds, run_searches
+from linbench.suites.runner.quiet import Waiting
 from linbench.suites.runner.resolutions import Size, resolutions
+from linbench.suites.runner.resuming import with_settings
 from linbench.suites.runner.sampling import SamplingConfig
+from linbench.system.durations import format_ms
 
 Forward: TypeAlias = Callable[[Tensor], Any]
 #: A registered name, a module, a function of an image ``b 3 h w``; several of them in a list, or in a dictionary by
@@ -37,6 +42,7 @@ def measure(
     preset: str = "best",
     rounds: int = 3,
     seconds: float = 20.0,
+    wait: float = 60.0,
     results: str | Path | None = None,
     progress: Callable[[str], None] | None = print,
     **options: Any,
@@ -52,6 +58,7 @@ def measure(
     device: cpu, cuda or cuda:N; by default a module's own, and for a registered name the GPU where there is one.
     rounds: Fresh processes of each registered name; three or more let results be compared.
     seconds: Sampling budget of each round of each cell.
+    wait: Longest wait of a registered name for other programs to stop computing, s, at the start and for each round.
     results: A results folder: records that are there already are not measured again. By default none is kept.
     progress: Takes a line of progress; None for silence.
     options: Further options of the suite ``latency`` for registered names, such as ``threads=4`` or
@@ -75,15 +82,20 @@ def measure(
             batches=tuple(images),
             dtypes=(precision or Dtype.FLOAT32,),
             device=device or "auto",
-            presets=(preset,),
+            presets=(Preset(choose("preset", preset, (Preset.PAPER, Preset.BEST))),),
             **options,
         )
-        records += _measure_registered(chosen, SamplingConfig(rounds, seconds), results, tell)
+        records += _measure_registered(chosen, SamplingConfig(rounds, seconds, wait_s=wait), results, tell)
     elif options:
         raise TypeError(f"{next(iter(options))}: an option of registered names; none is among the models")
     for name, model in named.items():
         if not isinstance(model, str):
-            live = LiveModel.of(model, name, precision and precision.torch, device and torch.device(device) or None)
+            live = LiveModel.of(
+                model,
+                name,
+                precision.torch if precision else None,
+                torch.device(device) if device else None,
+            )
             records += _measure_live(live, _sizes(sizes), images, seconds, tell)
     return Results(tuple(records))
 
@@ -97,10 +109,20 @@ def _measure_registered(
     with tempfile.TemporaryDirectory(prefix="linbench-") as temporary:
         store = Store(Path(results) if results is not None else Path(temporary))
         with store.writing():
-            cells = resolve(cells, store, sampling, tell=tell)
-            for cell, record in execute("latency", cells, store, sampling):
-                tell(f"{suite.cell_name(cell)}: {record.status}, round {len(record.rounds)} of {sampling.rounds}")
+            for search, step in run_searches(cells, store, sampling):
+                tell(f"search {search.name}: candidate {step.number} of {search.candidates}")
+            cells = with_settings(cells, store)
+            for event in run_rounds("latency", cells, store, sampling):
+                if isinstance(event, Waiting):
+                    tell("waiting: other programs use the cores")
+                elif isinstance(event, Stored):
+                    tell(f"{suite.cell_name(event.cell)}: {_state(event.record)}")
             return [record for cell in cells if (record := store.get(cell.key.to_json()))]
+
+
+def _state(record: Record) -> str:
+    """Return what became of the last round."""
+    return record.reason or f"round {len(record.rounds)}, {format_ms(median(record.rounds[-1]['samples_ms']))}"
 
 
 def _measure_live(

@@ -25,7 +25,7 @@ class Results:
     records: tuple[Record, ...]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row for each model × size × batch × …; ``linbench.reports.frame.COLUMNS`` explains the columns."""
+        """Return one row for each model × size × batch × …; ``reports.frame.COLUMNS`` explains the columns."""
         return tidy_frame(self.records)
 
     def plot(self, path: str | Path | None = None) -> Figure:
@@ -80,4 +80,3 @@ def _html(table: Table) -> str:
     frame = pd.DataFrame(list(table.rows), columns=[column.replace("\n", " ") for column in table.columns])
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     return f"<h4>{html.escape(table.title)}</h4>{frame.to_html(index=False, escape=True)}<ul>{notes}</ul>"
-

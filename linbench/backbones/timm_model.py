@@ -58,7 +58,7 @@ class TimmModel(nn.Module):
         return tuple(maps)
 
 
-@backbone("timm/*", source="huggingface/pytorch-image-models")
+@backbone("timm/*", source="huggingface/pytorch-image-models", members=lambda: _import_timm().list_models())
 def timm_model(name: str, image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> TimmModel:
     """Return timm's ``features_only`` model ``name``.
 
@@ -144,10 +144,10 @@ def _official(model: TimmModel, state: Mapping[str, Tensor]) -> dict[str, Tensor
     extractor = {_flat(name.removeprefix("features.").removeprefix("model.")): name for name in model.state_dict()}
     ours = {}
     for name, value in state.items():
-        own = extractor.get(_flat(name))
+        ours_name = extractor.get(_flat(name))
         layer, _, leaf = name.rpartition(".")
-        if own:
-            ours[own] = value
+        if ours_name:
+            ours[ours_name] = value
         elif layer == classifier:
             ours[f"head.{leaf}"] = value
         else:

@@ -7,7 +7,21 @@ from typing import Any
 import typer
 
 from linbench import __version__
-from linbench.cli import check, choose, compare, data, doctor, inspect, merge, paper, predict, report, run, train
+from linbench.cli import (
+    check,
+    choose,
+    compare,
+    data,
+    doctor,
+    inspect,
+    merge,
+    paper,
+    predict,
+    profile,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="linbench",
@@ -32,6 +46,7 @@ app.command("compare")(compare.compare)
 app.command("merge")(merge.merge)
 app.command("list")(inspect.list_)
 app.command("show")(inspect.show)
+app.command("profile")(profile.profile)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
@@ -51,7 +66,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 all ok, 1 some cells failed, 2 usage."""
+    """Run the command line; exit codes: 0 all ok, 1 some cells failed, 2 usage, 3 some cells disturbed."""
     warnings.formatwarning = _plain
     app()
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linbench.cli.refusal import choice, echo, echo_faults, exit_if, pairs, refuse, split
+from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
+from linbench.cli.refusal import choice, echo_faults, exit_if, pairs, refuse, split
 
 if TYPE_CHECKING:
     from linbench.reports.decide.comparable_cells import ComparableCell
@@ -47,7 +47,8 @@ def choose(
     """Recommend a backbone under a budget.
 
     Names the best backbone, the runner-up, and whether the difference is more than noise; then the models left out
-    with the reasons, and the commands that measure what is missing. Exit code 1 where nothing fits.
+    with the reasons, and the commands that measure what is missing. A latency of few rounds, disturbed by other
+    programs or throttled is listed and not ranked. Exit code 1 where nothing fits or can be ranked.
     """
     from linbench.reports.decide.conditions import AmbiguousRequest
     from linbench.reports.decide.recommend import Request, recommend
@@ -60,13 +61,12 @@ def choose(
         answer = recommend(request, cells)
     except AmbiguousRequest as error:
         refuse(f"--results {results}: {error}")
-    _print(answer, as_json)
+    _print(answer, as_json, "" if results == Path("results") else str(results))
     exit_if(answer.best is None, faults)
 
 
 def _read(results: Path, metric: str) -> "tuple[list[ComparableCell], list[str]]":
     """Return the recorded cells and the faults; refuse an unknown metric and a missing folder."""
-    from linbench.reports.decide.comparable_cells import read_cells
     from linbench.reports.decide.recommend import METRICS
 
     if not results.is_dir():
@@ -77,20 +77,17 @@ def _read(results: Path, metric: str) -> "tuple[list[ComparableCell], list[str]]
     return cells, faults
 
 
-def _print(answer: "Recommendation", as_json: bool) -> None:
+def _print(answer: "Recommendation", as_json: bool, folder: str) -> None:
     from linbench.reports.decide import recommend_table
-    from linbench.reports.render.table import to_terminal
 
     if as_json:
         typer.echo(json.dumps(recommend_table.as_json(answer), indent=1))
         return
     for line in recommend_table.describe(answer):
-        echo(line)
+        echo_wrapped(line)
     typer.echo()
-    for table in recommend_table.tables(answer):
-        typer.echo(to_terminal(table, shutil.get_terminal_size((100, 24)).columns) + "\n")
-    for line in recommend_table.left_out(answer):
-        echo(line, indent="" if line.endswith(":") else "  ")
+    print_tables(recommend_table.tables(answer))
+    echo_commands(recommend_table.left_out(answer, folder))
 
 
 def _sizes(text: str | None) -> list[tuple[int, int]]:

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
 from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, split
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def compare(
     """Test whether two sets of results differ.
 
     Each cell gets a verdict on the second side: FASTER, SLOWER, TIE or AMBIGUOUS; scores BETTER or WORSE. The
-    verdicts are corrected for the number of pairs. Results of different devices are never ranked.
+    verdicts are corrected for the number of pairs. Results of different devices are never ranked. Times of fewer than
+    3 rounds, disturbed by other programs or throttled are shown with marks and not compared.
     """
     from linbench.reports.decide.compare import Margins
 
@@ -65,8 +66,11 @@ def compare(
     else:
         comparison = _compare_sides(folders, commits, sides, margins, across_devices)
     _print(comparison, as_json)
+    if not as_json and commits is None:
+        _print_commands(comparison, folders)
     if out is not None:
         _write(comparison, out)
+    _warn_of_doubt(comparison, guards)
     hits = [f"--fail-on {guard.text}: {hit}" for guard in guards for hit in _hits(comparison, guard)]
     for hit in hits:
         typer.echo(f"linbench: {hit}", err=True)
@@ -75,8 +79,6 @@ def compare(
 
 def _read(folders: Sequence[Path]) -> "tuple[list[list[ComparableCell]], list[str]]":
     """Return the cells of each folder and all faults, which are named; refuse a folder without cells."""
-    from linbench.reports.decide.comparable_cells import read_cells
-
     sides, all_faults = [], []
     for folder in folders:
         if not folder.is_dir():
@@ -175,7 +177,7 @@ def _guard(text: str) -> Guard:
 
 def _hits(comparison: "Comparison", guard: Guard) -> list[str]:
     """Return a message for each pair that a guard fails on."""
-    from linbench.reports.decide.compare_table import cell_name
+    from linbench.reports.decide.naming import cell_name
 
     messages = []
     for pair in (*comparison.times, *comparison.scores):
@@ -192,15 +194,35 @@ def _hits(comparison: "Comparison", guard: Guard) -> list[str]:
     return messages
 
 
+def _warn_of_doubt(comparison: "Comparison", guards: Sequence[Guard]) -> None:
+    """Say which guards passed only because times could not be compared."""
+    untested = sum(pair.in_doubt for pair in comparison.times)
+    if untested and any(guard.verdict == "SLOWER" for guard in guards):
+        of = f"{untested} of {len(comparison.times)} pair{'s' * (len(comparison.times) != 1)}"
+        typer.echo(f"linbench: --fail-on SLOWER: {of} could not be compared; the marks tell why", err=True)
+
+
 def _print(comparison: "Comparison", as_json: bool) -> None:
-    from linbench.reports.decide import compare_table
-    from linbench.reports.render.table import to_terminal
+    from linbench.reports.decide import compare_table, marks
 
     if as_json:
         typer.echo(json.dumps(compare_table.as_json(comparison), indent=1))
         return
-    for table in compare_table.tables(comparison):
-        typer.echo(to_terminal(table, shutil.get_terminal_size((100, 24)).columns) + "\n")
+    if warning := marks.headline(comparison.compared):
+        echo_wrapped(warning)
+        typer.echo()
+    print_tables(compare_table.tables(comparison))
+
+
+def _print_commands(comparison: "Comparison", folders: Sequence[Path]) -> None:
+    """Print the commands that measure again what could not be compared, for the folder of each side."""
+    from linbench.reports.decide.commands import again
+
+    lines: list[str] = []
+    for side, folder in (("first", folders[0]), ("second", folders[-1])):
+        cells = [getattr(pair, side) for pair in comparison.times if pair.in_doubt]
+        lines += again(cells, "" if folder == Path("results") else str(folder))
+    echo_commands(["To measure what is missing:", *dict.fromkeys(lines)] if lines else [])
 
 
 def _write(comparison: "Comparison", out: Path) -> None:
@@ -214,11 +236,13 @@ def _write(comparison: "Comparison", out: Path) -> None:
 
 
 def _text(comparison: "Comparison", ending: str) -> str:
-    from linbench.reports.decide import compare_table
+    from linbench.reports.decide import compare_table, marks
     from linbench.reports.render.table import frame_to_csv, to_markdown
 
     if ending == ".md":
-        return "\n".join(to_markdown(table) for table in compare_table.tables(comparison))
+        warning = marks.headline(comparison.compared)
+        parts = [f"{warning}\n"] * bool(warning)
+        return "\n".join([*parts, *map(to_markdown, compare_table.tables(comparison))])
     rows = compare_table.as_json(comparison)
     if ending == ".json":
         return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

@@ -14,7 +14,7 @@ import typer
 class Finding:
     """The state of one part of the machine.
 
-    state: ``ok``, ``missing`` (linbench runs without it) or ``broken``.
+    state: ``ok``, ``warning`` (linbench runs, and its times suffer), ``missing`` (it runs without) or ``broken``.
     found: Its version, or what is wrong with it.  remedy: The command that would help, if there is one.
     """
 
@@ -35,9 +35,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
     else:
         from tabulate import tabulate
 
-        mark = {"ok": "✓", "missing": "–", "broken": "✗"}
+        mark = {"ok": "✓", "warning": "!", "missing": "–", "broken": "✗"}
         rows = [(mark[f.state], f.part, f.found) for f in findings]
-        typer.echo(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 90]))
+        typer.echo(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 60]))
         remedies = [f for f in findings if f.remedy]
         if remedies:
             typer.echo("\nWhat would help:")
@@ -59,6 +59,7 @@ def examine() -> Iterator[Finding]:
     limited = " (the container's limit)" if "memory_limit_bytes" in limits() else ""
     size = f", {memory / 2**30:.3g} GiB{limited}" if memory else ""
     yield Finding("CPU", "ok", f"{cpu_name()}, {cores()} cores, {' '.join(cpu_features())}{size}")
+    yield from _contention()
     chosen = default_threads()
     yield _threads(chosen.count, str(chosen))
     yield _torch()
@@ -74,6 +75,14 @@ _PACKAGES = (
     ("torchvision", "required by timm and by the dcn fusion", "install torch and torchvision from the same index"),
     ("timm", "backbones timm/<name>", "pip install timm, beside a torchvision that imports"),
 )
+
+
+def _contention() -> Iterator[Finding]:
+    """Rest for a second, and yield what other programs did meanwhile and how the machine is powered."""
+    from linbench.system.contention import measure_contention, remarks
+
+    for remark in remarks(measure_contention()):
+        yield Finding(remark.part, "warning" if remark.remedy else "ok", remark.fact, remark.remedy)
 
 
 def _threads(count: int, description: str) -> Finding:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linbench.cli.refusal import echo, echo_faults, exit_if, refuse
-from linbench.records import Record, Store
+from linbench.cli.decisions import echo_wrapped
+from linbench.cli.refusal import echo_faults, exit_if, refuse
+from linbench.records import MOST_BY_OTHERS, Record, Store, preference
 
 if TYPE_CHECKING:
     from linbench.merging import MergeResult
@@ -26,8 +27,8 @@ def merge(
     """Merge results of several machines without loss.
 
     Rounds of one measurement join in one record. A different outcome of the same key keeps a file of its own and is
-    named; reports show the one measured last. Nothing is overwritten or averaged, and repeating the command changes
-    nothing.
+    named with the reason; reports show the undisturbed one with the most rounds. Nothing is overwritten or averaged,
+    and repeating the command changes nothing.
     """
     from linbench import merging
 
@@ -60,9 +61,9 @@ def _is_empty(store: Store) -> bool:
 
 def _print(result: "MergeResult", out: Path) -> None:
     for conflict in sorted(result.conflicts, key=lambda conflict: _cell_name(conflict.shown))[:MOST_NAMED]:
-        echo(f"several outcomes: {_cell_name(conflict.shown)}: reports show {_outcome(conflict.shown)}")
+        echo_wrapped(f"several outcomes: {_cell_name(conflict.shown)}: reports show {_outcome(conflict.shown)}")
         for other in conflict.others:
-            echo(f"also kept {_outcome(other)}", indent="  ")
+            echo_wrapped(f"also kept, {_reason(conflict.shown, other)}: {_outcome(other)}", indent="  ")
     if (hidden := len(result.conflicts) - MOST_NAMED) > 0:
         typer.echo(f"and {hidden} more with several outcomes; --json names all")
     parts = [f"{result.records} records in {out}", f"{len(result.written)} written"]
@@ -84,14 +85,29 @@ def _outcome(record: Record) -> str:
     if record.status != "ok":
         outcome = f"{record.status}, {record.reason}" if record.reason else str(record.status)
     elif samples:
-        outcome = f"{median(samples):.4g} ms in {len(samples)} rounds"
+        outcome = f"{median(samples):.4g} ms in {len(samples)} round{'s' * (len(samples) != 1)}"
     else:
         outcome = ", ".join(f"{name} {metric.get('value')}" for name, metric in list(record.metrics.items())[:2])
-    started = max((str(entry.get("started", "")) for entry in record.rounds), default="")
+    started = preference(record).started
     commit = str(record.environment.get("git_commit", ""))[:9]
     torch = str(record.environment.get("torch", ""))
     origin = [f"torch {torch}" if torch else "", f"commit {commit}" if commit else "", started[:16]]
     return f"{outcome} ({', '.join(filter(None, origin))})"
+
+
+def _reason(shown: Record, other: Record) -> str:
+    """Return why reports show the one and not the other: the first field of the preference that differs."""
+    best, worse = preference(shown), preference(other)
+    disturbed = f"disturbed by other programs (up to {-100 * worse.by_others:.0f} % of the cores)"
+    reasons = {
+        "is_ok": f"{other.status} and not ok",
+        "is_undisturbed": disturbed if -worse.by_others > MOST_BY_OTHERS else "the device throttled",
+        "rounds": "fewer rounds",
+        "by_others": "other programs used more of the cores",
+        "started": "measured earlier",
+    }
+    differing = (why for name, why in reasons.items() if getattr(best, name) != getattr(worse, name))
+    return next(differing, "equal in rounds and time")
 
 
 def _plain(result: "MergeResult") -> dict[str, Any]:
@@ -104,6 +120,7 @@ def _plain(result: "MergeResult") -> dict[str, Any]:
                 "key": dict(conflict.shown.key),
                 "shown": _outcome(conflict.shown),
                 "beside": [_outcome(other) for other in conflict.others],
+                "why": [_reason(conflict.shown, other) for other in conflict.others],
             }
             for conflict in result.conflicts
         ],

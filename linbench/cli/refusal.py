@@ -1,17 +1,17 @@
 """How the command line refuses: one sentence on standard error, exit code 2, no traceback."""
 
-import json
 import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from linbench.choices import choose, read_pair
+from linbench.choices import split as split
 from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
 from linbench.reports.render.plain_text import plain, without_middle
 from linbench.system.files import cache_dir
@@ -57,30 +57,14 @@ def refusing() -> Iterator[None]:
 
 def choice(option: str, value: str, allowed: Sequence[str]) -> str:
     """Return ``value`` where it is allowed; otherwise refuse and name the nearest."""
-    if value in allowed:
-        return value
-    near = get_close_matches(value, allowed, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
-    refuse(f"{option} {value}: {hint}allowed are {', '.join(allowed)}")
-
-
-def split(text: str) -> list[str]:
-    """Return the parts of a comma-separated list, without blanks."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    with refusing():
+        return choose(option, value, allowed)
 
 
 def pairs(flag: str, texts: Sequence[str], example: str) -> dict[str, Any]:
     """Parse ``NAME=VALUE`` pairs; a value is read as JSON where it is valid, and as text otherwise."""
-    result: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            refuse(f"{flag} {text}: write NAME=VALUE, such as {example}")
-        try:
-            result[name] = json.loads(value)
-        except (ValueError, RecursionError):  # thousands of digits, or of brackets, are no JSON either
-            result[name] = value
-    return result
+    with refusing():
+        return dict(read_pair(flag, text, example) for text in texts)
 
 
 def load_plugins(files: Sequence[Path], *registries: Registry) -> None:

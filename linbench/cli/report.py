@@ -61,6 +61,14 @@ class Part:
         sections: list[list[Table]] = self.report.sections(self.rows)
         return sections
 
+    @property
+    def printed(self) -> "list[Table]":
+        """Return the tables that a terminal shows."""
+        if self.name == "latency":
+            tables: list[Table] = self.report.printed(self.rows, self.sections)
+            return tables
+        return [table for section in self.sections for table in section]
+
 
 def report(
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
@@ -114,9 +122,9 @@ def print_tables(records: Sequence[Record], as_json: bool) -> None:
     _print(_parts(records), as_json)
 
 
-def write_files(store: Store, out: Path) -> None:
-    """Write the tables and the figures of a store's sound records into the folder ``out``."""
-    _write(_parts(sound(store)[0]), out, None)
+def write_files(store: Store, out: Path) -> list[Path]:
+    """Write the tables and the figures of a store's sound records into the folder ``out``; return the paths."""
+    return _write(_parts(sound(store)[0]), out, None)
 
 
 def _print(parts: Sequence[Part], as_json: bool) -> None:
@@ -125,12 +133,13 @@ def _print(parts: Sequence[Part], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([row for part in parts for row in part.report.plain(part.rows)], indent=1))
         return
-    width = shutil.get_terminal_size((100, 24)).columns
-    for table in (table for part in parts for section in part.sections for table in section):
+    width = shutil.get_terminal_size().columns
+    for table in (table for part in parts for table in part.printed):
         typer.echo(to_terminal(table, width=width) + "\n")
 
 
-def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> None:
+def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> list[Path]:
+    written: list[Path] = []
     try:
         for part in parts:
             with_figures = len(part.sections) <= MOST_DRAWN if figures is None else figures
@@ -138,10 +147,13 @@ def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> None:
                 typer.echo(
                     f"{part.name}: {len(part.sections)} comparisons, so no figures; --figures draws them", err=True
                 )
-            for path in part.report.write_files(part.rows, part.sections, out, with_figures):
+            paths = part.report.write_files(part.rows, part.sections, out, with_figures)
+            for path in paths:
                 typer.echo(f"wrote {path}", err=True)
+            written += paths
     except OSError as error:
         refuse(f"--out {out}: it cannot be written ({error.strerror or error}); name another folder")
+    return written
 
 
 def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequence[Fault], path: Path) -> None:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from linbench.cli.refusal import explain_threads, refuse, refusing
+from linbench.cli.quiet_progress import DISTURBED_EXIT, await_quiet, warn_of_disturbed
+from linbench.cli.refusal import explain_threads, load_plugins, refuse, refusing
 from linbench.cli.run_options import Request, parse
 from linbench.cli.run_progress import evaluate, measure_rounds, resolve_best
 from linbench.records import Status, Store
@@ -22,12 +24,16 @@ Each suite has its own options: `linbench run --suite latency --help` lists thos
 runs in a fresh process; a cell that has a fresh record is skipped. Accuracy suites run in this process, or share
 their images among those that torchrun started.
 """
+WIDTH = 80  # columns of a terminal
 CONDITIONS = ("device_type", "attention", "threads")  # columns of a plan beside what names a cell
 
 
 def run(context: typer.Context) -> None:
     """Measure cells and write a record for each."""
     request = parse(context.args, SUMMARY)
+    from linbench.backbones import backbone
+
+    load_plugins([], backbone)
     with refusing():
         _refuse_shared(request)
         planned = [
@@ -38,10 +44,15 @@ def run(context: typer.Context) -> None:
     if request.run.dry_run:
         _print_plan(request, planned, store)
         return
+    from linbench.suites.runner.estimate import estimate
     from linbench.suites.runner.ranks import joined_ranks
 
     with joined_ranks() as ranks, _writing(store) if ranks.is_first else nullcontext():
         sampling, plugins, redo = sampling_of(request), request.run.plugins, request.run.redo
+        timed = [cell for name, cell in planned if request.suites[name].evaluate is None]
+        await_quiet(timed, store, sampling, redo)
+        if ranks.is_first and (expected := estimate(request.suites, planned, store, sampling, redo)):
+            typer.echo(str(expected), err=True)
         resolved = resolve_best([cell for _, cell in planned], store, sampling, plugins, redo)
         planned = list(zip((name for name, _ in planned), resolved, strict=True))
         for name, suite in request.suites.items():
@@ -59,7 +70,7 @@ def sampling_of(request: Request) -> "SamplingConfig":
     from linbench.suites.runner.sampling import SamplingConfig
 
     run = request.run
-    return SamplingConfig(run.rounds, run.cell_seconds, run.timeout, run.seed)
+    return SamplingConfig(run.rounds, run.cell_seconds, run.timeout, run.seed, run.wait)
 
 
 def _refuse_shared(request: Request) -> None:
@@ -72,18 +83,28 @@ def _refuse_shared(request: Request) -> None:
 
 
 def _report(request: Request, cells: "Sequence[Cell[Any]]", store: Store) -> None:
-    """Print the tables of the records, write the files; exit code 1 where a cell is not ok."""
+    """Print the tables of the records and write the files.
+
+    Exit code 1 where a cell is not ok, 3 where all are and some were disturbed.
+    """
     from linbench.cli.report import print_tables, write_files
+    from linbench.cli.run_summary import print_summary
 
     records = [record for cell in cells if (record := store.get(cell.key.to_json()))]
     print_tables(records, request.run.as_json)
-    write_files(store, request.run.results)
+    paths = write_files(store, request.run.results)
+    if not request.run.as_json:
+        print_summary(records, paths, request.run.results)
+    has_disturbed = warn_of_disturbed(records)
     if any(record.status is not Status.OK for record in records):
         raise typer.Exit(1)
+    if has_disturbed:
+        raise typer.Exit(DISTURBED_EXIT)
 
 
 def _print_plan(request: Request, planned: "Sequence[tuple[str, Cell[Any]]]", store: Store) -> None:
     """Print the cells, why each is measured or not, and what that costs."""
+    from linbench.suites.runner.estimate import estimate
     from linbench.suites.runner.resuming import remaining_rounds, required_searches, with_settings
 
     run, names = request.run, [name for name, _ in planned]
@@ -101,25 +122,34 @@ def _print_plan(request: Request, planned: "Sequence[tuple[str, Cell[Any]]]", st
         return
     _print_table(request, names, rows)
     for required in required_searches(cells):
-        typer.echo(f"search first: {required.name}, over {', '.join(required.searched)}")
-    timed = [row["rounds_to_measure"] for name, row in zip(names, rows, strict=True) if _is_timed(request, name)]
-    seconds = sum(timed) * run.cell_seconds
-    cost = f", about {seconds / 60:.0f} min of sampling and a few seconds of start per round" if timed else ""
-    typer.echo(f"{len(rows)} cells{cost}")
-
-
-def _is_timed(request: Request, name: str) -> bool:
-    return request.suites[name].evaluate is None
+        words = f"search first: {required.name}, over {', '.join(required.searched)}"
+        typer.echo(fill(words, WIDTH, subsequent_indent="    "))
+    left = sum(row["rounds_to_measure"] > 0 for row in rows)
+    typer.echo(f"{len(rows)} cells, {left} to measure")
+    resolved = list(zip(names, cells, strict=True))
+    if expected := estimate(request.suites, resolved, store, sampling_of(request), run.redo):
+        typer.echo(str(expected))
 
 
 def _print_table(request: Request, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    from tabulate import tabulate
-
+    """Print a line for each cell; what all cells have in common stands above, so that the table stays narrow."""
     from linbench.suites.runner.suite import entry_text
 
     columns = dict.fromkeys(column for name in names for column in (*request.suites[name].named_by, *CONDITIONS))
-    table = [[entry_text(row, column) for column in (*columns, "rounds_to_measure", "because")] for row in rows]
-    typer.echo(tabulate(table, headers=[*columns, "rounds", "because"]))
+    texts = {column: [entry_text(row, column) for row in rows] for column in columns}
+    common = {column: values[0] for column, values in texts.items() if len(set(values)) == 1 < len(rows)}
+    if common:
+        words = ", ".join(f"{column} {value}" for column, value in common.items() if value)
+        typer.echo(fill(f"all: {words}", WIDTH, subsequent_indent="     ") + "\n")
+    shown = {column: values for column, values in texts.items() if column not in common}
+    if "preset" in shown:
+        shown.pop("attention", None)  # it follows from the preset and the backbone
+    shown |= {"rounds": [str(row["rounds_to_measure"]) for row in rows], "because": [row["because"] for row in rows]}
+    widths = [max(map(len, (column, *values))) for column, values in shown.items()]
+    lines = [tuple(shown), tuple("-" * width for width in widths), *zip(*shown.values(), strict=True)]
+    for line in lines:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    typer.echo()
 
 
 @contextmanager

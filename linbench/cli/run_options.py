@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from linbench.cli.refusal import load_plugins, refuse, refusing
+from linbench.cli.refusal import load_plugins, refuse, refusing, split
 
 if TYPE_CHECKING:
     from linbench.suites import Suite
@@ -56,12 +56,11 @@ def parse(arguments: Sequence[str], summary: str) -> Request:
 
     summary: The first paragraphs of the help.
     """
-    from linbench.backbones import backbone
     from linbench.suites import suite as registry
-    from linbench.suites.runner.options import RunOptions, from_flags, split
+    from linbench.suites.runner.options import RunOptions, from_flags
 
     plugins = [Path(text).resolve() for text in _values(arguments, "--plugin")]
-    load_plugins(plugins, backbone, registry)
+    load_plugins(plugins, registry)
     names = split((_values(arguments, "--suite") or ["latency"])[-1]) or refuse("--suite is empty")
     with refusing():
         suites = {name: registry[name].build() for name in names}

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from linbench.cli.progress import progress
+from linbench.cli.quiet_progress import GAVE_UP, attempts_text, waiting_text
 from linbench.records import Record, Status, Store
+from linbench.system.durations import format_ms, format_seconds
 
 if TYPE_CHECKING:
     from linbench.suites import Cell, Suite
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from linbench.suites.runner.ranks import Ranks
     from linbench.suites.runner.resuming import Remaining
     from linbench.suites.runner.sampling import SamplingConfig
-    from linbench.suites.runner.suite import Step
+    from linbench.suites.runner.suite import Search, SearchStep, Step
 
 EVERY_SECONDS = 10.0  # between two lines of progress
 METRICS = 2  # in the line of an evaluation
@@ -31,16 +33,38 @@ def resolve_best(
     redo: "Redo | None",
 ) -> "list[Cell[Any]]":
     """Run the searches that have no fresh record, and return the cells under the settings that all chose."""
-    from linbench.reports.latency.best_settings import describe_search
-    from linbench.suites.runner.resuming import required_searches, search_record, with_settings
+    from linbench.suites.runner.execute import run_searches
+    from linbench.suites.runner.resuming import with_settings
 
-    for search in required_searches(cells):
-        if search_record(search, store, redo) is None:
-            typer.echo(f"search {search.name}: at most {search.seconds:g} s and one candidate", err=True)
-            record = search.run(sampling, plugins)
-            store.put(record)
-            typer.echo(f"best for {search.name}: {describe_search(record.search)}", err=True)
+    running = ""
+    for search, step in run_searches(cells, store, sampling, plugins, redo):
+        if not running:
+            typer.echo("searches for best: starts of processes count; the first candidate always runs", err=True)
+        if search.name != running:
+            running = search.name
+            typer.echo(f"search {search.name}: {search.candidates} candidates in {search.seconds:g} s", err=True)
+        _show_step(search, step)
     return with_settings(cells, store)
+
+
+def _show_step(search: "Search", step: "SearchStep") -> None:
+    """Print what a search tries, or what it chose."""
+    from linbench.reports.latency.best_settings import describe_search
+
+    if step.record is not None:
+        typer.echo(f"best for {search.name}: {describe_search(step.record.search)}", err=True)
+        return
+    so_far = f" ({format_seconds(step.seconds)} so far)" if step.number > 1 else ""
+    words = _changed_words(step.changed)
+    typer.echo(f"  {step.number} of {max(step.number, search.candidates)}: {words}{so_far}", err=True)
+
+
+def _changed_words(changed: Mapping[str, Any]) -> str:
+    """Return what a candidate changes in a few words."""
+    from linbench.reports.latency.best_settings import DESCRIPTIONS
+
+    words = (DESCRIPTIONS.get((name, value)) or f"{name} {str(value).lower()}" for name, value in changed.items())
+    return ", ".join(words).replace("_", " ") or "the settings to start from"
 
 
 def measure_rounds(
@@ -53,28 +77,26 @@ def measure_rounds(
     redo: "Redo | None",
 ) -> None:
     """Measure the rounds that the cells of a suite still need, and write a record after each."""
-    from linbench.suites.runner.resuming import remaining_rounds
-    from linbench.suites.runner.rounds import sweep, with_outcome
+    from linbench.suites.runner.execute import remaining_of, run_rounds
+    from linbench.suites.runner.quiet import GaveUp, Repeat, Waiting
+    from linbench.suites.runner.rounds import RoundStart
 
-    before = [store.get(cell.key.to_json()) for cell in cells]
-    remaining = [
-        remaining_rounds(cell, record, sampling.rounds, redo) for cell, record in zip(cells, before, strict=True)
-    ]
+    remaining = remaining_of(cells, store, sampling.rounds, redo)
     _print_kept(suite, cells, remaining)
-    records = {
-        i: record if state.reason == "more rounds" else None
-        for i, (record, state) in enumerate(zip(before, remaining, strict=True))
-    }
-    done = {i: sampling.rounds - state.rounds for i, state in enumerate(remaining)}
-    index_of = {id(cell): i for i, cell in enumerate(cells)}
+    current = ""
     with progress("rounds", sum(state.rounds for state in remaining)) as advance:
-        for cell, outcome in sweep(name, cells, done, sampling, plugins):
-            i = index_of[id(cell)]
-            records[i] = record = with_outcome(records[i], cell, outcome)
-            store.put(record)
-            line = f"{suite.cell_name(cell)}: {_round_text(record)}"
-            advance(line, 1 if outcome.status is Status.OK else sampling.rounds - done[i])
-            done[i] += 1
+        for event in run_rounds(name, cells, store, sampling, plugins, redo):
+            if isinstance(event, Waiting):
+                advance.countdown(waiting_text(event))
+            elif isinstance(event, GaveUp):
+                advance(GAVE_UP, 0)
+            elif isinstance(event, Repeat):
+                advance.now(f"{current}, attempt {event.attempt}, as it was {event.because}")
+            elif isinstance(event, RoundStart):
+                current = f"{suite.cell_name(event.cell)}: round {event.number + 1} of {sampling.rounds}"
+                advance.now(current)
+            else:
+                advance(f"{suite.cell_name(event.cell)}: {_round_text(event.record)}", event.rounds)
 
 
 def _round_text(record: Record) -> str:
@@ -84,7 +106,7 @@ def _round_text(record: Record) -> str:
     last: Mapping[str, Any] = record.rounds[-1]
     samples = last["samples_ms"]
     mark = "" if last["converged"] else ", not converged"
-    return f"{median(samples):.4g} ms (round {len(record.rounds)}, n = {len(samples)}{mark})"
+    return f"{format_ms(median(samples))} (round {len(record.rounds)}, n = {len(samples)}{mark}){attempts_text(last)}"
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""One annotation or detection as COCO writes it: its ids, and what may be wrong with it, in a few words.
+"""Validate one annotation or detection of COCO: its ids, box, area, score and segmentation.
 
 A function ``*_fault`` returns an empty text where nothing is wrong.
 """
@@ -35,7 +35,7 @@ def whole(value: Any) -> int | None:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value of JSON is a number to count with: finite, not huge, and no truth value."""
+    """Return whether a value of JSON is a usable number: finite, below 1e15, and no truth value."""
     return _is_numeric(value) and abs(value) < 1e15
 
 

@@ -1,7 +1,7 @@
-"""Where the annotations of each image stand in a COCO file: numbers only, so that a million of them take 40 MB.
+"""The byte positions of each image's annotations in a COCO file: a million of them take 40 MB.
 
-The file is read and validated once. What is left out then is in no sample, so a suite and its summary see the same
-objects.
+The file is read and validated once. Entries that are left out are in no sample, so a suite and its summary see the
+same objects.
 """
 
 import json
@@ -22,7 +22,7 @@ from linbench.system.untrusted import MOST_PIXELS, UNPRINTABLE, Fault, inside
 Check = Callable[[Mapping[str, Any], tuple[int, int]], str]
 #: Says what is unusual about an annotation that counts; empty where nothing is.
 Remark = Callable[[Mapping[str, Any]], str]
-LONGEST_NAME = 1000  # characters of a file name with its folders; all names take as much memory as the longest
+LONGEST_NAME = 1000  # characters of a file name with its folders; every name takes the memory of the longest
 ROW = 5  # numbers that are stored of an annotation while the file is read
 
 
@@ -35,7 +35,7 @@ class Index:
     spans: First byte and end of each annotation.
     categories: The file's own entries by their ids, in its order.
     faults: The entries that are left out.
-    notes: A line each on what is read although it is unusual.
+    notes: One line for each kind of unusual entry that is read nevertheless.
     unusable: Why an image cannot be used, by its index.
     left_out: The first fault of the annotations of an image, by its index.
     """
@@ -124,7 +124,7 @@ def read_index(file: Path, folder: Path, check: Check, *, classes: bool, remark:
 
 
 class _Note:
-    """How often something unusual was read, and where first."""
+    """The count of one kind of unusual entry, and its first example."""
 
     def __init__(self, kind: str) -> None:
         self.kind, self.count, self.first = kind, 0, ""
@@ -145,7 +145,7 @@ class _Builder:
         self.categories: dict[int | str, Mapping[str, Any]] = {}
         self.category_texts: set[str] = set()  # of their ids, by which detections refer to them
         self.image_index: dict[int | str, int] = {}
-        self.image_texts: set[str] = set()  # of the ids of images, which name samples: 1 and "1" would be the same
+        self.image_texts: set[str] = set()  # of the ids of images, which name samples: 1 and "1" are the same
         self.ids: list[int | str] = []
         self.names: list[bytes] = []
         self.sizes: list[tuple[int, int]] = []

@@ -3,8 +3,8 @@
     {"size": [h, w], "counts": [7, 2, 6]}        uncompressed
     {"size": [h, w], "counts": "72:"}            compressed, text or bytes
 
-Run lengths are checked before pycocotools reads them: its C code trusts the lengths that it is given, and would
-return what its memory held for runs that are too short.
+Run lengths are checked before pycocotools reads them: its C code trusts the lengths, and for runs that are too short
+it would return uninitialised memory.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """ADE20K's benchmark of scene parsing (Zhou et al., CVPR 2017): 150 classes, label maps of one channel.
 
-Some tools store labels "reduced", 0 to 149 with 255 where nothing counts. Read as published ones they are all valid
-and all wrong by one class. A stored 255 shows it, and otherwise that class 150 occurs in no file.
+The published labels are 0 (no class) and 1 to 150. Some tools store "reduced" labels, 0 to 149 with 255 for no class:
+read as published ones, all are valid and wrong by one class. A stored 255 reveals them; so does a dataset without
+class 150.
 """
 
 from collections.abc import Iterator
@@ -27,8 +28,8 @@ ADEChallengeData2016/
 HOME = "ADEChallengeData2016"
 FOLDERS = {"train": "training", "val": "validation"}
 CLASSES = 150
-#: Label maps, spread over a dataset, of which at least one holds class 150: objectInfo150.txt counts it in 421 of
-#: 20,210 training and 56 of 2,000 validation images, so 500 drawn at random lack it once in 30,000 times.
+#: Label maps that are searched for class 150. objectInfo150.txt counts it in 421 of 20,210 training and 56 of 2,000
+#: validation images, so 500 images drawn at random lack it once in 30,000 times.
 INSPECTED = 500
 
 
@@ -94,9 +95,9 @@ def _labels(image: Path, file: Path) -> NDArray[np.uint8]:
 
 
 def _refuse_reduced(source: _Source) -> None:
-    """Raise BadDataset where 0 occurs as a class does and class 150 in no file: the labels begin at 0.
+    """Raise BadDataset where the labels begin at 0: 0 is as frequent as a class, and class 150 is in no file.
 
-    A dataset of fewer than ``INSPECTED`` images may lack class 150. Of a larger one files are read until one has it.
+    A dataset of fewer than ``INSPECTED`` images may lack class 150 and is not inspected.
     """
     count = len(source.names)
     if count < INSPECTED:
@@ -105,7 +106,7 @@ def _refuse_reduced(source: _Source) -> None:
     for step in range(INSPECTED):
         try:
             values = stored_values(source.labels / f"{Path(source.names[step * count // INSPECTED]).stem}.png")
-        except BadSample:  # it is named where the sample is read
+        except BadSample:  # reported when the sample itself is read
             continue
         if (values == CLASSES).any():
             return

@@ -1,4 +1,4 @@
-"""Read a dataset once, from its first sample to its last: the faults in it, the sizes of its images, its masks."""
+"""Read a whole dataset once and report its faults, the sizes of its images and the number of its masks."""
 
 import warnings
 from collections import deque
@@ -20,7 +20,7 @@ WAITING = 4  # chunks for each process
 
 @dataclass(frozen=True, slots=True)
 class SampleReport:
-    """What reading a sample gave.
+    """The result of reading a sample.
 
     size: Height and width in px; None where they cannot be read.
     masks: The number of masks; a label map counts as one.
@@ -122,7 +122,7 @@ def _inspect_chunk(chunk: range) -> list[SampleReport]:
 
 
 def _quietly(inspect: Inspect, dataset: Dataset[Any], index: int) -> SampleReport:
-    with warnings.catch_warnings(action="ignore"):  # about files that can be read all the same
+    with warnings.catch_warnings(action="ignore"):  # they are about files that can be read
         return inspect(dataset, index)
 
 

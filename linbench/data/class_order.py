@@ -1,7 +1,7 @@
-"""The order of class labels: as a list beside the images states it, or as the names of the classes alone show it.
+"""The order of class labels, from a list beside the images or from the names of the classes.
 
-A wrong order is silent: each label is a valid one, and top-1 is that of chance. So an order is taken from names only
-where they can be read in one way; all others need a list.
+A wrong order raises no error: every label is valid, and top-1 accuracy falls to chance. So names decide the order
+only where no other order is possible; otherwise a list is required.
 """
 
 import re
@@ -13,8 +13,8 @@ from linbench.data.contract import BadDataset
 from linbench.data.listing import lines_of
 from linbench.system.untrusted import exists
 
-#: Lists in the order of labels, of which the first that exists counts: a name in each line of ``classes.txt``, a
-#: name and a description in each line of the others.
+#: Lists in the order of labels; the first that exists is used. A line of ``classes.txt`` is a name, a line of the
+#: others a name and a description.
 LISTS = ("classes.txt", "synset_words.txt", "LOC_synset_mapping.txt")
 IMAGENET_CLASSES = 1000
 WORDNET_ID = re.compile(r"n\d{8}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from linbench.coco.entry import annotation_fault, annotation_remark, box_fault, corners, identifier, segmentation_mask
 from linbench.coco.index import Check, Index, Remark, read_index
-from linbench.data.contract import BadDataset, BadSample, Instance, InstanceSample, dataset
+from linbench.data.contract import BadDataset, Instance, InstanceSample, as_bad_sample, dataset
 from linbench.data.image import stored_image
 from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.listing import sizes_of
@@ -114,19 +114,15 @@ def open_index(file: Path, folder: Path, check: Check, *, classes: bool, remark:
 
 def indexed_image(index: Index, number: int, folders: Sequence[Path]) -> NDArray[np.uint8]:
     """Read an image ``h w 3`` from the first of the folders that has it; raises BadSample."""
-    try:
+    with as_bad_sample():
         path = index.path(number, folders)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
     return stored_image(path, index.size(number))
 
 
 def indexed_annotations(index: Index, number: int) -> list[dict[str, Any]]:
     """Read the annotations of an image; raises BadSample."""
-    try:
+    with as_bad_sample():
         return index.annotations(number)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -187,7 +183,5 @@ def coco_instance(entry: Mapping[str, Any], size: tuple[int, int], category: int
 
 def _mask(segmentation: Any, size: tuple[int, int], source: str) -> NDArray[np.bool_]:
     """Decode a mask ``h w``, which is empty for an object below a pixel; raises BadSample."""
-    try:
+    with as_bad_sample(source):
         return segmentation_mask(segmentation, size)
-    except ValueError as error:
-        raise BadSample(f"{source}: {error}") from error

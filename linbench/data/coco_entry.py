@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.coco.entry import segmentation_mask
-from linbench.data.contract import BadSample
+from linbench.data.contract import as_bad_sample
 
 
 def mask(segmentation: Any, size: tuple[int, int], name: str) -> NDArray[np.bool_]:
     """Return the pixels ``h w`` of polygons or run lengths; raise BadSample, which begins with ``name``."""
-    try:
+    with as_bad_sample(name):
         return segmentation_mask(segmentation, size)
-    except ValueError as error:
-        raise BadSample(f"{name}: {error}") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from linbench.coco.entry import area_fault, box_fault, corners, crowd_fault, identifier, whole
 from linbench.coco.index import Index
 from linbench.data.coco import indexed_annotations, indexed_image, open_index
-from linbench.data.contract import BadSample, Instance, InstanceSample, dataset
+from linbench.data.contract import BadSample, Instance, InstanceSample, as_bad_sample, dataset
 from linbench.data.image import stored_values
 from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.listing import bad, sizes_of
@@ -97,10 +97,8 @@ class _Source:
         if len(annotations) != 1:
             raise BadSample(f"{source}: it has {len(annotations) or 'no'} panoptic annotations, not one")
         entry = annotations[0]
-        try:
+        with as_bad_sample():
             segments = _Segments(inside(self.masks, entry["file_name"]), self.index.size(number))
-        except ValueError as error:
-            raise BadSample(str(error)) from error
         return tuple(
             self._instance(segments, segment, source)
             for segment in entry["segments_info"]

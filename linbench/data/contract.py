@@ -1,14 +1,15 @@
-"""What a dataset is to the rest of linbench: samples by index, of which nothing is read until it is needed.
+"""The contract of a dataset: samples by index, whose files are read only when they are needed.
 
     for i in range(len(dataset)):
         sample = dataset[i]
         image = sample.image()          # h w 3, uint8
 
-A reader knows one published layout. It yields one of the three kinds of sample below, so that recipes and suites need
-not know where a sample is from. Ids are unique within a dataset and the same on every machine.
+A reader knows one published layout and yields one of the three kinds of sample below; recipes and suites do not
+depend on the layout. Ids are unique within a dataset and the same on every machine.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +32,17 @@ class BadSample(ValueError):
         return plain(super().__str__())
 
 
+@contextmanager
+def as_bad_sample(source: str = "") -> Iterator[None]:
+    """Turn a ValueError of the block into BadSample, which begins with ``source`` where that is given."""
+    try:
+        yield
+    except BadSample:
+        raise
+    except ValueError as error:
+        raise BadSample(f"{source}: {error}" if source else str(error)) from error
+
+
 class BadDataset(ValueError):
     """A dataset that cannot be opened; its text names what is missing and the layout expected."""
 
@@ -43,7 +55,7 @@ class Sample:
     """One image of a dataset.
 
     id: Unique within the dataset, the same on every machine.
-    file: Where it is from, for messages.
+    file: The path of its image, for messages.
     image: Reads it, ``h w 3``, 0 to 255; raises BadSample.
     """
 
@@ -80,14 +92,14 @@ class SemanticSample(Sample):
 class Instance:
     """One object of an image.
 
-    mask: Decodes it, ``h w`` at the size of the image; raises BadSample. Of an object below a pixel it is empty.
-    grey: Where the mask is stored as grey values, decodes those, ``h w``: above 128 is the mask; raises BadSample.
+    mask: Decodes the mask, ``h w`` at the size of the image; raises BadSample. Empty for an object below a pixel.
+    grey: Decodes the grey values of a mask stored as such, ``h w``; above 128 is the mask; raises BadSample.
     box: Corners x0 y0 x1 y1 in px as the file states them, or None where it states none.
     category: Index of the class, in the order of the dataset's ``classes``; 0 where there is one class only.
-    crowd: Whether it stands for a group, which is no prompt and no target.
+    crowd: Whether it is a group of objects, which is used neither as a prompt nor as a target.
     area: In px as the file states it, or None.
     id: The annotation's id, as text.
-    ignored: Whether COCO's ``ignore`` is set, which boundary AP heeds and mask AP does not.
+    ignored: Whether COCO's ``ignore`` is set; boundary AP respects it, mask AP does not.
     """
 
     mask: Callable[[], NDArray[np.bool_]]
@@ -135,10 +147,10 @@ class Dataset(Protocol[S]):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Whatever else a suite must know, as JSON values.
+        """Other facts for suites, as JSON values.
 
-        A COCO dataset's annotation file is under ``annotations``; ``notes`` are lines on what was read although it is
-        unusual.
+        ``annotations`` is the annotation file of a COCO dataset; ``notes`` are lines about unusual entries that were
+        read nevertheless.
         """
         ...
 
@@ -149,9 +161,9 @@ class Dataset(Protocol[S]):
 
     @property
     def faults(self) -> Sequence[Fault]:
-        """What is wrong with annotations, from when the dataset was opened; such an annotation is left out.
+        """The annotations that are left out, and why, as known when the dataset was opened.
 
-        The samples' own files are not read for it.
+        The files of single samples are not read for this.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""Masks as datasets store them: 0 and 1, 0 and 255, a palette, soft grey; recognised, or refused with a reason.
+"""Read masks as datasets store them: 0 and 1, 0 and 255, a palette, or soft grey; others are refused with a reason.
 
-Published evaluations threshold at 128 whatever the file holds: a mask of 0 and 1 is empty to them, and the score a
-silent 0.04. Here the values decide how the file is read. Soft grey is a mask whose edges are blended; values above
-128 are in it, as in those evaluations.
+Published evaluations threshold at 128 whatever the file holds: they read a mask of 0 and 1 as empty, and score 0.04
+without an error. Here the values decide how the file is read. A soft grey mask has blended edges; its pixels above
+128 are the object, as in those evaluations.
 """
 
 from pathlib import Path
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.data.contract import BadSample
+from linbench.data.contract import BadSample, as_bad_sample
 from linbench.data.image import STRIP, image_values, opened_image
 
 THRESHOLD = 128  # of soft grey: above it is the object
-DARK, BRIGHT = 5, 250  # up to and from here on a grey value is what JPEG made of 0 and of 255
-MOST_SOFT = 0.25  # of the pixels may be in between: the softest masks of hair have 0.1, photographs 0.8 and more
-MOST_FLAT = 0.5  # of these may equal their neighbours: areas of one grey are labels or "unknown", not blended edges
-LOOKED_UP = ("P", "CMYK", "YCbCr")  # modes whose values are no colours; a palette's are its colours
-FEW = 32  # pixels in between are too few to tell
+DARK, BRIGHT = 5, 250  # grey values up to DARK are 0 after JPEG compression, and those from BRIGHT on are 255
+MOST_SOFT = 0.25  # fraction of pixels in between; the softest masks of hair have 0.1, photographs 0.8 and more
+MOST_FLAT = 0.5  # fraction of these that equal their neighbours: areas of one grey are labels, not blended edges
+LOOKED_UP = ("P", "CMYK", "YCbCr")  # modes whose values are converted to colours
+FEW = 32  # pixels in between that prove nothing
 _EIGHT_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)  # of 16: 65535 becomes 255
 
 Mask = NDArray[np.bool_]
@@ -40,12 +40,9 @@ def read_grey(path: Path | str) -> Grey:
 
 
 def _values(path: Path | str) -> NDArray[Any]:
-    """Return what the file holds: grey values, or colours, of which a palette's are looked up."""
-    try:
-        with opened_image(path, "a mask") as image:
-            return image_values(image, "RGB" if image.mode in LOOKED_UP else None)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    """Return the grey values or colours of a file; the indices of a palette become its colours."""
+    with as_bad_sample(), opened_image(path, "a mask") as image:
+        return image_values(image, "RGB" if image.mode in LOOKED_UP else None)
 
 
 def binary(values: NDArray[Any], file: Path | str) -> Mask:

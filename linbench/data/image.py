@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from linbench.data.contract import BadSample
+from linbench.data.contract import as_bad_sample
 from linbench.data.listing import bad
 from linbench.system.untrusted import MOST_PIXELS, one_line, open_file
 
 #: Longest side, px.
 MOST_SIDE = 2**16 - 1
-#: Memory that decoding may take, bytes, with the array that is returned.
+#: Memory that decoding may take, with the array that is returned, bytes.
 MOST_BYTES = 2**30
-#: Scans of a progressive JPEG; each passes over all pixels, and encoders write about ten.
+#: Scans of a progressive JPEG: each passes over all pixels. Encoders write about ten.
 MOST_SCANS = 100
 #: Raster formats. Others that Pillow knows would start programs (EPS) or hold no image of their own (GRIB).
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-#: Bytes for each pixel and channel that a format's decoder has beside Pillow's image, as measured; others keep rows.
+#: Bytes that a decoder needs per pixel and channel beside Pillow's image, as measured; other decoders keep rows only.
 DECODER_BYTES = {"JPEG2000": 4, "TIFF": 2, "WEBP": 5}
 STRIP = 2**20  # px that are converted at a time
 NOT_AN_IMAGE = f"not an image in a format that is read: {', '.join(FORMATS)}"
@@ -69,9 +69,9 @@ def read_image(
 def opened_image(
     path: Path | str, what: str = "an image", *, most_pixels: int = MOST_PIXELS, content: bytes | None = None
 ) -> Iterator[Image.Image]:
-    """Yield the image in a file, which is not decoded yet, and which takes no more than MOST_BYTES and MOST_SCANS.
+    """Yield the image in a file before it is decoded; refuse one that takes more than MOST_BYTES or MOST_SCANS.
 
-    what: The name of it in errors.
+    what: Its name in errors.
     content: The file's bytes, where they are at hand; ``path`` is then for messages.
     Raises ValueError of one line that names the file, also for what fails until the block ends.
     """
@@ -147,10 +147,8 @@ def stored_image(
     size: Height and width in px that its annotation states; another size raises BadSample.
     content: The file's bytes, where they are at hand.
     """
-    try:
+    with as_bad_sample():
         pixels = read_image(path, upright=False, content=content)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
     if size is not None and pixels.shape[:2] != size:
         raise bad(path, f"{_px(pixels.shape[:2])}, but its annotation says {_px(size)}")
     return pixels
@@ -161,11 +159,8 @@ def stored_values(path: Path) -> NDArray[np.uint8]:
 
     A palette image gives its indices, not its colours; bits become 0 and 1.
     """
-    try:
-        with opened_image(path, "a mask") as image:
-            return image_values(image)
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    with as_bad_sample(), opened_image(path, "a mask") as image:
+        return image_values(image)
 
 
 def image_size(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
@@ -173,11 +168,8 @@ def image_size(path: Path | str, content: bytes | None = None) -> tuple[int, int
 
     content: The file's bytes, where they are at hand.
     """
-    try:
-        with opened_image(path, content=content) as image:
-            return image.height, image.width
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    with as_bad_sample(), opened_image(path, content=content) as image:
+        return image.height, image.width
 
 
 def check_size(mask: Path, size: tuple[int, ...], image: Path) -> None:
@@ -210,7 +202,7 @@ def _rgb(image: Image.Image, upright: bool) -> NDArray[np.uint8]:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
-    """Rows of an image, about STRIP pixels at a time."""
+    """Yield the rows of an image, about STRIP pixels at a time."""
     step = max(1, STRIP // image.width)
     for top in range(0, image.height, step):
         rows = slice(top, min(top + step, image.height))

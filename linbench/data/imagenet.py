@@ -40,7 +40,7 @@ def _needs(base: Path, split: str) -> tuple[Path, ...]:
 
 @dataset("imagenet", title="ImageNet-1k", homes=("imagenet",), splits=("train", "val"), needs=_needs, layout=LAYOUT)
 def imagenet(root: Path, split: str) -> IndexedDataset[ClassSample]:
-    """Open ImageNet; classes are those of a list, or else the folders of ``train``, or else those of the split.
+    """Open ImageNet. Its classes are from a list if there is one, else the folders of ``train``, else of the split.
 
     Raises BadDataset where the order of the labels is not certain; see ``class_order``.
     """

@@ -30,8 +30,8 @@ def names_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[str
 def folders_in(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted, hidden ones left out.
 
-    A link that leads nowhere is listed where its name has no suffix, as a folder's: reading it then says what is
-    wrong, and no other folder takes its index. Raises BadDataset where the folder cannot be read.
+    A broken link without a suffix in its name is listed too: reading it then reports the fault, and the indices of
+    other folders do not change. Raises BadDataset where the folder cannot be read.
     """
     try:
         with os.scandir(folder) as entries:
@@ -63,7 +63,7 @@ def lines_of(file: Path) -> list[str]:
 
 
 def checksum(parts: Iterable[bytes]) -> str:
-    """Return the SHA-256, in hexadecimal, of parts, each with its length: no two sequences of parts look alike."""
+    """Return the SHA-256, in hexadecimal, of parts, each preceded by its length so that parts cannot shift."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -74,13 +74,13 @@ def checksum(parts: Iterable[bytes]) -> str:
 def sizes_of(root: Path, files: Iterable[Path]) -> Iterator[bytes]:
     """Yield what represents images and masks in a checksum: their name below ``root`` and their size in bytes."""
     for file in files:
-        is_below = file.is_relative_to(root)  # an annotation file may name what lies elsewhere, which is not read
+        is_below = file.is_relative_to(root)  # an annotation file may name files elsewhere, which are not read
         name, size = (file.relative_to(root), size_in_bytes(file)) if is_below else (file, -1)
         yield os.fsencode(f"{name.as_posix()} {size}")
 
 
 def size_in_bytes(file: Path) -> int:
-    """Return the size of a file; -1 where there is none, so that the same file later gives another checksum."""
+    """Return the size of a file, -1 if it is missing: the checksum changes when the file appears."""
     try:
         status = file.stat()
     except (OSError, ValueError):  # no such file, no permission, a circle of links; a name that no file can have

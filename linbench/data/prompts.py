@@ -1,8 +1,8 @@
-"""Prompts as people write them, on a command line or in a file, and the rule which of them an image accepts.
+"""Prompts as users write them, on a command line or in a file, and the rule that validates them for an image.
 
-One rule for ``linbench predict`` and the suite ``coco``: a box that has a part in its image is a prompt as it stands.
-Nothing is clipped, as SAM's predictor clips nothing. A box without an area, wholly outside, or outside by more than
-the image's longer side (as in px of a larger image) is a fault.
+``linbench predict`` and the suite ``coco`` share one rule: a box that overlaps its image is valid. It is not clipped,
+as SAM's predictor clips nothing. A box without an area, wholly outside, or outside by more than the image's longer
+side (probably in px of a larger image) is a fault.
 """
 
 import math

@@ -5,7 +5,7 @@ where`` prints. A folder that is one dataset's own is accepted as well.
 """
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +27,44 @@ def resolve_data(data: str | None) -> str:
     return data or os.environ.get(VARIABLE) or EMBEDDED
 
 
-def list_splits(root: str | None) -> list[dict[str, Any]]:
-    """Return a row for each dataset and split: whether it is below ``root``, and its folder or what is missing.
+@dataclass(frozen=True)
+class SplitStatus:
+    """A split of a dataset, and whether it is below the folder of all datasets.
 
-    Reads no dataset. Where ``root`` is None every row has ``found`` False. Raises BadDataset where it is no folder.
+    folder: Of the dataset; None where the split is missing.
+    missing: Which file or folder is missing; empty where the split is there, or no folder was searched.
+    """
+
+    name: str
+    title: str
+    split: str
+    layout: str
+    folder: Path | None
+    missing: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values of JSON."""
+        return {**vars(self), "folder": None if self.folder is None else str(self.folder)}
+
+
+def list_splits(root: str | None) -> list[SplitStatus]:
+    """Return the status of each dataset's splits below ``root``; all are missing where that is None.
+
+    Reads no dataset. Raises BadDataset where ``root`` is no folder.
     """
     folder = None if root is None else _folder(root)
-    return [_row(dataset[name], split, folder) for name in sorted(dataset) for split in dataset[name].facts["splits"]]
+    entries = [dataset[name] for name in sorted(dataset)]
+    return [_status(entry, split, folder) for entry in entries for split in entry.facts["splits"]]
 
 
-def _row(entry: Entry, split: str, folder: Path | None) -> dict[str, Any]:
-    facts = {"name": entry.name, "title": entry.facts["title"], "split": split, "layout": entry.facts["layout"]}
-    if folder is None:
-        return facts | {"found": False, "said": ""}
-    try:
-        return facts | {"found": True, "said": str(dataset_dir(entry.name, folder, split))}
-    except BadDataset as error:
-        missing = str(error).partition("; ")[0].partition(": ")[2]
-        return facts | {"found": False, "said": missing}
+def _status(entry: Entry, split: str, root: Path | None) -> SplitStatus:
+    folder, missing = None, ""
+    if root is not None:
+        try:
+            folder = dataset_dir(entry.name, root, split)
+        except BadDataset as error:
+            missing = str(error).partition("; ")[0].partition(": ")[2]
+    return SplitStatus(entry.name, entry.facts["title"], split, entry.facts["layout"], folder, missing)
 
 
 def open_dataset(
@@ -59,7 +79,7 @@ def open_dataset(
 
     split: ``train`` or ``val``.
     data: The folder that holds all datasets, or ``shapes``, the embedded one; None: LINBENCH_DATA, else ``shapes``.
-    images, size: Of the embedded dataset only: the number of images, and their side, or height and width, px.
+    images, size: For the embedded dataset only: number of images, and their side, or height and width, px.
     Raises BadDataset, and UnknownName.
     """
     build = dataset[name].build

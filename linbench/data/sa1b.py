@@ -1,4 +1,4 @@
-"""SA-1B (Kirillov et al., ICCV 2023): images, each with a JSON file of masks that a model made; folders or tars."""
+"""SA-1B (Kirillov et al., ICCV 2023): images, each with a JSON file of masks that SAM predicted; folders or tars."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from linbench.coco.entry import annotation_fault
 from linbench.coco.json_file import load
 from linbench.data.coco import coco_instance
-from linbench.data.contract import BadDataset, BadSample, Instance, InstanceSample, dataset
+from linbench.data.contract import BadDataset, BadSample, Instance, InstanceSample, as_bad_sample, dataset
 from linbench.data.image import image_size, stored_image
 from linbench.data.indexed_dataset import IndexedDataset, dataset_dir
 from linbench.data.listing import bad, folders_in, names_in, size_in_bytes
@@ -62,7 +62,7 @@ def sa1b(root: Path, split: str) -> IndexedDataset[InstanceSample]:
 
 
 def _pieces(folder: Path, faults: list[Fault]) -> Iterator[Piece]:
-    """Yield images and JSON files in a folder, its folders and its tars; of a cut tar what comes before the cut."""
+    """Yield images and JSON files of a folder, its folders and its tars; of a truncated tar those before the cut."""
     for subfolder in (folder, *(folder / name for name in folders_in(folder))):
         try:
             yield from (Piece(subfolder / name) for name in names_in(subfolder, (".jpg", ".json")))
@@ -90,11 +90,8 @@ def _image(piece: Piece) -> Any:
 def _instances(pair: _Pair) -> tuple[Instance, ...]:
     if pair.json is None:
         raise bad(str(pair.image), "no .json of this name beside it")
-    content = pair.json.read(MOST_JSON_BYTES)
-    try:
-        table = load(content, str(pair.json))
-    except ValueError as error:
-        raise BadSample(str(error)) from error
+    with as_bad_sample():
+        table = load(pair.json.read(MOST_JSON_BYTES), str(pair.json))
     image, entries = (table.get("image"), table.get("annotations")) if isinstance(table, dict) else (None, None)
     if not isinstance(image, dict) or not isinstance(entries, list):
         raise bad(str(pair.json), "it holds no `image` and `annotations`, as SA-1B's files do")

@@ -1,4 +1,4 @@
-"""Tar files of samples, as webdataset writes them: where each member lies, so that any one can be read.
+"""Tar files of samples, as webdataset writes them: the position of each member, for reading it by index.
 
 webdataset itself reads shards from end to end; reading samples by index needs the positions in the tar's headers.
 """
@@ -64,7 +64,7 @@ def members(tar: Path, suffixes: tuple[str, ...]) -> Iterator[Piece]:
     try:
         with open_file(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
-                if member.size < 0:  # it would lead back to a member that was read
+                if member.size < 0:  # it would point back to a member that was read
                     raise tarfile.ReadError(f"a member of {member.size} bytes")
                 name = PurePosixPath(member.name)
                 if member.isreg() and name.suffix.lower() in suffixes and not name.name.startswith("."):

@@ -1,7 +1,7 @@
 """Cases at the models' shapes, as the suite ``kernels`` times them, and true gradients to check a backward against.
 
-The ``cases.py`` of each op package holds ``BENCH_CASES``: op → name of the case → ``BenchCase``. The case ``toy`` of
-an op is for trying the suite out and is timed only on request.
+The ``cases.py`` of each op package holds ``BENCH_CASES``: op → name of the case → ``BenchCase``. The case ``toy`` is
+a quick trial of the suite and is timed only on request.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Half-precision tensors as arrays of bits, and their elements as numbers, for the rest beside vectors (``simd``).
+"""Half-precision tensors as arrays of bits, and their elements as numbers, where no vector is filled (see ``simd``).
 
 numba has no half precision: uint16 holds the bits of bfloat16, int16 those of float16.
 """

@@ -1,8 +1,8 @@
 """Memory for a kernel's output: its layout, and its pages.
 
-A large tensor often lies on memory that the system has yet to back: every 4 KiB of it then costs a page fault, and
-kernels that split channels over threads meet on each page and pay it twice. Measured for bi-WKV at 4096 tokens on
-two cores: 3200 faults without huge pages and 1000 with them, a fifth of its time. Backing the rest in one call
+The system backs a large new tensor with memory only when it is first written: each page of 4 KiB then costs a page
+fault, and threads that split the channels write to the same pages and each pay for it. Measured for bi-WKV at 4096
+tokens on two cores: 3200 faults without huge pages and 1000 with them, a fifth of its time. Writing to all pages
 beforehand gained nothing more.
 """
 

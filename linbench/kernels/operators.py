@@ -65,7 +65,14 @@ def _distinct_bytes(x: Tensor) -> int:
 
 
 def relative_error(output: Tensor, truth: Tensor) -> float:
-    """Return the largest error as a fraction of the largest true value, in float64; infinity for a NaN."""
+    """Return the largest error as a fraction of the largest true value, in float64.
+
+    It is infinity for a NaN or another shape, 0 for no numbers at all.
+    """
+    if output.shape != truth.shape:
+        return float("inf")
+    if not truth.numel():
+        return 0.0
     truth = truth.double()
     smallest = torch.finfo(torch.float64).tiny
     error = (output.double() - truth).abs().max() / truth.abs().max().clamp_min(smallest)

@@ -1,7 +1,7 @@
 """Sixteen numbers at once, as a numba type: kernels written with it keep their state in vector registers.
 
-LLVM's own vectoriser fails on such loops to alias checks and early unrolling (measured: 5 times slower). The type is
-one LLVM vector; a machine with narrower registers gets two or four instructions for each of ours.
+LLVM's own vectoriser fails on such loops because of alias checks and early unrolling (measured: 5 times slower). The
+type is one LLVM vector; on a machine with narrower registers an operation becomes two or four instructions.
 """
 
 import operator
@@ -117,8 +117,8 @@ def splat(typing_context: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = context.get_value_type(signature.return_type)
-        one = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[0], ir.Constant(_WORD, 0))
-        return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), _constant(_WORD, 0))
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[0], ir.Constant(_WORD, 0))
+        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), _constant(_WORD, 0))
 
     return Lanes(value)(value), codegen
 
@@ -130,8 +130,8 @@ def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = context.get_value_type(signature.return_type)
         x = builder.load(_data(context, builder, array, arguments))
-        one = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(_WORD, 0))
-        return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), _constant(_WORD, 0))
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(_WORD, 0))
+        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), _constant(_WORD, 0))
 
     return Lanes(array.dtype)(array, types.int64), codegen
 
@@ -144,8 +144,8 @@ def total(typing_context: Any, x: Any) -> Any:
         (x,) = arguments
         nothing = ir.Constant(x.type, ir.Undefined)
         for width in (8, 4, 2, 1):
-            places = [i + width if i < width else i for i in range(LANES)]
-            mask = ir.Constant(ir.VectorType(_WORD, LANES), places)
+            sources = [i + width if i < width else i for i in range(LANES)]
+            mask = ir.Constant(ir.VectorType(_WORD, LANES), sources)
             x = builder.fadd(x, builder.shuffle_vector(x, nothing, mask))
         return builder.extract_element(x, ir.Constant(_WORD, 0))
 

@@ -11,10 +11,10 @@ lengths; those of one image and category at a time are decoded. Where published 
 - A detection that matches nothing counts in the class of size of its mask's area. pycocotools takes the area of its
   ``bbox`` where it has one, which moves AP by size (0.35 to 0.54 in one of our tests) and nothing else;
   ``area="box"`` does the same.
-- Boundary AP matches on the smaller of mask IoU and boundary IoU; with a crowd, on the mask IoU alone. A pair whose
-  mask IoU is below every threshold needs no boundary.
+- Boundary AP matches on the smaller of mask IoU and boundary IoU; with a crowd, on the mask IoU alone. Pairs whose
+  mask IoU is below every threshold are not compared by their boundaries.
 - Equal scores keep the order of the file within an image, and that of the image ids between images.
-- Objects are numbered anew: pycocotools counts a match with an object of id 0 as none.
+- Objects are renumbered from 1: pycocotools counts a match with an object of id 0 as no match.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linbench.metrics.average_precision import Ranking, rank_detections, summarize
-from linbench.metrics.boundary import RATIO
 from linbench.metrics.coco_entries import Area, BadEntry, Entries, Iou, read_entries
 from linbench.metrics.coco_matching import Matcher
 from linbench.metrics.intervals import basic_interval, resample_counts
+from linbench.metrics.iou import RATIO
 
 
 @dataclass(frozen=True)

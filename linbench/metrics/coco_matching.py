@@ -9,10 +9,10 @@ from pycocotools.cocoeval import COCOeval
 
 from linbench.coco.rle import Rle
 from linbench.metrics.average_precision import Matches
-from linbench.metrics.boundary import Patch, boundary_width, inner_boundary
 from linbench.metrics.coco_entries import Candidate, Iou, Target
+from linbench.metrics.iou import Patch, boundary_width, inner_boundary
 
-_PAIR = (0, 0)  # pycocotools stores entries by image and category; here there is one of each at a time
+_PAIR = (0, 0)  # the key of image and category under which pycocotools stores entries; here one pair at a time
 
 
 class Matcher:

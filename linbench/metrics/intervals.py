@@ -32,7 +32,7 @@ def bootstrap(
 
 
 def bootstrap_mean(scores: ArrayLike, seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of one score for each image; NaN, twice, where a score is NaN."""
+    """Return the 95 % interval of the mean of one score for each image; both ends are NaN if a score is NaN."""
     values = np.asarray(scores, dtype=np.float64)
     return bootstrap(lambda counts: float((counts * values).sum() / values.size), values.size, seed, resamples)
 

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from linbench.metrics.boundary import RATIO, boundary_width, crop, inner_boundary
 from linbench.metrics.intervals import bootstrap_mean
-from linbench.metrics.iou import Mask, as_mask
+from linbench.metrics.iou import RATIO, Mask, as_mask, boundary_width, crop, inner_boundary
 
 #: Names and the edges between them; a value on an edge belongs to the slice above it.
 SIZE = (("small", "medium", "large"), (32.0**2, 96.0**2))  # px: COCO's classes

@@ -163,7 +163,7 @@ def load(model: nn.Module, path: Path, branch: str = "model") -> About | None:
 
 
 def _other_classes(state: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """Return the numbers of classes of a file's head and of the model's, if the heads differ in nothing else."""
+    """Return the numbers of classes of the file's and the model's heads, if the heads differ in nothing else."""
     common = [k for k in state if k.startswith("head.") and k in named and named[k].ndim == state[k].ndim > 0]
     rows = {(named[k].shape[0], state[k].shape[0]) for k in common if named[k].shape != state[k].shape}
     is_same_width = all(named[k].shape[1:] == state[k].shape[1:] for k in common)
@@ -173,8 +173,8 @@ def _other_classes(state: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> 
 def built_for(about: About | None, name: str, size: tuple[int, int]) -> tuple[int, int]:
     """Return the size to build a model for, so that a checkpoint fits it and images of ``size`` go through it.
 
-    It is the checkpoint's own: every backbone resamples its position table to the grid of each image, as its source
-    does. timm's backbones take only images of the size that they were built for.
+    It is the size that the checkpoint states: every backbone resamples its position table to the grid of each image,
+    as its source does. timm's backbones are an exception and take only images of the size that they were built for.
     """
     return size if about is None or name.startswith("timm/") else about.image_size
 

@@ -73,10 +73,10 @@ def predict_in_tiles(
     overlap: float = OVERLAP,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[PredictedMasks]:
-    """Yield the masks of each prompt at the size of the image, in the prompts' order; tiles without prompts are skipped.
+    """Yield the masks of each prompt at the size of the image, in the prompts' order.
 
     image: ``h w 3``.  prompts: Boxes and points, in px of the image; a mask prompt raises ValueError.
-    advance: Called with the tiles done so far and their number.
+    advance: Called with the tiles done so far and the number of those that hold prompts; others are not encoded.
     Raises NotFinite where logits or scores are not finite.
     """
     if prompts.masks is not None:
@@ -91,9 +91,8 @@ def predict_in_tiles(
         local = _local(prompts, chosen, tile)
         pixels = np.ascontiguousarray(image[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width])
         with torch.inference_mode():
-            logits, scores = segmenter.decode(
-                segmenter.embed(pixels), local, (tile.height, tile.width), multimask=multimask, prompt_chunk=prompt_chunk
-            )
+            embedding, size = segmenter.embed(pixels), (tile.height, tile.width)
+            logits, scores = segmenter.decode(embedding, local, size, multimask=multimask, prompt_chunk=prompt_chunk)
         check_finite("this image", logits=logits, scores=scores)
         for i, prompt_logits, prompt_scores in zip(chosen, logits, scores, strict=True):
             parts[i].append(_Part(tile, prompt_logits, prompt_scores, routes[i][tile]))

@@ -11,7 +11,7 @@ import io
 import mmap
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,11 +125,6 @@ def unpacked_size(path: Path) -> int:
         return sum(part.file_size for part in _parts(file))
 
 
-def _mapped(file: IO[bytes]) -> mmap.mmap:
-    """Map the file, private and writable, so that a tensor over its bytes cannot change the file."""
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-
 def _parts(file: IO[bytes]) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(file) as archive:
@@ -147,11 +142,9 @@ def _read_zip(file: IO[bytes], size: int) -> Content:
     unpacked = sum(part.file_size for part in parts if part.compress_type != zipfile.ZIP_STORED)
     if unpacked > max(MAX_INFLATED_BYTES, MAX_INFLATION * size):
         raise NotTorch(f"it unpacks to {unpacked:,} bytes from {size:,}, more than weights can compress")
-    names = {part.filename: part for part in parts}
-    pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
     with zipfile.ZipFile(file) as archive:
-        if pickles:
-            return _read_archive(archive, file, names, pickles[0].removesuffix("data.pkl"))
+        if (folder := _folder_of_pickle(parts)) is not None:
+            return _read_archive(archive, file, parts, folder)
         files = [part for part in parts if not part.is_dir() and not part.filename.startswith("__MACOSX/")]
         if len(files) != 1:
             names_shown = ", ".join(ascii(part.filename)[:40] for part in files[:3]) or "nothing"
@@ -159,9 +152,18 @@ def _read_zip(file: IO[bytes], size: int) -> Content:
         return _read_inner(_bytes_of(archive, files[0]))
 
 
+def _folder_of_pickle(parts: Sequence[zipfile.ZipInfo]) -> str | None:
+    """Return the folder of ``data.pkl``, ``NAME/`` or empty; None if the archive has no such file."""
+    pickles = (
+        part.filename for part in parts if part.filename.endswith("data.pkl") and part.filename.count("/") <= 1
+    )
+    return next((name.removesuffix("data.pkl") for name in pickles), None)
+
+
 def _read_archive(
-    archive: zipfile.ZipFile, file: IO[bytes], names: Mapping[str, zipfile.ZipInfo], folder: str
+    archive: zipfile.ZipFile, file: IO[bytes], parts: Sequence[zipfile.ZipInfo], folder: str
 ) -> Content:
+    names = {part.filename: part for part in parts}
     if f"{folder}constants.pkl" in names:
         raise NotTorch("it is a TorchScript archive, which holds code; only tensors are read")
     order = names.get(f"{folder}byteorder")
@@ -181,8 +183,13 @@ def _read_archive(
 
 
 def _data(file: IO[bytes]) -> Any:
-    """Return the bytes of an open file: mapped, or the memory of an unpacked one."""
-    return file.getbuffer() if isinstance(file, io.BytesIO) else _mapped(file)
+    """Return the bytes of an open file: the memory of an unpacked one, or mapped.
+
+    The map is private and writable, so that a tensor over its bytes cannot change the file.
+    """
+    if isinstance(file, io.BytesIO):
+        return file.getbuffer()
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
 def _start(file: IO[bytes], part: zipfile.ZipInfo) -> int:
@@ -215,13 +222,12 @@ def _read_inner(data: bytes) -> Content:
     """Read a file of torch.save that was zipped again."""
     file = io.BytesIO(data)
     if data[:2] == ZIP:
-        names = {part.filename: part for part in _parts(file)}
-        pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
-        packed = [part for part in names.values() if part.compress_type != zipfile.ZIP_STORED]
-        if not pickles or packed:
+        parts = _parts(file)
+        folder = _folder_of_pickle(parts)
+        if folder is None or any(part.compress_type != zipfile.ZIP_STORED for part in parts):
             raise NotTorch("it is a zip archive in a zip archive; unpack it first")
         with zipfile.ZipFile(file) as archive:
-            return _read_archive(archive, file, names, pickles[0].removesuffix("data.pkl"))
+            return _read_archive(archive, file, parts, folder)
     if data[:1] == b"\x80":
         return _read_older(file)
     raise NotTorch(f"it is a zip archive; about the file in it: {kind_of(data[:64])}")

@@ -13,8 +13,8 @@ TOLERANCE = 2e-5
 KINDS = list(AttentionKind)
 
 
-def assert_golden(found, expected):
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
+def assert_golden(result, expected):
+    np.testing.assert_allclose(result.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
 def official(kind="sdpa", **more):
@@ -31,25 +31,25 @@ def run(kind, size, seed):
     for block in model.blocks:
         block.register_forward_hook(lambda _module, _inputs, y: tokens.append(y))
     with torch.no_grad():
-        (found,) = model(image(seed, (1, 3, size, size)))
-    return found, tokens, golden("efficientsam_ti_encoder")[1]
+        (result,) = model(image(seed, (1, 3, size, size)))
+    return result, tokens, golden("efficientsam_ti_encoder")[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("size", "seed"), [(224, 301), (256, 302)])
 def test_official_weights_give_the_official_map(size, seed, kind):
-    found, tokens, expected = run(kind, size, seed)
+    result, tokens, expected = run(kind, size, seed)
     assert_golden(tokens[-1][:, ::2, ::2], expected[f"out_block11_{size}"])
-    assert_golden(found, expected[f"out_features_{size}"])
+    assert_golden(result, expected[f"out_features_{size}"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_official_weights_give_the_official_map_of_a_large_image(kind):
-    found, tokens, expected = run(kind, 1024, 303)
+    result, tokens, expected = run(kind, 1024, 303)
     for index, name in ((0, "tokens"), (1, "block0"), (-1, "block11")):
         assert_golden(tokens[index][:, ::16, ::4], expected[f"out_{name}_1024"])
-    assert_golden(found[:, ::4, ::2, ::2], expected["out_features_1024"])
+    assert_golden(result[:, ::4, ::2, ::2], expected["out_features_1024"])
 
 
 @pytest.mark.parametrize(("name", "count"), [("efficientsam-ti", 6_163_840), ("efficientsam-s", 22_353_664)])
@@ -68,10 +68,10 @@ def test_the_position_table_reaches_an_image_that_is_not_square_along_the_right_
         model.patch_embed.bias.zero_()
         rows = torch.arange(14.0).view(14, 1, 1).expand(14, 14, 192).flatten(0, 1)
         model.position[0, 1:] = rows
-        found = model.embed(torch.zeros(1, 3, 112, 448))[0, :, :, 0]
-    assert found.shape == (7, 28)
-    assert (found - found[:, :1]).abs().max() < 1e-5
-    torch.testing.assert_close(found[:, 0], torch.arange(7.0) * 2 + 0.5, atol=0.1, rtol=0)
+        result = model.embed(torch.zeros(1, 3, 112, 448))[0, :, :, 0]
+    assert result.shape == (7, 28)
+    assert (result - result[:, :1]).abs().max() < 1e-5
+    torch.testing.assert_close(result[:, 0], torch.arange(7.0) * 2 + 0.5, atol=0.1, rtol=0)
 
 
 def test_the_class_tokens_position_is_read_by_nothing():
@@ -88,8 +88,8 @@ def test_every_attention_gives_the_same_map(size):
     x = image(4, (2, 3, *size))
     with torch.no_grad():
         naive, *others = (official(kind)(x) for kind in KINDS)
-    for found in others:
-        torch.testing.assert_close(found, naive, atol=TOLERANCE, rtol=0)
+    for result in others:
+        torch.testing.assert_close(result, naive, atol=TOLERANCE, rtol=0)
 
 
 def test_the_decoders_entries_of_a_whole_checkpoint_are_left_out():
@@ -101,8 +101,8 @@ def test_the_decoders_entries_of_a_whole_checkpoint_are_left_out():
 def test_every_flop_is_counted(kind):
     with torch.device("meta"):
         model = build_backbone("efficientsam-s", attention=kind)
-        found = complexity(model, torch.empty(1, 3, 512, 768))["flops"]
-    assert (found["coverage"], found["missing"]) == (1, [])
+        result = complexity(model, torch.empty(1, 3, 512, 768))["flops"]
+    assert (result["coverage"], result["missing"]) == (1, [])
 
 
 def test_an_image_that_patches_do_not_fill_is_refused_and_not_cropped():

@@ -56,9 +56,9 @@ def family(name: str) -> str:
 def with_gradients(model: nn.Module, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     maps = model(x)
     gradients = [torch.randn(y.shape, generator=torch.Generator().manual_seed(2)) for y in maps]
-    found = torch.autograd.grad(maps, list(model.parameters()), gradients)
+    result = torch.autograd.grad(maps, list(model.parameters()), gradients)
     yield from ((f"map {i}", y.detach()) for i, y in enumerate(maps))
-    yield from zip((name for name, _ in model.named_parameters()), found, strict=True)
+    yield from zip((name for name, _ in model.named_parameters()), result, strict=True)
 
 
 def test_each_rwkv_and_vim_has_a_fused_form_and_plain_is_the_default():

@@ -14,8 +14,8 @@ FORMS = [("reference", False), ("fast", False), ("reference", True), ("fast", Tr
 MIDDLE = 7  # the block whose result the official class returns too
 
 
-def assert_golden(found: torch.Tensor, expected: np.ndarray) -> None:
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
+def assert_golden(result: torch.Tensor, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(result.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
 def run(case, impl, **options):
@@ -46,8 +46,8 @@ def test_official_weights_give_the_official_maps(case, position_embedding, impl,
 def test_official_weights_give_the_official_maps_with_a_stride_32_block(impl, fused):
     maps, _, expected = run("rwkvsam_t_128_ade", impl, stride32=True, fused=fused)
     assert len(maps) == 4
-    for i, found in enumerate(maps):
-        assert_golden(found, expected[f"out_feat{i}"])
+    for i, result in enumerate(maps):
+        assert_golden(result, expected[f"out_feat{i}"])
 
 
 def build_part(case, fused):
@@ -71,9 +71,9 @@ def build_part(case, fused):
 def test_each_part_computes_what_the_official_one_does(index, fused):
     meta, expected = golden("rwkvsam_blocks")
     case = meta["cases"][index]
-    part, theirs, own = build_part(case, fused)
+    part, theirs, prefix = build_part(case, fused)
     weights = rwkv_sam._official(None, {theirs + k: v for k, v in filled(case["entries"]).items()})
-    part.load_state_dict({k.removeprefix(own): v for k, v in weights.items()})
+    part.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items()})
     shape = tuple(int(n) for n in case["input"].partition("(")[2].partition("(")[2].strip(")").split(","))
     grid = (tuple(case["args"]),) if case["args"] else ()
     assert_golden(part.eval()(image(300 + index, shape), *grid), expected[f"out_c{index:02d}"])

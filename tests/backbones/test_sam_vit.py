@@ -14,8 +14,8 @@ TOLERANCE = 2e-5
 KINDS = ["naive", "sdpa"]
 
 
-def assert_golden(found, expected):
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
+def assert_golden(result, expected):
+    np.testing.assert_allclose(result.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
 def small(size=(160, 160), kind="sdpa"):
@@ -38,13 +38,13 @@ def test_official_weights_give_the_official_map_and_the_output_of_every_block(ki
         block.register_forward_hook(lambda _module, _inputs, y: outputs.append(y[:1]))
     with torch.no_grad():
         x = image(meta["input_seed"], tuple(meta["input_shape"]))
-        (found,) = model(x)
+        (result,) = model(x)
         patches = model.patch_embed(x[:1]).permute(0, 2, 3, 1)
     assert_golden(patches, expected["out_patch"])
     for i, output in enumerate(outputs):
         assert_golden(output, expected[f"out_block{i}"])
     assert len(outputs) == 4
-    assert_golden(found, expected["out_features"])
+    assert_golden(result, expected["out_features"])
 
 
 def test_early_gives_the_first_global_blocks_output_beside_the_map():
@@ -71,8 +71,8 @@ def test_the_first_global_block_is_the_published_one_and_four_blocks_are_global(
     ("case", "queries", "keys", "step"), [("20", 20, 20, 1), ("10", 10, 10, 2), ("7x14", 7, 14, 2)]
 )
 def test_relative_position_is_looked_up_and_resized_as_the_source_does(case, queries, keys, step):
-    found = sam_vit.relative_position(image(202, (27, 24)), queries, keys)
-    assert_golden(found[:, :, ::step], golden("sam_encoder_small")[1][f"out_rel_pos_{case}"])
+    result = sam_vit.relative_position(image(202, (27, 24)), queries, keys)
+    assert_golden(result[:, :, ::step], golden("sam_encoder_small")[1][f"out_rel_pos_{case}"])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_attention_equals_its_definition_by_hand():
                 for m, n in cells
             ]
             shares = torch.stack(scores).softmax(0)
-            expected.append(sum(share * v[m, n] for share, (m, n) in zip(shares, cells, strict=True)))
+            expected.append(sum(weight * v[m, n] for weight, (m, n) in zip(shares, cells, strict=True)))
         expected = layer.proj(torch.stack(expected).view(1, h, w, c))
         torch.testing.assert_close(layer(x), expected, atol=1e-12, rtol=0)
 

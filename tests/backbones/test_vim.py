@@ -15,8 +15,8 @@ from tests.goldens import filled, golden, image
 IMPLS = (Impl.REFERENCE, Impl.FAST)
 
 
-def assert_equal_to_source(found: Tensor, wanted: object) -> None:
-    torch.testing.assert_close(found, torch.as_tensor(wanted), atol=2e-4, rtol=1e-4)
+def assert_equal_to_source(result: Tensor, wanted: object) -> None:
+    torch.testing.assert_close(result, torch.as_tensor(wanted), atol=2e-4, rtol=1e-4)
 
 
 def toy(image_size: tuple[int, int] = (64, 64), impl: Impl = Impl.FAST, drop_path: float = 0.0) -> vim.Vim:
@@ -67,10 +67,10 @@ def test_the_vector_is_the_class_token_and_the_map_is_all_others_in_the_images_o
     model = toy()
     x = torch.randn(2, 3, 48, 64)
     with torch.no_grad():
-        tokens, (found,), vector = model.tokens(x), model(x), model.pooled(x)
+        tokens, (result,), vector = model.tokens(x), model(x), model.pooled(x)
     assert torch.equal(vector, tokens[:, 6])
     others = [i for i in range(13) if i != 6]
-    assert torch.equal(found, tokens[:, others].transpose(1, 2).reshape(2, 32, 3, 4))
+    assert torch.equal(result, tokens[:, others].transpose(1, 2).reshape(2, 32, 3, 4))
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -149,8 +149,8 @@ def test_a_token_sees_itself_and_three_before_it_in_the_convolution() -> None:
 def test_the_map_has_the_grid_of_any_image(size: tuple[int, int]) -> None:
     model = toy()
     with torch.no_grad():
-        (found,) = model(torch.randn(1, 3, *size))
-        assert found.shape == (1, 32, size[0] // 16, size[1] // 16)
+        (result,) = model(torch.randn(1, 3, *size))
+        assert result.shape == (1, 32, size[0] // 16, size[1] // 16)
         assert model.pooled(torch.randn(3, 3, *size)).shape == (3, 32)
 
 
@@ -214,10 +214,10 @@ def test_a_half_model_follows_the_wide_one_and_keeps_its_residual_wide() -> None
     half.blocks[5].register_forward_hook(lambda _m, _a, y: seen.append(y.dtype))
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        wanted, found = wide(x)[0], half(x.bfloat16())[0]
+        wanted, result = wide(x)[0], half(x.bfloat16())[0]
     assert seen == [torch.float32]
-    assert found.dtype == torch.bfloat16
-    assert (found - wanted).norm() < 0.03 * wanted.norm()
+    assert result.dtype == torch.bfloat16
+    assert (result - wanted).norm() < 0.03 * wanted.norm()
 
 
 def test_forward_steps_start_small_and_backward_steps_at_softplus_of_zero() -> None:

@@ -38,7 +38,9 @@ def test_deits_weights_give_the_logits_of_timms_vit(deit, attention, size):
 @pytest.mark.parametrize("kind", ["sdpa", "chunked"])
 def test_every_attention_gives_the_naive_ones_maps(kind, monkeypatch):
     monkeypatch.setattr(vit, "BLOCK", 5)  # 17 tokens: three blocks and a rest
-    naive, other = (build_backbone("vit-t", image_size=64, attention=each).eval() for each in ("naive", kind))
+    naive, other = (
+        build_backbone("vit-t", image_size=64, attention=attention).eval() for attention in ("naive", kind)
+    )
     other.load_state_dict(naive.state_dict())
     x = image(2, (2, 3, 64, 64))
     with torch.no_grad():

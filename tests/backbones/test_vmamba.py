@@ -15,8 +15,8 @@ from tests.goldens import filled, golden, image
 IMPLS = (Impl.REFERENCE, Impl.FAST)
 
 
-def assert_equal_to_source(found: Tensor, wanted: object) -> None:
-    torch.testing.assert_close(found, torch.as_tensor(wanted), atol=2e-4, rtol=1e-4)
+def assert_equal_to_source(result: Tensor, wanted: object) -> None:
+    torch.testing.assert_close(result, torch.as_tensor(wanted), atol=2e-4, rtol=1e-4)
 
 
 def cut(x: Tensor, slices: str) -> Tensor:
@@ -49,8 +49,8 @@ def test_logits_and_stages_equal_the_source(impl: Impl) -> None:
         module.register_forward_hook(lambda _m, _a, y: stages.append(y.permute(0, 3, 1, 2)))
     with torch.no_grad():
         assert_equal_to_source(model(image(meta["input_seed"], meta["input_shape"])), arrays["out_logits"])
-    for name, found in zip(["patch_embed", *(f"stage_{i}" for i in range(4))], stages, strict=True):
-        assert_equal_to_source(cut(found, meta["slices"].get(f"out_{name}", "[:]")), arrays[f"out_{name}"])
+    for name, result in zip(["patch_embed", *(f"stage_{i}" for i in range(4))], stages, strict=True):
+        assert_equal_to_source(cut(result, meta["slices"].get(f"out_{name}", "[:]")), arrays[f"out_{name}"])
 
 
 def test_the_four_maps_equal_the_source() -> None:
@@ -59,8 +59,8 @@ def test_the_four_maps_equal_the_source() -> None:
     load_official(model, filled(meta["backbone"]["entries"]))
     with torch.no_grad():
         maps = model(image(meta["input_seed"], meta["input_shape"]))
-    for i, found in enumerate(maps):
-        assert_equal_to_source(cut(found, meta["slices"][f"out_backbone_{i}"]), arrays[f"out_backbone_{i}"])
+    for i, result in enumerate(maps):
+        assert_equal_to_source(cut(result, meta["slices"][f"out_backbone_{i}"]), arrays[f"out_backbone_{i}"])
 
 
 @pytest.mark.parametrize("impl", IMPLS)
@@ -106,8 +106,8 @@ def test_any_image_has_four_maps_rounded_up(size: tuple[int, int]) -> None:
     model = toy()
     with torch.no_grad():
         maps = model(torch.randn(2, 3, *size))
-    for found, stride, width in zip(maps, model.strides, model.widths, strict=True):
-        assert found.shape == (2, width, -(-size[0] // stride), -(-size[1] // stride))
+    for result, stride, width in zip(maps, model.strides, model.widths, strict=True):
+        assert result.shape == (2, width, -(-size[0] // stride), -(-size[1] // stride))
 
 
 def test_a_map_does_not_depend_on_which_others_are_returned() -> None:
@@ -116,8 +116,8 @@ def test_a_map_does_not_depend_on_which_others_are_returned() -> None:
     assert some.strides == (8, 32)
     assert some.widths == (32, 128)
     with torch.no_grad():
-        every, found = toy()(x), some(x)
-    torch.testing.assert_close(found, (every[1], every[3]))
+        every, result = toy()(x), some(x)
+    torch.testing.assert_close(result, (every[1], every[3]))
 
 
 @pytest.mark.parametrize("outputs", [(), (3, 2), (1, 1), (0, 4)])
@@ -135,8 +135,8 @@ def test_turning_the_map_by_half_a_turn_swaps_the_directions() -> None:
             parameter.copy_(torch.randn_like(parameter) / 2)
         swapped.load_state_dict(plain.state_dict())
         for name in ("x_proj", "dt_proj", "dt_bias", "A_log", "D"):
-            own = getattr(plain, name)
-            getattr(swapped, name).copy_(own.unflatten(0, (4, -1)).roll(2, 0).flatten(0, 1))
+            parameter = getattr(plain, name)
+            getattr(swapped, name).copy_(parameter.unflatten(0, (4, -1)).roll(2, 0).flatten(0, 1))
         swapped.conv.weight.copy_(plain.conv.weight.flip(2, 3))
         x = torch.randn(2, 5, 3, 8)
         torch.testing.assert_close(swapped(x.flip(1, 2)).flip(1, 2), plain(x))
@@ -220,8 +220,8 @@ def test_a_half_model_follows_the_wide_one() -> None:
     wide, half = toy(), toy().bfloat16()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        wanted, found = wide(x), half(x.bfloat16())
-    for narrow, exact in zip(found, wanted, strict=True):
+        wanted, result = wide(x), half(x.bfloat16())
+    for narrow, exact in zip(result, wanted, strict=True):
         assert narrow.dtype == torch.bfloat16
         assert (narrow - exact).norm() < 0.03 * exact.norm()
 

@@ -13,8 +13,8 @@ TOLERANCE = 3e-5
 FORMS = [("reference", False), ("fast", False), ("reference", True), ("fast", True)]  # implementation, fused
 
 
-def assert_golden(found: torch.Tensor, expected: np.ndarray) -> None:
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
+def assert_golden(result: torch.Tensor, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(result.detach().numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("impl", "fused"), FORMS)
@@ -81,8 +81,8 @@ def test_parameters_start_at_the_official_values(key):
         part = vrwkv.SpatialMix(*sizes, False, Impl.REFERENCE)
     else:
         part = vrwkv.ChannelMix(sizes[0], 4 * sizes[0], *sizes[1:], False, Impl.REFERENCE)
-    found = getattr(part, OURS[official.removeprefix("spatial_")]).detach().flatten()
-    np.testing.assert_allclose(found, golden("vrwkv_init")[1][key], rtol=0, atol=1e-6)
+    result = getattr(part, OURS[official.removeprefix("spatial_")]).detach().flatten()
+    np.testing.assert_allclose(result, golden("vrwkv_init")[1][key], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from typer.testing import CliRunner, Result
 
 from linbench.cli import app
 from linbench.records import Store
+from tests.reports.cases import record
 from tests.reports.test_choose import BEST
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for record in BEST:
-        Store(tmp_path).put(record)
+    for entry in BEST:
+        Store(tmp_path).put(entry)
     return tmp_path
 
 
@@ -30,6 +31,24 @@ def test_the_answer_comes_first_then_what_fits_then_what_does_not(folder):
     text = result.stdout
     assert text.startswith("Best dis_miou at 2048² within 25 ms and 24 GB: vmamba-t")
     assert text.index("What fits") < text.index("Left out, and why:") < text.index("\n  vit-t at 2048²: too slow")
+
+
+@pytest.mark.parametrize("metric", ["dis_miou", "latency_ms"])
+def test_every_line_but_a_command_fits_80_columns(folder, metric):
+    Store(folder).put(record("vrwkv-t", 512, 20.0, rounds=1))
+    text = choose(folder, "--metric", metric, "--latency-ms", "50").stdout
+    assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("  linbench run"))
+
+
+def test_where_nothing_can_be_ranked_the_numbers_are_listed_with_the_command_that_measures_them(tmp_path):
+    for name in ("vim-t", "vit-t"):
+        Store(tmp_path / "r").put(record(name, 512, 20.0, rounds=1))
+    result = choose(tmp_path / "r", "--metric", "latency_ms")
+    assert result.exit_code == 1
+    text = " ".join(result.stdout.split())
+    assert "No recommendation for latency_ms. Not ranked: 2 of 2 (fewer than 3 rounds)." in text
+    assert "Best" not in text and "20" in text and "ᵃ fewer than 3 rounds" in text
+    assert f"linbench run --backbone vim-t --preset paper --res 512 --results {tmp_path / 'r'}" in text
 
 
 def test_where_nothing_fits_the_exit_code_is_1(folder):

@@ -57,6 +57,38 @@ def test_a_guard_ends_with_1_where_the_difference_is_shown_and_large_enough(side
     assert message is None or (f"linbench: --fail-on {guard}: " in result.stderr and message in result.stderr)
 
 
+def test_a_guard_says_how_many_pairs_it_could_not_test(tmp_path):
+    few = record("vim-t", 512, 10.0, rounds=2)
+    a, b = put(tmp_path / "a", few, record("vit-t", 512, 10.0)), put(tmp_path / "b", few, record("vit-t", 512, 10.0))
+    result = compare(a, b, "--fail-on", "SLOWER:5%")
+    assert result.exit_code == 0
+    assert "linbench: --fail-on SLOWER: 1 of 2 pairs could not be compared; the marks tell why" in result.stderr
+
+
+def test_the_commands_that_measure_what_could_not_be_compared_name_their_folder(tmp_path):
+    few = record("vim-t", 512, 10.0, rounds=2)
+    busy = replace(few, rounds=tuple({**entry, "others_share": 0.5} for entry in few.rounds))
+    a, b = put(tmp_path / "a", few), put(tmp_path / "b", busy)
+    lines = compare(a, b).stdout.splitlines()
+    assert lines[-3:] == [
+        "To measure what is missing:",
+        f"  linbench run --backbone vim-t --preset paper --res 512 --results {a}",
+        f"  linbench run --backbone vim-t --preset paper --redo disturbed --res 512 --results {b}",
+    ]
+    assert "To measure" not in compare(a, b, "--json").stdout
+
+
+def test_every_line_but_a_command_fits_80_columns_and_a_headline_stands_above(tmp_path):
+    names = ("vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t")
+    made = [record(name, size, 10.0 * size, rounds=3) for name in names for size in (512, 1024, 2048)]
+    busy = replace(made[0], rounds=tuple({**entry, "others_share": 0.72} for entry in made[0].rounds))
+    folder = put(tmp_path / "a", busy, *made[1:])
+    for arguments in (["--backbones", ",".join(names)], ["--backbones", "vit-t,rwkv-sam-t"]):
+        lines = compare(folder, *arguments).stdout.splitlines()
+        assert "latencies was disturbed" in lines[0]
+        assert all(len(line) <= 80 for line in lines if not line.startswith("  linbench run"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -43,7 +43,7 @@ def test_where_says_what_is_found_and_the_layout_of_what_is_not(tmp_path):
     assert ["✓", "dis", "val", f"{tmp_path}/DIS5K"] in lines
     assert "\nimagenet\n    imagenet/\n      train/n01440764/*.JPEG" in result.stdout
     rows = answered("where", "--data", tmp_path)["sets"]
-    assert [(row["name"], row["split"]) for row in rows if row["found"]] == [("dis", "val")]
+    assert [(row["name"], row["split"]) for row in rows if row["folder"]] == [("dis", "val")]
 
 
 def test_where_takes_the_folder_from_the_variable_and_says_so_if_there_is_none(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from linbench.cli.quiet_progress import DISTURBED_EXIT
+
 PYPROJECT = """
 [build-system]
 requires = ["hatchling"]
@@ -60,8 +62,9 @@ def test_an_installed_plugin_is_listed_and_measured_like_our_own(installed: Path
     )
     assert "toy-installed" in {row["name"] for row in json.loads(listed.stdout)["backbones"]}
     quick = ["--preset", "paper", "--res", "64", "--rounds", "1", "--cell-seconds", "0.2", "--results", str(tmp_path)]
-    run = [installed, "-m", "linbench", "run", "--backbone", "toy-installed", "--device", "cpu", *quick]
-    subprocess.run(run, capture_output=True, check=True)
+    where = ["--device", "cpu", "--wait", "0"]
+    run = [installed, "-m", "linbench", "run", "--backbone", "toy-installed", *where, *quick]
+    assert subprocess.run(run, capture_output=True, check=False).returncode in (0, DISTURBED_EXIT)
     (path,) = tmp_path.glob("*/latency/toy-installed/*.json")
     assert json.loads(path.read_text())["status"] == "ok"
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def test_help_of_a_suite_shows_its_options_and_examples_and_no_other_ones() -> N
     assert "--boxes" in call("run", "--suite", "dis,coco", "-h").stdout
 
 
+@pytest.mark.parametrize("arguments", [[], ["--suite", "latency"], ["--suite", "kernels"], ["--suite", "dis,coco"]])
+def test_help_of_every_suite_needs_no_torch(arguments: list[str]) -> None:
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'numba', 'timm', 'torchvision', 'pandas')))\n"
+        f"sys.argv = ['linbench', 'run', *{arguments!r}, '--help']\n"
+        "from linbench.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--backbone" in done.stdout or "--op" in done.stdout
+
+
 def test_a_plug_in_suite_has_options_of_its_own(plugins: Path, tmp_path: Path) -> None:
     waits = ("run", "--plugin", str(plugins / "waits.py"), "--suite=waits", "--results", str(tmp_path))
     shown = call(*waits, "--help").stdout
@@ -44,7 +58,7 @@ def test_a_plug_in_suite_has_options_of_its_own(plugins: Path, tmp_path: Path) -
         (2, "hasty", True),
         (2, "calm", True),
     ]
-    measured = call(*waits, "--nap", "3", "--rounds", "1", "--cell-seconds", "0.05")
+    measured = call(*waits, "--nap", "3", "--rounds", "1", "--cell-seconds", "0.05", "--wait", "0")
     assert "3 ms: " in measured.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("clock/waits/*/*.json"))
     assert (record["status"], record["key"]["nap_ms"]) == ("ok", 3)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,13 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from linbench.cli.quiet_progress import DISTURBED_EXIT
 from linbench.system.files import LOCK_NAME
 
 
 def command(results: Path, plugins: Path, *more: str) -> list[str]:
     toy = ["--plugin", str(plugins / "toy.py"), "--plugin", str(plugins / "accidents.py")]
-    quick = ["--preset", "paper", "--cell-seconds", "0.2", "--device", "cpu", "--results", str(results)]
-    return [sys.executable, "-m", "linbench", "run", *toy, *quick, *more]
+    quick = ["--preset", "paper", "--cell-seconds", "0.2", "--device", "cpu", "--wait", "0"]
+    return [sys.executable, "-m", "linbench", "run", *toy, *quick, "--results", str(results), *more]
+
+
+def sweep(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a sweep whose cells are all ok, disturbed or not: the machine of the tests is busy with other tests."""
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, DISTURBED_EXIT), done.stderr
+    return done
 
 
 def records(results: Path) -> dict[Path, dict]:
@@ -26,15 +35,13 @@ def records(results: Path) -> dict[Path, dict]:
 
 def test_a_second_run_measures_nothing_and_more_rounds_only_add(tmp_path: Path, plugins: Path) -> None:
     small = ["--backbone", "toy", "--res", "64..128"]
-    subprocess.run(command(tmp_path, plugins, *small, "--rounds", "1"), check=True, capture_output=True)
+    sweep(command(tmp_path, plugins, *small, "--rounds", "1"))
     first = {path: path.read_bytes() for path in records(tmp_path)}
     assert len(first) == 2
-    done = subprocess.run(
-        command(tmp_path, plugins, *small, "--rounds", "1"), check=True, capture_output=True, text=True
-    )
+    done = sweep(command(tmp_path, plugins, *small, "--rounds", "1"))
     assert "2 of 2 cells already have a record" in done.stderr
     assert {path: path.read_bytes() for path in records(tmp_path)} == first
-    subprocess.run(command(tmp_path, plugins, *small, "--rounds", "2"), check=True, capture_output=True)
+    sweep(command(tmp_path, plugins, *small, "--rounds", "2"))
     for path, record in records(tmp_path).items():
         assert record["rounds"][0] == json.loads(first[path])["rounds"][0]
         assert [r["seed"] for r in record["rounds"]] == [0, 1]
@@ -43,15 +50,17 @@ def test_a_second_run_measures_nothing_and_more_rounds_only_add(tmp_path: Path, 
 def test_best_is_searched_once_and_a_resumed_sweep_does_not_search_again(tmp_path: Path, plugins: Path) -> None:
     arguments = command(tmp_path, plugins, "--backbone", "toy", "--res", "64", "--rounds", "1", "--preset", "best")
     arguments += ["--search-seconds", "0"]
-    first = subprocess.run(arguments, check=True, capture_output=True, text=True)
-    assert "search toy backbone 64x64 float32: at most 0 s" in first.stderr
+    first = sweep(arguments)
+    assert re.search(
+        r"search toy backbone 64x64 float32: \d candidates in 0 s\n  1 of \d: the settings to", first.stderr
+    )
     found = {record["key"]["suite"]: record for record in records(tmp_path).values()}
     assert found["latency"]["search"] == found["search"]["search"]
     kept = found["search"]["search"]["kept"]
     assert {name: found["latency"]["key"][name] for name in kept} == kept
     assert found["search"]["search"]["untried"]
     assert "best: toy: " in first.stdout
-    again = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    again = sweep(arguments)
     assert "search toy" not in again.stderr
     assert "1 of 1 cells already have a record" in again.stderr
     shown = subprocess.run([*arguments, "--dry-run"], check=True, capture_output=True, text=True)
@@ -83,17 +92,17 @@ def kill_at_random_moments(times: int, results: Path, plugins: Path) -> None:
     draw = random.Random(20261121)
     seen: dict[Path, bytes] = {}
     for _ in range(times):
-        sweep = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = len(records(results))
         until = time.monotonic() + 60
-        while len(records(results)) == before and sweep.poll() is None and time.monotonic() < until:
+        while len(records(results)) == before and running.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(draw.uniform(0.0, 1.5))
-        os.kill(sweep.pid, signal.SIGKILL)
-        sweep.wait()
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
         for path in records(results):  # each parses: whole or absent
             seen.setdefault(path, path.read_bytes())
-    subprocess.run(arguments, check=True, capture_output=True)
+    sweep(arguments)
     assert len(records(results)) == cells
     assert {path: path.read_bytes() for path in seen} == seen  # no finished cell was measured again
     left = [
@@ -129,13 +138,13 @@ def test_a_sweep_killed_ten_times_records_every_cell_once(tmp_path: Path, plugin
 
 def test_an_interrupt_keeps_what_was_measured_and_says_how_to_go_on(tmp_path: Path, plugins: Path) -> None:
     arguments = command(tmp_path, plugins, "--backbone", "toy,hangs", "--res", "64", "--rounds", "1")
-    sweep = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while len(records(tmp_path)) == 0 and time.monotonic() < until:
         time.sleep(0.1)
-    sweep.send_signal(signal.SIGINT)
-    _, message = sweep.communicate(timeout=30)
-    assert sweep.returncode == 130
+    running.send_signal(signal.SIGINT)
+    _, message = running.communicate(timeout=30)
+    assert running.returncode == 130
     assert "the records so far are kept, and the same command goes on from there" in message
     assert "Traceback" not in message
     assert [record["key"]["backbone"] for record in records(tmp_path).values()] == ["toy"]

@@ -1,6 +1,7 @@
 """The command line: light at the door, and errors that teach in one line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(tmp_path: Path) -> None:
     assert "search first: vit-t backbone 128x128 float32, over attention, " in shown.stdout
 
 
+def test_a_dry_run_of_many_columns_fits_a_terminal_and_estimates_the_time(tmp_path: Path) -> None:
+    parts = ["--part", "encoder,end-to-end", "--dtype", "float32,bfloat16"]
+    names = ["--backbone", "vit-t,rwkv-sam-t", "--res", "64,1024", "--rounds", "4", "--results", str(tmp_path)]
+    shown = call("run", "--dry-run", *names, *parts)
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("all: ") and "device_type cpu" in lines[0]  # what is the same in all, once
+    assert "because" in shown.stdout and "32 cells, 32 to measure" in lines
+    assert re.fullmatch(r"about \d+ to \d+ (min|h): 32 cells × 4 rounds, 8 searches", lines[-1])
+
+
 def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     # in a process of its own: plug-ins of other tests stay registered in this one
     done = subprocess.run([sys.executable, "-m", "linbench", "list", "--json"], capture_output=True, check=True)
@@ -151,7 +164,18 @@ def test_show_refuses_an_unknown_name() -> None:
 
 def test_doctor_names_every_part_and_a_remedy_for_what_is_broken() -> None:
     found = {row["part"]: row for row in json.loads(call("doctor", "--json").stdout)}
-    assert {"Python", "CPU", "torch", "GPU", "numba", "triton", "timm", "C compiler", "mamba_ssm"} <= found.keys()
+    assert {
+        "Python",
+        "CPU",
+        "Quiet",
+        "torch",
+        "GPU",
+        "numba",
+        "triton",
+        "timm",
+        "C compiler",
+        "mamba_ssm",
+    } <= found.keys()
     assert found["numba"]["state"] == "ok"
     assert all(row["remedy"] for row in found.values() if row["state"] == "broken")
 

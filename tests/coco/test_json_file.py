@@ -24,20 +24,20 @@ def test_entries_are_those_of_the_lists_and_stand_where_they_say(tmp_path_factor
     file.write_text(json.dumps(table, ensure_ascii=ascii_, indent=indent), encoding="utf-8")
     content = file.read_bytes()
     lists = {"": table} if isinstance(table, list) else table
-    expected = [one for found in lists.values() if isinstance(found, list) for one in found]
-    found = list(entries(file))
-    assert [one.value for one in found] == expected
-    assert [json.loads(content[one.begin : one.end]) for one in found] == expected
+    expected = [value for values in lists.values() if isinstance(values, list) for value in values]
+    result = list(entries(file))
+    assert [entry.value for entry in result] == expected
+    assert [json.loads(content[entry.begin : entry.end]) for entry in result] == expected
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, 2, "é"], "b": ?}', '{"a": ["日本", ?]}', "[1, ?]"])
 def test_both_ways_of_reading_name_the_byte_and_not_the_character(tmp_path, text):
     content = text.encode()
-    place = content.index(b"?")
-    with pytest.raises(ValueError, match=rf"^x: it is not JSON at byte {place} of {len(content)}: "):
+    position = content.index(b"?")
+    with pytest.raises(ValueError, match=rf"^x: it is not JSON at byte {position} of {len(content)}: "):
         load(content, "x")
     file = dump(tmp_path / "a.json", text)
-    with pytest.raises(ValueError, match=rf"a\.json: it is not JSON at byte {place} of {len(content)}: "):
+    with pytest.raises(ValueError, match=rf"a\.json: it is not JSON at byte {position} of {len(content)}: "):
         list(entries(file))
 
 

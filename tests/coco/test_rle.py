@@ -17,9 +17,9 @@ def test_a_mask_comes_back_as_it_was_through_json(shape):
     mask = np.random.default_rng(0).random(shape) < 0.5
     runs = json.loads(json.dumps(encode(mask)))
     assert runs["size"] == list(shape)
-    found = decode(runs)
-    assert found.dtype == np.bool_
-    np.testing.assert_array_equal(found, mask)
+    result = decode(runs)
+    assert result.dtype == np.bool_
+    np.testing.assert_array_equal(result, mask)
 
 
 def test_runs_go_down_the_columns_as_cocos_do():
@@ -45,12 +45,12 @@ def test_what_pycocotools_encodes_is_decoded_as_pycocotools_does(mask):
 @given(st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=30), st.integers(1, 8))
 def test_text_that_is_no_mask_of_that_size_is_refused_and_never_read_past_its_end(text, side):
     try:
-        found = decode({"size": [side, side], "counts": text})
+        result = decode({"size": [side, side], "counts": text})
     except ValueError as error:
         assert "run" in str(error)
         return
-    assert encode(found)["size"] == [side, side]
-    np.testing.assert_array_equal(decode(encode(found)), found)
+    assert encode(result)["size"] == [side, side]
+    np.testing.assert_array_equal(decode(encode(result)), result)
 
 
 def test_a_run_of_negative_length_is_refused_though_the_sum_is_right():

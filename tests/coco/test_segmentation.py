@@ -13,13 +13,13 @@ from tests.metrics.masks import masks
 
 def lengths(mask):
     """Of runs of equal pixels, column by column, background first."""
-    found, value = [0], False
+    result, value = [0], False
     for pixel in mask.ravel(order="F").tolist():
         if pixel != value:
-            found.append(0)
+            result.append(0)
             value = pixel
-        found[-1] += 1
-    return found
+        result[-1] += 1
+    return result
 
 
 @given(masks())
@@ -40,17 +40,17 @@ def test_numbers_of_several_groups_and_both_signs_are_read():
     mask = np.zeros((3000, 2000), np.bool_)
     mask[100:2900:7, ::3] = True
     counts = pycoco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
-    found = run_lengths(counts, mask.size)
-    assert found.sum() == mask.size and found[1::2].sum() == mask.sum()
+    result = run_lengths(counts, mask.size)
+    assert result.sum() == mask.size and result[1::2].sum() == mask.sum()
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=300), max_size=12))
 def test_any_text_is_a_mask_of_that_size_or_refused(text):
     try:
-        found = segmentation_rle({"size": [3, 4], "counts": text}, (3, 4))
+        result = segmentation_rle({"size": [3, 4], "counts": text}, (3, 4))
     except ValueError:
         return
-    assert pycoco.decode(found).shape == (3, 4) and run_lengths(found["counts"], 12).sum() == 12
+    assert pycoco.decode(result).shape == (3, 4) and run_lengths(result["counts"], 12).sum() == 12
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tiny data sets in the published layouts, written by the tests, and the damage done to them."""
+"""Tiny datasets in the published layouts, written by the tests, and the damage done to them."""
 
 import json
 from pathlib import Path
@@ -103,7 +103,7 @@ def whole(sample) -> None:
 
 
 def the_one_bad(dataset, use=whole) -> str:
-    """What is said of the only bad sample of a set, of which all others can be read."""
+    """The fault of the only bad sample of a dataset, of which all others can be read."""
     good, bad = good_and_bad(dataset, use)
     if len(bad) != 1 or len(good) != len(dataset) - 1:
         pytest.fail(f"good {good}, bad {bad}")

@@ -19,7 +19,7 @@ def labels():
     return (np.arange(H * W) % 151).reshape(H, W).astype(np.uint8)
 
 
-def written(root, count=3):
+def write_dataset(root, count=3):
     base = root / "ADEChallengeData2016"
     for n in range(1, count + 1):
         photo(base / NAMES[0] / f"ADE_val_{n:08d}.jpg", seed=n)
@@ -27,7 +27,7 @@ def written(root, count=3):
     return base
 
 
-def opened(root):
+def load_dataset(root):
     return open_dataset("ade20k", "val", str(root))
 
 
@@ -36,10 +36,10 @@ def whole(sample):
 
 
 def test_the_150_classes_begin_at_0_and_what_is_no_class_is_ignored(tmp_path):
-    written(tmp_path)
-    found = opened(tmp_path)
-    assert (found.name, len(found), len(found.classes), found[0].id) == ("ADE20K", 3, 150, "ADE_val_00000001")
-    given = found[0].labels()
+    write_dataset(tmp_path)
+    dataset = load_dataset(tmp_path)
+    assert (dataset.name, len(dataset), len(dataset.classes), dataset[0].id) == ("ADE20K", 3, 150, "ADE_val_00000001")
+    given = dataset[0].labels()
     assert given.dtype == np.uint8
     np.testing.assert_array_equal(given[labels() == 0], IGNORED)
     np.testing.assert_array_equal(given[labels() > 0], labels()[labels() > 0] - 1)
@@ -47,10 +47,10 @@ def test_the_150_classes_begin_at_0_and_what_is_no_class_is_ignored(tmp_path):
 
 def test_classes_have_their_names_where_the_sets_own_table_is_there(tmp_path):
     rows = [f"{n}\t0.1\t1\t2\twall, sort {n}" for n in range(1, 151)]
-    dump(written(tmp_path) / "objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tName\n" + "\n".join(rows))
-    assert opened(tmp_path).classes == ("wall",) * 150
+    dump(write_dataset(tmp_path) / "objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tName\n" + "\n".join(rows))
+    assert load_dataset(tmp_path).classes == ("wall",) * 150
     (tmp_path / "ADEChallengeData2016/objectInfo150.txt").unlink()
-    assert opened(tmp_path).classes[:2] == ("1", "2")
+    assert load_dataset(tmp_path).classes[:2] == ("1", "2")
 
 
 DAMAGE = {
@@ -76,15 +76,15 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_bad_label_map_is_said_in_a_line_and_the_others_are_read(tmp_path, damage):
     change, message = DAMAGE[damage]
-    path = written(tmp_path) / NAMES[1] / "ADE_val_00000002.png"
+    path = write_dataset(tmp_path) / NAMES[1] / "ADE_val_00000002.png"
     change(path)
-    line = the_one_bad(opened(tmp_path), whole)
+    line = the_one_bad(load_dataset(tmp_path), whole)
     assert line.startswith(f"{path}: {message}"), line
 
 
 def test_a_label_map_without_an_image_is_a_fault(tmp_path):
-    saved(labels(), written(tmp_path) / NAMES[1] / "stray.png")
-    (fault,) = opened(tmp_path).faults
+    saved(labels(), write_dataset(tmp_path) / NAMES[1] / "stray.png")
+    (fault,) = load_dataset(tmp_path).faults
     assert fault.id == "stray"
     assert re.search("labels without an image in .*validation$", fault.reason)
 
@@ -117,30 +117,30 @@ def hundred(monkeypatch):
 def test_a_set_whose_labels_begin_at_0_is_refused(tmp_path, hundred, count):
     of_labels(tmp_path, reduced(scenes(count)))
     with pytest.raises(BadDataset, match="of 100 label maps hold 0 and none holds 150: these labels seem"):
-        opened(tmp_path)
+        load_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("count", [1, 10, 99])
 def test_a_small_set_without_class_150_is_read(tmp_path, hundred, count):
     of_labels(tmp_path, scenes(count, rare=count + 1))
-    assert len(opened(tmp_path)) == count
+    assert len(load_dataset(tmp_path)) == count
 
 
 def test_a_large_set_with_class_150_in_few_images_is_read(tmp_path, hundred):
     of_labels(tmp_path, scenes(100))
-    assert len(opened(tmp_path)) == 100
+    assert len(load_dataset(tmp_path)) == 100
 
 
 def test_a_set_without_class_150_is_read_where_its_table_or_its_labels_say_so(tmp_path, hundred):
     base = of_labels(tmp_path / "named", scenes(100, rare=101))
     dump(base / "objectInfo150.txt", "Idx\tName\n" + "".join(f"{n}\tclass\n" for n in range(1, 150)))
-    assert len(opened(tmp_path / "named")) == 100
+    assert len(load_dataset(tmp_path / "named")) == 100
     of_labels(tmp_path / "whole", [values[1:] for values in scenes(100, rare=101)])  # every pixel has a class
-    assert len(opened(tmp_path / "whole")) == 100
+    assert len(load_dataset(tmp_path / "whole")) == 100
 
 
 def test_bad_files_are_not_what_a_set_is_refused_for(tmp_path, hundred):
     base = of_labels(tmp_path, reduced(scenes(100)))
     for path in (base / NAMES[1]).iterdir():
         path.write_bytes(b"")
-    assert len(opened(tmp_path)) == 100
+    assert len(load_dataset(tmp_path)) == 100

@@ -22,7 +22,7 @@ def panoptic(numbers) -> np.ndarray:
     return np.stack([numbers % 256, numbers // 256 % 256, numbers // 65536], axis=-1).astype(np.uint8)
 
 
-def written(root, change=None, segments=SEGMENTS):
+def write_dataset(root, change=None, segments=SEGMENTS):
     """Three images, of which the second may be changed, in COCO's own folder and in that of unlabeled images."""
     numbers = np.full((H, W), SKY)
     numbers[square()], numbers[square(6, 9, 3)] = THING, CROWD
@@ -32,7 +32,7 @@ def written(root, change=None, segments=SEGMENTS):
     table = {
         "images": [{"id": n, "file_name": f"{n:012d}.jpg", "height": H, "width": W} for n in (1, 2, 3)],
         "annotations": [
-            {"image_id": n, "file_name": f"{n:012d}.png", "segments_info": [dict(one) for one in segments]}
+            {"image_id": n, "file_name": f"{n:012d}.png", "segments_info": [dict(segment) for segment in segments]}
             for n in (1, 2, 3)
         ],
         "categories": [
@@ -46,16 +46,16 @@ def written(root, change=None, segments=SEGMENTS):
     return dump(root / "coconut/coconut_b.json", table)
 
 
-def opened(root):
+def load_dataset(root):
     return open_dataset("coconut", "train", str(root))
 
 
 def test_only_things_are_instances_and_their_masks_are_the_segments(tmp_path):
-    file = written(tmp_path)
-    found = opened(tmp_path)
-    assert (found.name, found.classes, found.facts["category_ids"]) == ("COCONut-B", ("person", "dog"), [1, 18])
-    assert found.facts["annotations"] == str(file)
-    for sample in found:
+    file = write_dataset(tmp_path)
+    dataset = load_dataset(tmp_path)
+    assert (dataset.name, dataset.classes, dataset.facts["category_ids"]) == ("COCONut-B", ("person", "dog"), [1, 18])
+    assert dataset.facts["annotations"] == str(file)
+    for sample in dataset:
         dog, people = sample.instances()
         assert (dog.category, dog.crowd, dog.box, dog.area) == (1, False, (3.0, 2.0, 7.0, 6.0), 16.0)
         assert (people.category, people.crowd, people.id) == (0, True, "5")
@@ -64,19 +64,19 @@ def test_only_things_are_instances_and_their_masks_are_the_segments(tmp_path):
 
 
 def test_images_lie_in_either_folder_of_coco_or_beside_the_masks(tmp_path):
-    written(tmp_path)
-    assert good_and_bad(opened(tmp_path), whole) == (["1", "2", "3"], [])
+    write_dataset(tmp_path)
+    assert good_and_bad(load_dataset(tmp_path), whole) == (["1", "2", "3"], [])
 
 
 def test_ids_with_a_decimal_point_are_the_same_segments_and_classes(tmp_path):
-    written(tmp_path, _set(id=float(THING), category_id=18.0))
-    assert [one.id for one in opened(tmp_path)[1].instances()] == [str(THING), str(CROWD)]
-    assert good_and_bad(opened(tmp_path), whole) == (["1", "2", "3"], [])
+    write_dataset(tmp_path, _set(id=float(THING), category_id=18.0))
+    assert [instance.id for instance in load_dataset(tmp_path)[1].instances()] == [str(THING), str(CROWD)]
+    assert good_and_bad(load_dataset(tmp_path), whole) == (["1", "2", "3"], [])
 
 
 def test_the_validation_set_is_the_relabelled_one(tmp_path):
     folder(tmp_path / "coconut/relabeled_coco_val")
-    (tmp_path / "coconut/relabeled_coco_val.json").write_text(written(tmp_path).read_text())
+    (tmp_path / "coconut/relabeled_coco_val.json").write_text(write_dataset(tmp_path).read_text())
     assert open_dataset("coconut", "val", str(tmp_path)).name == "relabeled COCO val"
 
 
@@ -101,8 +101,8 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_bad_annotation_is_said_in_a_line_and_the_other_images_are_read(tmp_path, damage):
     change, message = DAMAGE[damage]
-    written(tmp_path, change)
-    line = the_one_bad(opened(tmp_path))
+    write_dataset(tmp_path, change)
+    line = the_one_bad(load_dataset(tmp_path))
     assert re.search(message, line), line
 
 
@@ -116,25 +116,25 @@ def test_a_bad_annotation_is_said_in_a_line_and_the_other_images_are_read(tmp_pa
     ],
 )
 def test_a_bad_panoptic_mask_is_said_in_a_line_and_the_others_are_read(tmp_path, change, message):
-    written(tmp_path)
+    write_dataset(tmp_path)
     path = tmp_path / "coconut/coconut_b/000000000002.png"
     change(path)
-    line = the_one_bad(opened(tmp_path))
+    line = the_one_bad(load_dataset(tmp_path))
     assert line.startswith(f"{path}: {message}"), line
 
 
 @pytest.mark.parametrize("name", [".", "", "/", "a\n.jpg"])
 def test_an_image_without_a_usable_name_has_its_part_in_the_checksum(tmp_path, name):
-    file = written(tmp_path)
-    before, table = opened(tmp_path).checksum, json.loads(file.read_text())
+    file = write_dataset(tmp_path)
+    before, table = load_dataset(tmp_path).checksum, json.loads(file.read_text())
     table["images"][1]["file_name"] = name
     dump(file, table)
-    assert opened(tmp_path).checksum != before
+    assert load_dataset(tmp_path).checksum != before
 
 
 def test_a_mask_file_is_decoded_once_for_all_of_its_instances(tmp_path):
-    written(tmp_path)
-    first, second = opened(tmp_path)[1].instances()
+    write_dataset(tmp_path)
+    first, second = load_dataset(tmp_path)[1].instances()
     first.mask()
     (tmp_path / "coconut/coconut_b/000000000002.png").unlink()
     assert second.mask().sum() == 9

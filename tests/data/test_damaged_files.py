@@ -102,11 +102,11 @@ def test_something_else_in_a_files_place_costs_one_sample(tmp_path: Path, name: 
         path = SETS[name](root)[number]
         path.unlink()
         INSTEAD[instead](path)
-        found = open_dataset(name, "train" if name == "sa1b" else "val", str(root))
-        assert len(found.checksum) == 64
-        seen = [check_sample(found, n) for n in range(len(found))]
-        bad = [fault for one in seen for fault in one.faults]
-        assert (len(found), sum(bool(one.faults) for one in seen)) == (3, 1), bad
+        dataset = open_dataset(name, "train" if name == "sa1b" else "val", str(root))
+        assert len(dataset.checksum) == 64
+        seen = [check_sample(dataset, n) for n in range(len(dataset))]
+        bad = [fault for report in seen for fault in report.faults]
+        assert (len(dataset), sum(bool(report.faults) for report in seen)) == (3, 1), bad
         assert all(str(path.parent) in fault.file and "<_io" not in fault.reason for fault in bad), bad
 
 
@@ -115,13 +115,13 @@ def test_a_name_that_is_no_utf_8_is_read_and_written_with_escapes(tmp_path: Path
     damaged = SETS[name](tmp_path)
     for path in damaged:
         path.rename(path.with_name(os.fsdecode(b"sa_\xff\n") + path.suffix))
-    found = open_dataset(name, "train" if name == "sa1b" else "val", str(tmp_path))
-    assert len(found.checksum) == 64
-    ids = [found[n].id for n in range(3)]
-    assert [one for one in ids if one.endswith("sa_\\udcff\\n")]
-    assert [check_sample(found, n).faults for n in range(3)] == [(), (), ()]
+    dataset = open_dataset(name, "train" if name == "sa1b" else "val", str(tmp_path))
+    assert len(dataset.checksum) == 64
+    ids = [dataset[n].id for n in range(3)]
+    assert [name for name in ids if name.endswith("sa_\\udcff\\n")]
+    assert [check_sample(dataset, n).faults for n in range(3)] == [(), (), ()]
     damaged[-1].with_name(os.fsdecode(b"sa_\xff\n") + damaged[-1].suffix).write_text("")
-    (fault,) = [fault for n in range(3) for fault in check_sample(found, n).faults]
+    (fault,) = [fault for n in range(3) for fault in check_sample(dataset, n).faults]
     json.dumps([*ids, fault.id, fault.file, fault.reason], ensure_ascii=False).encode()
     assert "\n" not in fault.file
 
@@ -132,9 +132,9 @@ def test_a_name_that_no_file_can_have_costs_its_image_and_not_the_checksum(tmp_p
     write_coco(tmp_path, images)
     images["images"][1]["file_name"] = name
     dump(tmp_path / "coco/annotations/instances_val2017.json", images)
-    found = open_dataset("coco", "val", str(tmp_path))
-    assert len(found.checksum) == 64
-    assert [bool(check_sample(found, n).faults) for n in range(3)] == [False, True, False]
+    dataset = open_dataset("coco", "val", str(tmp_path))
+    assert len(dataset.checksum) == 64
+    assert [bool(check_sample(dataset, n).faults) for n in range(3)] == [False, True, False]
 
 
 @pytest.mark.parametrize("kind", ["a link that leads nowhere", "a link to itself"])
@@ -142,11 +142,11 @@ def test_a_folder_that_is_a_bad_link_costs_that_folder(tmp_path: Path, kind: str
     sa1b(tmp_path), imagenet(tmp_path)
     INSTEAD[kind](tmp_path / "sa1b/sa_000001")
     INSTEAD[kind](tmp_path / "imagenet/val/n01440750")  # before the others
-    found = open_dataset("sa1b", "train", str(tmp_path))
-    assert (len(found), [Path(fault.file).name for fault in found.faults]) == (3, ["sa_000001"])
-    found = open_dataset("imagenet", "val", str(tmp_path))
-    assert [sample.label for sample in found] == [1, 2, 3]
-    assert [Path(fault.file).name for fault in found.faults] == ["n01440750"]
+    dataset = open_dataset("sa1b", "train", str(tmp_path))
+    assert (len(dataset), [Path(fault.file).name for fault in dataset.faults]) == (3, ["sa_000001"])
+    dataset = open_dataset("imagenet", "val", str(tmp_path))
+    assert [sample.label for sample in dataset] == [1, 2, 3]
+    assert [Path(fault.file).name for fault in dataset.faults] == ["n01440750"]
 
 
 @pytest.mark.parametrize("file", ["imagenet/val.txt", "coco/annotations/instances_val2017.json"])

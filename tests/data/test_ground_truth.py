@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.fuzz.guard import Memory
-from benchmarks.fuzz.readers.pictures import big_png
+from benchmarks.fuzz.readers.images import big_png
 from linbench.data.contract import BadSample
 from linbench.data.ground_truth import binary, read_grey, read_mask
 from tests.goldens import golden
@@ -43,8 +43,8 @@ def test_soft_grey_is_cut_at_128_as_in_the_published_evaluations(disc, steps):
 def test_128_itself_is_background(disc):
     grey = disc.astype(np.uint8) * 255
     grey[40, 50], grey[0, 0], grey[1, 1] = 128, 128, 129
-    found = binary(grey, "a.png")
-    assert (found[40, 50], found[0, 0], found[1, 1]) == (False, False, True)
+    result = binary(grey, "a.png")
+    assert (result[40, 50], result[0, 0], result[1, 1]) == (False, False, True)
 
 
 def test_what_jpeg_makes_of_a_mask_is_the_mask(disc, tmp_path):
@@ -157,10 +157,10 @@ def test_a_large_mask_takes_a_few_bytes_a_pixel(tmp_path, depth, channels):
     side, most = 2048, 2**depth - 1
     (tmp_path / "a.png").write_bytes(big_png(side, side, 0 if channels == 1 else 2, depth, white=True))
     memory = Memory()
-    found = read_mask(tmp_path / "a.png")
+    result = read_mask(tmp_path / "a.png")
     assert memory.close() * 2**20 < 8 * side**2 + 2**24
-    assert found.mean() == 0.5
-    assert np.array_equal(found, binary(np.where(found, most, 0), "a.png"))
+    assert result.mean() == 0.5
+    assert np.array_equal(result, binary(np.where(result, most, 0), "a.png"))
 
 
 @pytest.mark.data

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.fuzz.guard import Memory
-from benchmarks.fuzz.readers.pictures import big_png, scans
+from benchmarks.fuzz.readers.images import big_png, scans
 from linbench.data import image as image_module
 from linbench.data.image import FORMATS, MOST_BYTES, decoding_bytes, opened_image, read_image, stored_values
 
@@ -18,7 +18,7 @@ RAMP = np.arange(35, dtype=np.uint8).reshape(5, 7) * 7  # 0 to 238, h 5, w 7
 COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
 
 
-def written(path, image, **options):
+def save_image(path, image, **options):
     image.save(path, **options)
     return path
 
@@ -40,59 +40,59 @@ def png16(path, values):
 @pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "ppm", "webp"])
 def test_colours_are_kept_as_they_are(tmp_path, ending):
     options = {"lossless": True} if ending == "webp" else {}
-    found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(COLOURS), **options))
-    assert found.dtype == np.uint8
-    assert found.flags.writeable
-    np.testing.assert_array_equal(found, COLOURS)
+    result = read_image(save_image(tmp_path / f"a.{ending}", Image.fromarray(COLOURS), **options))
+    assert result.dtype == np.uint8
+    assert result.flags.writeable
+    np.testing.assert_array_equal(result, COLOURS)
 
 
 def test_jpeg_and_jpeg_2000_are_read_to_within_their_loss(tmp_path):
     smooth = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None, None], 3, axis=2).repeat(48, axis=1)
     for ending in ("jpg", "jp2"):
-        found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(smooth)))
-        assert found.shape == (64, 48, 3)
-        assert np.abs(found.astype(int) - smooth).max() <= 3
+        result = read_image(save_image(tmp_path / f"a.{ending}", Image.fromarray(smooth)))
+        assert result.shape == (64, 48, 3)
+        assert np.abs(result.astype(int) - smooth).max() <= 3
 
 
 def test_grey_becomes_three_equal_channels(tmp_path):
-    found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP)))
-    np.testing.assert_array_equal(found, np.repeat(RAMP[:, :, None], 3, axis=2))
+    result = read_image(save_image(tmp_path / "a.png", Image.fromarray(RAMP)))
+    np.testing.assert_array_equal(result, np.repeat(RAMP[:, :, None], 3, axis=2))
 
 
 def test_a_bitmap_of_one_bit_becomes_black_and_white(tmp_path):
-    found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP > 100)))
-    np.testing.assert_array_equal(found[:, :, 0], np.where(RAMP > 100, 255, 0))
+    result = read_image(save_image(tmp_path / "a.png", Image.fromarray(RAMP > 100)))
+    np.testing.assert_array_equal(result[:, :, 0], np.where(RAMP > 100, 255, 0))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_alpha_is_dropped_and_nothing_blended(tmp_path, mode):
     image = Image.fromarray(COLOURS if mode == "RGBA" else RAMP)
-    opaque = read_image(written(tmp_path / "opaque.png", image))
+    opaque = read_image(save_image(tmp_path / "opaque.png", image))
     image.putalpha(Image.fromarray(RAMP))
-    np.testing.assert_array_equal(read_image(written(tmp_path / "a.png", image)), opaque)
+    np.testing.assert_array_equal(read_image(save_image(tmp_path / "a.png", image)), opaque)
 
 
 def test_a_palette_is_looked_up(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8), mode="L")
     image.putpalette([255, 0, 0, 0, 255, 0, 1, 2, 3])
-    found = read_image(written(tmp_path / "a.png", image, transparency=1))
-    assert found.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 255, 0], [1, 2, 3]]]
+    result = read_image(save_image(tmp_path / "a.png", image, transparency=1))
+    assert result.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 255, 0], [1, 2, 3]]]
 
 
 @pytest.mark.parametrize("ending", ["tiff", "jpg"])
 def test_cmyk_becomes_the_colours_it_prints(tmp_path, ending):
     inks = np.zeros((16, 32, 4), np.uint8)
     inks[:, :16, 0] = 255  # cyan; the rest is paper
-    found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(inks, mode="CMYK")))
-    np.testing.assert_allclose(found[8, 4], [0, 255, 255], atol=3)
-    np.testing.assert_allclose(found[8, 28], [255, 255, 255], atol=3)
+    result = read_image(save_image(tmp_path / f"a.{ending}", Image.fromarray(inks, mode="CMYK")))
+    np.testing.assert_allclose(result[8, 4], [0, 255, 255], atol=3)
+    np.testing.assert_allclose(result[8, 28], [255, 255, 255], atol=3)
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff", "pgm"])
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, ending):
     deep = RAMP.astype(np.uint16) * 257
-    found = read_image(written(tmp_path / f"a.{ending}", Image.fromarray(deep)))
-    np.testing.assert_array_equal(found, np.repeat(RAMP[:, :, None], 3, axis=2))
+    result = read_image(save_image(tmp_path / f"a.{ending}", Image.fromarray(deep)))
+    np.testing.assert_array_equal(result, np.repeat(RAMP[:, :, None], 3, axis=2))
 
 
 def test_sixteen_bits_of_grey_and_of_colour_are_scaled_alike(tmp_path):
@@ -119,20 +119,20 @@ def test_every_exif_orientation_is_read_upright(tmp_path, orientation, stored):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = Image.fromarray(np.ascontiguousarray(stored))
-    found = read_image(written(tmp_path / "a.png", image, exif=exif))
-    np.testing.assert_array_equal(found, COLOURS)
+    result = read_image(save_image(tmp_path / "a.png", image, exif=exif))
+    np.testing.assert_array_equal(result, COLOURS)
 
 
 def test_a_deep_image_is_turned_as_well(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
-    found = read_image(written(tmp_path / "a.png", Image.fromarray(RAMP.astype(np.uint16) * 257), exif=exif))
-    np.testing.assert_array_equal(found[:, :, 0], RAMP[::-1, ::-1])
+    result = read_image(save_image(tmp_path / "a.png", Image.fromarray(RAMP.astype(np.uint16) * 257), exif=exif))
+    np.testing.assert_array_equal(result[:, :, 0], RAMP[::-1, ::-1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
 def test_a_strip_one_pixel_wide_is_read(tmp_path, shape):
-    assert read_image(written(tmp_path / "a.png", Image.new("RGB", shape[::-1]))).shape == (*shape, 3)
+    assert read_image(save_image(tmp_path / "a.png", Image.new("RGB", shape[::-1]))).shape == (*shape, 3)
 
 
 def refusal(path, **options):
@@ -145,18 +145,18 @@ def refusal(path, **options):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "webp", "bmp", "gif", "jp2"])
-@pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.9])
-def test_a_truncated_file_is_refused_in_one_line(tmp_path, ending, share):
+@pytest.mark.parametrize("fraction", [0, 0.02, 0.5, 0.9])
+def test_a_truncated_file_is_refused_in_one_line(tmp_path, ending, fraction):
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    path = written(tmp_path / f"a.{ending}", Image.fromarray(noise))
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    path = save_image(tmp_path / f"a.{ending}", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         refusal(path)
 
 
 def test_a_png_whose_chunk_ends_early_is_refused_in_one_line(tmp_path):
-    path = written(tmp_path / "a.png", Image.fromarray(COLOURS))
+    path = save_image(tmp_path / "a.png", Image.fromarray(COLOURS))
     data = bytearray(path.read_bytes())
     start = data.index(b"IDAT") - 4
     data[start : start + 4] = struct.pack(">I", struct.unpack_from(">I", data, start)[0] - 20)
@@ -177,7 +177,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 
 def test_an_image_above_the_bound_is_refused_and_one_at_it_is_read(tmp_path):
-    path = written(tmp_path / "a.png", Image.fromarray(COLOURS))
+    path = save_image(tmp_path / "a.png", Image.fromarray(COLOURS))
     assert refusal(path, most_pixels=34) == "cannot be read as an image: 7 x 5 px are more than the 34 px allowed"
     assert read_image(path, most_pixels=35).shape == (5, 7, 3)
 
@@ -197,14 +197,14 @@ def test_a_small_file_that_claims_a_huge_image_is_refused_before_it_is_decoded(t
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_values_of_unknown_range_are_refused_and_not_guessed(tmp_path, dtype):
-    path = written(tmp_path / "a.tiff", Image.fromarray(RAMP.astype(dtype)))
+    path = save_image(tmp_path / "a.tiff", Image.fromarray(RAMP.astype(dtype)))
     assert "the range of 32-bit values is not known" in refusal(path)
 
 
 def test_a_damaged_exif_block_is_warned_of_with_the_files_name(tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "somebody's camera"
-    path = written(tmp_path / "a.jpg", Image.fromarray(COLOURS), exif=exif)
+    path = save_image(tmp_path / "a.jpg", Image.fromarray(COLOURS), exif=exif)
     data = path.read_bytes()
     start = data.index(b"MM\0*") if b"MM\0*" in data else data.index(b"II*\0")
     path.write_bytes(data[: start + 8] + b"\xff" * 6 + data[start + 14 :])
@@ -218,7 +218,7 @@ def test_strips_of_any_height_give_the_same_image(tmp_path, monkeypatch, mode):
     source = deep if mode == "I;16" else Image.fromarray(COLOURS).convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 8
-    path = written(tmp_path / "a.png", source, exif=exif)
+    path = save_image(tmp_path / "a.png", source, exif=exif)
     whole, kept = read_image(path), stored_values(path)
     for strip in (1, 14, 20):
         monkeypatch.setattr(image_module, "STRIP", strip)
@@ -253,13 +253,13 @@ def test_an_image_whose_decoding_would_take_too_much_memory_is_refused_undecoded
     assert MOST_BYTES >= 2**27 * (4 + 3)  # the largest image without a costly decoder is still read
     monkeypatch.setattr(image_module, "MOST_BYTES", 35 * 12)
     for kind, refused in (("PNG", False), ("WEBP", True), ("JPEG2000", True), ("TIFF", True), ("JPEG", False)):
-        path = written(tmp_path / f"a.{kind.lower()}", Image.fromarray(COLOURS), format=kind)
+        path = save_image(tmp_path / f"a.{kind.lower()}", Image.fromarray(COLOURS), format=kind)
         if refused:
             assert f"7 x 5 px of this {kind} takes" in refusal(path)
         else:
             read_image(path)
     assert "of this JPEG takes 455 bytes" in refusal(
-        written(tmp_path / "p.jpg", Image.fromarray(COLOURS), progressive=True, subsampling=0)
+        save_image(tmp_path / "p.jpg", Image.fromarray(COLOURS), progressive=True, subsampling=0)
     )
 
 

@@ -11,14 +11,14 @@ from linbench.data.prompts import validate_prompt
 from tests.realdata import realdata
 
 
-def written(tmp_path, content):
+def write_prompts(tmp_path, content):
     path = tmp_path / "boxes.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
 
-def boxes(found, name):
-    return [validate_prompt(asked, 100, 100).box for asked in found.for_image(Path(name))]
+def boxes(prompts, name):
+    return [validate_prompt(prompt, 100, 100).box for prompt in prompts.for_image(Path(name))]
 
 
 def entry(bbox=(1, 2, 3, 4), **more):
@@ -27,27 +27,29 @@ def entry(bbox=(1, 2, 3, 4), **more):
 
 @pytest.mark.parametrize("name", ["42.jpg", "000000000042.jpg", "COCO_val2014_000000000042.jpg", "a/b/0042.png"])
 def test_detections_find_their_image_by_its_coco_number(tmp_path, name):
-    found = read_prompt_file(written(tmp_path, [entry(image_id=42), entry((5, 5, 1, 1), image_id=420)]))
-    assert boxes(found, name) == [(1.0, 2.0, 4.0, 6.0)]
+    prompts = read_prompt_file(write_prompts(tmp_path, [entry(image_id=42), entry((5, 5, 1, 1), image_id=420)]))
+    assert boxes(prompts, name) == [(1.0, 2.0, 4.0, 6.0)]
 
 
 @pytest.mark.parametrize("name", ["frame_42.jpg", "cat.jpg", "421.jpg"])
 def test_a_number_inside_another_name_is_not_a_coco_number(tmp_path, name):
-    assert read_prompt_file(written(tmp_path, [entry(image_id=42)])).for_image(Path(name)) == []
+    assert read_prompt_file(write_prompts(tmp_path, [entry(image_id=42)])).for_image(Path(name)) == []
 
 
 def test_an_id_of_text_is_the_name_without_its_ending(tmp_path):
-    assert boxes(read_prompt_file(written(tmp_path, [entry(image_id="cat")])), "x/cat.jpg") == [(1.0, 2.0, 4.0, 6.0)]
+    assert boxes(read_prompt_file(write_prompts(tmp_path, [entry(image_id="cat")])), "x/cat.jpg") == [
+        (1.0, 2.0, 4.0, 6.0)
+    ]
 
 
 def test_an_id_with_a_decimal_point_is_the_whole_number_that_it_is(tmp_path):
-    found = read_prompt_file(written(tmp_path, [entry(image_id=42.0, id=7.0, score=float("nan"))]))
-    (asked,) = found.for_image(Path("000000000042.jpg"))
-    assert asked.facts == {"image_id": 42, "id": 7}
+    prompts = read_prompt_file(write_prompts(tmp_path, [entry(image_id=42.0, id=7.0, score=float("nan"))]))
+    (prompt,) = prompts.for_image(Path("000000000042.jpg"))
+    assert prompt.facts == {"image_id": 42, "id": 7}
 
 
 def test_a_file_name_with_backslashes_is_that_of_its_image(tmp_path):
-    assert boxes(read_prompt_file(written(tmp_path, [entry(file_name="val\\a.png")])), "val/a.png")
+    assert boxes(read_prompt_file(write_prompts(tmp_path, [entry(file_name="val\\a.png")])), "val/a.png")
 
 
 def test_annotations_find_their_image_by_the_table_and_have_the_names_of_their_categories(tmp_path):
@@ -56,23 +58,23 @@ def test_annotations_find_their_image_by_the_table_and_have_the_names_of_their_c
         "annotations": [entry(image_id=7, category_id=3, id=5), entry((5, 5, 1, 1), image_id=7)],
         "categories": [{"id": 3, "name": "cat"}],
     }
-    first, second = read_prompt_file(written(tmp_path, content)).for_image(Path("any/cat.jpg"))
+    first, second = read_prompt_file(write_prompts(tmp_path, content)).for_image(Path("any/cat.jpg"))
     assert (first.name, second.name) == ("cat", "")
     assert first.facts == {"image_id": 7, "category_id": 3, "id": 5}
 
 
 def test_a_detection_keeps_its_score_and_its_order(tmp_path):
     content = [entry(file_name="a.png", score=s) for s in (0.1, 0.9, 0.5)]
-    found = read_prompt_file(written(tmp_path, content)).for_image(Path("a.png"))
-    assert [asked.facts["detection_score"] for asked in found] == [0.1, 0.9, 0.5]
+    prompts = read_prompt_file(write_prompts(tmp_path, content)).for_image(Path("a.png"))
+    assert [prompt.facts["detection_score"] for prompt in prompts] == [0.1, 0.9, 0.5]
 
 
 def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
     content = [entry(file_name="train/1.jpg"), entry((5, 5, 1, 1), file_name="val/1.jpg")]
-    found = read_prompt_file(written(tmp_path, content))
-    assert boxes(found, "/data/val/1.jpg") == [(5.0, 5.0, 6.0, 6.0)]
+    prompts = read_prompt_file(write_prompts(tmp_path, content))
+    assert boxes(prompts, "/data/val/1.jpg") == [(5.0, 5.0, 6.0, 6.0)]
     with pytest.raises(ValueError, match=r"^/data/test/1\.jpg: .* several images of this name"):
-        found.for_image(Path("/data/test/1.jpg"))
+        prompts.for_image(Path("/data/test/1.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
     ],
 )
 def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_path, bbox, fault):
-    path = written(tmp_path, [entry(image_id=1), {"image_id": 1, "bbox": bbox}])
+    path = write_prompts(tmp_path, [entry(image_id=1), {"image_id": 1, "bbox": bbox}])
     first, second = read_prompt_file(path).for_image(Path("1.jpg"))
     assert validate_prompt(first, 100, 100).box == (1.0, 2.0, 4.0, 6.0)
     with pytest.raises(ValueError, match=rf"^entry 1 of .*boxes\.json, bbox .*{fault}"):
@@ -116,7 +118,7 @@ def test_a_box_that_is_none_is_refused_by_its_place_and_the_others_are_not(tmp_p
     ],
 )
 def test_a_file_that_holds_no_boxes_is_refused_in_one_line_that_names_it(tmp_path, content, message):
-    path = written(tmp_path, content)
+    path = write_prompts(tmp_path, content)
     with pytest.raises(ValueError, match=f"^{path}: .*{message}") as caught:
         read_prompt_file(path)
     assert "\n" not in str(caught.value)
@@ -139,10 +141,10 @@ def test_every_real_annotation_of_coco_finds_its_image_and_fits_it():
     from linbench.data.image import read_image
 
     folder = realdata("coco_train2017_free")
-    found = read_prompt_file(folder / "instances.json")
+    prompts = read_prompt_file(folder / "instances.json")
     images = sorted((folder / "images").iterdir())
     fitting = 0
     for image in images:
         height, width = read_image(image).shape[:2]
-        fitting += len([validate_prompt(asked, height, width) for asked in found.for_image(image)])
+        fitting += len([validate_prompt(prompt, height, width) for prompt in prompts.for_image(image)])
     assert (len(images), fitting) == (47, 524)

@@ -16,7 +16,7 @@ def box(*values):
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "result"),
     [
         (("1", "2.5", " 30", "4e1"), (1.0, 2.5, 30.0, 40.0)),
         ((0, 0, W, H), (0.0, 0.0, 640.0, 480.0)),
@@ -25,8 +25,8 @@ def box(*values):
         ((639.5, 479.5, 640, 480), (639.5, 479.5, 640.0, 480.0)),
     ],
 )
-def test_a_box_with_a_part_in_the_image_becomes_four_numbers_and_is_not_clipped(given, found):
-    assert validate_prompt(box(*given), H, W).box == found
+def test_a_box_with_a_part_in_the_image_becomes_four_numbers_and_is_not_clipped(given, result):
+    assert validate_prompt(box(*given), H, W).box == result
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_a_box_that_does_not_fit_is_refused_with_its_name_and_the_allowed_range(
 
 
 def test_points_alone_are_one_prompt_and_are_foreground_unless_they_say_otherwise():
-    (found,) = parse_prompts([], ["1,2", "3,4,0"])
-    assert validate_prompt(found, H, W).points == ((1.0, 2.0, 1), (3.0, 4.0, 0))
-    assert found.box is None
+    (result,) = parse_prompts([], ["1,2", "3,4,0"])
+    assert validate_prompt(result, H, W).points == ((1.0, 2.0, 1), (3.0, 4.0, 0))
+    assert result.box is None
 
 
 def test_points_belong_to_the_one_box():
-    (found,) = parse_prompts(["1,2,3,4"], ["2,3"])
-    fits = validate_prompt(found, H, W)
+    (result,) = parse_prompts(["1,2,3,4"], ["2,3"])
+    fits = validate_prompt(result, H, W)
     assert (fits.box, fits.points) == ((1.0, 2.0, 3.0, 4.0), ((2.0, 3.0, 1),))
 
 

@@ -43,8 +43,8 @@ def test_the_embedded_set_is_read_by_the_same_reader_under_a_name_of_its_own(nam
 
 def test_coco_and_coconut_have_the_same_objects_of_the_embedded_set():
     coco, coconut = (open_dataset(name, "val", images=2, size=64) for name in ("coco", "coconut"))
-    for one, other in zip(coco, coconut, strict=True):
-        for first, second in zip(one.instances(), other.instances(), strict=True):
+    for sample, other in zip(coco, coconut, strict=True):
+        for first, second in zip(sample.instances(), other.instances(), strict=True):
             np.testing.assert_array_equal(first.mask(), second.mask())
             assert (first.category, first.box) == (second.category, second.box)
 
@@ -58,14 +58,14 @@ def test_what_cannot_be_opened_is_refused_in_a_line_that_says_why(tmp_path):
         open_dataset("coift", "train")
 
 
-def test_what_is_found_is_said_for_every_set_and_split(tmp_path):
+def test_each_split_has_its_folder_or_what_is_missing(tmp_path):
     write_coco(tmp_path)
     rows = list_splits(str(tmp_path))
-    assert {row["name"] for row in rows} == set(NAMES)
-    (here,) = [row for row in rows if row["found"]]
-    assert (here["name"], here["split"], here["said"]) == ("coco", "val", str(tmp_path / "coco"))
-    train = next(row for row in rows if (row["name"], row["split"]) == ("coco", "train"))
-    assert train["said"] == f"there is no {tmp_path}/coco/annotations/instances_train2017.json"
+    assert {row.name for row in rows} == set(NAMES)
+    (here,) = [row for row in rows if row.folder]
+    assert (here.name, here.split, here.folder) == ("coco", "val", tmp_path / "coco")
+    train = next(row for row in rows if (row.name, row.split) == ("coco", "train"))
+    assert train.missing == f"there is no {tmp_path}/coco/annotations/instances_train2017.json"
 
 
 def test_the_documentation_names_every_folder_and_file_that_a_reader_needs():

@@ -35,16 +35,16 @@ def dis(tmp_path):
     return tmp_path, tmp_path / "DIS5K/DIS-VD/im", tmp_path / "DIS5K/DIS-VD/gt"
 
 
-def opened(root):
+def load_dataset(root):
     return open_dataset("dis", "val", str(root))
 
 
 @pytest.mark.parametrize("which", LAYOUTS)
 def test_each_published_layout_is_read(tmp_path, which):
     images, masks, name = LAYOUTS[which]
-    found = open_dataset(*which, str(write(tmp_path, images, masks)))
-    assert (found.name, found.split, len(found), found.faults) == (name, which[1], 3, ())
-    sample = found[1]
+    dataset = open_dataset(*which, str(write(tmp_path, images, masks)))
+    assert (dataset.name, dataset.split, len(dataset), dataset.faults) == (name, which[1], 3, ())
+    sample = dataset[1]
     assert (sample.id, sample.image().shape) == ("1#a bag", (12, 16, 3))
     (instance,) = sample.instances()
     np.testing.assert_array_equal(instance.mask(), square(top=1))
@@ -52,7 +52,7 @@ def test_each_published_layout_is_read(tmp_path, which):
 
 
 def test_the_folder_of_the_set_itself_is_taken_for_the_root(dis):
-    assert len(opened(dis[0] / "DIS5K")) == 3
+    assert len(load_dataset(dis[0] / "DIS5K")) == 3
 
 
 def test_a_missing_set_is_refused_with_what_is_missing_and_the_layout(dis):
@@ -65,17 +65,17 @@ def test_a_missing_set_is_refused_with_what_is_missing_and_the_layout(dis):
 def test_a_folder_of_images_without_one_of_masks_is_refused(tmp_path):
     photo(tmp_path / "DIS5K/DIS-VD/im/a.jpg")
     with pytest.raises(BadDataset, match=r"there is no .*DIS-VD/gt"):
-        opened(tmp_path)
+        load_dataset(tmp_path)
 
 
 def test_nothing_is_read_before_it_is_asked_for(dis):
     root, images, masks = dis
     for path in (*images.iterdir(), *masks.iterdir()):
         path.write_bytes(b"no image")
-    found = opened(root)
-    assert [found[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
+    dataset = load_dataset(root)
+    assert [dataset[n].id for n in range(3)] == ["0#a bag", "1#a bag", "2#a bag"]
     with pytest.raises(BadSample):
-        found[0].image()
+        dataset[0].image()
 
 
 DAMAGE = {
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_one_sample_is_said_in_a_line_and_the_others_are_read
     root, images, masks = dis
     do, message = DAMAGE[damage]
     do(images / "1#a bag.jpg", masks / "1#a bag.png")
-    line = the_one_bad(opened(root))
+    line = the_one_bad(load_dataset(root))
     assert re.search(message, line), line
 
 
@@ -133,7 +133,7 @@ STORED = {
 def test_a_mask_is_recognised_however_it_is_stored(dis, stored):
     root, _, masks = dis
     STORED[stored](square()).save(masks / "1#a bag.png")
-    np.testing.assert_array_equal(opened(root)[1].instances()[0].mask(), square())
+    np.testing.assert_array_equal(load_dataset(root)[1].instances()[0].mask(), square())
 
 
 def test_masks_without_images_and_second_images_are_faults(dis):
@@ -142,48 +142,48 @@ def test_masks_without_images_and_second_images_are_faults(dis):
     photo(images / "1#a bag.png")
     photo(images / "._1#a bag.jpg")  # what a Mac leaves beside files
     (images / "Thumbs.db").write_text("")
-    found = opened(root)
-    assert [(fault.id, fault.reason.split(",")[0]) for fault in found.faults] == [
+    dataset = load_dataset(root)
+    assert [(fault.id, fault.reason.split(",")[0]) for fault in dataset.faults] == [
         ("1#a bag", "a second image of this name"),
         ("stray", f"a mask without an image in {images}"),
     ]
-    assert len(good_and_bad(found, whole)[0]) == 3
+    assert len(good_and_bad(dataset, whole)[0]) == 3
 
 
 def test_the_checksum_changes_with_a_name_or_a_size_and_not_with_the_folder(tmp_path):
     first, second = (write(tmp_path / name, *LAYOUTS["dis", "val"][:2]) for name in "ab")
-    before = opened(first).checksum
-    assert opened(second).checksum == before
+    before = load_dataset(first).checksum
+    assert load_dataset(second).checksum == before
     gt = second / "DIS5K/DIS-VD/gt/1#a bag.png"
     gt.write_bytes(gt.read_bytes() + b"\0")
-    assert opened(second).checksum != before
+    assert load_dataset(second).checksum != before
     (first / "DIS5K/DIS-VD/im/1#a bag.jpg").rename(first / "DIS5K/DIS-VD/im/1#b.jpg")
-    assert opened(first).checksum != before
+    assert load_dataset(first).checksum != before
 
 
 def test_a_set_and_its_samples_can_be_sent_to_another_process(dis):
-    found = pickle.loads(pickle.dumps(opened(dis[0])))
-    sample = pickle.loads(pickle.dumps(found[2]))
+    dataset = pickle.loads(pickle.dumps(load_dataset(dis[0])))
+    sample = pickle.loads(pickle.dumps(dataset[2]))
     assert sample.instances()[0].mask().sum() == 16
 
 
 def test_numbers_outside_the_set_are_index_errors_so_that_iterating_ends(dis):
-    found = opened(dis[0])
-    assert len(list(found)) == 3
+    dataset = load_dataset(dis[0])
+    assert len(list(dataset)) == 3
     with pytest.raises(IndexError, match="DIS-VD has samples 0 to 2, not -1"):
-        found[-1]
+        dataset[-1]
 
 
 def test_an_empty_folder_is_an_empty_set(tmp_path):
     folder(tmp_path / "DIS5K/DIS-VD/im"), folder(tmp_path / "DIS5K/DIS-VD/gt")
-    assert len(opened(tmp_path)) == 0
+    assert len(load_dataset(tmp_path)) == 0
 
 
 @pytest.mark.data
 def test_every_real_frame_of_davis_has_its_mask():
     base = realdata("davis2016_val")
-    found = single_object("DAVIS", "val", base / "images", base / "masks")
-    assert (len(found), found.faults) == (40, ())
-    sizes = {sample.instances()[0].mask().shape for sample in found}
+    dataset = single_object("DAVIS", "val", base / "images", base / "masks")
+    assert (len(dataset), dataset.faults) == (40, ())
+    sizes = {sample.instances()[0].mask().shape for sample in dataset}
     assert sizes == {(480, 854)}
-    assert found[0].image().shape == (480, 854, 3)
+    assert dataset[0].image().shape == (480, 854, 3)

@@ -1,4 +1,4 @@
-"""Holding a kernel's outputs and gradients against true ones."""
+"""Compare a kernel's outputs and gradients with true ones."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 
-def error(found: Tensor, truth: Tensor) -> float:
-    """The largest error as a share of the largest true value; infinity for a NaN or another shape."""
-    if found.shape != truth.shape:
+def error(result: Tensor, truth: Tensor) -> float:
+    """Return the largest error as a fraction of the largest true value; infinity for a NaN or another shape."""
+    if result.shape != truth.shape:
         return float("inf")
     if not truth.numel():
         return 0.0
-    found, truth = found.detach().double(), truth.detach().double()
-    apart = (found - truth).abs().max()
+    result, truth = result.detach().double(), truth.detach().double()
+    apart = (result - truth).abs().max()
     return float((apart / truth.abs().max().clamp_min(1e-300)).nan_to_num(nan=float("inf")))
 
 
@@ -24,7 +24,7 @@ def noise(shape: Sequence[int], dtype: torch.dtype = torch.float32, seed: int = 
 def with_gradients(
     function: Callable[..., Tensor | tuple[Tensor, ...]], tensors: Sequence[Tensor], dtype: torch.dtype | None = None
 ) -> list[Tensor]:
-    """The outputs of ``function(*tensors)``, computed in ``dtype``, and the tensors' gradients for normal ones of it.
+    """Return the outputs of ``function(*tensors)`` in ``dtype``, and the tensors' gradients for normal ones of it.
 
     The outputs' gradients are drawn in the dtype that the outputs have for ``tensors`` as they are.
     """

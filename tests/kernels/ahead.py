@@ -88,16 +88,16 @@ def launch(
     return kernel, signature, constants, target, num_warps
 
 
-def assert_known(found: Resources, registers: Mapping[str, int], tolerance: float) -> None:
+def assert_known(result: Resources, registers: Mapping[str, int], tolerance: float) -> None:
     """No register is spilled, and as many are taken as the table says of this Triton.
 
     registers: By version of Triton. Where this one is not among them the test is skipped, once nothing spilled.
     tolerance: Relative.
     """
-    assert found.spills == 0
+    assert result.spills == 0
     if VERSION not in registers:
-        pytest.skip(f"nothing spills, {found.registers} registers; the table does not know Triton {VERSION}")
-    assert abs(found.registers - registers[VERSION]) <= tolerance * registers[VERSION]
+        pytest.skip(f"nothing spills, {result.registers} registers; the table does not know Triton {VERSION}")
+    assert abs(result.registers - registers[VERSION]) <= tolerance * registers[VERSION]
 
 
 def _nvidia(binary: Any) -> tuple[int, int]:
@@ -124,8 +124,8 @@ def main() -> None:
         table = json.loads(file.read_text())
         description = importlib.import_module(f"tests.kernels.test_{name}_triton").description
         for row in table["rows"]:
-            found = resources(*description(*row[:-1]))
-            row[-1] = dict(sorted((row[-1] | {VERSION: found.registers}).items()))
+            result = resources(*description(*row[:-1]))
+            row[-1] = dict(sorted((row[-1] | {VERSION: result.registers}).items()))
         rows = ",\n".join(map(json.dumps, table["rows"]))
         file.write_text(f'{{\n"tolerance": {table["tolerance"]},\n"rows": [\n{rows}\n]\n}}\n')
 

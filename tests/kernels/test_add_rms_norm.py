@@ -74,9 +74,9 @@ def test_scaling_the_stream_leaves_its_norm():
 @pytest.mark.parametrize("name", ["no image", "no channel"])
 def test_an_empty_input_gives_empty_outputs_and_gradients_of_zero(name):
     tensors = CASES[name].inputs()
-    found = with_gradients(add_rms_norm, tensors)
-    assert [x.shape for x in found] == [tensors[0].shape] * 4 + [tensors[2].shape]
-    assert not any(x.any() for x in found)
+    result = with_gradients(add_rms_norm, tensors)
+    assert [x.shape for x in result] == [tensors[0].shape] * 4 + [tensors[2].shape]
+    assert not any(x.any() for x in result)
 
 
 def test_any_layout_gives_the_same_contiguous_outputs():

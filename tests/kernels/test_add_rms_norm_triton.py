@@ -56,8 +56,8 @@ def test_outputs_and_gradients_equal_the_equation(name):
     inputs = CASES[name].inputs()
     grads = gradients_in(inputs)
     for tile in (64, 2048):
-        found = interpreted(computed, inputs, *grads, tile)
-        for i, (got, true) in enumerate(zip(found, truth(inputs, *grads), strict=True)):
+        result = interpreted(computed, inputs, *grads, tile)
+        for i, (got, true) in enumerate(zip(result, truth(inputs, *grads), strict=True)):
             assert error(got, true) <= 1e-6, i
 
 
@@ -66,9 +66,9 @@ def test_half_inputs_are_computed_in_float32_and_rounded_once(dtype):
     inputs = CASES["ragged"].inputs(dtype)
     grads = gradients_in(inputs)
     steps = 1.01 if dtype == torch.bfloat16 else 0.51  # the interpreter cuts to bfloat16 where a GPU rounds
-    found = interpreted(computed, inputs, *grads)
-    assert [x.dtype for x in found] == [dtype, torch.float32, torch.float32, dtype]
-    for got, true in zip(found, truth(inputs, *grads), strict=True):
+    result = interpreted(computed, inputs, *grads)
+    assert [x.dtype for x in result] == [dtype, torch.float32, torch.float32, dtype]
+    for got, true in zip(result, truth(inputs, *grads), strict=True):
         assert ((got - true).abs() <= steps * torch.finfo(got.dtype).eps * true.abs() + 3e-6 * true.abs().max()).all()
 
 

@@ -16,8 +16,8 @@ def reference_gradients(function, given, gys):
     """The gradients of the whole reference, in float64."""
     wide = leaves(given, torch.float64)
     wanted = {name: x for name, x in wide.items() if isinstance(x, torch.Tensor)}
-    found = torch.autograd.grad(function(**wide, impl="reference"), wanted.values(), [g.double() for g in gys])
-    return dict(zip(wanted, found, strict=True))
+    result = torch.autograd.grad(function(**wide, impl="reference"), wanted.values(), [g.double() for g in gys])
+    return dict(zip(wanted, result, strict=True))
 
 
 @pytest.mark.parametrize("op", ["bi_wkv", "gated_bi_wkv"])

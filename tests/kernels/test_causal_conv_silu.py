@@ -89,9 +89,9 @@ def test_not_a_number_reaches_the_tokens_that_see_it():
 @pytest.mark.parametrize("name", EMPTY)
 def test_an_empty_input_gives_an_empty_output_and_gradients_of_zero(name):
     tensors = CASES[name].inputs()
-    found = with_gradients(causal_conv_silu, tensors)
-    assert [x.shape for x in found] == [tensors[0].shape, *(x.shape for x in tensors)]
-    assert not any(x.any() for x in found)
+    result = with_gradients(causal_conv_silu, tensors)
+    assert [x.shape for x in result] == [tensors[0].shape, *(x.shape for x in tensors)]
+    assert not any(x.any() for x in result)
 
 
 @pytest.mark.parametrize("backward", [False, True])
@@ -103,9 +103,9 @@ def test_every_memory_layout_gives_the_same_numbers_in_the_layout_of_its_input(b
     strided = [torch.stack([p, p], -1)[..., 0] for p in (weight, bias)]
     long = torch.cat([x.mT, x.mT], dim=1).mT[:, :, : x.shape[2]]  # the start of a longer image
     for other in (x.contiguous(), wide, long, torch.stack([x, x], -1)[..., 1]):
-        found = run(other, *strided)
-        assert found.equal(y)
-        assert (found.stride(1) == 1) == (other.stride(1) == 1)
+        result = run(other, *strided)
+        assert result.equal(y)
+        assert (result.stride(1) == 1) == (other.stride(1) == 1)
 
 
 @pytest.mark.parametrize("threads", [2, 3])

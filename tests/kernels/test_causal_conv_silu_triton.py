@@ -47,18 +47,18 @@ def truth(inputs: Inputs, gy: Tensor, backward: bool) -> list[Tensor]:
 def test_outputs_and_gradients_equal_the_equation(name, backward):
     inputs = CASES[name].inputs()
     gy = noise(inputs[0].shape)
-    found = interpreted(computed, inputs, gy, backward)
-    for i, (got, true) in enumerate(zip(found, truth(inputs, gy, backward), strict=True)):
+    result = interpreted(computed, inputs, gy, backward)
+    for i, (got, true) in enumerate(zip(result, truth(inputs, gy, backward), strict=True)):
         assert error(got, true) <= 1e-6, i
-    assert found[0].stride() == found[1].stride() == empty_in_layout_of(inputs[0]).stride()
+    assert result[0].stride() == result[1].stride() == empty_in_layout_of(inputs[0]).stride()
 
 
 @pytest.mark.parametrize("name", EMPTY)
 def test_an_empty_input_gives_an_empty_output_and_gradients_of_zero(name):
     inputs = CASES[name].inputs()
-    found = interpreted(computed, inputs, noise(inputs[0].shape), False)
-    assert [x.shape for x in found] == [inputs[0].shape, *(x.shape for x in inputs)]
-    assert not any(x.any() for x in found)
+    result = interpreted(computed, inputs, noise(inputs[0].shape), False)
+    assert [x.shape for x in result] == [inputs[0].shape, *(x.shape for x in inputs)]
+    assert not any(x.any() for x in result)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -87,10 +87,10 @@ def far_apart(inputs: Inputs, gy: Tensor, backward: bool, axis: int) -> list[Ten
 
     x, weight, bias = inputs
     x, gy, y, gx = (
-        spread(one, axis) for one in (x, gy, torch.full_like(x, torch.nan), torch.full_like(x, torch.nan))
+        spread(tensor, axis) for tensor in (x, gy, torch.full_like(x, torch.nan), torch.full_like(x, torch.nan))
     )
     y = gpu.causal_conv_silu(x, weight, bias, backward, y)
-    return [one.contiguous() for one in (y, *gpu.causal_conv_silu_backward(gy, x, weight, bias, backward, gx))]
+    return [tensor.contiguous() for tensor in (y, *gpu.causal_conv_silu_backward(gy, x, weight, bias, backward, gx))]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reserves terabytes of addresses, of which it uses few")

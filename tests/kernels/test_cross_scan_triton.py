@@ -117,6 +117,6 @@ def test_no_kernel_spills_and_many_programs_fit(name, layout, dtype, target):
     if layout == "CHANNEL_LAST":  # as VMamba's: 192 channels and their multiples
         sizes = ("x", "ys", "out", "height", "width", "pixel_blocks", "channel_blocks")
         types |= {x: "i32:16" for x in types if x not in sizes}
-    found = resources(kernel, types, constants, target, gpu.WARPS)
-    assert found.spills == 0 and found.shared <= 8192
-    assert found.registers <= 64
+    result = resources(kernel, types, constants, target, gpu.WARPS)
+    assert result.spills == 0 and result.shared <= 8192
+    assert result.registers <= 64

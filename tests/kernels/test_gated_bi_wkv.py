@@ -66,15 +66,15 @@ def test_an_open_gate_passes_the_mean_and_a_shut_one_nothing():
 
 def test_a_shut_gate_passes_no_gradient_and_no_nan():
     *tensors, r = inputs_of("ragged")
-    found = with_gradients(gated_bi_wkv, [*tensors, torch.full_like(r, -1e4)])
-    assert not any(x.any() for x in found)
+    result = with_gradients(gated_bi_wkv, [*tensors, torch.full_like(r, -1e4)])
+    assert not any(x.any() for x in result)
 
 
 @pytest.mark.parametrize("shape", [(0, 9, 16), (2, 0, 16), (2, 9, 0)])
 def test_an_empty_input_gives_an_empty_output_and_gradients_of_zero(shape):
     tensors = [noise(shape[2:]), noise(shape[2:]), *(noise(shape) for _ in range(3))]
-    found = with_gradients(gated_bi_wkv, tensors)
-    assert found[0].shape == shape and not any(x.any() for x in found)
+    result = with_gradients(gated_bi_wkv, tensors)
+    assert result[0].shape == shape and not any(x.any() for x in result)
 
 
 def test_any_layout_gives_the_same_contiguous_output():

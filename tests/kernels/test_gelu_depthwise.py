@@ -71,7 +71,7 @@ def test_a_pixel_sees_those_around_it_and_no_other(c, stride):
     x[:, :, 3, 4] += 1
     changed = (gelu_depthwise(x, weight, bias, stride=stride) != y).all(1)[0].nonzero().tolist()
     around = {1: [(i, j) for i in (2, 3, 4) for j in (3, 4, 5)], 2: [(1, 2), (2, 2)]}
-    assert changed == [list(place) for place in around[stride]]
+    assert changed == [list(position) for position in around[stride]]
 
 
 @pytest.mark.parametrize("axis", [2, 3])
@@ -96,9 +96,9 @@ def test_not_a_number_reaches_the_pixels_that_see_it():
 
 def test_an_empty_batch_gives_an_empty_output_and_gradients_of_zero():
     tensors = CASES["no image"].inputs()
-    found = with_gradients(gelu_depthwise, tensors)
-    assert [x.shape for x in found] == [tensors[0].shape, *(x.shape for x in tensors)]
-    assert not any(x.any() for x in found)
+    result = with_gradients(gelu_depthwise, tensors)
+    assert [x.shape for x in result] == [tensors[0].shape, *(x.shape for x in tensors)]
+    assert not any(x.any() for x in result)
 
 
 def test_every_memory_layout_gives_the_same_numbers_channel_last():
@@ -107,8 +107,8 @@ def test_every_memory_layout_gives_the_same_numbers_channel_last():
     others = (x.contiguous(), torch.cat([x, x], 1).chunk(2, 1)[1], torch.cat([x, x], 3)[..., : x.shape[3]])
     strided = [torch.stack([p, p], -1)[..., 0] for p in (weight, bias)]
     for other in (*others, torch.stack([x, x], -1)[..., 1]):
-        found = gelu_depthwise(other, *strided)
-        assert found.equal(y) and found.is_contiguous(memory_format=torch.channels_last)
+        result = gelu_depthwise(other, *strided)
+        assert result.equal(y) and result.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("threads", [2, 3])

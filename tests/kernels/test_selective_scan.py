@@ -24,9 +24,9 @@ def converted(arguments, dtype):
     return {k: v.detach().to(dtype).requires_grad_() if torch.is_tensor(v) else v for k, v in arguments.items()}
 
 
-def error(found, truth):
-    """The largest error as a share of the largest truth."""
-    return float((found.double() - truth.double()).abs().max() / truth.double().abs().max().clamp_min(1e-30))
+def error(result, truth):
+    """Return the largest error as a fraction of the largest truth; a truth of zeros counts as 1e-30."""
+    return float((result.double() - truth.double()).abs().max() / truth.double().abs().max().clamp_min(1e-30))
 
 
 def scan_and_gradients(arguments, impl, grad_y=None, grad_last=None):
@@ -51,11 +51,11 @@ def test_it_and_its_gradients_equal_the_official_implementation(name, dtype, tol
     grad_y = torch.from_numpy(ARRAYS[f"in_{name}__grad_out"]).to(dtype)
     states = arguments["A"].shape
     grad_last = torch.zeros(grad_y.shape[0], *states, dtype=dtype)
-    for key, found in scan_and_gradients(arguments, impl, grad_y, grad_last).items():
+    for key, result in scan_and_gradients(arguments, impl, grad_y, grad_last).items():
         truth = torch.from_numpy(ARRAYS[f"out_{name}__{key}"]).double()
         stored = 2.0**-24 * truth.abs()  # the file holds the float64 result rounded to float32
         rounding = tolerance * truth.abs().max().clamp_min(1) if dtype == torch.float32 else tolerance
-        assert ((found.double() - truth).abs() <= stored + rounding).all(), key
+        assert ((result.double() - truth).abs() <= stored + rounding).all(), key
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -70,8 +70,8 @@ def test_float32_is_no_worse_than_the_reference_in_float32(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_float64_equals_the_recurrence(name):
     truth = scan_and_gradients(converted(SMALL[name], torch.float64), "reference")
-    for key, found in scan_and_gradients(converted(SMALL[name], torch.float64), "fast").items():
-        assert error(found, truth[key]) <= 1e-11, key
+    for key, result in scan_and_gradients(converted(SMALL[name], torch.float64), "fast").items():
+        assert error(result, truth[key]) <= 1e-11, key
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -88,9 +88,9 @@ def test_half_precision_rounds_only_its_input_and_output(dtype):
 def test_half_precision_gradients_are_those_of_float32_rounded():
     half = cases.inputs(1, 70, 4, 45, dtype=torch.bfloat16)
     narrow = {k: v.detach().requires_grad_() if torch.is_tensor(v) else v for k, v in half.items()}
-    found = scan_and_gradients(narrow, "fast")
+    result = scan_and_gradients(narrow, "fast")
     for key, expected in scan_and_gradients(converted(half, torch.float32), "reference").items():
-        assert error(found[key], expected) <= 2.0**-8, key
+        assert error(result[key], expected) <= 2.0**-8, key
 
 
 @pytest.mark.parametrize("tokens", [4096, 65536])
@@ -145,8 +145,8 @@ def test_one_constant_projection_goes_with_one_that_varies(constant, groups):
     arguments = cases.inputs(2, 10, 3, 20, groups=groups)
     arguments[constant] = torch.randn(10, 3, generator=torch.Generator().manual_seed(3))
     truth = scan_and_gradients(converted(arguments, torch.float64), "reference")
-    for key, found in scan_and_gradients(converted(arguments, torch.float64), "fast").items():
-        assert error(found, truth[key]) <= 1e-11, key
+    for key, result in scan_and_gradients(converted(arguments, torch.float64), "fast").items():
+        assert error(result, truth[key]) <= 1e-11, key
 
 
 @pytest.mark.parametrize("sizes", [(0, 6, 3, 9), (2, 6, 3, 0), (2, 0, 3, 9)])
@@ -179,9 +179,9 @@ def test_the_operators_keep_the_dispatchers_rules(name):
 def test_one_graph_holds_the_scan_and_its_gradient():
     arguments = converted(cases.inputs(1, 6, 3, 9), torch.float32)
     compiled = torch.compile(selective_scan, fullgraph=True, backend="aot_eager")
-    (found,) = torch.autograd.grad(compiled(**arguments).sum(), arguments["u"])
+    (result,) = torch.autograd.grad(compiled(**arguments).sum(), arguments["u"])
     (expected,) = torch.autograd.grad(selective_scan(**arguments).sum(), arguments["u"])
-    assert found.equal(expected)
+    assert result.equal(expected)
 
 
 PEAK = """

@@ -68,20 +68,20 @@ def truth(inputs: list[Any], gy: Tensor, glast: Tensor) -> list[Tensor | None]:
         C = reference.per_channel(C, u) * scale[:, :, None]
     y, last = reference.selective_scan(u, delta, A, B, C, D, z, bias, softplus)
     given = [x for x in leaves if x is not None]
-    found = iter(torch.autograd.grad([y, last], given, [gy.double(), glast.double()]))
-    return [y.detach(), last.detach(), *(None if x is None else next(found) for x in leaves)]
+    result = iter(torch.autograd.grad([y, last], given, [gy.double(), glast.double()]))
+    return [y.detach(), last.detach(), *(None if x is None else next(result) for x in leaves)]
 
 
 def assert_equals_the_recurrence(inputs: list[Any], lanes: int = 64) -> list[Tensor]:
     grads = gradients_in(inputs)
-    found = interpreted(computed, inputs, *grads, lanes)
-    for name, got, true in zip(NAMES, found, truth(inputs, *grads), strict=True):
+    result = interpreted(computed, inputs, *grads, lanes)
+    for name, got, true in zip(NAMES, result, truth(inputs, *grads), strict=True):
         if true is None:
             assert not got.numel(), name
             continue
         budget = BUDGET if name in ("y", "last") else GRADIENT_BUDGET
         assert (got - true).abs().max() <= budget * true.abs().max(), name
-    return found
+    return result
 
 
 @pytest.mark.parametrize(("t", "d", "n", "groups", "gate", "lanes"), [
@@ -118,17 +118,17 @@ def test_steps_of_any_size_overflow_nowhere():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_softplus_of_a_step_is_exact_to_two_roundings(dtype):
     delta = torch.cat([torch.linspace(-80, 40, 200), torch.linspace(-2, 2, 200)]).to(dtype)
-    one = torch.ones(1, 400, 1, dtype=dtype)
+    ones = torch.ones(1, 400, 1, dtype=dtype)
     # One token, one state and nothing to remember: y is the step itself.
     inputs = [
-        one,
+        ones,
         delta.reshape(1, 400, 1),
-        -one[0],
-        *[one[:, :1, None, 0].reshape(1, 1, 1, 1)] * 2,
+        -ones[0],
+        *[ones[:, :1, None, 0].reshape(1, 1, 1, 1)] * 2,
         *[None] * 4,
         True,
     ]
-    y = interpreted(computed, inputs, one, one)[0]
+    y = interpreted(computed, inputs, ones, ones)[0]
     true = torch.log1p(delta.double().exp()) if dtype == torch.float32 else torch.nn.functional.softplus(delta)
     assert ((y[0, :, 0] - true).abs() <= 2 * torch.finfo(dtype).eps * true).all()
 
@@ -137,10 +137,10 @@ def test_the_softplus_of_a_step_is_exact_to_two_roundings(dtype):
 def test_half_inputs_are_computed_in_float32_and_rounded_once(dtype):
     inputs = operator_inputs(cases.inputs(1, 5, 3, 35, dtype=dtype))
     grads = gradients_in(inputs)
-    found, expected = interpreted(computed, inputs, *grads), truth(inputs, *grads)
-    assert found[0].dtype == dtype and found[1].dtype == torch.float32
+    result, expected = interpreted(computed, inputs, *grads), truth(inputs, *grads)
+    assert result[0].dtype == dtype and result[1].dtype == torch.float32
     steps = 1.01 if dtype == torch.bfloat16 else 0.51  # the interpreter cuts to bfloat16 where a GPU rounds
-    for got, true, x in zip(found, expected, [inputs[0], None, *inputs], strict=False):
+    for got, true, x in zip(result, expected, [inputs[0], None, *inputs], strict=False):
         if true is not None:
             assert x is None or got.dtype == x.dtype
             rounding = steps * torch.finfo(got.dtype).eps * true.abs() + 3e-6 * true.abs().max()
@@ -169,13 +169,13 @@ def test_every_memory_layout_gives_the_same_numbers_and_the_layout_that_is_promi
     plain = [x.contiguous() if torch.is_tensor(x) else x for x in inputs]
     wide = [torch.stack([x, x], -1)[..., 1] if torch.is_tensor(x) else x for x in inputs]
     for others, g in ((plain, gy.mT.contiguous().mT), (wide, gy)):
-        found = interpreted(computed, others, g, glast)
-        for got, true in zip(found, expected, strict=True):
+        result = interpreted(computed, others, g, glast)
+        for got, true in zip(result, expected, strict=True):
             assert got.equal(true)
         fakes = [x.to("meta") if torch.is_tensor(x) else x for x in (g, glast, *others)]
         promised = [*op._selective_scan(*fakes[2:]), *op._selective_scan_backward(*fakes)]
-        assert [x.stride() for x in found] == [x.stride() for x in promised]
-        assert [x.dtype for x in found] == [x.dtype for x in promised]
+        assert [x.stride() for x in result] == [x.stride() for x in promised]
+        assert [x.dtype for x in result] == [x.dtype for x in promised]
 
 
 def test_a_gradient_that_is_one_number_is_read_where_it_lies():

@@ -66,9 +66,9 @@ def test_half_inputs_are_computed_in_float32_and_rounded_once(name, dtype):
     truth = call(case.grid, True, "reference", *(p.double() for p in tensors))
     assert y.dtype == dtype
     assert ((y - truth).abs() <= 0.51 * torch.finfo(dtype).eps * truth.abs() + 1e-6).all()
-    found = with_gradients(partial(call, case.grid, True, "fast"), tensors)
+    result = with_gradients(partial(call, case.grid, True, "fast"), tensors)
     for got, true, x in zip(
-        found[1:], with_gradients(partial(call, case.grid, True, "reference"), tensors, torch.float64)[1:], tensors,
+        result[1:], with_gradients(partial(call, case.grid, True, "reference"), tensors, torch.float64)[1:], tensors,
         strict=True,
     ):  # fmt: skip
         assert got.dtype == x.dtype and error(got, true) <= torch.finfo(dtype).eps
@@ -88,10 +88,10 @@ def test_a_mix_of_one_is_the_norm_and_a_mix_of_zero_is_its_shift():
     x, weight, bias, _ = case.inputs()
     n = functional.layer_norm(x, (case.c,), weight, bias, EPS)
     ones = torch.ones(case.c)
-    own, shifted = norm_shift_mix(x, weight, bias, [ones, 0 * ones], case.grid, EPS)
-    assert error(own, n) <= 1e-6 and error(shifted, q_shift(n, patch_resolution=case.grid)) <= 1e-6
-    own, shifted = shift_mix(x, [ones, 0 * ones], case.grid)
-    assert own.equal(x) and shifted.equal(q_shift(x, patch_resolution=case.grid))
+    unshifted, shifted = norm_shift_mix(x, weight, bias, [ones, 0 * ones], case.grid, EPS)
+    assert error(unshifted, n) <= 1e-6 and error(shifted, q_shift(n, patch_resolution=case.grid)) <= 1e-6
+    unshifted, shifted = shift_mix(x, [ones, 0 * ones], case.grid)
+    assert unshifted.equal(x) and shifted.equal(q_shift(x, patch_resolution=case.grid))
 
 
 def test_turning_the_grid_turns_the_quarters():
@@ -100,12 +100,12 @@ def test_turning_the_grid_turns_the_quarters():
     quarters = torch.arange(68).reshape(4, 17)
 
     def turned(order: list[int], grid: tuple[int, int], view) -> Tensor:
-        place = quarters[order].flatten()  # the channels' places after the turn
-        turn = view(x.unflatten(1, (3, 5))).flatten(1, 2)[..., place]
-        y = norm_shift_mix(turn, weight[place], bias[place], [m[place] for m in mixes], grid)
+        position = quarters[order].flatten()  # the channels' places after the turn
+        turn = view(x.unflatten(1, (3, 5))).flatten(1, 2)[..., position]
+        y = norm_shift_mix(turn, weight[position], bias[position], [m[position] for m in mixes], grid)
         back = torch.empty_like(y)
-        back[..., place] = y
-        return torch.stack([view(one.unflatten(1, grid)).flatten(1, 2) for one in back])
+        back[..., position] = y
+        return torch.stack([view(mix.unflatten(1, grid)).flatten(1, 2) for mix in back])
 
     y = norm_shift_mix(x, weight, bias, mixes, (3, 5))
     for got in (
@@ -131,11 +131,11 @@ def test_an_empty_or_single_channel_is_taken(name):
     case = CASES[name]
     for normed in (True, False):
         tensors = tensors_of(case, normed)
-        found = with_gradients(partial(call, case.grid, normed, "fast"), tensors)
-        assert found[0].shape == (case.mixes, *tensors[0].shape)
-        assert all(x.isfinite().all() for x in found)
+        result = with_gradients(partial(call, case.grid, normed, "fast"), tensors)
+        assert result[0].shape == (case.mixes, *tensors[0].shape)
+        assert all(x.isfinite().all() for x in result)
         if name == "no image":
-            assert not any(x.any() for x in found)
+            assert not any(x.any() for x in result)
 
 
 def test_any_layout_gives_the_same_contiguous_output():
@@ -196,17 +196,17 @@ def test_it_counts_no_arithmetic_as_torchs_counter_counts_none_for_the_chain():
     assert counter.get_total_flops() == 0
 
 
-@pytest.mark.parametrize("place", [(0, 0, 0), (1, -1, -1), (-1, 98, 50)])
+@pytest.mark.parametrize("position", [(0, 0, 0), (1, -1, -1), (-1, 98, 50)])
 @pytest.mark.parametrize("wrong", [float("nan"), 1e-3])
 @pytest.mark.parametrize("normed", [True, False])
-def test_verification_accepts_the_output_and_refuses_a_wrong_one(normed, wrong, place):
+def test_verification_accepts_the_output_and_refuses_a_wrong_one(normed, wrong, position):
     case = CASES["vrwkv-t at 224"]
     x, weight, bias, mixes = case.inputs()
     norm, eps = ((weight, bias), EPS) if normed else ((None, None), 0.0)
     y = call(case.grid, normed, "fast", *tensors_of(case, normed))
     args = (x, *norm, mixes, eps, *case.grid)
     assert verify(args, y) <= 1e-6
-    y[place[0], 0, place[1], place[2]] += wrong
+    y[position[0], 0, position[1], position[2]] += wrong
     assert verify(args, y) > 1e-4
 
 

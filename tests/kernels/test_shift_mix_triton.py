@@ -71,8 +71,8 @@ def test_outputs_and_gradients_equal_the_equation(name, normed):
     case = CASES[name]
     inputs, gy = inputs_of(case, normed), gradient_in(case)
     for tile in (64, 2048):
-        found = interpreted(computed, inputs, gy, case.grid, tile)
-        for i, (got, true) in enumerate(zip(found, truth(inputs, gy, case.grid), strict=True)):
+        result = interpreted(computed, inputs, gy, case.grid, tile)
+        for i, (got, true) in enumerate(zip(result, truth(inputs, gy, case.grid), strict=True)):
             assert error(got, true) <= budget(name), i
 
 

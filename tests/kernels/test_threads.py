@@ -54,16 +54,16 @@ def test_a_team_with_a_core_each_passes(variables: dict[str, str]) -> None:
 
 @needs_two
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("OMP_THREAD_LIMIT", "1", "OpenMP runs 1 threads for 2 (OMP_THREAD_LIMIT=1)"),
         ("OMP_PLACES", "{0}", "OpenMP binds 2 threads to 1 core (OMP_PLACES={0})"),
         ("GOMP_CPU_AFFINITY", "0", "OpenMP binds 2 threads to 1 core (GOMP_CPU_AFFINITY=0)"),
     ],
 )
-def test_a_team_that_is_too_small_or_shares_a_core_is_an_error(name: str, value: str, said: str) -> None:
+def test_a_team_that_is_too_small_or_shares_a_core_is_an_error(name: str, value: str, message: str) -> None:
     done = run(TWO, **{name: value})
-    assert done.stdout == "" and f"TooFewThreads: {said}" in done.stderr
+    assert done.stdout == "" and f"TooFewThreads: {message}" in done.stderr
 
 
 @needs_two

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from linbench.kernels import causal_conv_silu, selective_scan, vendor
+from linbench.kernels import causal_conv_silu, impl, selective_scan
 from linbench.kernels.causal_conv_silu.cases import CASES
 from linbench.kernels.causal_conv_silu.op import CAUSAL_CONV1D
 from linbench.kernels.impl import Unsupported
@@ -42,7 +42,7 @@ def _forgotten() -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.split(".")[0] in ("mamba_ssm", "causal_conv1d")]:
         del sys.modules[name]
-    vendor._try.cache_clear()
+    impl._try.cache_clear()
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             (folder / "__init__.py").write_text("import torch\n" + text)
         (ops / "selective_scan_interface.py").write_text("import torch\n" + scan)
         monkeypatch.syspath_prepend(str(tmp_path))
-        vendor._try.cache_clear()
+        impl._try.cache_clear()
 
     return write
 
@@ -86,22 +86,22 @@ def test_a_package_that_is_right_runs_the_op(install) -> None:
 def test_the_convolution_of_the_vendor_reads_in_both_directions(install, backward: bool) -> None:
     install(SCAN.format(change=""))
     x, weight, bias = CASES["ragged"].inputs()
-    found = causal_conv_silu(x, weight, bias, backward=backward, impl="vendor")
+    result = causal_conv_silu(x, weight, bias, backward=backward, impl="vendor")
     truth = causal_conv_silu(x, weight, bias, backward=backward, impl="reference")
-    torch.testing.assert_close(found, truth, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(result, truth, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_go_through_the_vendor(install) -> None:
     install(SCAN.format(change=""))
     given = inputs(1, 6, 3, 9)
     u = given["u"].detach().requires_grad_()
-    (found,) = torch.autograd.grad(selective_scan(**given | {"u": u}, impl="vendor").sum(), u)
+    (result,) = torch.autograd.grad(selective_scan(**given | {"u": u}, impl="vendor").sum(), u)
     (truth,) = torch.autograd.grad(selective_scan(**given | {"u": u}, impl="reference").sum(), u)
-    assert found.equal(truth)
+    assert result.equal(truth)
 
 
 @pytest.mark.parametrize(
-    ("scan", "said"),
+    ("scan", "message"),
     [
         (
             SCAN.format(change="* 1.001"),
@@ -124,10 +124,10 @@ def test_gradients_go_through_the_vendor(install) -> None:
         ("selective_scan = None", "is installed, but its import failed with AttributeError"),
     ],
 )
-def test_a_package_that_cannot_be_used_is_refused_with_its_cause(install, scan: str, said: str) -> None:
+def test_a_package_that_cannot_be_used_is_refused_with_its_cause(install, scan: str, message: str) -> None:
     install(scan)
     assert MAMBA_SSM.is_installed()
-    with pytest.raises(Unsupported, match=said):
+    with pytest.raises(Unsupported, match=message):
         selective_scan(**inputs(1, 6, 3, 9), impl="vendor")
 
 

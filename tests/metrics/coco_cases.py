@@ -12,8 +12,8 @@ from tests.metrics.masks import silence
 
 
 def encoded(mask):
-    found = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": list(mask.shape), "counts": found["counts"].decode()}
+    result = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(mask.shape), "counts": result["counts"].decode()}
 
 
 def region(rng, height, width):
@@ -44,9 +44,9 @@ def coco_sets(draw):
             crowd = int(rng.random() < 0.2)
             known = {"image_id": image["id"], "category_id": category}
             for _ in range(rng.integers(0, 3)):
-                said = moved(rng, truth) if rng.random() < 0.8 else region(rng, 120, 150)
+                region_mask = moved(rng, truth) if rng.random() < 0.8 else region(rng, 120, 150)
                 score = float(rng.choice([0.1, 0.5, 0.9])) if rng.random() < 0.7 else float(rng.random())
-                detections.append({**known, "segmentation": encoded(said), "score": score})
+                detections.append({**known, "segmentation": encoded(region_mask), "score": score})
             area = float(truth.sum()) * rng.choice([1.0, 0.97])
             box = [float(v) for v in coco.toBbox(encoded(truth))]
             number = len(annotations) + 1

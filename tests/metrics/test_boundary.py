@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from linbench.metrics.boundary import boundary, boundary_iou, boundary_width
-from linbench.metrics.iou import mask_iou
+from linbench.metrics.iou import boundary, boundary_iou, boundary_width, mask_iou
 from tests.goldens import golden
 from tests.metrics.masks import masks
 

@@ -11,12 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from linbench.metrics.average_precision import RECALLS
-from linbench.metrics.boundary import boundary_iou
 from linbench.metrics.coco import coco_evaluation, coco_metrics
 from linbench.metrics.coco_entries import Candidate, Target
 from linbench.metrics.coco_matching import Matcher
 from linbench.metrics.intervals import resample_counts
-from linbench.metrics.iou import mask_iou
+from linbench.metrics.iou import boundary_iou, mask_iou
 from tests.goldens import golden
 from tests.metrics.coco_cases import coco_sets, encoded, official
 from tests.metrics.masks import masks
@@ -37,9 +36,9 @@ def real():
 
 
 def numbers(evaluation):
-    found = evaluation.metrics()
+    result = evaluation.metrics()
     assert not evaluation.bad
-    return list(found.values())
+    return list(result.values())
 
 
 @pytest.mark.parametrize(
@@ -57,18 +56,18 @@ def numbers(evaluation):
 )
 def test_all_twelve_numbers_are_those_of_the_published_programs(iou, options, stored):
     annotations, detections, arrays = synthetic()
-    found = coco_evaluation(annotations, detections, iou, **options)
-    assert numbers(found) == pytest.approx(arrays[f"out_{stored}"], abs=1e-6)
+    evaluation = coco_evaluation(annotations, detections, iou, **options)
+    assert numbers(evaluation) == pytest.approx(arrays[f"out_{stored}"], abs=1e-6)
 
 
 @pytest.mark.parametrize("iou", ["segm", "boundary"])
 def test_every_precision_and_recall_is_equal_by_category_area_and_number(iou):
     annotations, detections, arrays = synthetic()
-    found = coco_evaluation(annotations, detections, iou, area="box").rankings
+    rankings = coco_evaluation(annotations, detections, iou, area="box").rankings
     for area in range(4):
         for m, max_dets in enumerate((1, 10, 100)):
-            precision = np.stack([one.precision(area, max_dets)[:, ::5] for one in found], axis=-1)
-            recall = np.stack([one.recall(area, max_dets) for one in found], axis=-1)
+            precision = np.stack([ranking.precision(area, max_dets)[:, ::5] for ranking in rankings], axis=-1)
+            recall = np.stack([ranking.recall(area, max_dets) for ranking in rankings], axis=-1)
             np.testing.assert_allclose(np.nan_to_num(precision, nan=-1), arrays[f"out_{iou}_precision"][..., area, m])
             np.testing.assert_allclose(np.nan_to_num(recall, nan=-1), arrays[f"out_{iou}_recall"][..., area, m])
 
@@ -79,9 +78,9 @@ def test_every_precision_and_recall_is_equal_by_category_area_and_number(iou):
 )
 def test_the_numbers_published_with_cocoapi_are_reproduced(iou, stored, published):
     annotations, masks, boxes, arrays = real()
-    found = coco_evaluation(annotations, boxes if iou == "bbox" else masks, iou)
-    assert numbers(found) == pytest.approx(arrays[f"out_{stored}"], abs=1e-6)
-    assert found.metrics()["map"] == pytest.approx(published, abs=5e-5)
+    evaluation = coco_evaluation(annotations, boxes if iou == "bbox" else masks, iou)
+    assert numbers(evaluation) == pytest.approx(arrays[f"out_{stored}"], abs=1e-6)
+    assert evaluation.metrics()["map"] == pytest.approx(published, abs=5e-5)
 
 
 def test_the_numbers_bear_their_names_and_the_recalls_their_count():
@@ -94,8 +93,8 @@ def test_the_numbers_bear_their_names_and_the_recalls_their_count():
 @pytest.mark.parametrize("iou", ["segm", "boundary"])
 def test_detections_with_and_without_a_box_give_the_same_numbers(iou):
     annotations, detections, _ = synthetic()
-    bare = [{name: value for name, value in one.items() if name != "bbox"} for one in detections]
-    assert all("bbox" in one for one in detections)
+    bare = [{name: value for name, value in detection.items() if name != "bbox"} for detection in detections]
+    assert all("bbox" in detection for detection in detections)
     assert coco_metrics(annotations, detections, iou) == coco_metrics(annotations, bare, iou)
 
 
@@ -107,8 +106,8 @@ def test_on_any_set_the_numbers_are_those_of_pycocotools(case, iou):
     if iou == "bbox":
         sizes = np.random.default_rng(len(detections)).integers(0, 60, (len(detections), 4)).tolist()
         detections = [
-            {**{k: v for k, v in one.items() if k != "segmentation"}, "bbox": [float(v) for v in box]}
-            for one, box in zip(detections, sizes, strict=True)
+            {**{k: v for k, v in detection.items() if k != "segmentation"}, "bbox": [float(v) for v in box]}
+            for detection, box in zip(detections, sizes, strict=True)
         ]
     expected = official(annotations, detections, iou)
     np.testing.assert_allclose(numbers(coco_evaluation(annotations, detections, iou)), expected, rtol=0, atol=1e-12)
@@ -119,19 +118,19 @@ def test_on_any_set_the_numbers_are_those_of_pycocotools(case, iou):
 def test_boundary_ap_compares_the_smaller_iou_and_with_crowds_the_masks(data):
     size = (30, 40)
     truth = data.draw(st.lists(st.tuples(masks(*size), st.booleans()), min_size=1, max_size=3))
-    said = data.draw(st.lists(masks(*size), min_size=1, max_size=3))
-    said += [mask for mask, _ in truth]  # some that fit
+    detections = data.draw(st.lists(masks(*size), min_size=1, max_size=3))
+    detections += [mask for mask, _ in truth]  # some that fit
     targets = [Target(encoded(mask), float(mask.sum()), crowd, crowd) for mask, crowd in truth]
-    candidates = [Candidate(encoded(mask), float(mask.sum()), 0.5) for mask in said]
-    found = Matcher("boundary", 0.02, 100).overlaps(targets, candidates, size)
-    for row, mine in enumerate(said):
+    candidates = [Candidate(encoded(mask), float(mask.sum()), 0.5) for mask in detections]
+    result = Matcher("boundary", 0.02, 100).overlaps(targets, candidates, size)
+    for row, candidate in enumerate(detections):
         for column, (theirs, crowd) in enumerate(truth):
             if crowd:
-                expected = (mine & theirs).sum() / mine.sum() if mine.any() else 0.0
+                expected = (candidate & theirs).sum() / candidate.sum() if candidate.any() else 0.0
             else:
-                expected = min(mask_iou(mine, theirs), boundary_iou(mine, theirs))
-            same = found[row, column] == pytest.approx(expected, abs=1e-12)
-            assert same or max(found[row, column], expected) < 0.5  # below every threshold: not computed
+                expected = min(mask_iou(candidate, theirs), boundary_iou(candidate, theirs))
+            same = result[row, column] == pytest.approx(expected, abs=1e-12)
+            assert same or max(result[row, column], expected) < 0.5  # below every threshold: not computed
 
 
 def alone(mask, **more):
@@ -149,18 +148,18 @@ def test_where_the_boundaries_fit_better_than_the_masks_the_masks_decide():
     whole = bars.copy()
     whole[250:380, 100:230] = True  # much of this is not
     assert 0.5 < mask_iou(bars, whole) < 0.55 and boundary_iou(bars, whole) > 0.7
-    table, said = alone(whole)
-    found = coco_metrics(table, [{**said, "segmentation": encoded(bars)}], "boundary")
-    assert found["map"] == pytest.approx(0.1)  # found at 0.5 only
+    table, detection = alone(whole)
+    result = coco_metrics(table, [{**detection, "segmentation": encoded(bars)}], "boundary")
+    assert result["map"] == pytest.approx(0.1)  # found at 0.5 only
 
 
 def test_ignored_objects_count_for_masks_and_not_for_boundaries_as_in_the_published_programs():
     square = np.zeros((40, 40), np.bool_)
     square[5:35, 5:35] = True
-    table, said = alone(square, ignore=1)
-    said = [{**said, "segmentation": encoded(square)}]
-    assert coco_metrics(table, said, "segm")["map"] == pytest.approx(1.0)
-    assert math.isnan(coco_metrics(table, said, "boundary")["map"])
+    table, detection = alone(square, ignore=1)
+    detections = [{**detection, "segmentation": encoded(square)}]
+    assert coco_metrics(table, detections, "segm")["map"] == pytest.approx(1.0)
+    assert math.isnan(coco_metrics(table, detections, "boundary")["map"])
 
 
 @settings(max_examples=25, deadline=None)
@@ -171,40 +170,40 @@ def test_a_draw_of_images_gives_the_numbers_of_a_set_with_these_images(case, see
     draws = next(resample_counts(len(evaluation.images), 1, seed))
     rng = np.random.default_rng(seed)  # without ties the order of copies does not matter
     scores = rng.permutation(len(detections)) / 1000.0
-    detections = [{**one, "score": float(s)} for one, s in zip(detections, scores, strict=True)]
+    detections = [{**detection, "score": float(s)} for detection, s in zip(detections, scores, strict=True)]
     evaluation = coco_evaluation(annotations, detections)
     copied = {"images": [], "annotations": [], "categories": annotations["categories"]}
-    said = []
+    drawn = []
     for image, times in zip(evaluation.images, draws.tolist(), strict=True):
         for again in range(times):
             new = image + 1000 * again
             copied["images"].append({"id": new, "height": 120, "width": 150})
-            for source, to in ((annotations["annotations"], copied["annotations"]), (detections, said)):
+            for source, to in ((annotations["annotations"], copied["annotations"]), (detections, drawn)):
                 to += [
-                    {**{k: v for k, v in one.items() if k != "id"}, "image_id": new}
-                    for one in source
-                    if one["image_id"] == image
+                    {**{k: v for k, v in entry.items() if k != "id"}, "image_id": new}
+                    for entry in source
+                    if entry["image_id"] == image
                 ]
-    expected = coco_evaluation(copied, said).metrics()
+    expected = coco_evaluation(copied, drawn).metrics()
     for ranking in evaluation.rankings:
         assert ranking.precision(0, 100, draws).shape == (10, RECALLS.size)
-    found = evaluation.resampled_metrics(draws)
-    assert list(found.values()) == pytest.approx(list(expected.values()), abs=1e-12, nan_ok=True)
+    result = evaluation.resampled_metrics(draws)
+    assert list(result.values()) == pytest.approx(list(expected.values()), abs=1e-12, nan_ok=True)
 
 
 def test_intervals_hold_the_numbers_and_follow_the_seed():
     annotations, masks, _, _ = real()
     evaluation = coco_evaluation(annotations, masks)
-    found = evaluation.intervals(seed=0, resamples=30)
-    assert found == evaluation.intervals(seed=0, resamples=30) != evaluation.intervals(seed=1, resamples=30)
-    assert list(found) == NAMES
-    assert all(0 <= low < high <= 1 for low, high in found.values())
+    result = evaluation.intervals(seed=0, resamples=30)
+    assert result == evaluation.intervals(seed=0, resamples=30) != evaluation.intervals(seed=1, resamples=30)
+    assert list(result) == NAMES
+    assert all(0 <= low < high <= 1 for low, high in result.values())
 
 
 def test_the_columns_of_images_add_up():
     annotations, masks, _, _ = real()
     columns = coco_evaluation(annotations, masks).by_image()
-    counted = [one for one in annotations["annotations"] if not one["iscrowd"]]
+    counted = [annotation for annotation in annotations["annotations"] if not annotation["iscrowd"]]
     assert sum(columns["objects"]) == len(counted)
     assert len(columns["id"]) == len(annotations["images"]) == len(set(columns["id"]))
     assert 0 < sum(columns["found75"]) < sum(columns["found50"]) < len(counted)
@@ -217,7 +216,7 @@ def changed(**more):
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         (changed(image_id=5), "image_id 5 is none of the 22 images"),
         (changed(image_id=None), "image_id None is none"),
@@ -235,25 +234,25 @@ def changed(**more):
         ([1, 2], "it is no object"),
     ],
 )
-def test_a_bad_detection_is_named_and_the_rest_is_evaluated(entry, said):
+def test_a_bad_detection_is_named_and_the_rest_is_evaluated(entry, message):
     annotations, detections, _ = synthetic()
-    found = coco_evaluation(annotations, [*detections[:10], entry, *detections[10:]])
-    assert len(found.bad) == 1 and (found.bad[0].kind, found.bad[0].entry_index) == ("detection", 10)
-    assert found.metrics() == coco_metrics(annotations, detections)
-    with pytest.raises(ValueError, match=f"detection 10 of image .*{said}"):
+    evaluation = coco_evaluation(annotations, [*detections[:10], entry, *detections[10:]])
+    assert len(evaluation.bad) == 1 and (evaluation.bad[0].kind, evaluation.bad[0].entry_index) == ("detection", 10)
+    assert evaluation.metrics() == coco_metrics(annotations, detections)
+    with pytest.raises(ValueError, match=f"detection 10 of image .*{message}"):
         coco_metrics(annotations, [*detections[:10], entry, *detections[10:]])
 
 
 def test_of_detections_with_one_id_the_first_counts():
     annotations, detections, _ = synthetic()
-    own = [{**one, "id": i} for i, one in enumerate(detections)]
-    found = coco_evaluation(annotations, [*own, {**own[3], "score": 1.0}])
-    assert found.bad[0].reason == "its id 3 stands in the list before"
-    assert found.metrics() == coco_metrics(annotations, detections)
+    numbered = [{**detection, "id": i} for i, detection in enumerate(detections)]
+    evaluation = coco_evaluation(annotations, [*numbered, {**numbered[3], "score": 1.0}])
+    assert evaluation.bad[0].reason == "its id 3 stands in the list before"
+    assert evaluation.metrics() == coco_metrics(annotations, detections)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"image_id": 5}, "image_id 5 is none"),
         ({"segmentation": [[1.0, 1.0, 9.0, 9.0]]}, "a polygon with 2 points"),
@@ -265,7 +264,7 @@ def test_of_detections_with_one_id_the_first_counts():
         ({"category_id": [1]}, "category_id [1] is none"),
     ],
 )
-def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
+def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, message):
     table = {"images": [{"id": 1, "height": 40, "width": 40}], "categories": [{"id": 1}]}
     known = {"image_id": 1, "category_id": 1}
     square = [[5.0, 5.0, 35.0, 5.0, 35.0, 35.0, 5.0, 35.0]]
@@ -275,13 +274,15 @@ def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
     ]
     mask = np.zeros((40, 40), np.bool_)
     mask[5:35, 5:35] = True
-    found = coco_evaluation(table, [{**known, "segmentation": encoded(mask), "score": 0.5}])
-    assert [(one.kind, one.entry_index) for one in found.bad] == [("annotation", 1)] and said in found.bad[0].reason
-    assert found.metrics()["map"] == pytest.approx(1.0)
+    evaluation = coco_evaluation(table, [{**known, "segmentation": encoded(mask), "score": 0.5}])
+    assert [(fault.kind, fault.entry_index) for fault in evaluation.bad] == [
+        ("annotation", 1)
+    ] and message in evaluation.bad[0].reason
+    assert evaluation.metrics()["map"] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         ({"id": None}, "its id is None"),
         ({"id": 1, "height": 4, "width": 4}, "its id stands in the list before"),
@@ -290,22 +291,22 @@ def test_a_bad_annotation_is_named_and_the_rest_is_evaluated(change, said):
         ({"id": 2, "height": 2**20, "width": 2**20}, "1048576 x 1048576 px; at most 134,217,728 px are evaluated"),
     ],
 )
-def test_an_image_that_cannot_be_used_is_named(image, said):
+def test_an_image_that_cannot_be_used_is_named(image, message):
     table = {"images": [{"id": 1, "height": 4, "width": 4}, image], "annotations": [], "categories": [{"id": 1}]}
-    found = coco_evaluation(table, [])
-    assert found.images == [1] and said in found.bad[0].reason
-    assert all(math.isnan(value) for value in found.metrics().values())
+    evaluation = coco_evaluation(table, [])
+    assert evaluation.images == [1] and message in evaluation.bad[0].reason
+    assert all(math.isnan(value) for value in evaluation.metrics().values())
 
 
 @pytest.mark.parametrize("of", [float, str, "img{}".format], ids=["floats", "digits", "words"])
 def test_ids_of_any_kind_that_pycocotools_reads_give_its_numbers(of):
     annotations, detections, _ = copy.deepcopy(synthetic())
-    for one in annotations["images"]:
-        one["id"] = of(one["id"])
-    for one in (*annotations["annotations"], *detections):
-        one["image_id"] = of(one["image_id"])
-    found = coco_evaluation(annotations, detections, area="box")
-    assert numbers(found) == pytest.approx(official(annotations, detections, "segm"), abs=1e-12)
+    for image in annotations["images"]:
+        image["id"] = of(image["id"])
+    for entry in (*annotations["annotations"], *detections):
+        entry["image_id"] = of(entry["image_id"])
+    evaluation = coco_evaluation(annotations, detections, area="box")
+    assert numbers(evaluation) == pytest.approx(official(annotations, detections, "segm"), abs=1e-12)
 
 
 def test_categories_whose_ids_are_none_are_left_out():
@@ -322,7 +323,7 @@ def test_a_match_with_an_object_of_id_0_is_a_match():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"iou": "mask"}, "iou must be one of segm, bbox, boundary, got 'mask'"),
         ({"area": "masks"}, "area must be one of mask, box"),
@@ -330,9 +331,9 @@ def test_a_match_with_an_object_of_id_0_is_a_match():
         ({"max_dets": (100, 10, 1)}, "ascending"),
     ],
 )
-def test_options_are_named_when_they_are_wrong(options, said):
+def test_options_are_named_when_they_are_wrong(options, message):
     annotations, detections, _ = synthetic()
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         coco_evaluation(annotations, detections, **options)
 
 

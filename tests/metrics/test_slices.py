@@ -63,7 +63,7 @@ def test_an_empty_mask_has_no_shape():
 def test_scores_are_averaged_within_each_slice():
     of = [Traits(100, 0.01, 1.0, 1.2), Traits(5000, 0.1, 0.3, 1.2), Traits(100, 0.01, 0.95, math.nan)]
     result = slice_scores(of, [0.2, 0.9, 0.4], seed=0)
-    assert {name: (one["value"], one["n"]) for name, one in result["size"].items()} == {
+    assert {name: (row["value"], row["n"]) for name, row in result["size"].items()} == {
         "small": (pytest.approx(0.3), 2),
         "medium": (0.9, 1),
     }

@@ -36,8 +36,8 @@ def test_a_name_has_only_characters_that_lead_nowhere(path, name):
 
 
 def test_pictures_of_one_name_are_kept_apart_on_any_file_system():
-    pictures = ["a/cat.jpg", "b/cat.png", "Cat.jpg", "cat-2.jpg", "CAT.bmp"]
-    names = output_names([Path(p) for p in pictures])
+    paths = ["a/cat.jpg", "b/cat.png", "Cat.jpg", "cat-2.jpg", "CAT.bmp"]
+    names = output_names([Path(p) for p in paths])
     assert names == ["cat", "cat-2", "Cat-3", "cat-2-2", "CAT-4"]
     assert len({name.casefold() for name in names}) == len(names)
 

@@ -1,4 +1,4 @@
-"""A segmenter on pictures: encoded once, all places in px of the picture, and the model that the file names."""
+"""A segmenter on images: encoded once, all places in px of the image, and the model that the file names."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ from linbench.models.segmenter import Segmenter, load_segmenter
 from tests.models.sam import parts
 
 SIDE = 64
-PICTURE = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
 BOXES = torch.tensor([[10.0, 5.0, 60.0, 35.0], [0.0, 0.0, 100.0, 40.0], [70.0, 20.0, 90.0, 30.0]])
 
 
@@ -25,9 +25,9 @@ def loaded():
 
 
 def test_the_masks_are_those_of_the_models_parts_in_their_order(loaded):
-    answers = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
+    answers = list(loaded.predict(IMAGE, Prompts(boxes=BOXES)))
     with torch.inference_mode():
-        embedding = loaded.sam.encode(loaded.transform.image(PICTURE))
+        embedding = loaded.sam.encode(loaded.transform.image(IMAGE))
         for answer, box in zip(answers, BOXES, strict=True):
             moved = loaded.transform.boxes(box[None], (40, 100))
             logits, iou = loaded.sam.decode(embedding, Prompts(boxes=moved))
@@ -39,11 +39,11 @@ def test_the_masks_are_those_of_the_models_parts_in_their_order(loaded):
 
 def test_points_and_their_labels_reach_the_model(loaded):
     points = torch.tensor([[[20.0, 10.0], [80.0, 30.0]]])
-    one, other = (
-        next(loaded.predict(PICTURE, Prompts(points=points, labels=torch.tensor([labels]))))
+    first, other = (
+        next(loaded.predict(IMAGE, Prompts(points=points, labels=torch.tensor([labels]))))
         for labels in ([1, 1], [1, 0])
     )
-    assert not np.array_equal(one.scores, other.scores)
+    assert not np.array_equal(first.scores, other.scores)
 
 
 @pytest.mark.parametrize("prompts", [1, 64])
@@ -51,28 +51,28 @@ def test_a_picture_is_encoded_once_whatever_the_number_of_prompts(loaded, prompt
     monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 10)
     calls = []
     handle = loaded.sam.encoder.register_forward_hook(lambda *_: calls.append(1))
-    answers = list(loaded.predict(PICTURE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
+    answers = list(loaded.predict(IMAGE, Prompts(boxes=BOXES[:1].repeat(prompts, 1))))
     handle.remove()
     assert (len(calls), len(answers)) == (1, prompts)
 
 
 def test_chunks_change_no_mask(loaded, monkeypatch):
-    whole = list(loaded.predict(PICTURE, Prompts(boxes=BOXES)))
+    whole = list(loaded.predict(IMAGE, Prompts(boxes=BOXES)))
     monkeypatch.setattr(segmenter, "LOGITS_CHUNK", 2)
-    for one, other in zip(whole, loaded.predict(PICTURE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
-        np.testing.assert_array_equal(one.masks, other.masks)
+    for predicted, other in zip(whole, loaded.predict(IMAGE, Prompts(boxes=BOXES), prompt_chunk=1), strict=True):
+        np.testing.assert_array_equal(predicted.masks, other.masks)
 
 
 def test_random_weights_are_the_same_each_time_and_leave_torchs_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one = load_segmenter("vit-t", None, image_size=SIDE)
+    segmenter = load_segmenter("vit-t", None, image_size=SIDE)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(6)
     other = load_segmenter("vit-t", None, image_size=SIDE)
-    assert all(torch.equal(a, b) for a, b in zip(one.sam.parameters(), other.sam.parameters(), strict=True))
-    assert (one.facts["weights"], one.facts["sha256"]) == ("random", None)
-    assert not one.sam.training
+    assert all(torch.equal(a, b) for a, b in zip(segmenter.sam.parameters(), other.sam.parameters(), strict=True))
+    assert (segmenter.facts["weights"], segmenter.facts["sha256"]) == ("random", None)
+    assert not segmenter.sam.training
 
 
 def test_a_checkpoint_of_ours_says_its_model_its_size_and_its_fusion(tmp_path):
@@ -147,7 +147,7 @@ def test_logits_and_scores_that_are_not_finite_are_no_answer(model, multimask, o
                 parameter.fill_(value)
     loaded = Segmenter(sam, LongestSide(96), {})
     with pytest.raises(NotFinite, match=f"the {output} of this image are not finite"):
-        list(loaded.predict(PICTURE, Prompts(boxes=BOXES), multimask=multimask))
+        list(loaded.predict(IMAGE, Prompts(boxes=BOXES), multimask=multimask))
 
 
 def test_the_weights_that_were_chosen_of_a_file_that_holds_both_are_named(tmp_path):

@@ -5,8 +5,7 @@ import torch
 from torch.nn import functional
 
 import linbench
-from linbench.models.pyramid import STRIDES, Pyramid
-from linbench.models.semantic import PoolingPyramid, Semantic, UPerHead, build_semantic
+from linbench.models.semantic import STRIDES, PoolingPyramid, Pyramid, Semantic, UPerHead, build_semantic
 
 
 def on_meta(name, **options):

@@ -91,3 +91,23 @@ def _off(w, u, k, v, **options):
 @backbone("is-wrong", multiple_of=16)
 def is_wrong(image_size, impl):
     return OffKernel()
+
+
+class SlowLayout(nn.Module):
+    """Takes ten minutes for an image in channels-last order, and no time for another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strides = (16,)
+        self.widths = (3,)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        if image.device.type != "meta" and not image.is_contiguous():
+            time.sleep(600)
+        return (image[:, :, ::16, ::16] * self.scale,)
+
+
+@backbone("slow-layout", multiple_of=16)
+def slow_layout(image_size, impl):
+    return SlowLayout()

@@ -33,7 +33,7 @@ def test_settings_are_words_and_plain_ones_say_so() -> None:
 
 def test_a_sentence_tells_what_was_left_out_and_what_was_wrong() -> None:
     said = describe_search(search(BEST))
-    assert said.startswith("oneDNN products, freed memory kept, fused chains (2 tried at 1024x1024")
+    assert said.startswith("oneDNN products, freed memory kept, fused chains (2 settings tried at 1024²")
     assert "1 untried for lack of time" in said and "1 wrong: its maps are off" in said
     assert "unproven" in describe_search(search(None))
     found = Record({**KEY, "suite": "search", "backbone": "vim-t"}, status="ok", search=search(BEST))  # type: ignore[arg-type]

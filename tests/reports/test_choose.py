@@ -96,12 +96,12 @@ def test_smoke_random_and_embedded_results_do_not_count_unless_the_embedded_set_
     ]
     result = answer(REQUEST, *made)
     assert result.best is not None and result.best.label.startswith("vmamba-t")
-    assert {"random weights", "smoke recipes", "the embedded data set"} == {
+    assert {"random weights", "smoke recipes", "the embedded dataset"} == {
         entry.reason.removeprefix("not counted: ") for entry in result.excluded if entry.reason.startswith("not")
     }
     embedded = answer(replace(REQUEST, latency_ms=None, dataset="shapes"), *made)
     assert embedded.best is not None and embedded.best.label == "vit-t"
-    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in describe(embedded)[0]
+    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded dataset)" in describe(embedded)[0]
 
 
 def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for_it():
@@ -174,6 +174,97 @@ def test_a_latency_whose_interval_reaches_beyond_the_budget_is_said_to():
     (chosen,) = (entry.high for entry in [comparable_cells([noisy])[0][0].times] if entry)
     result = answer(replace(REQUEST, latency_ms=comparable_cells([noisy])[0][0].estimate + 0.01), noisy, BEST[3])
     assert f"the 95 % interval reaches {chosen:.4g} ms" in " ".join(describe(result))
+
+
+def in_rounds(made: Record, **values: object) -> Record:
+    return replace(made, rounds=tuple({**entry, **values} for entry in made.rounds))
+
+
+@pytest.mark.parametrize(
+    ("latency", "reason", "option"),
+    [
+        (record("vim-t", 2048, 8.0, rounds=2), "fewer than 3 rounds", ""),
+        (
+            in_rounds(record("vim-t", 2048, 8.0), others_share=0.72),
+            "disturbed by other programs (up to 72 % of the cores)",
+            " --redo disturbed",
+        ),
+        (
+            in_rounds(record("vim-t", 2048, 90.0), throttled=["power cap"]),
+            "the device throttled",
+            " --redo disturbed",
+        ),
+    ],
+)
+def test_whether_a_doubtful_latency_is_within_the_limit_is_unknown(latency, reason, option):
+    result = answer(REQUEST, *(entry for entry in BEST if entry.key["backbone"] != "vim-t"), BEST[3], latency)
+    (unranked,) = result.unranked
+    assert (unranked.contender.label, unranked.reason) == ("vim-t", f"unknown whether within 25 ms: {reason}")
+    assert f"Not ranked: 1 of 3 ({reason}); whether these take at most 25 ms is unknown." in describe(result)
+    assert f"linbench run --backbone vim-t --preset paper{option} --res 2048" in left_out(result)
+    assert "vim-t" not in reasons(result)
+    alone = answer(REQUEST, BEST[3], latency)
+    assert alone.best is None and "No recommendation" in " ".join(describe(alone))
+
+
+def test_without_a_limit_a_doubtful_latency_is_marked_and_the_scores_are_ranked():
+    disturbed = [in_rounds(entry, others_share=0.5) if entry.key["suite"] == "latency" else entry for entry in BEST]
+    result = answer(replace(REQUEST, latency_ms=None), *disturbed)
+    assert result.best is not None and result.best.label == "vit-t" and not result.unranked
+    text = " ".join(describe(result))
+    assert text.startswith("4 of 4 latencies were disturbed") and "times as fast" not in text
+    assert all(row[2].endswith("‡") for row in tables(result)[0].rows)
+    assert as_json(result)["best"]["latency_quality"]["doubt"].startswith("disturbed by other programs")
+
+
+@pytest.mark.parametrize("names", [("vmamba-t",), ("rwkv-sam-t",)])
+def test_nothing_is_called_faster_where_one_of_the_two_latencies_is_in_doubt(names):
+    known = [entry for entry in BEST if entry.key["backbone"] != "vit-t"]
+    busy = [
+        in_rounds(entry, others_share=0.5)
+        if entry.key["suite"] == "latency" and entry.key["backbone"] in names
+        else entry
+        for entry in known
+    ]
+    request = replace(REQUEST, latency_ms=None)
+    assert "times as fast: rwkv-sam-t" in " ".join(describe(answer(request, *known)))
+    assert "times as fast" not in " ".join(describe(answer(request, *busy)))
+
+
+def test_every_contender_whose_interval_reaches_beyond_the_limit_is_named():
+    made = [record("vim-t", 512, 10.0, noise=0.1), record("vit-t", 512, 20.0, noise=0.1)]
+    limit = max(cell.estimate for cell in comparable_cells(made)[0]) + 0.01
+    (note,) = [n for n in tables(answer(Request("latency_ms", latency_ms=limit), *made))[0].notes if "above" in n]
+    assert note.startswith("May be above the limit") and "vit-t at 512² (to " in note
+
+
+def test_a_missing_interval_is_unknown_and_never_an_overlap():
+    made = [score(name, "coco", 0.8, whole={"map": value}) for name, value in (("vit-t", 44.0), ("vim-t", 20.0))]
+    blind = [replace(entry, metrics={"map": {**entry.metrics["map"], "low": None, "high": None}}) for entry in made]
+    result = answer(Request("coco_map"), *blind)
+    assert result.rivals[0].is_apart is None and as_json(result)["others"][0]["intervals_apart"] is None
+    assert tables(result)[0].rows[1][-1] == "unknown"
+    text = " ".join(describe(result))
+    assert "overlap" not in text and "whether they differ is unknown" in text
+
+
+def test_a_score_of_few_images_and_a_stale_one_are_marked():
+    few = score("vim-t", "dis", 0.8, images=29)
+    cells, _ = comparable_cells([few], {"dis vim-t": "another hash"})
+    result = recommend(Request("dis_miou"), cells)
+    assert tables(result)[0].rows[0][1].endswith("ᵇ†")
+    assert {"ᵇ fewer than 30 images.", "† stale: the code that measured it has changed since."} <= set(
+        tables(result)[0].notes
+    )
+
+
+def test_of_several_outcomes_the_undisturbed_one_with_the_most_rounds_is_chosen_from():
+    late = in_rounds(record("vim-t", 512, 5.0, rounds=5), started="2026-11-29", others_share=0.3)
+    made = [record("vim-t", 512, 8.0, rounds=3), record("vim-t", 512, 7.0, rounds=4), late]
+    for records in (made, made[::-1]):
+        result = answer(Request("latency_ms"), *records)
+        assert result.best is not None and result.best.latency is not None and result.best.latency.times is not None
+        assert result.best.latency.times.rounds == 4
 
 
 def test_a_condition_that_no_record_has_is_refused_with_the_nearest():

@@ -86,7 +86,45 @@ def test_two_devices_in_one_folder_are_never_put_into_one_pair():
 def test_three_backbones_are_ranked_and_those_not_shown_to_differ_share_a_place():
     made = [score("vit-t", "dis", 0.8), score("vim-t", "dis", 0.8, seed=1), score("rwkv-sam-t", "dis", 0.9)]
     ranking = tables(compare_backbones(("vit-t", "vim-t", "rwkv-sam-t"), known(*made), Margins()))[-1]
-    assert ranking.rows[0][1].startswith("1 rwkv-sam-t, 2 vi") and ranking.rows[0][1].count("2 ") == 2
+    assert {row[0]: row[1] for row in ranking.rows} == {"vit-t": "2", "vim-t": "2", "rwkv-sam-t": "1"}
+
+
+def test_backbones_that_are_not_tested_have_no_rank():
+    names = ("vit-t", "vim-t", "rwkv-sam-t")
+    ap = [score(name, "coco", 0.8, whole={"map": 40.0 + i}) for i, name in enumerate(names)]
+    ranking = tables(compare_backbones(names, known(*ap), Margins()))[-1]
+    assert {row[1] for row in ranking.rows} == {"–"}
+    assert "– not ranked: no mean of images." in ranking.notes
+
+
+def test_where_some_are_tested_with_each_other_only_none_has_a_rank():
+    names = ("vit-t", "vim-t", "rwkv-sam-t", "vmamba-t")
+    made = [score(name, "dis", 0.8 + i / 50) for i, name in enumerate(names)]
+    for i in (2, 3):
+        columns = {**made[i].rounds[0]["scores"], "id": [f"x{j}" for j in range(100)]}
+        made[i] = replace(made[i], rounds=({**made[i].rounds[0], "scores": columns},))
+    ranking = tables(compare_backbones(names, known(*made), Margins()))[-1]
+    assert {cell for row in ranking.rows for cell in row[1:]} == {"–"}
+    assert "– not ranked: other images." in ranking.notes
+
+
+def test_a_difference_from_a_noisy_result_is_not_carried_over_to_its_rank():
+    fast, slow = record("vit-t", 512, 10.0, noise=0.001), record("vim-t", 512, 11.0, noise=0.001)
+    noisy = record("rwkv-sam-t", 512, 14.0, noise=0.4)
+    ranking = tables(compare_backbones(("vit-t", "vim-t", "rwkv-sam-t"), known(fast, slow, noisy), Margins()))[-1]
+    assert {row[0]: row[1] for row in ranking.rows} == {"vit-t": "1", "vim-t": "2", "rwkv-sam-t": "1"}
+
+
+def test_a_disturbed_pair_has_no_ratio_and_its_marks_are_everywhere():
+    made = record("vim-t", 512, 10.0)
+    busy = replace(made, rounds=tuple({**entry, "others_share": 0.72} for entry in made.rounds))
+    result = compare([made], [busy], across_devices=True)
+    (table,) = tables(result)
+    assert table.rows[0][2].endswith("‡") and table.rows[0][3:] == ("–", "–", "not compared")
+    assert "‡ disturbed by other programs (up to 72 % of the cores)." in table.notes
+    (plain,) = as_json(result)
+    assert (plain["ratio"], plain["first_marks"], plain["second_marks"]) == (None, "", "‡")
+    assert plain["second_doubt"] == plain["why"] == "disturbed by other programs (up to 72 % of the cores)"
 
 
 def test_scores_of_two_trainings_are_paired_where_each_side_has_one():

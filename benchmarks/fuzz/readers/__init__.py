@@ -1,10 +1,10 @@
 """All readers by name. linbench is imported where one is used, by public names, so that its inside may change."""
 
 from benchmarks.fuzz.contract import Reader
-from benchmarks.fuzz.readers import annotations, checkpoints, pictures, records, training, words
+from benchmarks.fuzz.readers import annotations, checkpoints, images, records, training, words
 
 READERS: dict[str, Reader] = {
     reader.name: reader
-    for module in (annotations, pictures, checkpoints, records, training, words)
+    for module in (annotations, images, checkpoints, records, training, words)
     for reader in module.READERS
 }

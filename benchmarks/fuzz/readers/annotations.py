@@ -1,12 +1,13 @@
-"""Annotations and whole data sets: COCO, COCONut, EntitySeg, SA-1B, ImageNet, ADE20K, DIS, boxes, run lengths."""
+"""Annotations and whole datasets: COCO, COCONut, EntitySeg, SA-1B, ImageNet, ADE20K, DIS, boxes, run lengths."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fuzz import formats
-from benchmarks.fuzz.contract import Files, Reader
+from benchmarks.fuzz.contract import Files, Reader, value_error
 from benchmarks.fuzz.guard import quiet
 
 H, W = 12, 16
@@ -17,14 +18,23 @@ def files(folder: Path) -> Files:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def only_file(folder: Path) -> Path:
+    """The only file of an input, or the path of none where a mutation removed it."""
+    return next(iter(sorted(folder.iterdir())), folder / "none")
+
+
 def _refusals() -> tuple[type[BaseException], ...]:
     from linbench.data.contract import BadDataset, BadSample
 
     return BadDataset, BadSample
 
 
-def _whole(name: str, split: str, folder: Path) -> int:
-    """Open a set, read every sample in both ways and take the checksum; return its faults."""
+def _open(name: str, split: str) -> Callable[[Path], int]:
+    """Return a function that reads a dataset: every sample in both ways, and the checksum; it returns the faults."""
+    return partial(_faults, name, split)
+
+
+def _faults(name: str, split: str, folder: Path) -> int:
     from linbench.data.check import check_sample, measure_sample
     from linbench.data.roots import open_dataset
 
@@ -62,22 +72,18 @@ def _coco_tables() -> list[dict[str, Any]]:
 def _coco(scratch: Path) -> list[Files]:
     from tests.data.sets import write_coco
 
-    found = []
+    inputs = []
     for number, table in enumerate(_coco_tables()):
         write_coco(scratch / f"coco{number}", table)
-        found.append(files(scratch / f"coco{number}"))
-    return found
-
-
-def _read_coco(folder: Path) -> int:
-    return _whole("coco", "val", folder)
+        inputs.append(files(scratch / f"coco{number}"))
+    return inputs
 
 
 def _bombs(scratch: Path) -> list[Files]:
     """Masks and polygons of few bytes and many pixels."""
     from tests.data.sets import coco_table
 
-    found = []
+    inputs = []
     seeds = _coco(scratch / "bombs")
     for h, w in ((2**13, 2**14), (2**31, 1), (11000, 11000), (1, 2**27), (2**40, 2**40)):
         for segmentation in (
@@ -91,8 +97,8 @@ def _bombs(scratch: Path) -> list[Files]:
             table = coco_table(1)
             table["images"][0] |= {"height": h, "width": w}
             table["annotations"][0] |= {"segmentation": segmentation, "bbox": [0, 0, w, h], "area": h * w}
-            found.append({**seeds[0], "coco/annotations/instances_val2017.json": formats.dumped(table)})
-    return found
+            inputs.append({**seeds[0], "coco/annotations/instances_val2017.json": formats.dumped(table)})
+    return inputs
 
 
 def _score_coco(folder: Path) -> int:
@@ -156,26 +162,22 @@ def _coconut(scratch: Path) -> list[Files]:
 
 
 def _coconut_bombs(scratch: Path) -> list[Files]:
-    from benchmarks.fuzz.readers.pictures import big_png
+    from benchmarks.fuzz.readers.images import big_png
 
     seed = dict(_coconut(scratch / "bomb")[0])
     table = json.loads(seed["coconut/relabeled_coco_val.json"])  # type: ignore[arg-type]
-    found = []
+    inputs = []
     for w, h, mode in ((11585, 11585, 2), (20000, 6000, 2), (8192, 8192, 6)):
         table["images"][0] |= {"height": h, "width": w}
         mask = big_png(w, h, mode)
-        found.append(
+        inputs.append(
             {
                 **seed,
                 "coconut/relabeled_coco_val.json": formats.dumped(table),
                 "coconut/relabeled_coco_val/000000000007.png": mask,
             }
         )
-    return found
-
-
-def _read_coconut(folder: Path) -> int:
-    return _whole("coconut", "val", folder)
+    return inputs
 
 
 def _entityseg(scratch: Path) -> list[Files]:
@@ -189,11 +191,7 @@ def _entityseg(scratch: Path) -> list[Files]:
     return [files(scratch / "entityseg")]
 
 
-def _read_entityseg(folder: Path) -> int:
-    return _whole("entityseg", "val", folder)
-
-
-# the other sets
+# the other datasets
 
 
 def _sa1b(scratch: Path) -> list[Files]:
@@ -211,10 +209,6 @@ def _sa1b(scratch: Path) -> list[Files]:
     parts = files(root)
     apart = {f"sa1b/sa_000000/{name}": body for name, body in parts.items()}
     return [apart, {"sa1b/sa_000000.tar": formats.tar({f"./{name}": body for name, body in parts.items()})}]  # type: ignore[misc]
-
-
-def _read_sa1b(folder: Path) -> int:
-    return _whole("sa1b", "train", folder)
 
 
 def _imagenet(scratch: Path) -> list[Files]:
@@ -261,10 +255,6 @@ def _imagenet_lists(scratch: Path) -> list[Files]:
     return [{**seed, "imagenet/val.txt": line.encode("utf-8", "surrogatepass")} for line in lines]
 
 
-def _read_imagenet(folder: Path) -> int:
-    return _whole("imagenet", "val", folder)
-
-
 def _ade20k(scratch: Path) -> list[Files]:
     import numpy as np
 
@@ -281,14 +271,14 @@ def _ade20k(scratch: Path) -> list[Files]:
 
 
 def _ade20k_bombs(scratch: Path) -> list[Files]:
-    from benchmarks.fuzz.readers.pictures import big_png
+    from benchmarks.fuzz.readers.images import big_png
 
     seed = _ade20k(scratch / "bomb")[0]
     base = "ADEChallengeData2016"
-    found = []
+    inputs = []
     for w, h, mode, depth in ((11585, 11585, 0, 1), (11585, 11585, 0, 8), (8000, 8000, 0, 16), (11585, 11585, 3, 8)):
         big = big_png(w, h, mode, depth)
-        found.append(
+        inputs.append(
             {
                 **seed,
                 f"{base}/images/validation/ADE_val_1.jpg": b"",
@@ -296,11 +286,7 @@ def _ade20k_bombs(scratch: Path) -> list[Files]:
                 f"{base}/annotations/validation/ADE_val_2.png": big,
             }
         )
-    return found
-
-
-def _read_ade20k(folder: Path) -> int:
-    return _whole("ade20k", "val", folder)
+    return inputs
 
 
 def _dis(scratch: Path) -> list[Files]:
@@ -313,10 +299,6 @@ def _dis(scratch: Path) -> list[Files]:
         photo(root / "im" / f"{name}.jpg")
         saved(square().astype(np.uint8) * 255, root / "gt" / f"{name}.png")
     return [files(scratch / "dis")]
-
-
-def _read_dis(folder: Path) -> int:
-    return _whole("dis", "val", folder)
 
 
 # boxes and run lengths
@@ -334,12 +316,12 @@ def _boxes(scratch: Path) -> list[Files]:
 def _read_detector(folder: Path) -> int:
     from linbench.coco.detections import read_results
 
-    found = read_results(folder / "boxes.json")
-    for image in {*found.images, 42, 139, -1}:
-        for one in found.of_image(image):
-            assert len(one.box) == 4
-    assert len(found.checksum) == 64
-    return len(found.faults)
+    results = read_results(folder / "boxes.json")
+    for image in {*results.images, 42, 139, -1}:
+        for detection in results.of_image(image):
+            assert len(detection.box) == 4
+    assert len(results.checksum) == 64
+    return len(results.faults)
 
 
 def _prompts(scratch: Path) -> list[Files]:
@@ -356,16 +338,16 @@ def _prompts(scratch: Path) -> list[Files]:
 
 
 def _read_prompts(folder: Path) -> int:
-    """The boxes of --boxes, each checked against a picture as predict does."""
+    """The boxes of --boxes, each checked against an image as predict does."""
     from linbench.data.prompt_file import read_prompt_file
     from linbench.data.prompts import validate_prompt
 
-    found = read_prompt_file(folder / "boxes.json")
+    prompt_file = read_prompt_file(folder / "boxes.json")
     faults = 0
     for name in ("x.jpg", "y.jpg", "z.jpg", "42.jpg", "000000000042.jpg", "COCO_val2014_000000000139.jpg"):
-        for one in found.for_image(folder / name):
+        for prompt in prompt_file.for_image(folder / name):
             try:
-                x0, y0, x1, y1 = validate_prompt(one, 480, 640).box or (0, 0, 1, 1)
+                x0, y0, x1, y1 = validate_prompt(prompt, 480, 640).box or (0, 0, 1, 1)
                 assert 0 <= x0 < x1 <= 640
                 assert 0 <= y0 < y1 <= 480
             except ValueError as error:
@@ -374,21 +356,17 @@ def _read_prompts(folder: Path) -> int:
     return faults
 
 
-def _value_error() -> tuple[type[BaseException], ...]:
-    return (ValueError,)
-
-
 def _runs(scratch: Path) -> list[Files]:
     from linbench.coco import rle
     from tests.data.sets import square
 
-    found: Sequence[dict[str, Any]] = (
+    runs: Sequence[dict[str, Any]] = (
         rle.encode(square()),
         {"size": [H, W], "counts": [H * W]},
         {"size": [H, W], "counts": [0, 5, 7, H * W - 12]},
         {"size": [H, W], "polygon": [[1, 1, 9, 1, 9, 9]]},
     )
-    return [{"runs.json": formats.dumped(one)} for one in found]
+    return [{"runs.json": formats.dumped(run)} for run in runs]
 
 
 def _run_bombs(scratch: Path) -> list[Files]:
@@ -426,15 +404,15 @@ def _reader(name: str, seeds: Any, read: Any, **more: Any) -> Reader:
 
 
 READERS = (
-    _reader("coco", _coco, _read_coco, share=14, hostile=_bombs),
-    _reader("coco-score", _coco, _score_coco, share=8, refusals=_value_error),
-    _reader("coconut", _coconut, _read_coconut, share=6, hostile=_coconut_bombs, every=50),
-    _reader("entityseg", _entityseg, _read_entityseg, share=4),
-    _reader("sa1b", _sa1b, _read_sa1b, share=10),
-    _reader("imagenet", _imagenet, _read_imagenet, share=4, hostile=_imagenet_lists),
-    _reader("ade20k", _ade20k, _read_ade20k, share=5, hostile=_ade20k_bombs, every=40),
-    _reader("dis", _dis, _read_dis, share=4),
-    _reader("detector", _boxes, _read_detector, share=6, refusals=_value_error),
-    _reader("prompt-boxes", _prompts, _read_prompts, share=6, refusals=_value_error),
-    _reader("run-lengths", _runs, _read_runs, share=6, refusals=_value_error, hostile=_run_bombs),
+    _reader("coco", _coco, _open("coco", "val"), weight=14, hostile=_bombs),
+    _reader("coco-score", _coco, _score_coco, weight=8, refusals=value_error),
+    _reader("coconut", _coconut, _open("coconut", "val"), weight=6, hostile=_coconut_bombs, every=50),
+    _reader("entityseg", _entityseg, _open("entityseg", "val"), weight=4),
+    _reader("sa1b", _sa1b, _open("sa1b", "train"), weight=10),
+    _reader("imagenet", _imagenet, _open("imagenet", "val"), weight=4, hostile=_imagenet_lists),
+    _reader("ade20k", _ade20k, _open("ade20k", "val"), weight=5, hostile=_ade20k_bombs, every=40),
+    _reader("dis", _dis, _open("dis", "val"), weight=4),
+    _reader("detector", _boxes, _read_detector, weight=6, refusals=value_error),
+    _reader("prompt-boxes", _prompts, _read_prompts, weight=6, refusals=value_error),
+    _reader("run-lengths", _runs, _read_runs, weight=6, refusals=value_error, hostile=_run_bombs),
 )

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.fuzz import formats
 from benchmarks.fuzz.contract import Files, Reader
 from benchmarks.fuzz.guard import quiet
+from benchmarks.fuzz.readers.annotations import only_file
 
 
 def _state() -> dict[str, Any]:
@@ -42,10 +43,10 @@ def _seeds(scratch: Path) -> list[Files]:
     about = About("vit-t", "sam", (64, 96), {"fusion": "rwkv"}, "9f1c", training={"recipe": "sam-joint", "steps": 7})
     checkpoint.save(model, scratch / "ours.safetensors", about)
     ours = (scratch / "ours.safetensors").read_bytes()
-    found: list[Files] = [{"file.safetensors": ours}]
-    found += [{"file.pth": _torch(value)} for value in (state, {"model": state}, {"state_dict": state, "epoch": 3})]
-    found += [{"file.pt": _old(value)} for value in (state, {"model": state, "optimizer": {"lr": 0.1}})]
-    return found
+    inputs: list[Files] = [{"file.safetensors": ours}]
+    inputs += [{"file.pth": _torch(value)} for value in (state, {"model": state}, {"state_dict": state, "epoch": 3})]
+    inputs += [{"file.pt": _old(value)} for value in (state, {"model": state, "optimizer": {"lr": 0.1}})]
+    return inputs
 
 
 class _Calls:
@@ -175,13 +176,13 @@ def _hostile(scratch: Path) -> list[Files]:
     data = next(name for name in empty if name.endswith("data.pkl"))
     magic = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
     keys = pickle.dumps([], 2)
-    found: list[Files] = []
+    inputs: list[Files] = []
     for body in (*_bait_names(), *_claims()):
         for whole in (_alone(body), _beside(body)):
-            found.append({"file.pth": formats.packed({**empty, data: whole})})
-            found.append({"file.pt": magic + whole + keys})
-        found.append({"file.pth": _alone(body)})
-    return [*found, *_containers(empty, data)]
+            inputs.append({"file.pth": formats.packed({**empty, data: whole})})
+            inputs.append({"file.pt": magic + whole + keys})
+        inputs.append({"file.pth": _alone(body)})
+    return [*inputs, *_containers(empty, data)]
 
 
 def _containers(empty: dict[str, bytes], data: str) -> list[Files]:
@@ -242,15 +243,11 @@ def _expanded() -> dict[str, Any]:
     return {"a.weight": torch.zeros(1).expand(2**30), "b": torch.zeros(1).as_strided((2**20, 2**20), (0, 0))}
 
 
-def _file(folder: Path) -> Path:
-    return next((path for path in sorted(folder.iterdir())), folder / "none.pth")
-
-
 def _read(folder: Path) -> int:
     """What the file says of itself, its entries, and how they fit a model of another name."""
     from linbench.models import checkpoint
 
-    path = _file(folder)
+    path = only_file(folder)
     about = quiet(lambda: checkpoint.describe(path))
     assert about is None or "\n" not in str(about)
     quiet(lambda: checkpoint.read(path))
@@ -263,7 +260,7 @@ def _load(folder: Path) -> int:
 
     from linbench.models import checkpoint
 
-    quiet(lambda: checkpoint.load(torch.nn.Linear(3, 4), _file(folder)))
+    quiet(lambda: checkpoint.load(torch.nn.Linear(3, 4), only_file(folder)))
     return 0
 
 
@@ -271,7 +268,7 @@ def _chosen(folder: Path) -> int:
     """Through --checkpoint of the suites."""
     from linbench.suites.accuracy.weights import models_of, read_checkpoints
 
-    models_of(read_checkpoints([str(_file(folder))]))
+    models_of(read_checkpoints([str(only_file(folder))]))
     return 0
 
 
@@ -288,7 +285,7 @@ def _refusals() -> tuple[type[BaseException], ...]:
 
 
 READERS = (
-    Reader("checkpoint", _seeds, _read, _refusals, share=30, hostile=_hostile, every=2),
-    Reader("checkpoint-load", _loaded, _load, _refusals, share=2),
-    Reader("checkpoint-option", _seeds, _chosen, _refusals, share=2),
+    Reader("checkpoint", _seeds, _read, _refusals, weight=30, hostile=_hostile, every=2),
+    Reader("checkpoint-load", _loaded, _load, _refusals, weight=2),
+    Reader("checkpoint-option", _seeds, _chosen, _refusals, weight=2),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fuzz import formats
-from benchmarks.fuzz.contract import Files, Reader
+from benchmarks.fuzz.contract import Files, Reader, value_error
 from benchmarks.fuzz.guard import unclear
 from benchmarks.fuzz.readers.annotations import files
 
@@ -16,11 +16,11 @@ NAMED = "left out: "  # how commands begin the line of a fault
 
 
 class Refused(ValueError):
-    """What a command says when it refuses."""
+    """The message of a command that refuses."""
 
 
-class Unsaid(Exception):
-    """A command that ends with an exit code and does not say why, or with signs that terminals obey."""
+class Unexplained(Exception):
+    """A command that ends with an exit code and gives no reason, or with signs that terminals obey."""
 
 
 def command(*words: str) -> int:
@@ -41,25 +41,25 @@ def refusing(call: Callable[[], int]) -> int:
 
     from linbench.cli.refusal import refusing as turned
 
-    said = StringIO()
+    stderr = StringIO()
     try:
-        with redirect_stderr(said), turned():
+        with redirect_stderr(stderr), turned():
             return call()
     except typer.Exit as ended:
-        return _judged(ended.exit_code, "", said.getvalue())
+        return _judged(ended.exit_code, "", stderr.getvalue())
 
 
-def _judged(code: int, printed: str, said: str) -> int:
-    if any(ord(sign) < 32 and sign not in "\n\t" for sign in printed + said):
-        raise Unsaid(f"control characters: {printed + said!r:.2000}")
-    lines = said.splitlines()
+def _judged(code: int, stdout: str, stderr: str) -> int:
+    if any(ord(sign) < 32 and sign not in "\n\t" for sign in stdout + stderr):
+        raise Unexplained(f"control characters: {stdout + stderr!r:.2000}")
+    lines = stderr.splitlines()
     if code == 0:
         return 0
-    if code == 1 and (said.strip() or printed.strip()):
+    if code == 1 and (stderr.strip() or stdout.strip()):
         return max(len(lines), 1)
-    if not said.strip():
-        raise Unsaid(f"exit code {code} without a word: {printed!r:.1000}")
-    if said.startswith("Usage:"):  # typer's own refusal of an option, below how the command is used
+    if not stderr.strip():
+        raise Unexplained(f"exit code {code} without a word: {stdout!r:.1000}")
+    if stderr.startswith("Usage:"):  # typer's own refusal of an option, below how the command is used
         raise Refused(lines[-1])
     raise Refused("\n".join(line for line in lines if not line.startswith(NAMED)))
 
@@ -85,11 +85,11 @@ def stored(scratch: Path, records: Sequence[Any]) -> Files:
     store = Store(scratch / "store" / "results")
     for record in records:
         store.put(record)
-    found = files(store.root)
+    stored_files = files(store.root)
     import shutil
 
     shutil.rmtree(scratch / "store")
-    return {f"results/{name}": body for name, body in found.items()}
+    return {f"results/{name}": body for name, body in stored_files.items()}
 
 
 def _latency(scratch: Path) -> list[Files]:
@@ -235,8 +235,8 @@ def _predictions(scratch: Path) -> list[Files]:
     from linbench.coco import rle
     from tests.data.sets import photo, square
 
-    picture = photo(scratch / "a.jpg").read_bytes()
-    one = {
+    image = photo(scratch / "a.jpg").read_bytes()
+    by_box = {
         "prompt": 1,
         "box": [3, 2, 7, 6],
         "points": [],
@@ -244,7 +244,7 @@ def _predictions(scratch: Path) -> list[Files]:
         "score": 0.9,
         "segmentation": rle.encode(square()),
     }
-    two = {
+    by_point = {
         "prompt": 2,
         "box": None,
         "points": [[4, 4, 1]],
@@ -257,17 +257,17 @@ def _predictions(scratch: Path) -> list[Files]:
         "height": 12,
         "width": 16,
         "model": {"name": "vit-t", "sha256": "0" * 64, "weights": "a.pth"},
-        "predictions": [one, two],
+        "predictions": [by_box, by_point],
         "errors": [],
     }
     body = formats.dumped(document)
-    return [{"one/a.masks.json": body, "two/a.masks.json": body, "pictures/a.jpg": picture}]
+    return [{"one/a.masks.json": body, "two/a.masks.json": body, "images/a.jpg": image}]
 
 
 def _read_predictions(folder: Path) -> int:
     from linbench.cli.paper_masks import read_rows
 
-    rows, faults = read_rows([folder / "one", folder / "two"], folder / "pictures", 4)
+    rows, faults = read_rows([folder / "one", folder / "two"], folder / "images", 4)
     for row in rows:
         for answer in row.masks:
             assert answer.mask is None or answer.mask.shape == row.image.shape[:2]
@@ -297,7 +297,7 @@ def _signed(scratch: Path) -> list[Files]:
     """Lines whose check is right and whose content is not."""
     import zlib
 
-    found = []
+    inputs = []
     rows = (
         "[]",
         "1",
@@ -311,9 +311,9 @@ def _signed(scratch: Path) -> list[Files]:
     )
     for row in rows:
         lines = [json.dumps(HEADER, separators=(",", ":")).encode(), row.encode()]
-        found.append({"x.0.journal": b"".join(b"%08x %s\n" % (zlib.crc32(line), line) for line in lines)})
-        found.append({"x.0.journal": b"%08x %s\n" % (zlib.crc32(row.encode()), row.encode())})
-    return found
+        inputs.append({"x.0.journal": b"".join(b"%08x %s\n" % (zlib.crc32(line), line) for line in lines)})
+        inputs.append({"x.0.journal": b"%08x %s\n" % (zlib.crc32(row.encode()), row.encode())})
+    return inputs
 
 
 def _read_journal(folder: Path) -> int:
@@ -334,16 +334,16 @@ def _os_error() -> tuple[type[BaseException], ...]:
 
 
 READERS = (
-    Reader("report", _all, _report, _refusals, share=16, names_file=False),
-    Reader("report-page", _all, _page, _refusals, share=5, names_file=False),
-    Reader("report-figures", _all, _figures, _refusals, share=1, names_file=False),
-    Reader("compare", _all, _compare, _refusals, share=8, names_file=False),
-    Reader("merge", _all, _merge, _refusals, share=8, names_file=False),
-    Reader("choose", _all, _choose, _refusals, share=5, names_file=False, valid=None),
-    Reader("paper", _all, _paper, _refusals, share=3, names_file=False),
-    Reader("plan", _planned, _plan, _refusals, share=3, names_file=False),
-    Reader("show", _planned, _show, _refusals, share=3, names_file=False),
-    Reader("paper-sets", _sets, _read_sets, _refusals, share=2),
-    Reader("predictions", _predictions, _read_predictions, lambda: (ValueError,), share=4),
-    Reader("journal", _journal, _read_journal, _os_error, share=4, hostile=_signed),
+    Reader("report", _all, _report, _refusals, weight=16, names_file=False),
+    Reader("report-page", _all, _page, _refusals, weight=5, names_file=False),
+    Reader("report-figures", _all, _figures, _refusals, weight=1, names_file=False),
+    Reader("compare", _all, _compare, _refusals, weight=8, names_file=False),
+    Reader("merge", _all, _merge, _refusals, weight=8, names_file=False),
+    Reader("choose", _all, _choose, _refusals, weight=5, names_file=False, valid=None),
+    Reader("paper", _all, _paper, _refusals, weight=3, names_file=False),
+    Reader("plan", _planned, _plan, _refusals, weight=3, names_file=False),
+    Reader("show", _planned, _show, _refusals, weight=3, names_file=False),
+    Reader("paper-sets", _sets, _read_sets, _refusals, weight=2),
+    Reader("predictions", _predictions, _read_predictions, value_error, weight=4),
+    Reader("journal", _journal, _read_journal, _os_error, weight=4, hostile=_signed),
 )

@@ -1,4 +1,4 @@
-"""What a training run reads of its own folder: description, states, log; and a teacher's embeddings."""
+"""What a training run reads of its own folder: changes, states, log; and a teacher's embeddings."""
 
 import shutil
 from collections.abc import Sequence
@@ -43,8 +43,8 @@ def _signed(scratch: Path) -> list[Files]:
     name = "step-00000002"
     facts = json.loads(whole[f"{name}.json"])
     tensors = safetensors.torch.load(whole[f"{name}.safetensors"])
-    said = ({"step": "x"}, {"step": None}, {"step": -1}, {"step": 1e300}, {"sha256": 1}, {"scaler": 1})
-    found = [{**whole, f"{name}.json": json.dumps({**facts, **more}).encode()} for more in said]
+    changes = ({"step": "x"}, {"step": None}, {"step": -1}, {"step": 1e300}, {"sha256": 1}, {"scaler": 1})
+    inputs = [{**whole, f"{name}.json": json.dumps({**facts, **more}).encode()} for more in changes]
     for change in (
         {"model.weight": torch.zeros(3, 3)},
         {"model.weight": torch.zeros(1, 2, dtype=torch.complex64)},
@@ -56,9 +56,9 @@ def _signed(scratch: Path) -> list[Files]:
     ):
         body = safetensors.torch.save({**tensors, **change})
         signed = json.dumps({**facts, "sha256": hashlib.sha256(body).hexdigest()}).encode()
-        found.append({**whole, f"{name}.safetensors": body, f"{name}.json": signed})
+        inputs.append({**whole, f"{name}.safetensors": body, f"{name}.json": signed})
     bodies = (b"", b"[]", b"{}", b"null", b'{"sha256": "' + facts["sha256"].encode() + b'"}', b"[" * 5000)
-    return [*found, *({**whole, f"{name}.json": body} for body in bodies)]
+    return [*inputs, *({**whole, f"{name}.json": body} for body in bodies)]
 
 
 def _read_states(folder: Path) -> int:
@@ -176,8 +176,8 @@ def _read_embeddings(folder: Path) -> int:
     with EmbeddingCache(folder) as cache:
         for process in (0, 1):
             for number in range(2):
-                found = cache.get(f"{process}-{number}", lambda number=number: torch.full((2, 2), float(number)))
-                assert torch.equal(found, torch.full((2, 2), float(number))), "an embedding is another's"
+                result = cache.get(f"{process}-{number}", lambda number=number: torch.full((2, 2), float(number)))
+                assert torch.equal(result, torch.full((2, 2), float(number))), "an embedding is another's"
         return len(cache.notes)
 
 
@@ -192,9 +192,9 @@ def _clean(scratch: Path) -> None:
 
 
 READERS = (
-    Reader("train-state", _states, _read_states, tuple, share=6, hostile=_signed),
-    Reader("train-run", _run, _read_run, _other_run, share=4),
-    Reader("train-log", _log, _read_log, _disk, share=3),  # type: ignore[arg-type]
-    Reader("train-curves", _log, _read_curves, lambda: (ValueError,), share=1),
-    Reader("embeddings", _embeddings, _read_embeddings, _disk, share=4),  # type: ignore[arg-type]
+    Reader("train-state", _states, _read_states, tuple, weight=6, hostile=_signed),
+    Reader("train-run", _run, _read_run, _other_run, weight=4),
+    Reader("train-log", _log, _read_log, _disk, weight=3),  # type: ignore[arg-type]
+    Reader("train-curves", _log, _read_curves, lambda: (ValueError,), weight=1),
+    Reader("embeddings", _embeddings, _read_embeddings, _disk, weight=4),  # type: ignore[arg-type]
 )

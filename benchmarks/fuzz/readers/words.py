@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.fuzz.contract import Files, Reader
+from benchmarks.fuzz.contract import Files, Reader, value_error
 from benchmarks.fuzz.readers.records import Refused, command, refused, refusing
 
 #: What options are given that no option takes.
@@ -110,7 +110,7 @@ def _pairs(folder: Path) -> int:
     return faults + refused(lambda: _plan("--backbone", "vit-t", "--res", "512", f"--option={text}"))
 
 
-def _shares(folder: Path) -> int:
+def _compare(folder: Path) -> int:
     text = _text(folder)
     (folder / "a").mkdir(exist_ok=True)
     faults = 0
@@ -133,14 +133,14 @@ def _chosen(folder: Path) -> int:
 
 
 def _prompts(folder: Path) -> int:
-    """As --box and --point, checked against a picture."""
+    """As --box and --point, checked against an image."""
     from linbench.data.prompts import parse_prompts, validate_prompt
 
     text = _text(folder)
     faults = 0
     for boxes, points in (([text], []), ([], [text]), (["1,2,3,4"], [text]), ([text], ["1,1"])):
-        for one in parse_prompts(boxes, points):
-            faults += refused(lambda one=one: refusing(lambda: validate_prompt(one, 480, 640) and 0))
+        for prompt in parse_prompts(boxes, points):
+            faults += refused(lambda prompt=prompt: refusing(lambda: validate_prompt(prompt, 480, 640) and 0))
     return faults
 
 
@@ -155,7 +155,7 @@ def _recipe(folder: Path) -> int:
 
 
 def _registered(folder: Path) -> int:
-    """Names of backbones, data sets, suites and recipes that no registry has."""
+    """Names of backbones, datasets, suites and recipes that no registry has."""
     from linbench.backbones import backbone
     from linbench.data.roots import open_dataset
     from linbench.recipes import recipe
@@ -182,21 +182,17 @@ def _checkpoint(folder: Path) -> int:
     return refusing(lambda: read_checkpoints([f"vit-t={folder}/{_text(folder)}"]) and 0)
 
 
-def _value_error() -> tuple[type[BaseException], ...]:
-    return (ValueError,)
-
-
 def _refusals() -> tuple[type[BaseException], ...]:
     return (Refused,)
 
 
-def _reader(name: str, words: Sequence[str], read: Read, refusals: Refusals = _refusals, share: int = 3) -> Reader:
+def _reader(name: str, words: Sequence[str], read: Read, refusals: Refusals = _refusals, weight: int = 3) -> Reader:
     return Reader(
         name,
         lambda scratch: _given(*words),
         read,
         refusals,
-        share,
+        weight,
         names_file=False,
         hostile=lambda scratch: [*_odd(*words), *_given(*RANGES)],
         every=2,
@@ -205,13 +201,13 @@ def _reader(name: str, words: Sequence[str], read: Read, refusals: Refusals = _r
 
 
 READERS = (
-    _reader("words-res", ("512", "512..2048", "512..1024:256", "512,768x1024"), _res, share=4),
-    _reader("words-names", ("vit-t",), _names, share=1),
+    _reader("words-res", ("512", "512..2048", "512..1024:256", "512,768x1024"), _res, weight=4),
+    _reader("words-names", ("vit-t",), _names, weight=1),
     _reader("words-settings", ("memory_format=channels_last", "position_embedding=true"), _pairs),
-    _reader("words-compare", ("2%", "SLOWER:5%", "BROKEN"), _shares, share=2),
-    _reader("words-choose", ("768x1024", "threads=8"), _chosen, share=2),
-    _reader("words-prompts", ("1,2,3,4", "1,2", "1,2,0"), _prompts, share=4),
+    _reader("words-compare", ("2%", "SLOWER:5%", "BROKEN"), _compare, weight=2),
+    _reader("words-choose", ("768x1024", "threads=8"), _chosen, weight=2),
+    _reader("words-prompts", ("1,2,3,4", "1,2", "1,2,0"), _prompts, weight=4),
     _reader("words-recipe", ("lr=2e-4", "batch=8", "dis.repeat=2"), _recipe),
-    _reader("words-registry", ("vit-t", "coco", "timm/resnet18"), _registered, _value_error),
-    _reader("words-checkpoint", ("a.safetensors", "vit-t=b.pth"), _checkpoint, share=1),
+    _reader("words-registry", ("vit-t", "coco", "timm/resnet18"), _registered, value_error),
+    _reader("words-checkpoint", ("a.safetensors", "vit-t=b.pth"), _checkpoint, weight=1),
 )

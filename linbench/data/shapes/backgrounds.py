@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from linbench.data.shapes.materials import shifted
-from linbench.data.shapes.parts import Colour, Texture, hsv
+from linbench.data.shapes.parts import Colour, Texture, hsv, shifted
 from linbench.data.shapes.rng import Rng
 
 STUFF = ("sky", "mountain", "hedge", "grass", "sand", "water", "pavement", "planks", "wall", "bricks", "cloth")

@@ -33,10 +33,10 @@ def detections_file(root: Path, split: str) -> Path:
     return root / "coco" / "detections" / f"coco_instances_results_{split}2017.json"
 
 
-def _categories(names: Sequence[str], **more: Any) -> list[Entry]:
+def _categories(names: Sequence[str], panoptic: bool = False) -> list[Entry]:
     return [
         {"id": category_id(index), "name": name, "supercategory": "thing" if name in THINGS else "stuff"}
-        | ({"isthing": int(name in THINGS)} if more.get("panoptic") else {})
+        | ({"isthing": int(name in THINGS)} if panoptic else {})
         for index, name in enumerate(names)
     ]
 
@@ -99,7 +99,7 @@ def _coco(
 
 
 def _coco_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: Path) -> None:
-    _dump_coco(entries, _categories(THINGS), root / "coco" / "annotations" / f"instances_{split}2017.json")
+    _dump_coco(entries, _categories(THINGS), root / COCO_KIN["coco"].shown_by[split])
     detections = [box for image, annotations in entries for box in _detections(image, annotations)]
     _dump(detections, detections_file(root, split))
 
@@ -146,11 +146,11 @@ PANOPTIC = {"train": "coconut_b", "val": "relabeled_coco_val"}
 
 
 def _coconut_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: Path) -> None:
-    _dump_coco(entries, _categories(CLASSES, panoptic=True), root / "coconut" / f"{PANOPTIC[split]}.json")
+    _dump_coco(entries, _categories(CLASSES, panoptic=True), root / COCO_KIN["coconut"].shown_by[split])
 
 
 def _entityseg_close(entries: Sequence[tuple[Entry, list[Entry]]], split: str, root: Path) -> None:
-    _dump_coco(entries, _categories(CLASSES), root / "entityseg" / "annotations" / f"entityseg_{split}.json")
+    _dump_coco(entries, _categories(CLASSES), root / COCO_KIN["entityseg"].shown_by[split])
 
 
 def _sa1b(rendered: RenderedScene, number: int, root: Path) -> tuple[str, Entry]:
@@ -172,10 +172,6 @@ def _sa1b_folders(rendered: RenderedScene, number: int, _: str, root: Path) -> N
     folder = root / "sa1b" / shard
     save(rendered.image, folder / f"sa_{number}.jpg")
     _dump(table, folder / f"sa_{number}.json")
-
-
-def _nothing(*_: Any) -> None:
-    """Write nothing: SA-1B has no file about all images."""
 
 
 def _pack(_: Sequence[Any], __: str, root: Path) -> None:
@@ -207,6 +203,6 @@ COCO_KIN = {
         partial(_coco, "entityseg/images//shapes_{}", True),
         _entityseg_close,
     ),
-    "sa1b": Layout("objects", {"train": "sa1b"}, _sa1b_folders, _nothing),
+    "sa1b": Layout("objects", {"train": "sa1b"}, _sa1b_folders),
     "sa1b-tar": Layout("objects", {"train": "sa1b"}, _sa1b_folders, _pack),
 }

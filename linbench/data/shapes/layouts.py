@@ -24,15 +24,15 @@ class Layout:
     """One published layout.
 
     task: The task whose scenes it holds.
-    shown_by: By split, the path below the root that shows that it exists; the layout has no other split.
+    shown_by: For each split of the layout, the path below the root whose existence shows that the split exists.
     write: Writes the files of image ``number``, from 1, of a split below a root; returns what ``close`` needs.
-    close: Writes the files about all images, in the order of their numbers.
+    close: Writes the files about all images, in the order of their numbers; None where there are none.
     """
 
     task: str
     shown_by: Mapping[str, str]
     write: Callable[[RenderedScene, int, str, Path], Any]
-    close: Callable[[Sequence[Any], str, Path], None]
+    close: Callable[[Sequence[Any], str, Path], None] | None = None
 
 
 def save(pixels: NDArray[np.uint8], path: Path) -> None:
@@ -83,10 +83,6 @@ def _single(images: str, masks: str) -> Callable[[RenderedScene, int, str, Path]
     return write
 
 
-def _nothing(*_: Any) -> None:
-    """Write nothing: these layouts have no file about all images."""
-
-
 FOLDERS = {
     "imagenet": Layout("classes", {"train": "imagenet/train", "val": "imagenet/val"}, _imagenet, _imagenet_classes),
     "ade20k": Layout(
@@ -99,18 +95,15 @@ FOLDERS = {
         "dis",
         {"train": "DIS5K/DIS-TR", "val": "DIS5K/DIS-VD"},
         _single("DIS5K/{}/im", "DIS5K/{}/gt"),
-        _nothing,
     ),
     "coift": Layout(
         "coift",
         {"val": "thin_object_detection/COIFT"},
         _single("thin_object_detection/COIFT/images", "thin_object_detection/COIFT/masks"),
-        _nothing,
     ),
     "hrsod": Layout(
         "hrsod",
         {"val": "thin_object_detection/HRSOD"},
         _single("thin_object_detection/HRSOD/images", "thin_object_detection/HRSOD/masks_max255"),
-        _nothing,
     ),
 }

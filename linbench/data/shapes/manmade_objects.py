@@ -2,8 +2,24 @@
 
 from itertools import pairwise
 
-from linbench.data.shapes.materials import along, bright, metal, pale, plain, wood
-from linbench.data.shapes.parts import Part, Point, Relief, arc, at, bar, bow, fill, ring, stroke
+from linbench.data.shapes.parts import (
+    Part,
+    Point,
+    Relief,
+    along,
+    arc,
+    at,
+    bar,
+    bow,
+    bright,
+    fill,
+    metal,
+    pale,
+    plain,
+    ring,
+    stroke,
+    wood,
+)
 from linbench.data.shapes.rng import ONE, TURN, Rng
 
 U = ONE // 100  # a hundredth of the frame

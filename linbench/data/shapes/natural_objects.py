@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-from linbench.data.shapes.materials import bark, bright, leaf, metal, pale, plain
 from linbench.data.shapes.parts import (
     Knot,
     Material,
@@ -11,9 +10,15 @@ from linbench.data.shapes.parts import (
     Relief,
     at,
     bar,
+    bark,
     blob,
     bow,
+    bright,
     fill,
+    leaf,
+    metal,
+    pale,
+    plain,
     ring,
     stroke,
     turned,

@@ -12,12 +12,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from linbench.kernels.compiled import compiled
 
 FAR = 1 << 20
-_Ints = NDArray[np.int64]
 
 
 @compiled()

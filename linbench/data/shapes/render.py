@@ -12,7 +12,7 @@ from linbench.data.shapes.pixels import draw, finish, spread
 from linbench.data.shapes.rng import ONE, cosine, grain, sine
 from linbench.data.shapes.scene import THINGS, Scene, Thing
 
-LEAST_AREA = 12  # px of an object that counts: nobody sees less of it
+LEAST_AREA = 12  # px of an object that is annotated; a smaller part cannot be recognised
 HALF_PIXEL = 128  # 1/256 px
 LEAST, LARGEST = 8, 8192  # px of a side; beyond it products would leave 64 bits
 

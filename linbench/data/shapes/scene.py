@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from linbench.data.shapes.backgrounds import BACKGROUNDS, STUFF, TOP, Background
 from linbench.data.shapes.manmade_objects import MANMADE
-from linbench.data.shapes.materials import plain, wood
 from linbench.data.shapes.natural_objects import NATURAL
-from linbench.data.shapes.parts import Part, Relief, blob, fill
+from linbench.data.shapes.parts import Part, Relief, blob, fill, plain, wood
 from linbench.data.shapes.rng import TURN, Rng
 
 VERSION = 1  # of the images: raised when any pixel changes
@@ -19,45 +18,17 @@ CLASSES = (*THINGS, *STUFF)
 TASKS = ("classes", "objects", "dis", "coift", "hrsod")
 
 _STANDING = {
-    "bicycle",
-    "cactus",
-    "chair",
-    "fence",
-    "fern",
-    "house",
-    "ladder",
-    "lamp",
-    "mug",
-    "tree",
-    "dandelion",
-    "flower",
+    *("bicycle", "cactus", "chair", "fence", "fern", "house", "ladder", "lamp"),
+    *("mug", "tree", "dandelion", "flower"),
 }
 _LYING = {"ball", "gear"}
 _THIN = (
-    "bicycle",
-    "chair",
-    "dandelion",
-    "fence",
-    "fern",
-    "jellyfish",
-    "ladder",
-    "net",
-    "tree",
-    "umbrella",
-    "lamp",
-    "gear",
+    *("bicycle", "chair", "dandelion", "fence", "fern", "jellyfish", "ladder", "net"),
+    *("tree", "umbrella", "lamp", "gear"),
 )
 _WITH_THIN_PARTS = (
-    "butterfly",
-    "cactus",
-    "dandelion",
-    "fern",
-    "fish",
-    "flower",
-    "kite",
-    "jellyfish",
-    "lamp",
-    "umbrella",
+    *("butterfly", "cactus", "dandelion", "fern", "fish", "flower", "kite", "jellyfish"),
+    *("lamp", "umbrella"),
 )
 
 

@@ -74,7 +74,8 @@ def _write(
             advance(1)
     finally:
         pool.shutdown(cancel_futures=True)
-    layout.close(entries, split, root)
+    if layout.close:
+        layout.close(entries, split, root)
 
 
 def _move(part: Path, out: Path, last: Path) -> None:
@@ -94,7 +95,7 @@ def prepare_dataset(layout: str, split: str, images: int, size: Size, seed: int 
     """Return the root of the embedded dataset in a layout, in the user's cache; writes it where it is missing.
 
     size: Side of the square images, or height and width, px.
-    Of several processes one writes, and the others wait. A folder of the final name is complete.
+    If several processes need it, one writes and the others wait. A folder of the final name is complete.
     Raises ValueError for what cannot be drawn, and BadDataset where the cache cannot be written.
     """
     h, w = sides(size)

@@ -59,7 +59,7 @@ def _backward(  # type: ignore[no-untyped-def]
     """Write g, ``b t c``, and ``parts``, ``programs c``: each program's part of the weight's gradient."""
     channel = tl.arange(0, WIDTH)
     gain = tl.load(weight + channel, mask=channel < channels, other=0.0).to(tl.float32)[None, :]
-    share = tl.zeros([WIDTH], tl.float32)
+    gweight = tl.zeros([WIDTH], tl.float32)
     for step in range(STEPS):
         row = (tl.program_id(0).to(tl.int64) * STEPS + step) * ROWS + tl.arange(0, ROWS)
         there = (row < rows)[:, None] & (channel < channels)[None, :]
@@ -69,13 +69,13 @@ def _backward(  # type: ignore[no-untyped-def]
         scale = _scale(standard, eps, channels)
         standard *= scale
         outer = _load(gn, image, token, channel, n_b, n_t, n_c, there)
-        share += tl.sum(outer * standard, 0)
+        gweight += tl.sum(outer * standard, 0)
         outer *= gain
         along = tl.sum(outer * standard, 1)[:, None] / channels
         inner = _load(gz, image, token, channel, z_b, z_t, z_c, there)
         tl.store(g + where, inner + (outer - standard * along) * scale, mask=there)
     at = tl.program_id(0).to(tl.int64) * channels + channel
-    tl.store(parts + at, share, mask=channel < channels)
+    tl.store(parts + at, gweight, mask=channel < channels)
 
 
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:

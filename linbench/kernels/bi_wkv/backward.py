@@ -119,11 +119,11 @@ def _gradients(
         e, a = load(scratch, (6 * i + 4) * LANES), load(scratch, (6 * i + 5) * LANES)
         ea, eb = ha * before, hb * before
         e_p, e_s = e * in_p, e * in_s
-        own = e * a * here
+        current = e * a * here
         sum_w = sum_w + (pn * ga - pd * gb) + (sn * ea - sd * eb)
-        sum_u = sum_u + own * (value - mean)
-        store(gv, x, e_p * ga + e_s * ea + own)
-        store(gk, x, e_p * (value * ga - gb) + e_s * (value * ea - eb) + own * (value - mean))
+        sum_u = sum_u + current * (value - mean)
+        store(gv, x, e_p * ga + e_s * ea + current)
+        store(gk, x, e_p * (value * ga - gb) + e_s * (value * ea - eb) + current * (value - mean))
         a = a * in_h
         pn = pn * decay + e_p * value
         pd = pd * decay + e_p
@@ -133,9 +133,9 @@ def _gradients(
 
 
 @njit(**inline)
-def _scaled(n: Any, d: Any, scale: Any, own: Any) -> Any:
+def _scaled(n: Any, d: Any, scale: Any, chunk_scale: Any) -> Any:
     """Return the larger of a state's scale and a chunk's, and the state in that scale."""
-    top = single(maximum(scale, double(own)))
+    top = single(maximum(scale, double(chunk_scale)))
     factor = exp(single(scale - double(top)))
     return top, (n * factor, d * factor)
 
@@ -143,19 +143,19 @@ def _scaled(n: Any, d: Any, scale: Any, own: Any) -> Any:
 @njit(**inline)
 def _gather(
     k: Any, v: Any, y: Any, lse: Any, gy: Any, at: int, stride: int, rows: int, w: Any, decay: Any, state: Any,
-    scale: Any, g: int, sums: Any, scales: Any, place: int,
+    scale: Any, g: int, sums: Any, scales: Any, index: int,
 ) -> None:  # fmt: skip
     """Store S and G, the sums over the tokens after a chunk, and the chunk's own parts; then add the chunk."""
     shift = w * splat(float(rows))
-    q, s = 4 * g * LANES, place * SUMS
+    q, s = 4 * g * LANES, index * SUMS
     n, d, z = load(state, q), load(state, q + LANES), load(scale, 2 * g * LANES)
     ga, gb, zg = load(state, q + 2 * LANES), load(state, q + 3 * LANES), load(scale, (2 * g + 1) * LANES)
     store(sums, s + S_N, n)
     store(sums, s + S_D, d)
     store(sums, s + G_A, ga)
     store(sums, s + G_B, gb)
-    store(scales, 2 * place * LANES, z)
-    store(scales, (2 * place + 1) * LANES, zg)
+    store(scales, 2 * index * LANES, z)
+    store(scales, (2 * index + 1) * LANES, zg)
     top, sn, sd, pn, pd = local(k, v, at, stride, rows, decay)
     n, d, z = join(n, d, z, shift, sn, sd, top)
     store(sums, s + P_N, pn)
@@ -177,17 +177,17 @@ def _gather(
 @njit(**inline)
 def _spread(
     k: Any, v: Any, y: Any, lse: Any, gy: Any, gk: Any, gv: Any, at: int, stride: int, rows: int, w: Any, decay: Any,
-    u: Any, state: Any, scale: Any, parts: Any, g: int, sums: Any, scales: Any, place: int, scratch: Any,
+    u: Any, state: Any, scale: Any, parts: Any, g: int, sums: Any, scales: Any, index: int, scratch: Any,
 ) -> None:  # fmt: skip
     """Write a chunk's gk and gv from P and H, the sums over the tokens before it, and what ``_gather`` stored."""
     shift = w * splat(float(rows))
-    q, s = 4 * g * LANES, place * SUMS
+    q, s = 4 * g * LANES, index * SUMS
     pn, pd, zp = load(state, q), load(state, q + LANES), load(scale, 2 * g * LANES)
     ha, hb, zh = load(state, q + 2 * LANES), load(state, q + 3 * LANES), load(scale, (2 * g + 1) * LANES)
     own_k, own_g = load(sums, s + OWN_K), load(sums, s + OWN_G)
     top_p, P = _scaled(pn, pd, zp, own_k)
-    top_s, S = _scaled(load(sums, s + S_N), load(sums, s + S_D), load(scales, 2 * place * LANES), own_k)
-    top_g, G = _scaled(load(sums, s + G_A), load(sums, s + G_B), load(scales, (2 * place + 1) * LANES), own_g)
+    top_s, S = _scaled(load(sums, s + S_N), load(sums, s + S_D), load(scales, 2 * index * LANES), own_k)
+    top_g, G = _scaled(load(sums, s + G_A), load(sums, s + G_B), load(scales, (2 * index + 1) * LANES), own_g)
     top_h, H = _scaled(ha, hb, zh, own_g)
     tops = (top_p, top_s, top_g, top_h)
     part_w, part_u = _gradients(
@@ -225,25 +225,25 @@ def _backward(
         for j in range(count - 1, -1, -1):
             rows = min(chunk, t - j * chunk)
             for g in range(groups):
-                one, at = g * LANES, j * groups + g
+                lane, at = g * LANES, j * groups + g
                 _gather(
-                    k, v, y, lse, gy, origin + j * chunk * c + one, c, rows, load(w, channel + one),
-                    single(load(decays, one)), state, scale, g, sums, scales, at,
+                    k, v, y, lse, gy, origin + j * chunk * c + lane, c, rows, load(w, channel + lane),
+                    single(load(decays, lane)), state, scale, g, sums, scales, at,
                 )  # fmt: skip
         state[:], scale[:] = 0, NOTHING
         for j in range(count):
             rows = min(chunk, t - j * chunk)
             for g in range(groups):
-                one, at = g * LANES, j * groups + g
+                lane, at = g * LANES, j * groups + g
                 _spread(
-                    k, v, y, lse, gy, gk, gv, origin + j * chunk * c + one, c, rows, load(w, channel + one),
-                    single(load(decays, one)), single(load(u, channel + one)), state, scale, parts, g, sums, scales,
+                    k, v, y, lse, gy, gk, gv, origin + j * chunk * c + lane, c, rows, load(w, channel + lane),
+                    single(load(decays, lane)), single(load(u, channel + lane)), state, scale, parts, g, sums, scales,
                     at, scratch,
                 )  # fmt: skip
         for g in range(groups):
-            place = image * c + channel + g * LANES
-            store(gw, place, splat(0.0) - load(parts, 2 * g * LANES) * load(decays, g * LANES))
-            store(gu, place, load(parts, (2 * g + 1) * LANES))
+            row = image * c + channel + g * LANES
+            store(gw, row, splat(0.0) - load(parts, 2 * g * LANES) * load(decays, g * LANES))
+            store(gu, row, load(parts, (2 * g + 1) * LANES))
 
 
 def bi_wkv_backward(

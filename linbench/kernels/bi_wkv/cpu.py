@@ -145,7 +145,7 @@ def _forward(
     groups: Vectors of a block.
     """
     count = (t + chunk - 1) // chunk
-    sums = np.empty(count * groups * 5 * LANES, np.float32)  # S, the chunk's own share of P, its scale
+    sums = np.empty(count * groups * 5 * LANES, np.float32)  # S, the chunk's own part of P, its scale
     scales = np.empty(count * groups * LANES, np.float64)  # of S
     state, scale = np.empty(groups * 2 * LANES, np.float32), np.empty(groups * LANES, np.float64)
     scratch = np.empty(chunk * 3 * LANES, np.float32)
@@ -158,40 +158,40 @@ def _forward(
         for j in range(count - 1, -1, -1):
             rows = min(chunk, t - j * chunk)
             for g in range(groups):
-                one, two, at = g * LANES, 2 * g * LANES, (j * groups + g) * LANES
-                n, d, z = load(state, two), load(state, two + LANES), load(scale, one)
+                lane, sum_at, at = g * LANES, 2 * g * LANES, (j * groups + g) * LANES
+                n, d, z = load(state, sum_at), load(state, sum_at + LANES), load(scale, lane)
                 store(sums, 5 * at, n)
                 store(sums, 5 * at + LANES, d)
                 store(scales, at, z)
-                top, sn, sd, pn, pd = local(k, v, origin + j * chunk * c + one, c, rows, load(decays, one))
+                top, sn, sd, pn, pd = local(k, v, origin + j * chunk * c + lane, c, rows, load(decays, lane))
                 store(sums, 5 * at + 2 * LANES, pn)
                 store(sums, 5 * at + 3 * LANES, pd)
                 store(sums, 5 * at + 4 * LANES, top)
-                n, d, z = join(n, d, z, load(w, channel + one) * splat(float(rows)), sn, sd, top)
-                store(state, two, n)
-                store(state, two + LANES, d)
-                store(scale, one, z)
+                n, d, z = join(n, d, z, load(w, channel + lane) * splat(float(rows)), sn, sd, top)
+                store(state, sum_at, n)
+                store(state, sum_at + LANES, d)
+                store(scale, lane, z)
         state[:], scale[:] = 0, NOTHING
         for j in range(count):
             rows = min(chunk, t - j * chunk)
             for g in range(groups):
-                one, two, at = g * LANES, 2 * g * LANES, (j * groups + g) * LANES
-                pn, pd, a, z = load(state, two), load(state, two + LANES), load(scale, one), load(scales, at)
-                own = load(sums, 5 * at + 4 * LANES)
-                top = single(maximum(maximum(a, z), double(own)))
+                lane, sum_at, at = g * LANES, 2 * g * LANES, (j * groups + g) * LANES
+                pn, pd, a, z = load(state, sum_at), load(state, sum_at + LANES), load(scale, lane), load(scales, at)
+                chunk_scale = load(sums, 5 * at + 4 * LANES)
+                top = single(maximum(maximum(a, z), double(chunk_scale)))
                 before, after = exp(single(a - double(top))), exp(single(z - double(top)))
                 _outputs(
-                    k, v, r, y, gated, lse, origin + j * chunk * c + one, c, rows, load(decays, one),
-                    load(bonuses, one), top, pn * before, pd * before, load(sums, 5 * at) * after,
+                    k, v, r, y, gated, lse, origin + j * chunk * c + lane, c, rows, load(decays, lane),
+                    load(bonuses, lane), top, pn * before, pd * before, load(sums, 5 * at) * after,
                     load(sums, 5 * at + LANES) * after, scratch,
                 )  # fmt: skip
                 n, d, a = join(
-                    pn, pd, a, load(w, channel + one) * splat(float(rows)),
-                    load(sums, 5 * at + 2 * LANES), load(sums, 5 * at + 3 * LANES), own,
+                    pn, pd, a, load(w, channel + lane) * splat(float(rows)),
+                    load(sums, 5 * at + 2 * LANES), load(sums, 5 * at + 3 * LANES), chunk_scale,
                 )  # fmt: skip
-                store(state, two, n)
-                store(state, two + LANES, d)
-                store(scale, one, a)
+                store(state, sum_at, n)
+                store(state, sum_at + LANES, d)
+                store(scale, lane, a)
 
 
 def bi_wkv(w: Tensor, u: Tensor, k: Tensor, v: Tensor, with_lse: bool = False) -> tuple[Tensor, Tensor]:

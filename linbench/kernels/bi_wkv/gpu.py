@@ -219,8 +219,8 @@ def _outputs(  # type: ignore[no-untyped-def]
     ue, uf = split(tl.load(u + channel, mask=there, other=0.0).to(tl.float32))
     e, f = load_split(k, k_at, kt, kc, token, channel, t, c, 1.0)
     x = load(v, v_at, vt, vc, token, channel, t, c)
-    own = tl.exp2(f + uf)
-    e, n, d = add(*add(pe, pn, pd, se, sn, sd), e + ue, own * x, own)
+    current = tl.exp2(f + uf)
+    e, n, d = add(*add(pe, pn, pd, se, sn, sd), e + ue, current * x, current)
 
     there = (token < t) & (channel < c)
     at = (image * t + token) * c + channel

@@ -85,7 +85,7 @@ def _gradients(  # type: ignore[no-untyped-def]
     g = load(gy, g_at, gt, gc, token + 1, channel, t, c)
     mean = load(y, y_at, c, 1, token + 1, channel, t, c)
     ge, ga, gm = sums_after(gradients, at, part, there, e, f, g, g * mean, we, wf, row, T)
-    share_w = tl.exp2(pe + ge - we - wf) * (pn * ga - pd * gm)
+    part_w = tl.exp2(pe + ge - we - wf) * (pn * ga - pd * gm)
 
     e, f = load_split(k, k_at, kt, kc, token + 1, channel, t, c, 1.0)
     x = load(v, v_at, vt, vc, token + 1, channel, t, c)
@@ -94,7 +94,7 @@ def _gradients(  # type: ignore[no-untyped-def]
     g = load(gy, g_at, gt, gc, token - 1, channel, t, c)
     mean = load(y, y_at, c, 1, token - 1, channel, t, c)
     he, ha, hm = sums_before(gradients, at, part, there, e, f, g, g * mean, we, wf, row)
-    share_w += tl.exp2(se + he - we - wf) * (sn * ha - sd * hm)
+    part_w += tl.exp2(se + he - we - wf) * (sn * ha - sd * hm)
 
     ge, ga, gm = add(ge, ga, gm, he, ha, hm)
     ke, kf = load_split(k, k_at, kt, kc, token, channel, t, c, 1.0)
@@ -103,16 +103,16 @@ def _gradients(  # type: ignore[no-untyped-def]
     x = load(v, v_at, vt, vc, token, channel, t, c)
     g = load(gy, g_at, gt, gc, token, channel, t, c)
     mean = load(y, y_at, c, 1, token, channel, t, c)
-    own = tl.exp2((ke + ue + le) + (kf + uf + lf)) * g
+    current = tl.exp2((ke + ue + le) + (kf + uf + lf)) * g
     weight = tl.exp2((ke + ge) + kf)
 
-    tl.store(parts + at, -tl.sum(tl.where(token < t, share_w, 0.0), 0)[None, :], mask=there)
-    share_u = tl.where(token < t, own * (x - mean), 0.0)
-    tl.store(parts + part // 2 + at, tl.sum(share_u, 0)[None, :], mask=there)
+    tl.store(parts + at, -tl.sum(tl.where(token < t, part_w, 0.0), 0)[None, :], mask=there)
+    part_u = tl.where(token < t, current * (x - mean), 0.0)
+    tl.store(parts + part // 2 + at, tl.sum(part_u, 0)[None, :], mask=there)
     there = (token < t) & (channel < c)
     at = (image * t + token) * c + channel
-    tl.store(gv + at, weight * ga + own, mask=there)
-    tl.store(gk + at, weight * (x * ga - gm) + own * (x - mean), mask=there)
+    tl.store(gv + at, weight * ga + current, mask=there)
+    tl.store(gk + at, weight * (x * ga - gm) + current * (x - mean), mask=there)
 
 
 def bi_wkv_backward(

@@ -17,12 +17,12 @@ _jit = {"error_model": "numpy"}
 
 
 @njit(forceinline=True, error_model="numpy")
-def _step(n: float, d: float, scale: float, w: float, key: float, x: float, one: float) -> Any:
-    """Decay the sum (n, d)·e^scale by one token and add e^key (x, one)."""
+def _step(n: float, d: float, scale: float, w: float, key: float, x: float, count: float) -> Any:
+    """Decay the sum (n, d)·e^scale by one token and add e^key (x, count)."""
     old = scale - w
     top = max(old, key)
     keep, new = math.exp(old - top), math.exp(key - top)
-    return n * keep + x * new, d * keep + one * new, top
+    return n * keep + x * new, d * keep + count * new, top
 
 
 @compiled(**_jit)
@@ -80,11 +80,11 @@ def backward(
         ha, hb, h = 0.0, 0.0, _NOTHING
         for m in range(t):
             key, x, g = k[i, m, j], v[i, m, j], gy[i, m, j]
-            own = math.exp(u[j] + key - lse[m]) * g
+            current = math.exp(u[j] + key - lse[m]) * g
             after, before = math.exp(key + G[2, m]), math.exp(key + h)
-            gv[i, m, j] = G[0, m] * after + ha * before + own
-            gk[i, m, j] = (x * G[0, m] - G[1, m]) * after + (x * ha - hb) * before + own * (x - y[m])
-            sum_u += own * (x - y[m])
+            gv[i, m, j] = G[0, m] * after + ha * before + current
+            gk[i, m, j] = (x * G[0, m] - G[1, m]) * after + (x * ha - hb) * before + current * (x - y[m])
+            sum_u += current * (x - y[m])
             sum_w += math.exp(p + G[2, m] - w[j]) * (pn * G[0, m] - pd * G[1, m])
             sum_w += math.exp(S[2, m] + h - w[j]) * (S[0, m] * ha - S[1, m] * hb)
             pn, pd, p = _step(pn, pd, p, w[j], key, x, 1.0)

@@ -23,7 +23,7 @@ unspecialised = triton.jit(do_not_specialize=["tokens", "token_blocks", "channel
 
 
 @triton.jit
-def _place(token_blocks, channel_blocks, TOKENS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _program(token_blocks, channel_blocks, TOKENS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return the program's image, tokens and channels."""
     index = tl.program_id(0)
     channel = index % channel_blocks * CHANNELS + tl.arange(0, CHANNELS)
@@ -74,7 +74,7 @@ def _forward(  # type: ignore[no-untyped-def]
     TAPS: tl.constexpr, BACKWARD: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Write y, ``b d t``, from x, ``b d t``."""
-    image, token, channel = _place(token_blocks, channel_blocks, TOKENS, CHANNELS)
+    image, token, channel = _program(token_blocks, channel_blocks, TOKENS, CHANNELS)
     a = _convolved(x + image * x_b, weight, bias, token, tokens, channel, channels, x_d, x_t, TAPS, BACKWARD)
     where = y + image * y_b + _where(token, tokens, channel, y_d, y_t, False)
     tl.store(where, a / (1 + tl.exp(-a)), mask=_there(token, tokens, channel, channels))
@@ -87,7 +87,7 @@ def _backward(  # type: ignore[no-untyped-def]
     TAPS: tl.constexpr, BACKWARD: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Write gx, ``b d t``, and ``parts``, ``programs (k + 1) d``: a program's part of gweight and gbias."""
-    image, token, channel = _place(token_blocks, channel_blocks, TOKENS, CHANNELS)
+    image, token, channel = _program(token_blocks, channel_blocks, TOKENS, CHANNELS)
     x += image * x_b
     gy += image * g_b
     at = parts + (tl.program_id(0) // channel_blocks).to(tl.int64) * (TAPS + 1) * channels + channel

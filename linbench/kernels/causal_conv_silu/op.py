@@ -13,10 +13,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import register_flop_formula
 
 from linbench.kernels.causal_conv_silu import reference
-from linbench.kernels.impl import Impl
+from linbench.kernels.impl import Impl, VendorPackage
 from linbench.kernels.memory import empty_in_layout_of
 from linbench.kernels.operators import byte_formula, tensor_bytes
-from linbench.kernels.vendor import VendorPackage
 from linbench.shapes import check
 
 

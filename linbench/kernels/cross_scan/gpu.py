@@ -26,7 +26,7 @@ unspecialised = triton.jit(do_not_specialize=["height", "width", "pixel_blocks",
 
 
 @triton.jit
-def _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _program(channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return the program's image, its pixels' rows and columns, its channels, and which of them exist."""
     index = tl.program_id(0)
     c = (index % channel_blocks * CHANNELS + tl.arange(0, CHANNELS)).to(tl.int64)
@@ -37,15 +37,15 @@ def _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.con
 
 
 @triton.jit
-def _read(x, place, width, x_c, x_h, x_w, c, known):  # type: ignore[no-untyped-def]
+def _read(x, position, width, x_c, x_h, x_w, c, known):  # type: ignore[no-untyped-def]
     """Return the numbers of x, whose memory has the map's shape, at positions counted along its rows."""
-    row, column = (place // width).to(tl.int64), (place % width).to(tl.int64)
+    row, column = (position // width).to(tl.int64), (position % width).to(tl.int64)
     return tl.load(x + (row * x_h + column * x_w)[:, None] + c[None, :] * x_c, mask=known)
 
 
 @triton.jit
-def _write(out, place, out_t, c, out_c, known, value):  # type: ignore[no-untyped-def]
-    where = out + place.to(tl.int64)[:, None] * out_t + c[None, :] * out_c
+def _write(out, position, out_t, c, out_c, known, value):  # type: ignore[no-untyped-def]
+    where = out + position.to(tl.int64)[:, None] * out_t + c[None, :] * out_c
     tl.store(where, value.to(out.dtype.element_ty), mask=known)
 
 
@@ -55,7 +55,7 @@ def _scan(  # type: ignore[no-untyped-def]
     PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Write out, ``b 4 c t``, from x, ``b c h w``."""
-    i, row, column, c, known = _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS, CHANNELS)
+    i, row, column, c, known = _program(channels, height, width, pixel_blocks, channel_blocks, PIXELS, CHANNELS)
     end = height * width - 1
     value = _read(x + i * x_b, row, width, x_c, x_h, x_w, c, known)
     out += i * out_b
@@ -71,7 +71,7 @@ def _merge(  # type: ignore[no-untyped-def]
     channels, height, width, pixel_blocks, channel_blocks, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Write out, ``b c t``, from ys, ``b 4 c h w``; the order of the sum is the reference's."""
-    i, row, column, c, known = _place(channels, height, width, pixel_blocks, channel_blocks, PIXELS, CHANNELS)
+    i, row, column, c, known = _program(channels, height, width, pixel_blocks, channel_blocks, PIXELS, CHANNELS)
     end = height * width - 1
     ys += i * ys_b
     real: tl.constexpr = tl.float64 if ys.dtype.element_ty == tl.float64 else tl.float32

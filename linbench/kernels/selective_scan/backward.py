@@ -51,7 +51,7 @@ from linbench.kernels.threads import parallel_for
 
 TILE = 16  # tokens between stored states
 DECAY, BEFORE, HISTORY = 0, LANES, 2 * LANES  # of a token and state of the tile
-G, GSTEP, GDRIVE, OWN, OWN_DRIVE, BACK = 0, LANES, 2 * LANES, 3 * LANES, 4 * LANES, 5 * LANES  # of a token
+G, GSTEP, GDRIVE, COUNTED, COUNTED_DRIVE, BACK = 0, LANES, 2 * LANES, 3 * LANES, 4 * LANES, 5 * LANES  # of a token
 CARRY, GA, GF, GRADIENT = 0, LANES, 2 * LANES, 3 * LANES  # of a state of a vector
 
 
@@ -75,11 +75,11 @@ def _remember(power: Any, tile: Any, past: Any, s: Any, at: int, scan: Any, row:
 
 @njit(**inline)
 def _ungate(
-    tile: Any, back: Any, scan: Any, gy: Any, gz: Any, i: int, first: int, begin: int, rows: int, own: Any
+    tile: Any, back: Any, scan: Any, gy: Any, gz: Any, i: int, first: int, begin: int, rows: int, counted: Any
 ) -> None:
     """Write each token's g, the gradient before the gate, and the gate's own gradient.
 
-    own: 1 in the lanes that this vector adds to sums over channels, 0 in those that another vector adds.
+    counted: 1 in the lanes that this vector adds to sums over channels, 0 in those that another vector adds.
     """
     zero = single_of(0.0)
     for t in range(rows):
@@ -93,8 +93,8 @@ def _ungate(
         store(back, t * BACK + G, g)
         store(back, t * BACK + GSTEP, zero)
         store(back, t * BACK + GDRIVE, zero)
-        store(back, t * BACK + OWN, g * own)
-        store(back, t * BACK + OWN_DRIVE, load(tile, t * TOKEN + DRIVE) * own)
+        store(back, t * BACK + COUNTED, g * counted)
+        store(back, t * BACK + COUNTED_DRIVE, load(tile, t * TOKEN + DRIVE) * counted)
 
 
 @njit(**inline)
@@ -112,7 +112,7 @@ def _retreat(
             p = (n * (TILE + 1) + t) * HISTORY
             i = row + t * states + n
             c = broadcast(scan.C, i)
-            g, own = load(back, t * BACK + G), load(back, t * BACK + OWN)
+            g, counted = load(back, t * BACK + G), load(back, t * BACK + COUNTED)
             after = load(past, p + HISTORY + BEFORE)
             gh = carry + c * (f * g)
             carry = gh * load(past, p + DECAY)
@@ -121,8 +121,8 @@ def _retreat(
             store(back, t * BACK + GDRIVE, load(back, t * BACK + GDRIVE) + gh * broadcast(scan.B, i))
             ga = ga + gp * load(tile, t * TOKEN + STEP)
             sum_at = (t * states + n) * 2 * LANES
-            store(sums, sum_at, load(sums, sum_at) + gh * load(back, t * BACK + OWN_DRIVE))
-            store(sums, sum_at + LANES, load(sums, sum_at + LANES) + own * (f * after))
+            store(sums, sum_at, load(sums, sum_at) + gh * load(back, t * BACK + COUNTED_DRIVE))
+            store(sums, sum_at + LANES, load(sums, sum_at + LANES) + counted * (f * after))
             if scan.scaled:
                 gf = gf + g * after * c
         store(r, q + CARRY, carry)
@@ -156,7 +156,7 @@ def _leave(
 
 
 @njit(**inline)
-def _own_lanes(lanes: Any, done: int) -> None:
+def _counted_lanes(lanes: Any, done: int) -> None:
     """Write 0 to the lanes that another vector adds to sums over channels, 1 to the others."""
     for c in range(LANES):
         lanes[c] = np.float32(0) if c < done else np.float32(1)
@@ -211,7 +211,7 @@ def _backward(
             for k in range(low, high):
                 _, first, done = vector_of(k, channels, scan.groups)
                 at, offset = (k - low) * size, (k - low) * gradient
-                _own_lanes(lanes, done)
+                _counted_lanes(lanes, done)
                 for n in range(states):
                     store(s, at + n * STATE + H, load(stored, ((j * most + k - low) * states + n) * LANES))
                 if enter(tile, scan, i, first, begin, rows, load(s, at + states * STATE)):

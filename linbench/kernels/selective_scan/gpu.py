@@ -100,7 +100,7 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _place(blocks, channels, groups, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _program(blocks, channels, groups, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return the program's block, the rest of its index, and its group and channels, which never span two groups."""
     index = tl.program_id(0).to(tl.int64)
     size = channels // groups
@@ -117,8 +117,8 @@ def _tile(x, rows, row_stride, columns, column_stride, mask, real: tl.constexpr)
 
 @triton.jit
 def _put_tile(x, rows, row_stride, columns, column_stride, mask, value):  # type: ignore[no-untyped-def]
-    place = x + rows[:, None] * row_stride + columns[None, :] * column_stride
-    tl.store(place, value.to(x.dtype.element_ty), mask=mask)
+    where = x + rows[:, None] * row_stride + columns[None, :] * column_stride
+    tl.store(where, value.to(x.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -131,18 +131,18 @@ def _vector(x, c, known, real: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _states(x, place, channels, n, c, known, STATES: tl.constexpr, real: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the block's ``n c`` of x, ``place n c`` in memory; 0 for None."""
+def _states(x, piece, channels, n, c, known, STATES: tl.constexpr, real: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the block's ``n c`` of x, ``piece n c`` in memory; 0 for None."""
     value = tl.zeros([n.shape[0], c.shape[0]], real)
     if x is not None:
-        where = x + (place * STATES + n[:, None]) * channels + c[None, :]
+        where = x + (piece * STATES + n[:, None]) * channels + c[None, :]
         value = tl.load(where, mask=(n < STATES)[:, None] & known[None, :], other=0).to(real)
     return value
 
 
 @triton.jit
-def _put_states(x, place, channels, n, c, known, value, STATES: tl.constexpr):  # type: ignore[no-untyped-def]
-    where = x + (place * STATES + n[:, None]) * channels + c[None, :]
+def _put_states(x, piece, channels, n, c, known, value, STATES: tl.constexpr):  # type: ignore[no-untyped-def]
+    where = x + (piece * STATES + n[:, None]) * channels + c[None, :]
     tl.store(where, value, mask=(n < STATES)[:, None] & known[None, :])
 
 
@@ -175,8 +175,8 @@ def _ends(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write the state after each chunk that starts at 0, ``i j n c``, and the sum of its steps, ``i j c``."""
     real: tl.constexpr = ends.dtype.element_ty
-    _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
-    i, start = place // chunks, place % chunks * chunk
+    _block, piece, group, c, known = _program(blocks, channels, groups, BLOCK)
+    i, start = piece // chunks, piece % chunks * chunk
     n = tl.arange(0, POWER).to(tl.int64)
     u, delta, B = u + i * u_b, delta + i * delta_b, B + i * B_b + group * B_g
     rate = _states(A, 0, channels, n, c, known, STATES, real) * LOG2E
@@ -192,8 +192,8 @@ def _ends(  # type: ignore[no-untyped-def]
         for k in tl.static_range(TILE):
             weight = _projection(B, first + k, B_t, n, B_n, tokens, STATES, real)
             h = _advance(h, _row(step, k), _row(drive, k), rate, weight)
-    _put_states(ends, place, channels, n, c, known, h, STATES)
-    tl.store(sums + place * channels + c, total, mask=known)
+    _put_states(ends, piece, channels, n, c, known, h, STATES)
+    tl.store(sums + piece * channels + c, total, mask=known)
 
 
 @unspecialised
@@ -219,14 +219,14 @@ def _starts(  # type: ignore[no-untyped-def]
     for first in range(0, chunks, TILE):
         turn = first + tl.arange(0, TILE).to(tl.int64)
         mask = (turn < chunks)[:, None] & known[None, :]
-        place = i * chunks + (chunks - 1 - turn if REVERSE else turn)
-        end = _tile(ends, place * STATES + n, channels, c, 1, mask, real)
-        decay = tl.exp2(_tile(sums, place, channels, c, 1, mask, real) * rate[None, :])
+        piece = i * chunks + (chunks - 1 - turn if REVERSE else turn)
+        end = _tile(ends, piece * STATES + n, channels, c, 1, mask, real)
+        decay = tl.exp2(_tile(sums, piece, channels, c, 1, mask, real) * rate[None, :])
         enters = tl.zeros([TILE, BLOCK], real)
         for k in tl.static_range(TILE):
             enters = _put(enters, k, h)
             h = _row(decay, k) * h + _row(end, k)
-        _put_tile(starts, place * STATES + n, channels, c, 1, mask, enters)
+        _put_tile(starts, piece * STATES + n, channels, c, 1, mask, enters)
 
 
 @unspecialised
@@ -239,15 +239,15 @@ def _outputs(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write y of each chunk from its start, and the state after the last chunk, ``i c n``."""
     real: tl.constexpr = last.dtype.element_ty
-    _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
-    i, start = place // chunks, place % chunks * chunk
+    _block, piece, group, c, known = _program(blocks, channels, groups, BLOCK)
+    i, start = piece // chunks, piece % chunks * chunk
     n = tl.arange(0, POWER).to(tl.int64)
     u, delta, y = u + i * u_b, delta + i * delta_b, y + i * y_b
     B, C = B + i * B_b + group * B_g, C + i * C_b + group * C_g
     rate = _states(A, 0, channels, n, c, known, STATES, real) * LOG2E
     factor = _states(scale, 0, channels, n, c, known, STATES, real)
     shift, skip = _vector(bias, c, known, real), _vector(D, c, known, real)
-    h = _states(starts, place, channels, n, c, known, STATES, real)
+    h = _states(starts, piece, channels, n, c, known, STATES, real)
     for first in range(start, tl.minimum(start + chunk, tokens), TILE):
         t = first + tl.arange(0, TILE).to(tl.int64)
         mask = (t < tokens)[:, None] & known[None, :]
@@ -267,7 +267,7 @@ def _outputs(  # type: ignore[no-untyped-def]
             gate = _tile(z + i * z_b, t, z_t, c, z_c, mask, real)
             out *= gate * _sigmoid(gate)
         _put_tile(y, t, y_t, c, y_c, mask, out)
-    if place % chunks == chunks - 1:
+    if piece % chunks == chunks - 1:
         where = last + (i * channels + c[None, :]) * STATES + n[:, None]
         tl.store(where, h, mask=(n < STATES)[:, None] & known[None, :])
 
@@ -280,13 +280,13 @@ def _kept(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write the state before every KEEP-th token, ``i q n c``."""
     real: tl.constexpr = kept.dtype.element_ty
-    _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
-    i, start = place // chunks, place % chunks * chunk
+    _block, piece, group, c, known = _program(blocks, channels, groups, BLOCK)
+    i, start = piece // chunks, piece % chunks * chunk
     n = tl.arange(0, POWER).to(tl.int64)
     u, delta, B = u + i * u_b, delta + i * delta_b, B + i * B_b + group * B_g
     rate = _states(A, 0, channels, n, c, known, STATES, real) * LOG2E
     shift = _vector(bias, c, known, real)
-    h = _states(starts, place, channels, n, c, known, STATES, real)
+    h = _states(starts, piece, channels, n, c, known, STATES, real)
     for first in range(start, tl.minimum(start + chunk, tokens), KEEP):
         _put_states(kept, i * tl.cdiv(tokens, KEEP) + first // KEEP, channels, n, c, known, h, STATES)
         t = first + tl.arange(0, KEEP).to(tl.int64)
@@ -307,8 +307,8 @@ def _carries(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write the gradient of the state before each chunk, ``i j n c``, if 0 enters the chunk from the right."""
     real: tl.constexpr = carries.dtype.element_ty
-    _block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
-    i, start = place // chunks, place % chunks * chunk
+    _block, piece, group, c, known = _program(blocks, channels, groups, BLOCK)
+    i, start = piece // chunks, piece % chunks * chunk
     n = tl.arange(0, POWER).to(tl.int64)
     gy, delta, C = gy + i * gy_b, delta + i * delta_b, C + i * C_b + group * C_g
     rate = _states(A, 0, channels, n, c, known, STATES, real) * LOG2E
@@ -330,7 +330,7 @@ def _carries(  # type: ignore[no-untyped-def]
             if scale is not None:
                 read = read * factor
             gh = tl.exp2(_row(step, r)[None, :] * rate) * (gh + read * _row(g, r)[None, :])
-    _put_states(carries, place, channels, n, c, known, gh, STATES)
+    _put_states(carries, piece, channels, n, c, known, gh, STATES)
 
 
 @unspecialised
@@ -345,15 +345,15 @@ def _gradients(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Write all gradients of a chunk: those of B and C per block, ``i block t n``, of A per chunk, ``i j n c``."""
     real: tl.constexpr = kept.dtype.element_ty
-    block, place, group, c, known = _place(blocks, channels, groups, BLOCK)
-    i, start = place // chunks, place % chunks * chunk
+    block, piece, group, c, known = _program(blocks, channels, groups, BLOCK)
+    i, start = piece // chunks, piece % chunks * chunk
     n = tl.arange(0, POWER).to(tl.int64)
     u, delta, gy = u + i * u_b, delta + i * delta_b, gy + i * gy_b
     B, C = B + i * B_b + group * B_g, C + i * C_b + group * C_g
     rate = _states(A, 0, channels, n, c, known, STATES, real) * LOG2E
     factor = _states(scale, 0, channels, n, c, known, STATES, real)
     shift, skip = _vector(bias, c, known, real), _vector(D, c, known, real)
-    carry = _states(carries, place, channels, n, c, known, STATES, real)
+    carry = _states(carries, piece, channels, n, c, known, STATES, real)
     sum_A, sum_scale = tl.zeros([POWER, BLOCK], real), tl.zeros([POWER, BLOCK], real)
     sum_D, sum_bias = tl.zeros([BLOCK], real), tl.zeros([BLOCK], real)
     tiles = tl.cdiv(tl.minimum(chunk, tokens - start), TILE)
@@ -362,10 +362,10 @@ def _gradients(  # type: ignore[no-untyped-def]
         nearest = first // KEEP * KEEP
         h = _states(kept, i * tl.cdiv(tokens, KEEP) + nearest // KEEP, channels, n, c, known, STATES, real)
         for early in range(nearest, first):
-            one = early + tl.zeros([1], tl.int64)
+            token = early + tl.zeros([1], tl.int64)
             lane = known[None, :]
-            step = _steps(_tile(delta, one, delta_t, c, delta_c, lane, real), shift, lane, SOFTPLUS, real)
-            drive = step * _tile(u, one, u_t, c, u_c, lane, real)
+            step = _steps(_tile(delta, token, delta_t, c, delta_c, lane, real), shift, lane, SOFTPLUS, real)
+            drive = step * _tile(u, token, u_t, c, u_c, lane, real)
             weight = _projection(B, early, B_t, n, B_n, tokens, STATES, real)
             h = _advance(h, _row(step, 0), _row(drive, 0), rate, weight)
         t = first + tl.arange(0, TILE).to(tl.int64)
@@ -383,8 +383,8 @@ def _gradients(  # type: ignore[no-untyped-def]
         ungated = g
         if z is not None:
             gate = _tile(z + i * z_b, t, z_t, c, z_c, mask, real)
-            share = _sigmoid(gate)
-            g *= gate * share
+            openness = _sigmoid(gate)
+            g *= gate * openness
         out, gdrive, gstep = skip[None, :] * x, tl.zeros([TILE, BLOCK], real), tl.zeros([TILE, BLOCK], real)
         for r in tl.static_range(TILE - 1, -1, -1):
             weight = _projection(B, first + r, B_t, n, B_n, tokens, STATES, real)[:, None]
@@ -409,7 +409,7 @@ def _gradients(  # type: ignore[no-untyped-def]
             tl.store(gB + row, tl.sum(gh * _row(drive, r)[None, :], axis=1), mask=present)
             tl.store(gC + row, tl.sum(part, axis=1), mask=present)
         if z is not None:
-            slope = share * (1 + gate * (1 - share))
+            slope = openness * (1 + gate * (1 - openness))
             _put_tile(gz + i * gz_b, t, gz_t, c, gz_c, mask, ungated * out * slope)
         _put_tile(gu + i * gu_b, t, gu_t, c, gu_c, mask, gdrive * step + skip[None, :] * g)
         gstep = gstep * LN2 + gdrive * x
@@ -420,11 +420,11 @@ def _gradients(  # type: ignore[no-untyped-def]
         _put_tile(gdelta + i * gdelta_b, t, gdelta_t, c, gdelta_c, mask, gstep)
         sum_D += tl.sum(g * x, axis=0)
         sum_bias += tl.sum(gstep, axis=0)
-    _put_states(gA, place, channels, n, c, known, sum_A, STATES)
+    _put_states(gA, piece, channels, n, c, known, sum_A, STATES)
     if scale is not None:
-        _put_states(gscale, place, channels, n, c, known, sum_scale, STATES)
-    tl.store(gD + place * channels + c, sum_D, mask=known)
-    tl.store(gbias + place * channels + c, sum_bias, mask=known)
+        _put_states(gscale, piece, channels, n, c, known, sum_scale, STATES)
+    tl.store(gD + piece * channels + c, sum_D, mask=known)
+    tl.store(gbias + piece * channels + c, sum_bias, mask=known)
 
 
 def selective_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from linbench.kernels.impl import Impl
+from linbench.kernels.impl import Impl, VendorPackage
 from linbench.kernels.memory import empty_in_layout_of
 from linbench.kernels.operators import byte_formula, tensor_bytes
 from linbench.kernels.selective_scan import reference
 from linbench.kernels.selective_scan.reference import ScanInputs
-from linbench.kernels.vendor import VendorPackage
 from linbench.shapes import check
 
 #: The fields of ``ScanInputs``.
@@ -231,18 +230,12 @@ def backward_bytes(gy: Tensor, glast: Tensor, *inputs: Any) -> int:
     return tensor_bytes(gy, glast) + 2 * tensor_bytes(*tensors)
 
 
-def _scan_by_vendor(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor]:
-    """Return y, ``b d t``, and the last state, ``b d n``; mamba_ssm requires the parameters as float32."""
+def _scan_by_vendor(*arguments: Any) -> tuple[Tensor, Tensor]:
+    """Return y, ``b d t``, and the last state, ``b d n``; mamba_ssm requires the parameters as float32.
+
+    arguments: Those of ``reference.selective_scan``, in its order.
+    """
+    u, delta, A, B, C, D, z, delta_bias, delta_softplus = arguments
     function = MAMBA_SSM.load(u.device)
     D, delta_bias = (x if x is None else x.float() for x in (D, delta_bias))
     B, C = (x.float() if x.ndim == 2 else x for x in (B, C))

@@ -71,41 +71,41 @@ def _mixes(x: Any, y: Any, weight: Any, bias: Any, mixes: Any, row: int, h: int,
     slot, above, below = row % 3 * w, (row + 2) % 3 * w, (row + 1) % 3 * w
     up, down = row % h > 0, row % h < h - 1
     for j in range(w):
-        own, at = (row * w + j) * c, 2 * (slot + j)
+        here, at = (row * w + j) * c, 2 * (slot + j)
         m, a = broadcast(moments, at), broadcast(moments, at + 1)
         for quarter in range(4):
             if quarter == 0:
-                exists, source, at_s = j > 0, own - c, at - 2
+                exists, source, at_s = j > 0, here - c, at - 2
             elif quarter == 1:
-                exists, source, at_s = j < w - 1, own + c, at + 2
+                exists, source, at_s = j < w - 1, here + c, at + 2
             elif quarter == 2:
-                exists, source, at_s = up, own - w * c, 2 * (above + j)
+                exists, source, at_s = up, here - w * c, 2 * (above + j)
             else:
-                exists, source, at_s = down, own + w * c, 2 * (below + j)
+                exists, source, at_s = down, here + w * c, 2 * (below + j)
             at_s = at_s if exists else at
             m_s, a_s = broadcast(moments, at_s), broadcast(moments, at_s + 1)
             first, last = c * quarter >> 2, c * (quarter + 1) >> 2
             if last - first < LANES:
                 for i in range(first, last):
                     g, b, mean, scale = weight[i], bias[i], moments[at], moments[at + 1]
-                    n_i = (half_floats.load(x[own + i]) - mean) * (scale * g) + b
+                    n_i = (half_floats.load(x[here + i]) - mean) * (scale * g) + b
                     s_i = real(0)
                     if exists:
                         s_i = (half_floats.load(x[source + i]) - moments[at_s]) * (moments[at_s + 1] * g) + b
                     for p in range(count):
                         mix_i = mixes[p * c + i]
-                        y[p * size + own + i] = half_floats.narrow(n_i * mix_i + s_i * (real(1) - mix_i), y[0])
+                        y[p * size + here + i] = half_floats.narrow(n_i * mix_i + s_i * (real(1) - mix_i), y[0])
             else:
                 for k in range(first, last, LANES):
                     i = min(k, last - LANES)  # the last vector overlaps the one before it
                     g, b = load(weight, i), load(bias, i)
-                    n = (load(x, own + i) - m) * (a * g) + b
+                    n = (load(x, here + i) - m) * (a * g) + b
                     s = zero
                     if exists:
                         s = (load(x, source + i) - m_s) * (a_s * g) + b
                     for p in range(count):
                         mix = load(mixes, p * c + i)
-                        store(y, p * size + own + i, n * mix + s * (one - mix))
+                        store(y, p * size + here + i, n * mix + s * (one - mix))
 
 
 @compiled(**_jit)
@@ -163,13 +163,13 @@ def shift_mix_backward(
         norm = (list(weight.shape), weight.to(wide), bias.to(wide))
         n, mean, deviation = torch.native_layer_norm(x.to(wide), *norm, eps)
     difference = n - slices.shift(n, (h, w), moves)
-    own, shifted = torch.zeros_like(n), torch.zeros_like(n)
+    unshifted, shifted = torch.zeros_like(n), torch.zeros_like(n)
     gmixes = []
     for g, mix in zip(gy.to(wide), mixes, strict=True):
-        own.addcmul_(g, mix.to(wide))
+        unshifted.addcmul_(g, mix.to(wide))
         shifted.addcmul_(g, 1 - mix.to(wide))
         gmixes.append((g * difference).sum((0, 1)).to(mix.dtype))
-    gn = own + slices.shift(shifted, (h, w), back)
+    gn = unshifted + slices.shift(shifted, (h, w), back)
     if weight is None or bias is None:
         return [gn.to(x.dtype), *gmixes]
     gradients = torch.ops.aten.native_layer_norm_backward(

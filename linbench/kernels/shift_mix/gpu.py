@@ -79,8 +79,8 @@ def _parameter(p, c, channels, otherwise):  # type: ignore[no-untyped-def]
 @triton.jit
 def _store_mix(y, mix, n, s, c, channels, where, known):  # type: ignore[no-untyped-def]
     if mix is not None:
-        share = _parameter(mix, c, channels, 0.0)
-        tl.store(y + where, n * share + s * (1 - share), mask=known)
+        weight = _parameter(mix, c, channels, 0.0)
+        tl.store(y + where, n * weight + s * (1 - weight), mask=known)
 
 
 @unspecialised
@@ -115,10 +115,10 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _gathered(g, own, other, g_c, c, known, there):  # type: ignore[no-untyped-def]
+def _gathered(g, here_at, other, g_c, c, known, there):  # type: ignore[no-untyped-def]
     """Return a mix's gradient at the token and at the token that reads it by the shift."""
     column = c.to(tl.int64)[None, :] * g_c
-    here = tl.load(g + own + column, mask=known, other=0.0).to(tl.float32)
+    here = tl.load(g + here_at + column, mask=known, other=0.0).to(tl.float32)
     return here, tl.load(g + other + column, mask=there, other=0.0).to(tl.float32)
 
 
@@ -149,26 +149,26 @@ def _backward(  # type: ignore[no-untyped-def]
             beside, exists = _neighbour(pixel, height, width, side ^ 1)  # shifted from the left: the one to the right
             chosen = exists[:, None] & _in_quarter(c, channels, side)[None, :]
             other, there = tl.where(chosen, beside[:, None], other), there | chosen
-        own, other = pixel.to(tl.int64)[:, None] * g_t, other.to(tl.int64) * g_t
+        here_at, other = pixel.to(tl.int64)[:, None] * g_t, other.to(tl.int64) * g_t
         standard = _read(x, pixel, x_t, c, x_c, known)
         scale = tl.full([ROWS], 1.0, tl.float32)
         if weight is not None:
             standard, scale = _standardised(standard, eps, c, channels)
         n = standard * gain + offset
 
-        here, away = _gathered(gy, own, other, g_c, c, known, there)
-        share = _parameter(mix_0, c, channels, 0.0)
-        gn = here * share + away * (1 - share)
+        here, away = _gathered(gy, here_at, other, g_c, c, known, there)
+        mu = _parameter(mix_0, c, channels, 0.0)
+        gn = here * mu + away * (1 - mu)
         gmix_0 += tl.sum(n * (here - away), 0)
         if mix_1 is not None:
-            here, away = _gathered(gy + g_m, own, other, g_c, c, known, there)
-            share = _parameter(mix_1, c, channels, 0.0)
-            gn += here * share + away * (1 - share)
+            here, away = _gathered(gy + g_m, here_at, other, g_c, c, known, there)
+            mu = _parameter(mix_1, c, channels, 0.0)
+            gn += here * mu + away * (1 - mu)
             gmix_1 += tl.sum(n * (here - away), 0)
         if mix_2 is not None:
-            here, away = _gathered(gy + 2 * g_m, own, other, g_c, c, known, there)
-            share = _parameter(mix_2, c, channels, 0.0)
-            gn += here * share + away * (1 - share)
+            here, away = _gathered(gy + 2 * g_m, here_at, other, g_c, c, known, there)
+            mu = _parameter(mix_2, c, channels, 0.0)
+            gn += here * mu + away * (1 - mu)
             gmix_2 += tl.sum(n * (here - away), 0)
         if weight is not None:
             gweight += tl.sum(gn * standard, 0)

@@ -15,7 +15,6 @@ aligns the coarser one to it by a deformable convolution, and adds the two.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 from functools import cache
 from math import prod
 from typing import Any, cast
@@ -27,6 +26,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from linbench.backbones import rwkv_sam, vmamba
 from linbench.backbones.sam_vit import MapNorm
+from linbench.choices import Fusion as Fusion
 from linbench.kernels.impl import Impl
 from linbench.models.sam.decoder import FEATURES
 from linbench.models.sam.prompts import EPS, WIDTH
@@ -34,19 +34,6 @@ from linbench.models.sam.prompts import EPS, WIDTH
 INNER = 64
 #: Groups of channels that share their sampling points in a deformable convolution, and points per output.
 GROUPS, POINTS = 8, 9
-
-
-class Fusion(StrEnum):
-    """Designs of the refine module."""
-
-    CONV = "conv"
-    MAMBA = "mamba"
-    RWKV = "rwkv"
-    DCN = "dcn"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Fusion":
-        raise ValueError(f"fusion={value!r} is unknown; allowed are {', '.join(cls)}")
 
 
 class ConcatFusion(nn.Module):

@@ -12,8 +12,8 @@
 Sizes are ``(height, width)`` in px; points are ``x, y`` and boxes ``x0, y0, x1, y1`` in px.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,40 +30,48 @@ MEAN_255, DEVIATION_255 = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Transform(Protocol):
-    """A frozen value that maps images and prompts to a model's input, and logits back."""
+@dataclass(frozen=True)
+class Transform(ABC):
+    """A frozen value that maps images and prompts to a model's input, and logits back.
 
-    @property
-    def side(self) -> int:
-        """Height and width of the model's input, px."""
+    side: Height and width of the model's input, px; 1024 for SAM and EfficientSAM.
+    """
 
+    side: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.side < 1:
+            raise ValueError(f"side must be at least 1, got {self.side}")
+
+    @abstractmethod
     def resized(self, original: Size) -> Size:
         """Return the size in the input of an image of size ``original``."""
 
+    @abstractmethod
     def image(self, image: ImageLike) -> Tensor:
         """Return the model's input ``1 3 side side``, normalized, of an image ``h w 3`` of 0 to 255."""
 
+    @abstractmethod
     def points(self, points: Tensor, original: Size) -> Tensor:
         """Return points ``… 2`` of the image as points of the input, not rounded."""
 
     def boxes(self, boxes: Tensor, original: Size) -> Tensor:
         """Return boxes ``… 4`` of the image as boxes of the input, not rounded."""
+        if boxes.shape[-1:] != (4,):
+            raise ValueError(f"boxes must be `… 4`, x0, y0, x1 and y1, got shape {tuple(boxes.shape)}")
+        return self.points(boxes.unflatten(-1, (2, 2)), original).flatten(-2)
 
+    @abstractmethod
     def logits(self, logits: Tensor, original: Size) -> Tensor:
         """Resize low-resolution logits ``b m h w``, which cover the input, to the size of the image."""
 
+    @abstractmethod
     def masks(self, logits: Tensor, original: Size) -> Tensor:
         """Return the masks, of bool, of low-resolution logits ``b m h w`` at the size of the image."""
 
 
-@dataclass(frozen=True)
-class LongestSide:
-    """SAM's transform; its side is 1024."""
-
-    side: int = 1024
-
-    def __post_init__(self) -> None:
-        _check_side(self.side)
+class LongestSide(Transform):
+    """SAM's transform."""
 
     def resized(self, original: Size) -> Size:
         """Return the size in the input; half a pixel rounds up.
@@ -77,18 +85,18 @@ class LongestSide:
     def image(self, image: ImageLike) -> Tensor:
         """Return the model's input ``1 3 side side``."""
         pixels = _pixels(image)
-        height, width = self.resized(_size(pixels))
+        height, width = self.resized((pixels.shape[0], pixels.shape[1]))
         resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
         x = _normalize(torch.from_numpy(np.array(resized)), MEAN_255, DEVIATION_255)
         return functional.pad(x, (0, self.side - width, 0, self.side - height))
 
     def points(self, points: Tensor, original: Size) -> Tensor:
-        """Return points of the input."""
-        return _scale(points, original, self.resized(original))
-
-    def boxes(self, boxes: Tensor, original: Size) -> Tensor:
-        """Return boxes of the input."""
-        return self.points(_corners(boxes), original).flatten(-2)
+        """Return points of the input; rounding makes the ratios of widths and heights unequal."""
+        height, width = self.resized(original)
+        ratios = (width / original[1], height / original[0])
+        return _check_points(points) * torch.tensor(
+            ratios, dtype=torch.result_type(points, 1.0), device=points.device
+        )
 
     def logits(self, logits: Tensor, original: Size) -> Tensor:
         """Resize logits to the size of the image."""
@@ -101,14 +109,8 @@ class LongestSide:
         return self.logits(logits, original) > 0
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """EfficientSAM's transform; its side is 1024."""
-
-    side: int = 1024
-
-    def __post_init__(self) -> None:
-        _check_side(self.side)
+class Stretch(Transform):
+    """EfficientSAM's transform."""
 
     def resized(self, original: Size) -> Size:
         """Return the size in the input."""
@@ -126,10 +128,6 @@ class Stretch:
         sizes = torch.tensor((width, height), dtype=torch.result_type(points, 1.0), device=points.device)
         return torch.where(points >= 0, _check_points(points) * self.side / sizes, -1.0)
 
-    def boxes(self, boxes: Tensor, original: Size) -> Tensor:
-        """Return boxes of the input."""
-        return self.points(_corners(boxes), original).flatten(-2)
-
     def logits(self, logits: Tensor, original: Size) -> Tensor:
         """Resize logits to the size of the image."""
         return functional.interpolate(logits, original, mode="bicubic", align_corners=False)
@@ -137,11 +135,6 @@ class Stretch:
     def masks(self, logits: Tensor, original: Size) -> Tensor:
         """Return the masks at the size of the image."""
         return self.logits(logits, original) >= 0
-
-
-def _check_side(side: int) -> None:
-    if side < 1:
-        raise ValueError(f"side must be at least 1, got {side}")
 
 
 def _pixels(image: ImageLike) -> NDArray[np.uint8]:
@@ -154,21 +147,10 @@ def _pixels(image: ImageLike) -> NDArray[np.uint8]:
     return pixels
 
 
-def _size(pixels: NDArray[np.uint8]) -> Size:
-    height, width = pixels.shape[:2]
-    return height, width
-
-
 def _normalize(x: Tensor, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Tensor:
     """Return ``h w 3`` as ``1 3 h w``, normalized with the mean and the deviation."""
     y = (x - torch.tensor(mean)) / torch.tensor(deviation)
     return y.permute(2, 0, 1)[None].contiguous()
-
-
-def _scale(points: Tensor, original: Size, resized: Size) -> Tensor:
-    """Scale points ``… 2`` by the ratios of the widths and of the heights, which rounding makes unequal."""
-    ratios = (resized[1] / original[1], resized[0] / original[0])
-    return _check_points(points) * torch.tensor(ratios, dtype=torch.result_type(points, 1.0), device=points.device)
 
 
 def _check_points(points: Tensor) -> Tensor:
@@ -176,10 +158,3 @@ def _check_points(points: Tensor) -> Tensor:
     if points.shape[-1:] != (2,):
         raise ValueError(f"points must be `… 2`, x and y, got shape {tuple(points.shape)}")
     return points
-
-
-def _corners(boxes: Tensor) -> Tensor:
-    """Return boxes ``… 4`` as their two corners ``… 2 2``. Raises ValueError for another shape."""
-    if boxes.shape[-1:] != (4,):
-        raise ValueError(f"boxes must be `… 4`, x0, y0, x1 and y1, got shape {tuple(boxes.shape)}")
-    return boxes.unflatten(-1, (2, 2))

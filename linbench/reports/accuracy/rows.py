@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from linbench.records import Record, as_number, key_hash
+from linbench.records import Record, as_number, key_hash, preferred_by_key
 from linbench.reports.latency.rows import measured
 from linbench.reports.validation import ACCURACY_SUITES, accuracy_key
 
@@ -37,8 +37,9 @@ def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
 
     Raises BadRecord where a row cannot be made of a record.
     """
-    latest = {accuracy_key(record): record for record in records if record.key.get("suite") in ACCURACY_SUITES}
-    frame = pd.DataFrame([row for record in latest.values() for row in _rows(record, code_hashes or {})])
+    scored = (record for record in records if record.key.get("suite") in ACCURACY_SUITES)
+    chosen = preferred_by_key(scored, accuracy_key)
+    frame = pd.DataFrame([row for record in chosen.values() for row in _rows(record, code_hashes or {})])
     if frame.empty:
         return frame
     frame["label"] = _labels(frame)
@@ -80,7 +81,7 @@ def standing(key: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:
     if checkpoint.get("scale") == "smoke":
         reasons.append("smoke recipes")
     if key.get("dataset") == EMBEDDED:
-        reasons.append("the embedded data set")
+        reasons.append("the embedded dataset")
     return ", ".join(reasons)
 
 

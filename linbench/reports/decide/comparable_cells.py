@@ -9,15 +9,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from linbench.records import Record, Status, Store, as_number, key_hash
+from linbench.records import Record, Status, as_number, key_hash, preferred
 from linbench.reports.accuracy.rows import standing
-from linbench.reports.latency.rows import SEARCHED, VARIES, WHOLE, phases, timings
+from linbench.reports.latency.rows import SEARCHED, VARIES, WHOLE, measured, phases, timings
 from linbench.reports.statistics.latency_summary import Floats, LatencySummary, summarize
+from linbench.reports.statistics.quality import Quality, quality
 from linbench.reports.validation import ACCURACY_SUITES
 
 #: Settings that the search for the preset ``best`` chooses.
@@ -38,32 +39,59 @@ LABELS = (
 class ComparableCell:
     """One number of one record.
 
-    labels: Its key as text, by ``LABELS``.
-    began, started: Start of the first and of the last of its rounds.
-    key: Its key, with the metric of a score.
-    standing: Of a score: why it compares with nothing published, see ``accuracy.rows.standing``.
-    times: Of a timed cell that is ok.
+    key: The record's key, with the metric of a score.
+    labels: The key as text, by ``LABELS``.
+    is_stale: Whether the measuring code has changed since.
+    times, quality: Of a timed cell that is ok.
     value, low, high: Of a score, in its unit; NaN where there is none.
     scores: Of single images by id, in that unit, where the value is their mean.
     peak_mib, parameters_m: Of a timed cell.
     """
 
-    labels: Mapping[str, str]
+    record: Record
     key: Mapping[str, Any]
-    status: str
-    reason: str
-    began: str
-    started: str
-    commit: str
-    searched: str
-    standing: str
+    labels: Mapping[str, str]
+    is_stale: bool
     times: LatencySummary | None = None
+    quality: Quality | None = None
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
     scores: Mapping[str, float] | None = None
     peak_mib: float = math.nan
     parameters_m: float = math.nan
+
+    @cached_property
+    def standing(self) -> str:
+        """Why a score compares with nothing published, see ``accuracy.rows.standing``."""
+        checkpoint = self.record.environment.get("checkpoint")
+        return standing(self.key, checkpoint if isinstance(checkpoint, Mapping) else {})
+
+    @property
+    def status(self) -> str:
+        """The outcome."""
+        return self.record.status.value
+
+    @property
+    def reason(self) -> str:
+        """Why the outcome is not ok."""
+        return self.record.reason
+
+    @cached_property
+    def span(self) -> tuple[str, str]:
+        """The start of the first and of the last round; empty where unknown."""
+        started = [str(entry.get("started", "")) for entry in self.record.rounds]
+        return min(started, default=""), max(started, default="")
+
+    @property
+    def commit(self) -> str:
+        """The git commit that measured it."""
+        return str(self.record.environment.get("git_commit", ""))
+
+    @property
+    def searched(self) -> str:
+        """The start of the search that chose its settings."""
+        return str(self.record.search.get("started", ""))
 
     @property
     def is_timed(self) -> bool:
@@ -77,8 +105,13 @@ class ComparableCell:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The 95 % interval of the estimate."""
+        """The 95 % interval of the estimate; NaN where it is unknown."""
         return (self.low, self.high) if self.times is None else (self.times.low, self.times.high)
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing may be derived from its time; empty where it may, and of a score."""
+        return self.quality.doubt if self.quality else ""
 
 
 @dataclass(frozen=True)
@@ -98,13 +131,14 @@ class Side:
 
 
 def group_cells(cells: Iterable[ComparableCell], ignored: Sequence[str]) -> Side:
-    """Group cells by identity; of two with one key, and of two searches, the later counts."""
-    latest: dict[str, ComparableCell] = {}
+    """Group cells by identity; of several with one key the preferred record counts, of two searches the later."""
+    outcomes: dict[str, list[ComparableCell]] = {}
     for cell in cells:
-        digest = key_hash(cell.key)
-        latest[digest] = max(cell, latest.get(digest, cell), key=lambda other: other.started)
+        outcomes.setdefault(key_hash(cell.key), []).append(cell)
     groups: dict[str, list[ComparableCell]] = {}
-    for cell in latest.values():
+    for same in outcomes.values():
+        shown = preferred([cell.record for cell in same])
+        cell = next(cell for cell in same if cell.record is shown)
         groups.setdefault(identity(cell.key, ignored), []).append(cell)
     unique, duplicates = {}, {}
     for name, group in groups.items():
@@ -123,49 +157,53 @@ def identity(key: Mapping[str, Any], ignored: Sequence[str]) -> str:
     return json.dumps({k: v for k, v in key.items() if k not in left_out}, sort_keys=True)
 
 
-def comparable_cells(records: Iterable[Record]) -> tuple[list[ComparableCell], list[str]]:
-    """Return the cells of all records with times or scores, and a fault for each record that gives none."""
+def comparable_cells(
+    records: Iterable[Record], code_hashes: Mapping[str, str] | None = None
+) -> tuple[list[ComparableCell], list[str]]:
+    """Return the cells of all records with times or scores, and a fault for each record that gives none.
+
+    code_hashes: The present hash of the measuring code by ``measured``; a cell of another one is stale.
+    """
     cells: list[ComparableCell] = []
     faults = []
     for record in records:
         try:
             if record.key.get("suite") in ("latency", "kernels"):
-                cells.append(_timed_cell(record))
+                cells.append(_timed_cell(record, code_hashes or {}))
             elif record.key.get("suite") in ACCURACY_SUITES:
-                cells += _scored_cells(record)
+                cells += _scored_cells(record, code_hashes or {})
         except (KeyError, TypeError, ValueError) as error:
             faults.append(f"a record of {record.key.get('backbone', record.key.get('op'))!s:.60}: {error}")
     return cells, faults
 
 
-def read_cells(folder: Path) -> tuple[list[ComparableCell], list[str]]:
-    """Return the cells of a results folder, and a fault for each file and record that gives none."""
-    store = Store(folder)
-    cells, faults = comparable_cells(list(store))
-    return cells, [*(f"{path}: {reason}" for path, reason in store.faults), *(f"{folder}: {f}" for f in faults)]
-
-
-def _timed_cell(record: Record) -> ComparableCell:
+def _timed_cell(record: Record, code_hashes: Mapping[str, str]) -> ComparableCell:
     samples = [times for entry in record.rounds if (times := timings(entry))]
     is_ok = record.status is Status.OK and bool(samples) and len(samples) == len(record.rounds)
     key = {**WHOLE, **record.key} if record.key["suite"] == "latency" else dict(record.key)
     parameters = record.metrics.get("parameters", {}).get("value")
+    once = phases(record.rounds)
+    common = _common(record, key, code_hashes)
+    converged = all(entry.get("converged") is True for entry in record.rounds)
     return ComparableCell(
-        **_common(record, key),
+        *common,
         times=summarize(samples) if is_ok else None,
-        peak_mib=phases(record.rounds)["peak_mib"],
+        quality=quality({**once, "rounds": len(samples), "converged": converged, "stale": common[-1]})
+        if is_ok
+        else None,
+        peak_mib=once["peak_mib"],
         parameters_m=as_number(parameters) / 1e6,
     )
 
 
-def _scored_cells(record: Record) -> Iterable[ComparableCell]:
+def _scored_cells(record: Record, code_hashes: Mapping[str, str]) -> Iterable[ComparableCell]:
     first = record.rounds[0] if record.rounds else {}
     columns = first.get("scores")
     for name, metric in (record.metrics or {"": {}}).items():
         value, low, high = (as_number(metric.get(part)) for part in ("value", "low", "high"))
-        common = _common(record, {**record.key, "metric": f"{record.key['suite']}_{name}"})
+        common = _common(record, {**record.key, "metric": f"{record.key['suite']}_{name}"}, code_hashes)
         images = _image_scores(columns, name, value) if isinstance(columns, Mapping) else None
-        yield ComparableCell(**common, value=value, low=low, high=high, scores=images)
+        yield ComparableCell(*common, value=value, low=low, high=high, scores=images)
 
 
 def _image_scores(columns: Mapping[str, Any], metric: str, value: float) -> Mapping[str, float] | None:
@@ -180,23 +218,16 @@ def _image_scores(columns: Mapping[str, Any], metric: str, value: float) -> Mapp
     return dict(zip(map(str, ids), scores.tolist(), strict=True))
 
 
-def _common(record: Record, key: Mapping[str, Any]) -> dict[str, Any]:
+def _common(
+    record: Record, key: dict[str, Any], code_hashes: Mapping[str, str]
+) -> tuple[Record, Mapping[str, Any], Mapping[str, str], bool]:
+    """Return record, key, labels and staleness of a cell; raise ValueError where the key cannot be compared."""
     key_hash(key)  # raises ValueError where the key holds NaN or infinity
     if type(key.get("suite_version", 0)) is not int:
         raise ValueError(f"its suite_version is {key['suite_version']!r:.40}, not a whole number")
-    checkpoint = record.environment.get("checkpoint")
-    started = [str(entry.get("started", "")) for entry in record.rounds]
-    return {
-        "labels": {name: _label(key, name) for name in LABELS},
-        "key": key,
-        "status": record.status.value,
-        "reason": record.reason,
-        "began": min(started, default=""),
-        "started": max(started, default=""),
-        "commit": str(record.environment.get("git_commit", "")),
-        "searched": str(record.search.get("started", "")),
-        "standing": standing(key, checkpoint if isinstance(checkpoint, Mapping) else {}),
-    }
+    present = code_hashes.get(measured(key, "op" if "op" in key else "backbone"))
+    is_stale = present is not None and present != record.code_hash
+    return record, key, {name: _label(key, name) for name in LABELS}, is_stale
 
 
 def _label(key: Mapping[str, Any], name: str) -> str:

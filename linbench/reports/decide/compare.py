@@ -40,6 +40,11 @@ class CellPair:
         """The verdict, None where the pair could not be tested."""
         return self.judgement.verdict
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether both have times, and one of them is such that nothing may be derived from it."""
+        return bool(self.first.times and self.second.times and (self.first.doubt or self.second.doubt))
+
 
 @dataclass(frozen=True)
 class Margins:
@@ -66,6 +71,12 @@ class Comparison:
     unmatched: dict[str, list[ComparableCell]] = field(default_factory=dict)
     duplicates: dict[str, list[ComparableCell]] = field(default_factory=dict)
     is_ranked: bool = True
+
+    @property
+    def compared(self) -> list[ComparableCell]:
+        """The cells of all pairs, each once."""
+        cells = (cell for pair in (*self.times, *self.scores) for cell in (pair.first, pair.second))
+        return list({id(cell): cell for cell in cells}.values())
 
 
 def compare_sides(
@@ -127,8 +138,11 @@ def _compare(names: tuple[str, ...], pairs: Pairs, margins: Margins, is_ranked: 
 
 
 def compare_times(pairs: Pairs, margin: float) -> list[CellPair]:
-    """Test pairs of timed cells together; ``margin`` is a fraction."""
-    differences = [time_difference(a.times, b.times, margin) if a.times and b.times else None for a, b in pairs]
+    """Test pairs of timed cells together, without those that are in doubt; ``margin`` is a fraction."""
+    differences = [
+        time_difference(a.times, b.times, margin) if a.times and b.times and not (a.doubt or b.doubt) else None
+        for a, b in pairs
+    ]
     return _judge(pairs, differences, TIMES)
 
 
@@ -155,7 +169,7 @@ def _why_untested(a: ComparableCell, b: ComparableCell) -> str:
     if a.status != "ok" or b.status != "ok":
         return a.status if a.status == b.status else f"{a.status} → {b.status}"
     if a.is_timed:
-        return "fewer than 3 rounds" if a.times and b.times else "no times"
+        return "; ".join(dict.fromkeys(filter(None, (a.doubt, b.doubt)))) if a.times and b.times else "no times"
     if math.isnan(a.value) or math.isnan(b.value):
         return "no score"
     if not a.scores or not b.scores:

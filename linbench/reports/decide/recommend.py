@@ -1,5 +1,8 @@
 """Which backbone under a budget: what fits, what is best of it, and whether the difference is more than noise.
 
+Only what can be ranked is recommended. A latency that is in doubt (few rounds, disturbed, throttled) is listed with
+its reason: neither its rank nor whether it is within a limit is known.
+
 A contender is one model at one resolution: for a metric of accuracy a score, with the latency measured for the same
 model, size and dtype; for the metric ``latency_ms`` a latency. All latencies are of one device and one set of
 conditions, all scores of one dataset and protocol; where a folder holds several, the request must name one. Scores
@@ -13,6 +16,7 @@ from dataclasses import dataclass, field
 
 from linbench.reports.accuracy.rows import EMBEDDED
 from linbench.reports.accuracy.table import SHOWN
+from linbench.reports.decide.commands import scoring, timing
 from linbench.reports.decide.comparable_cells import ComparableCell, group_cells
 from linbench.reports.decide.compare import CellPair, Margins, compare_scores, compare_times
 from linbench.reports.decide.conditions import AmbiguousRequest, Size, refuse_unknown, select, select_device
@@ -89,27 +93,50 @@ class Rival:
     pair: CellPair
 
     @property
-    def is_apart(self) -> bool:
-        """Whether the intervals of the two do not overlap."""
+    def is_apart(self) -> bool | None:
+        """Whether the intervals of the two do not overlap; None where one is missing."""
         (low, high), (other_low, other_high) = self.pair.first.bounds, self.pair.second.bounds
+        if any(map(math.isnan, (low, high, other_low, other_high))):
+            return None
         return high < other_low or other_high < low
+
+
+@dataclass(frozen=True)
+class Unranked:
+    """A contender whose rank, or whether it fits, is unknown; the reason, and the command that measures it again."""
+
+    contender: Contender
+    reason: str
+    command: str
 
 
 @dataclass(frozen=True)
 class Recommendation:
     """The answer to a request.
 
-    best: None where nothing fits.
+    best: None where nothing fits, or nothing can be ranked.
     rivals: From the runner-up on.
+    unranked: In the order of names and sizes.
     latencies, scores: The conditions that all share, as text.
     """
 
     request: Request
     best: Contender | None
     rivals: list[Rival]
+    unranked: list[Unranked]
     excluded: list[Excluded]
     latencies: dict[str, str]
     scores: dict[str, str]
+
+    @property
+    def ranked(self) -> list[Contender]:
+        """The best and the others, in this order."""
+        return [*([self.best] if self.best else []), *(rival.contender for rival in self.rivals)]
+
+    @property
+    def shown(self) -> list[Contender]:
+        """All whose numbers are shown."""
+        return [*self.ranked, *(entry.contender for entry in self.unranked)]
 
 
 def recommend(request: Request, cells: Iterable[ComparableCell]) -> Recommendation:
@@ -128,10 +155,14 @@ def recommend(request: Request, cells: Iterable[ComparableCell]) -> Recommendati
         scores, score_conditions = _scores(request, scores, conditions.get("device", ""), excluded)
         contenders = list(_join(request, scores, latencies, conditions, excluded))
     fitting = [contender for contender in contenders if _fits(request, contender, excluded)]
+    unranked = [entry for contender in fitting if (entry := _unranked(request, contender, conditions))]
+    unranked.sort(key=lambda entry: (entry.contender.label, _pixels(entry.contender)))
+    in_doubt = {id(entry.contender) for entry in unranked}
     sign = 1 if request.metric == LATENCY else -1
-    fitting.sort(key=lambda contender: (sign * contender.cell.estimate, contender.label))
-    best = fitting[0] if fitting else None
-    return Recommendation(request, best, _rivals(fitting), excluded, conditions, score_conditions)
+    ranked = [contender for contender in fitting if id(contender) not in in_doubt]
+    ranked.sort(key=lambda contender: (sign * contender.cell.estimate, contender.label))
+    best = ranked[0] if ranked else None
+    return Recommendation(request, best, _rivals(ranked), unranked, excluded, conditions, score_conditions)
 
 
 def _latencies(request: Request, known: list[ComparableCell]) -> tuple[list[ComparableCell], dict[str, str]]:
@@ -151,7 +182,7 @@ def _scores(
 ) -> tuple[list[ComparableCell], dict[str, str]]:
     """Return the scores that count, and the conditions that they share; of ``device`` where it has any."""
     if not known:
-        raise AmbiguousRequest(f"no score {request.metric} is recorded; `{_scoring(request.metric)}` measures some")
+        raise AmbiguousRequest(f"no score {request.metric} is recorded; `{scoring(request.metric)}` measures some")
     counted = []
     for cell in known:
         is_embedded = cell.key.get("dataset") == EMBEDDED
@@ -198,18 +229,18 @@ def _join(
                 settings = f" ({_settings(cell, matching)})" if len(matching) > 1 else ""
                 yield Contender(label + settings, score, cell)
         elif request.has_limits:
-            excluded.append(Excluded(label, size, "no latency under these conditions", _timing(score, conditions)))
+            excluded.append(Excluded(label, size, "no latency under these conditions", timing(score, conditions)))
         else:
             yield Contender(label, score, None)
     for cell in latencies:
         if id(cell) not in joined:
             reason = f"no score {request.metric} in {cell.key['dtype']}"
-            command = _scoring(request.metric, cell)
+            command = scoring(request.metric, cell)
             excluded.append(Excluded(_name(cell, latencies), cell.labels["size"], reason, command))
 
 
 def _fits(request: Request, contender: Contender, excluded: list[Excluded]) -> bool:
-    """Return whether a contender is within every limit; the reasons against it go to ``excluded``."""
+    """Return whether a contender is within every limit, or may be; the reasons against it go to ``excluded``."""
     cell = contender.latency
     if cell is None:
         return True
@@ -217,7 +248,7 @@ def _fits(request: Request, contender: Contender, excluded: list[Excluded]) -> b
     if cell.times is None:
         if request.has_limits or contender.score is None:
             reasons.append(f"{cell.status}: {cell.reason}" if cell.reason else cell.status)
-    elif request.latency_ms is not None and cell.times.median > request.latency_ms:
+    elif request.latency_ms is not None and not cell.doubt and cell.times.median > request.latency_ms:
         within = ", though its 95 % interval reaches below" if cell.times.low <= request.latency_ms else ""
         reasons.append(f"too slow: {cell.times.median:.4g} ms{within}")
     reasons += _excess("memory", cell.peak_mib / MIB_PER_GB, request.memory_gb, "GB") * (cell.times is not None)
@@ -231,6 +262,21 @@ def _excess(quantity: str, value: float, limit: float | None, unit: str) -> list
     if limit is None or value <= limit:
         return []
     return [f"{quantity} not recorded"] if math.isnan(value) else [f"too much: {quantity} {value:.3g} {unit}"]
+
+
+def _unranked(request: Request, contender: Contender, conditions: Mapping[str, str]) -> Unranked | None:
+    """Return the contender with the reason where its rank, or whether it fits, is unknown."""
+    cell = contender.latency
+    if cell is None or not cell.doubt:
+        return None
+    unknown = f"unknown whether within {request.latency_ms:g} ms: " if request.latency_ms is not None else ""
+    if not unknown and contender.score is not None:
+        return None
+    return Unranked(contender, unknown + cell.doubt, timing(cell, conditions))
+
+
+def _pixels(contender: Contender) -> int:
+    return int(contender.cell.key["height"]) * int(contender.cell.key["width"])
 
 
 def _rivals(fitting: Sequence[Contender]) -> list[Rival]:
@@ -264,23 +310,3 @@ def _settings(cell: ComparableCell, others: Sequence[ComparableCell]) -> str:
     """Return the settings that distinguish a latency from others of one model."""
     names = [name for name in cell.labels if len({other.labels[name] for other in others}) > 1]
     return ", ".join(f"{name} {cell.labels[name]}" for name in names)
-
-
-def _timing(score: ComparableCell, conditions: Mapping[str, str]) -> str:
-    """Return the command that measures the latency of a score's model."""
-    key = score.key
-    part = conditions.get("part", "backbone")
-    options = f" --part {part}" if part != "backbone" else ""
-    options += f" --fusion {key['fusion']}" if part in ("decoder", "end-to-end") and key["fusion"] != "none" else ""
-    options += f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
-    return f"linbench run --backbone {key['backbone']} --preset {conditions.get('preset', 'best')}{options}"
-
-
-def _scoring(metric: str, latency: ComparableCell | None = None) -> str:
-    """Return the command that measures a score, of the model of a latency."""
-    suite = metric.partition("_")[0]
-    if latency is None:
-        return f"linbench run --suite {suite} --checkpoint CHECKPOINT --data DATA"
-    key = latency.key
-    options = f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
-    return f"linbench run --suite {suite} --backbone {key['backbone']} --checkpoint CHECKPOINT --data DATA{options}"

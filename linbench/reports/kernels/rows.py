@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from linbench.records import Record, Status, as_number
+from linbench.records import Record, Status, as_number, preferred_by_key
 from linbench.reports.latency.rows import phases, times, timings
 from linbench.reports.validation import kernel_key
 
@@ -24,14 +24,14 @@ SHORT = {"forward": "fwd", "backward": "bwd"}
 
 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return one row for each record of the suite; of two records with one key the later counts.
+    """Return one row for each record of the suite; of several with one key the preferred one counts (``records``).
 
     code_hashes: The present hash of the measuring code for each op; a row of another hash is ``stale``.
 
     Raises BadRecord where a key lacks an op, a case or a direction.
     """
-    latest = {kernel_key(record): record for record in records if record.key.get("suite") == SUITE}
-    frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in latest.items()])
+    chosen = preferred_by_key((record for record in records if record.key.get("suite") == SUITE), kernel_key)
+    frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in chosen.items()])
     if frame.empty:
         return frame
     order = ["comparison", "op", "width", "tokens", "case", "impl", "direction"]
@@ -56,7 +56,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         "stale": present is not None and present != record.code_hash,
         **times([part for part in samples if part] if status is Status.OK else []),
         "converged": status is Status.OK and all(entry.get("converged") is True for entry in record.rounds),
-        **{name: measured[name] for name in ("kernel_error", "throttled", "others_share", "cpu_share")},
+        **{name: measured[name] for name in ("kernel_error", "throttled", "others_share", "disturbed", "cpu_share")},
         **work,
         **_ratios(entries, work["bytes"], work["flops"]),
         "left_out": _left_out(entries),

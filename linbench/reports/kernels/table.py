@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from linbench.reports.latency.notes import commits, counted, marks
+from linbench.reports.latency.notes import commits, counted, disturbed, marks
 from linbench.reports.latency.rows import conditions, significant
 from linbench.reports.latency.table import latency, subject
 from linbench.reports.render.table import MISSING, Table
@@ -34,7 +34,7 @@ def build(rows: pd.DataFrame) -> Table:
         *("× of a\ncopy", "× of a\nlinear", "× of\nSDPA", "error"),
     )
     notes = [*_conditions(rows), *marks(rows), *_left_out(rows), *_reasons(rows)]
-    return Table(title(rows), columns, tuple(lines), tuple(notes))
+    return Table(title(rows), columns, tuple(lines), tuple(notes), tuple(disturbed(rows, "times")))
 
 
 def title(rows: pd.DataFrame) -> str:

@@ -43,18 +43,31 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
 
 
 def describe_search(search: Mapping[str, Any]) -> str:
-    """Describe one search: what it chose, at which size, out of how many candidates, and which were wrong."""
+    """Describe one search: what it chose, out of how many settings at which size, and which were wrong."""
     chosen, candidates = search.get("kept"), search.get("candidates") or []
     wrong = [str(candidate.get("reason")) for candidate in candidates if candidate.get("status") == "wrong"]
     settings = describe_settings(chosen or search.get("start") or {})
     unproven = "" if chosen else ", unproven: no candidate ran and was right"
     untried = len(search.get("untried") or [])
     return (
-        f"{settings}{unproven} ({len(candidates)} tried at {search.get('height')}x{search.get('width')}"
+        f"{settings}{unproven} ({describe_tried(len(candidates), f' at {_size(search)}')}"
         + (f"; {untried} untried for lack of time" if untried else "")
         + (f"; {len(wrong)} wrong: {wrong[0]}" if wrong else "")
         + ")"
     )
+
+
+def describe_tried(count: int, where: str = "") -> str:
+    """Describe how many settings a search tried; a single one is where it starts.
+
+    where: Such as " at 1024²".
+    """
+    return f"1 setting tried{where}: the starting point" if count == 1 else f"{count} settings tried{where}"
+
+
+def _size(search: Mapping[str, Any]) -> str:
+    height, width = search.get("height"), search.get("width")
+    return f"{height}²" if height == width else f"{height}×{width}"
 
 
 def describe_search_record(record: Record) -> str:
@@ -81,6 +94,6 @@ def notes(rows: pd.DataFrame) -> list[str]:
     margin = f" by {100 * margins.pop():g} %" if len(margins) == 1 else ""
     return [
         *chosen,
-        "best: each candidate runs in a fresh process at the size named above; the search adopts those that give the "
-        f"plain forward's output and are faster{margin}. All sizes run with the result.",
+        "best: each setting is tried in a fresh process at the size named above; the search adopts those that give "
+        f"the plain forward's output and are faster{margin}. All sizes run with the result.",
     ]

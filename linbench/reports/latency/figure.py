@@ -14,22 +14,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from linbench.reports.latency.notes import warnings
 from linbench.reports.latency.rows import comparisons
 from linbench.reports.latency.table import exponent_text, timed, title
 from linbench.reports.render.figure import BEHIND_TEXT, FAILED, literal, style, tag
 from linbench.reports.render.palette import Look, looks_of
-from linbench.reports.statistics.crossover import Crossover, crossover
-from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
-from linbench.reports.statistics.quality import FEW_ROUNDS
-from linbench.reports.statistics.scaling import CURVES, exponent
+from linbench.reports.statistics.crossover import Crossover
+from linbench.reports.statistics.doubts import SUPPORTED, doubts, supported_crossover, supported_exponent
 
 INCHES = (9.0, 5.2)
 CLOSEST = 0.075  # of the width of the axes: tick labels nearer than this go one line down
 HEADROOM = 0.055  # of the height of the axes, for each model that failed
+WARNING, WARNING_LINE = "#B3261E", 74  # its colour, and its characters in a line: the legend is on the right
 LANES = 10  # models that failed, named on lines of their own; the marks of more share these lines
 TEXT_WIDTH = 0.4  # of the width of the axes, for the text beside a failure
-BARE_INCHES = (8.6, 4.7)
-BARE_AXES = (0.115, 0.09, 0.87, 0.845)  # left, bottom, width and height, of the figure
 
 
 #: Makes a legend's text of a model's label, its rows and its crossover.
@@ -50,7 +48,7 @@ class Quantity:
     def columns(self) -> list[str]:
         """Return the columns that a figure reads; a frame of sixty is slow to cut."""
         names = ("label", "status", "pixels", "size", self.value, *filter(None, (self.low, self.high)))
-        return list(dict.fromkeys((*names, *(CURVES if self is LATENCY else ()))))
+        return list(dict.fromkeys((*names, *(SUPPORTED if self is LATENCY else ()))))
 
     def measured(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that have a value, from the smallest resolution to the largest."""
@@ -76,22 +74,8 @@ def figure(rows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure | None:
         result = Figure(figsize=INCHES, layout="constrained")
         axes = result.add_subplot()
         curves(axes, rows, looks)
+        _hollow(axes, rows, looks)
         _texts(axes, rows)
-    return result
-
-
-def bare_figure(rows: pd.DataFrame, looks: Mapping[str, Look], quantity: Quantity = LATENCY) -> Figure | None:
-    """Draw one comparison alone, for a page with its own title and legend; None where nothing was measured."""
-    if quantity.measured(rows).empty:
-        return None
-    result = Figure(figsize=BARE_INCHES)
-    axes = result.add_axes(BARE_AXES)
-    for patch in (result.patch, axes.patch):
-        patch.set_visible(False)
-    curves(axes, rows, looks, closest=0.0, quantity=quantity, legend=lambda label, *_: label)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    axes.set_title(f"{quantity.name}, {quantity.unit}, against resolution, px", y=1.0, pad=7)
     return result
 
 
@@ -102,16 +86,21 @@ def curves(
     closest: float = CLOSEST,
     quantity: Quantity = LATENCY,
     legend: Legend | None = None,
+    crossings: Mapping[str, Crossover | None] | None = None,
 ) -> None:
     """Draw one comparison's rows: a line for each model, failures, both scales; of latencies also the crossovers.
 
+    No exponent, ring or interval of a curve with a doubtful cell is drawn.
+
     closest: The smallest distance of tick labels on one line, as a fraction of the width of the axes.
     legend: Describes a model; by default by its fit and its crossover.
+    crossings: Of each model; computed where None.
     """
     axes.set(xscale="log", yscale="log" if quantity.is_log else "linear")
     rows = rows[quantity.columns()]
     models = {str(label): group for label, group in rows.groupby("label", sort=False)}
-    crossings = {label: crossover(rows, label) for label in models} if quantity is LATENCY else {}
+    if crossings is None:
+        crossings = {label: supported_crossover(rows, label) for label in models}
     measured = quantity.measured(rows)
     lines = {str(label): group for label, group in measured.groupby("label", sort=False)}
     for label in dict.fromkeys([*_slowest_first(measured, quantity), *models]):  # those that only failed come last
@@ -143,13 +132,13 @@ def _line(axes: Any, measured: pd.DataFrame, look: Look, quantity: Quantity, tex
     edge = np.concatenate([side, side[::-1]]), np.concatenate([high, low[::-1]])
     if len(side) > 1:
         axes.fill(*edge, color=look.colour, alpha=0.22, lw=0, gid=tag("band", look))
-    else:
+    elif len(side):
         axes.plot(*edge, color=look.colour, lw=1.1, zorder=1.5, gid=tag("band", look))
 
 
 def fit_text(label: str, rows: pd.DataFrame, crossing: Crossover | None) -> str:
     """Describe a model in a legend: its name, its exponent, and from where on it is faster or slower than ViT."""
-    fit = exponent(rows)
+    fit = supported_exponent(rows)
     lines = [literal(label, 28)]
     if fit is not None:
         lines.append(f"p = {exponent_text(fit)}")
@@ -157,6 +146,16 @@ def fit_text(label: str, rows: pd.DataFrame, crossing: Crossover | None) -> str:
         interval = "" if math.isnan(crossing.low) or crossing.low == crossing.high else f" ({crossing.between()})"
         lines.append(f"{crossing.becomes} than {literal(crossing.reference, 20)} from {crossing.px:.0f}²{interval}")
     return "\n".join(lines)
+
+
+def _hollow(axes: Any, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Draw the marks of doubtful cells hollow, over those of ``curves``."""
+    doubtful = {(doubt.label, size) for doubt in doubts(rows) for size in doubt.sizes}
+    for row in LATENCY.measured(rows).to_dict(orient="records"):
+        if (row["label"], row["size"]) in doubtful:
+            look = looks[row["label"]]
+            marks = {"color": look.colour, "mfc": "white", "ms": 6, "mew": 1.4, "zorder": 4}
+            axes.plot([math.sqrt(row["pixels"])], [row["median_ms"]], look.marker, **marks)
 
 
 def _crossing(axes: Any, line: pd.DataFrame, crossing: Crossover, look: Look) -> None:
@@ -242,12 +241,24 @@ def _y_axis(axes: Any, measured: pd.DataFrame, quantity: Quantity) -> None:
 def _texts(axes: Any, rows: pd.DataFrame) -> None:
     batch = rows["batch"].iloc[0] if "batch" in rows else "?"
     torch = ", ".join(sorted({str(version) for version in rows["torch"] if version})) or "unknown"
-    lines = textwrap.wrap(literal(title(rows), 140), 72)
+    lines = textwrap.wrap(literal(title(rows), 140), 66)
     axes.set_title("\n".join([*lines, f"batch {literal(str(batch), 12)}, torch {literal(torch, 60)}"]))
     axes.set_ylabel(f"latency of the {literal(timed(rows), 40)}, ms")
     axes.set_xlabel("resolution, px" + (" (height × width)" if any("×" in size for size in rows["size"]) else ""))
-    notes = ["p: latency ∝ tokens$^p$", "bands, bars and ±: 95 %", "rings: crossover with ViT"]
-    if (rows.loc[rows["status"] == "ok", "interval"] != "rounds").any():
-        notes.append(f"{FEW_ROUNDS} fewer than {FEWEST_ROUNDS} rounds")
-    axes.figure.supxlabel("; ".join(notes), fontsize=9, x=0.01, ha="left")
+    if heading := warnings(rows):
+        text = "\n".join(line for warning in heading for line in textwrap.wrap(literal(warning, 200), WARNING_LINE))
+        axes.figure.suptitle(text, x=0.01, ha="left", fontsize=9, fontweight="bold", color=WARNING)
+    axes.figure.supxlabel("; ".join(_footer(axes, rows)), fontsize=9, x=0.01, ha="left")
     axes.figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelspacing=0.9, handlelength=2.4)
+
+
+def _footer(axes: Any, rows: pd.DataFrame) -> list[str]:
+    """Explain what the figure has, and nothing else."""
+    _, texts = axes.get_legend_handles_labels()
+    parts = {str(artist.get_gid()).partition(" ")[0] for artist in (*axes.lines, *axes.patches)}
+    has_exponents = any("\np = " in text for text in texts)
+    notes = ["p: latency ∝ tokens$^p$"] if has_exponents else []
+    notes += [f"bands{', bars and ±' if has_exponents else ' and bars'}: 95 %"] if "band" in parts else []
+    notes += ["rings: crossover with ViT"] if "ring" in parts else []
+    reasons = dict.fromkeys(doubt.reason.partition(" (")[0] for doubt in doubts(rows))
+    return [*notes, *([f"hollow: {' or '.join(reasons)}"] if reasons else [])]

@@ -1,21 +1,26 @@
 """The notes under a latency table: conditions, marks, fits, crossovers, and the reasons of failures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from linbench.reports.latency import best_settings
-from linbench.reports.latency.rows import conditions
+from linbench.reports.latency.commands import measure_again
+from linbench.reports.latency.rows import conditions, duration
 from linbench.reports.render.plain_text import clip
 from linbench.reports.statistics.crossover import Crossover, reference_of
+from linbench.reports.statistics.doubts import doubts, inversions
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 from linbench.reports.statistics.quality import (
+    COLUMNS,
     DISTURBED,
     FEW_ROUNDS,
     MOST_BY_OTHERS,
     NOT_CONVERGED,
     STALE,
     THROTTLED,
+    headline,
+    quality,
 )
 from linbench.reports.statistics.scaling import Exponent
 
@@ -39,11 +44,71 @@ def notes(
         *best_settings.notes(rows),
         *_rounding(rows),
         *marks(rows),
+        *doubt_notes(rows),
         *_scaling({label: fit for label, fit in exponents.items() if fit}),
         *_crossings(rows, {label: crossing for label, crossing in crossings.items() if crossing is not None}),
         *_missing_operators(rows),
         *_reasons(rows),
     )
+
+
+def warnings(rows: pd.DataFrame) -> list[str]:
+    """Return what stands above the first number of one comparison."""
+    return [*disturbed(rows), *falling_curves(rows)]
+
+
+def disturbed(rows: pd.DataFrame, noun: str = "latencies") -> list[str]:
+    """Return the headline of disturbed cells, where there are any."""
+    ok = rows.loc[rows["status"] == "ok", list(COLUMNS)].to_dict(orient="records")
+    return list(filter(None, [headline((quality(row) for row in ok), noun)]))
+
+
+def falling_curves(rows: pd.DataFrame) -> list[str]:
+    """Name the models of one comparison of which a larger image is faster, beyond the intervals."""
+    return [
+        f"{found.label} is faster at {found.larger} ({duration(found.larger_ms)}) than at {found.smaller} "
+        f"({duration(found.smaller_ms)}), beyond the intervals: measure both again before you use either."
+        for found in inversions(rows)
+    ]
+
+
+def doubt_text(rows: pd.DataFrame) -> str:
+    """Name the times of one comparison from which nothing is derived, and why; empty where there are none."""
+    cells: dict[str, list[tuple[str, str]]] = {}
+    for doubt in doubts(rows):
+        cells.setdefault(doubt.reason, []).extend((doubt.label, size) for size in doubt.sizes)
+    return "; ".join(f"{by_sizes(names)}: {reason}" for reason, names in cells.items())
+
+
+def by_sizes(cells: Iterable[tuple[str, str]]) -> str:
+    """Name cells, labels and sizes, with the models of equal sizes together: "vit-t, vim-t at 512², 1024²"."""
+    sizes: dict[str, list[str]] = {}
+    for label, size in cells:
+        sizes.setdefault(label, []).append(size)
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for label, measured in sizes.items():
+        labels.setdefault(tuple(measured), []).append(label)
+    return "; ".join(f"{listed(names)} at {', '.join(shared)}" for shared, names in labels.items())
+
+
+def doubt_notes(rows: pd.DataFrame) -> list[str]:
+    """Say which times support nothing, and which commands would change that."""
+    text = doubt_text(rows)
+    if not text:
+        return []
+    again = [f"To measure them: `{command}`" for command in measure_again(rows)]
+    return [f"Nothing is derived from these times (no exponent, crossover or ranking): {text}.", *again]
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return names by comma, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted_noun(count: int | str, noun: str) -> str:
+    """Return a count with its noun: "1 round", "2 rounds", "1 to 3 rounds"."""
+    return f"{count} {noun}" if str(count) == "1" else f"{count} {noun}s"
 
 
 def marks(rows: pd.DataFrame) -> list[str]:
@@ -57,9 +122,8 @@ def marks(rows: pd.DataFrame) -> list[str]:
         )
     few = measured[measured["interval"] != "rounds"]
     if len(few):
-        count = _range(few["rounds"])
         lines.append(
-            f"{FEW_ROUNDS} {count} {'round' if count == '1' else 'rounds'}: fewer than {FEWEST_ROUNDS}, so the "
+            f"{FEW_ROUNDS} {counted_noun(_range(few['rounds']), 'round')}: fewer than {FEWEST_ROUNDS}, so the "
             "interval (exact order statistics) covers the samples within a process and not the differences between "
             "processes; a latency without ± has too few samples."
         )
@@ -95,19 +159,14 @@ def percent(value: float) -> str:
     return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %"
 
 
-def few_rounds_mark(interval: str) -> str:
-    """Return the mark of an interval that is not of several rounds."""
-    return "" if interval == "rounds" else FEW_ROUNDS
-
-
 def _conditions(rows: pd.DataFrame) -> list[str]:
     key = conditions(rows)
     named = [f"{name} {value}" for name, value in key.items() if name not in ("suite", "device", "device_type")]
     measured = rows[rows["status"] == "ok"]
-    attention = counted(rows.loc[rows["attention"] != "none", "attention"])
+    attention = rows.loc[rows["attention"] != "none", "attention"]
+    described = f"attention {counted(attention)}; " if len(attention) else ""
     lines = [
-        f"{key.get('device', 'unknown device')}; torch {counted(rows['torch'])}; attention {attention}; "
-        f"commit {commits(rows)}.",
+        f"{key.get('device', 'unknown device')}; torch {counted(rows['torch'])}; {described}commit {commits(rows)}.",
         f"{', '.join(named)}.",
     ]
     if (part := PARTS.get(str(rows["part"].iloc[0]))) is not None:
@@ -117,10 +176,11 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
     if any("×" in size for size in rows["size"]):
         lines.append("A resolution is height × width.")
     if len(measured):
-        kinds = "; peak memory: " + counted(measured.loc[measured["peak_kind"] != "", "peak_kind"])
+        kinds = measured.loc[measured["peak_kind"] != "", "peak_kind"]
         lines.append(
-            f"Median over the rounds (fresh processes) of each round's median; {_range(measured['rounds'])} rounds, "
-            f"{_range(measured['n'])} samples a cell{kinds}. One multiply-add is 2 FLOP."
+            f"Median over the rounds (fresh processes) of each round's median; "
+            f"{counted_noun(_range(measured['rounds']), 'round')}, {counted_noun(_range(measured['n']), 'sample')} a "
+            f"cell{f'; peak memory: {counted(kinds)}' if len(kinds) else ''}. One multiply-add is 2 FLOP."
         )
     return lines
 

@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 
 from linbench.records import slug
+from linbench.reports.latency.parts import combine
 from linbench.reports.latency.rows import comparisons, conditions, rows, visible
 from linbench.reports.latency.table import build, energy, phases
 from linbench.reports.render.latex import document, to_latex
 from linbench.reports.render.table import Table, frame_to_csv, to_markdown, write_texts
 
-__all__ = ["plain", "rows", "sections", "write_files"]
+__all__ = ["plain", "printed", "rows", "sections", "write_files"]
 
 #: Conditions that tell two comparisons apart in a file name, where they are enough.
 SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
@@ -20,6 +21,22 @@ SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
 def sections(frame: pd.DataFrame) -> list[list[Table]]:
     """Return the tables of each comparison of ``rows``, its latencies first."""
     return [[build(group), phases(group), *filter(None, [energy(group)])] for group in comparisons(frame)]
+
+
+def printed(frame: pd.DataFrame, made: list[list[Table]]) -> list[Table]:
+    """Return the tables that a terminal shows: those of ``sections``, parts of one segmenter in one table instead.
+
+    made: From ``sections``.
+    """
+    combined = combine(frame)
+    replaced = frozenset().union(*(table.comparisons for table in combined))
+    others = [
+        table
+        for group, section in zip(comparisons(frame), made, strict=True)
+        for table in section
+        if group["comparison"].iloc[0] not in replaced
+    ]
+    return [*(part.table for part in combined), *others]
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -42,7 +59,9 @@ def write_files(frame: pd.DataFrame, made: list[list[Table]], folder: Path, draw
     folder.mkdir(parents=True, exist_ok=True)
     names = _names(comparisons(frame))
     figures = _save_figures(frame, [folder / f"{name}.svg" for name in names]) if draw else {}
-    markdown, latex = ["# Latency against resolution\n"], []
+    combined = [part.table for part in combine(frame)]
+    markdown = ["# Latency against resolution\n", *map(to_markdown, combined)]
+    latex = [*map(to_latex, combined)]
     for (table, *further), name in zip(made, names, strict=True):
         markdown.append(to_markdown(table))
         if folder / f"{name}.svg" in figures:

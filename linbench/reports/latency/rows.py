@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from linbench.records import BadRecord, Record, Status, key_hash
+from linbench.records import BadRecord, Record, Status, key_hash, preferred_by_key
 from linbench.reports.latency.best_settings import check_search, describe_search
 from linbench.reports.statistics.latency_summary import summarize
+from linbench.reports.statistics.quality import MOST_BY_OTHERS
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
@@ -37,6 +38,7 @@ WHOLE = {
 DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
+FEWEST_MS_IN_SECONDS = 10_000
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
 #: The columns of a cell's timings, in the order of the CSV.
 SUMMARY = (
@@ -47,13 +49,13 @@ HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # inputs 
 
 
 def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return one row for each record of the suite; of two records with one key the later counts.
+    """Return one row for each record of the suite; of several with one key the preferred one counts (``records``).
 
     code_hashes: The present hash of the measuring code by ``measured``; a row of another one is ``stale``.
 
     Raises BadRecord where a key lacks a backbone, a height or a width.
     """
-    latest = _latest({key_digest(record): record for record in records if record.key.get("suite") == SUITE})
+    latest = _latest(preferred_by_key((r for r in records if r.key.get("suite") == SUITE), key_digest))
     frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in latest.items()])
     if frame.empty:
         return frame
@@ -189,7 +191,8 @@ def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "dtype_error": _largest([entry.get("dtype_error") for entry in entries]),
         **_energy([part if isinstance(part := entry.get("energy"), dict) else {} for entry in entries]),
         "throttled": ", ".join(dict.fromkeys(str(word) for entry in entries for word in _throttle_reasons(entry))),
-        "others_share": _largest([entry.get("others_share") for entry in entries]),
+        "others_share": (others := _largest([entry.get("others_share") for entry in entries])),
+        "disturbed": others > MOST_BY_OTHERS,
         "cpu_share": -_largest([-_number(entry.get("cpu_share")) for entry in entries]),
     }
 
@@ -226,6 +229,24 @@ def significant(value: float) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
     return f"{value:.{min(max(2 - math.floor(math.log10(abs(value))), 0), 9)}f}"
+
+
+def duration(milliseconds: float) -> str:
+    """Return a time in the unit that a person would write: "0.123 ms", "1234 ms", from 10,000 ms on "12.3 s"."""
+    if milliseconds >= FEWEST_MS_IN_SECONDS:
+        return f"{significant(milliseconds / 1000)} s"
+    return f"{significant(milliseconds)} ms"
+
+
+def parameters(cells: Iterable[Mapping[str, Any]]) -> tuple[float, str]:
+    """Return a model's parameters, in millions, and the size of image they are for: the largest that has them.
+
+    The size belongs to the number: a backbone with an embedding of positions has more of them at a larger image.
+    NaN and "" where no cell has them.
+    """
+    counted = [cell for cell in cells if not math.isnan(cell["parameters_m"])]
+    largest = max(counted, key=lambda cell: (cell["pixels"], cell["height"]), default=None)
+    return (math.nan, "") if largest is None else (float(largest["parameters_m"]), str(largest["size"]))
 
 
 def _labels(frame: pd.DataFrame) -> list[str]:

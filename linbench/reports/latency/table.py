@@ -1,55 +1,116 @@
 """Latency against resolution, the paper's Figure 3 in numbers; below it costs paid once, and energy."""
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
-from linbench.reports.latency.notes import few_rounds_mark, notes, percent
-from linbench.reports.latency.rows import conditions, significant
+from linbench.reports.latency.notes import notes, percent, warnings
+from linbench.reports.latency.rows import conditions, duration, parameters, significant
 from linbench.reports.render.table import MISSING, Table
-from linbench.reports.statistics.crossover import Crossover, crossover
+from linbench.reports.statistics.crossover import Crossover, crossing_of, reference_of
+from linbench.reports.statistics.doubts import SUPPORTED, doubts
 from linbench.reports.statistics.quality import STALE, quality
-from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
+from linbench.reports.statistics.scaling import Exponent, area_tokens, curve, exponent
 
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """What the curve of one model supports; None where nothing is stated.
+
+    stale: The labels of all models of the comparison that have a stale cell.
+    """
+
+    label: str
+    exponent: Exponent | None
+    crossover: Crossover | None
+    stale: frozenset[str]
+
+    def texts(self) -> tuple[str, str, str]:
+        """Return the exponent, that of the last doubling, and the crossover as cells of a table."""
+        fit, mark = self.exponent, self._mark(self.label)
+        crossing, both = self.crossover, (self.label, self.crossover.reference if self.crossover else "")
+        return (
+            MISSING if fit is None else exponent_text(fit) + mark,
+            MISSING if fit is None or math.isnan(fit.last_doubling) else f"{fit.last_doubling:.2f}{mark}",
+            MISSING if crossing is None else f"{crossing}{self._mark(*both)}",
+        )
+
+    def _mark(self, *labels: str) -> str:
+        return "" if self.stale.isdisjoint(labels) else STALE
+
+
 def build(rows: pd.DataFrame) -> Table:
     """Return the latency table of one comparison: a line for each model, a column for each resolution.
+
+    Exponents and crossovers have columns only where one is stated.
 
     rows: From ``rows.comparisons``.
     """
     sizes = _sizes(rows)
     largest = sizes[-1]
     models = _models(rows)
-    lean = rows[list(CURVES)]  # a frame of sixty columns is slow to cut
-    exponents = {str(label): exponent(group) for label, group in lean.groupby("label", sort=False)}
-    crossings = {label: crossover(lean, label) for label in models}
+    scaling = scalings(rows)
+    is_fitted = any(model.exponent for model in scaling.values())
+    is_crossed = len(sizes) > 1 and any(model.crossover for model in scaling.values())
+    shown = [*[0, 1] * is_fitted, *[2] * is_crossed]  # of Scaling.texts
     lines = []
     for label, cells in models.items():
         by_size = {str(row["size"]): row for row in cells}
         top = by_size.get(largest)
-        fit = exponents[label]
+        texts = scaling[label].texts()
         lines.append(
             (
                 label,
                 *(latency(by_size.get(size)) for size in sizes),
-                _first_number(row["parameters_m"] for row in cells),
+                _parameters(cells, largest),
                 str(top["gflops"]) or MISSING if top is not None else MISSING,
                 _peak(top),
-                exponent_text(fit),
-                MISSING if fit is None or math.isnan(fit.last_doubling) else f"{fit.last_doubling:.2f}",
-                crossover_text(crossings[label]),
+                *(texts[i] for i in shown),
             )
         )
+    heads = ("exponent\nof tokens", "last\ndoubling", "crossover\nwith ViT, px")
     columns = (
         *("backbone", *sizes),
-        *("params\nM", f"GFLOP\n{largest}", f"peak MiB\n{largest}"),
-        *("exponent\nof tokens", "last\ndoubling", "crossover\nwith ViT, px"),
+        *(f"params M\n{largest}", f"GFLOP\n{largest}", f"peak MiB\n{largest}"),
+        *(heads[i] for i in shown),
     )
-    return Table(title(rows), columns, tuple(lines), notes(rows, exponents, crossings))
+    exponents = {label: model.exponent for label, model in scaling.items()}
+    crossings = {label: model.crossover for label, model in scaling.items() if is_crossed}
+    return Table(title(rows), columns, tuple(lines), notes(rows, exponents, crossings), tuple(warnings(rows)))
+
+
+def scalings(rows: pd.DataFrame) -> dict[str, Scaling]:
+    """Return what the curve of each model of one comparison supports."""
+    lean = rows[list(SUPPORTED)]  # a frame of sixty columns is slow to cut
+    return dict(_scalings(json.dumps(lean.to_dict(orient="list"))))
+
+
+@lru_cache(maxsize=256)  # the table and the page state the same
+def _scalings(content: str) -> Mapping[str, Scaling]:
+    """Return the scaling of each model of a frame, which is written as JSON so that equal frames are one key."""
+    rows = pd.DataFrame(json.loads(content))
+    models = {str(label): group for label, group in rows.groupby("label", sort=False)}
+    curves = {label: curve(group, area_tokens(group)) for label, group in models.items()}
+    doubtful = {doubt.label for doubt in doubts(rows)}
+    stale = frozenset(rows.loc[rows["stale"], "label"])
+    result = {}
+    for label, group in models.items():
+        other = reference_of(label, rows)
+        is_crossed = other is not None and doubtful.isdisjoint((label, other))
+        result[label] = Scaling(
+            label,
+            None if label in doubtful else exponent(group),
+            crossing_of(other, curves[label], curves[other]) if other is not None and is_crossed else None,
+            stale,
+        )
+    return result
 
 
 def phases(rows: pd.DataFrame) -> Table:
@@ -96,7 +157,12 @@ def timed(rows: pd.DataFrame) -> str:
     """Return the timed part and its prompts: "decoder for 8 boxes", "segmenter end to end for 1 box"."""
     part, prompts = str(rows["part"].iloc[0]), rows["prompts"].iloc[0]
     name = "segmenter end to end" if part == "end-to-end" else part
-    return f"{name} for {prompts:g} {'box' if prompts == 1 else 'boxes'}" if prompts else name
+    return f"{name} for {boxes(prompts)}" if prompts else name
+
+
+def boxes(count: int) -> str:
+    """Return a number of box prompts with its noun."""
+    return f"{count:g} {'box' if count == 1 else 'boxes'}"
 
 
 def subject(rows: pd.DataFrame) -> str:
@@ -108,31 +174,23 @@ def subject(rows: pd.DataFrame) -> str:
 
 
 def latency(row: "Row | pd.Series | None") -> str:
-    """Return one cell: "123 ms ±1.2 %" with its marks, the status where it is not ok, or a dash."""
+    """Return one cell: "123 ms ±1.2 %" or "17.1 s" with its marks, the status where it is not ok, or a dash."""
     if row is None:
         return MISSING
     if row["status"] != "ok":
         return str(row["status"]) + (STALE if row["stale"] else "")
     known = quality(dict(row))
-    text = f"{known.prefix}{significant(row['median_ms'])} ms"
+    text = f"{known.prefix}{duration(row['median_ms'])}"
     if row["interval"] != "none":
         half = max(row["high_ms"] - row["median_ms"], row["median_ms"] - row["low_ms"]) / row["median_ms"] * 100
         text += f" ±{percent(half)}"
     return text + known.suffix
 
 
-def exponent_text(fit: Exponent | None) -> str:
+def exponent_text(fit: Exponent) -> str:
     """Return an exponent with its interval, "1.98 ±0.02"; the interval is rounded up."""
-    if fit is None:
-        return MISSING
     half = max(fit.high - fit.value, fit.value - fit.low)
-    text = f"{fit.value:.2f}" + ("" if math.isnan(half) else f" ±{math.ceil(half * 100 - 1e-9) / 100:.2f}")
-    return text + few_rounds_mark(fit.interval)
-
-
-def crossover_text(crossing: Crossover | None) -> str:
-    """Return a crossover with its interval, in px of the side, "1130 (1090–1170)"."""
-    return MISSING if crossing is None else str(crossing) + few_rounds_mark(crossing.interval)
+    return f"{fit.value:.2f}" + ("" if math.isnan(half) else f" ±{math.ceil(half * 100 - 1e-9) / 100:.2f}")
 
 
 def _models(rows: pd.DataFrame) -> dict[str, list[Row]]:
@@ -145,6 +203,14 @@ def _models(rows: pd.DataFrame) -> dict[str, list[Row]]:
 
 def _sizes(rows: pd.DataFrame) -> list[str]:
     return [str(size) for size in rows.sort_values(["pixels", "height"])["size"].unique()]
+
+
+def _parameters(cells: Sequence[Row], largest: str) -> str:
+    """Return the parameters in millions, with their size where it is not the ``largest`` of the table."""
+    millions, size = parameters(cells)
+    if not size:
+        return MISSING
+    return significant(millions) + ("" if size == largest else f" at {size}")
 
 
 def _peak(row: Row | None) -> str:

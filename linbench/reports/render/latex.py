@@ -68,7 +68,8 @@ def to_latex(table: Table, label: str = "") -> str:
     """
     label = re.sub(r"[^a-z0-9:-]", "-", label.lower())
     caption = escape(table.title)
-    notes = [rf"\par {escape(note[:MAX_NOTE_LENGTH])}" for note in table.notes]
+    warnings = [rf"\par \textbf{{{escape(text[:MAX_NOTE_LENGTH])}}}" for text in table.warnings]
+    notes = [*warnings, *(rf"\par {escape(note[:MAX_NOTE_LENGTH])}" for note in table.notes)]
     notes_after = [r"{\footnotesize", *notes, r"\par}"] if notes else []
     columns = range(len(table.columns))
     if len(table.rows) > MAX_FLOAT_ROWS:

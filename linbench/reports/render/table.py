@@ -30,26 +30,25 @@ class Table:
 
     columns: A line break starts the second line of a head.
     rows: Of as many cells as there are columns.
+    warnings: What a reader must know before the first number; they stand above the table.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def to_terminal(table: Table, width: int = 100) -> str:
     """Return the table in ``width`` columns of text; further columns follow below, beside the first one again."""
     rows = [[clip(plain(cell), LONGEST_CELL) for cell in row] for row in table.rows]
     heads = ["\n".join(clip(plain(line), LONGEST_CELL) for line in head.split("\n")) for head in table.columns]
-    parts = [clip(plain(table.title), LONGEST_TEXT)]
+    parts = [clip(plain(table.title), LONGEST_TEXT), *(_wrap(warning, width) for warning in table.warnings)]
     for block in blocks(heads, rows, width):
         cells = [[row[i] for i in block] for row in rows]
         parts.append(_tabulated([heads[i] for i in block], cells, "simple"))
-    notes = [
-        textwrap.fill(clip(plain(note), LONGEST_TEXT), width, initial_indent="  ", subsequent_indent="    ")
-        for note in table.notes
-    ]
+    notes = [_wrap(note, width, "  ") for note in table.notes]
     return "\n\n".join([*parts, "\n".join(notes)] if notes else parts) + "\n"
 
 
@@ -58,8 +57,9 @@ def to_markdown(table: Table, level: int = 2) -> str:
     rows = [[_markdown(cell) for cell in row] for row in table.rows]
     heads = [_markdown(head) for head in table.columns]
     notes = "".join(f"- {_markdown(note)}\n" for note in table.notes)
-    title = f"{'#' * level} {_markdown(table.title)}"
-    return f"{title}\n\n{_tabulated(heads, rows, 'pipe')}\n" + (f"\n{notes}" if notes else "")
+    title = f"{'#' * level} {_markdown(table.title)}\n\n"
+    title += "".join(f"**{_markdown(warning)}**\n\n" for warning in table.warnings)
+    return f"{title}{_tabulated(heads, rows, 'pipe')}\n" + (f"\n{notes}" if notes else "")
 
 
 def to_csv(table: Table) -> str:
@@ -83,6 +83,13 @@ def write_texts(texts: Mapping[Path, str]) -> list[Path]:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     return list(texts)
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    """Return a note in lines of ``width``; no name or option of a command is broken at its hyphens."""
+    hanging = f"  {indent}" if indent else ""
+    text = clip(plain(text), LONGEST_TEXT)
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=hanging, break_on_hyphens=False)
 
 
 def _markdown(text: str) -> str:

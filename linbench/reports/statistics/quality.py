@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from linbench.records import MOST_BY_OTHERS as MOST_BY_OTHERS  # for those that show it
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 
 NOT_CONVERGED = "~"
@@ -16,7 +17,8 @@ FEW_ROUNDS = "ᵃ"
 DISTURBED = "‡"
 THROTTLED = "§"
 STALE = "†"
-MOST_BY_OTHERS = 0.1  # of the cores: what other programs may use before a time is disturbed
+#: The columns of a row that ``quality`` reads; frames of sixty columns are slow to turn into rows.
+COLUMNS = ("rounds", "others_share", "converged", "throttled", "stale")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Quality:
         return "".join(mark for mark, is_set in marks.items() if is_set)
 
 
-def quality(row: Mapping[str, Any]) -> Quality:
+def quality(row: Mapping[Any, Any]) -> Quality:
     """Return the quality of a row of ``latency.rows`` or ``kernels.rows``."""
     return Quality(
         rounds=int(row["rounds"]),

@@ -29,29 +29,18 @@ from linbench.metrics.semantic import Confusion, class_iou, mean_iou, metric_int
 from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
 from linbench.suites.accuracy.cells import AccuracyPlan, opened_dataset, weights_of
-from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
 from linbench.suites.accuracy.models import build_model
 from linbench.suites.accuracy.options import AccuracyOptions
-from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.runner.journal import Row
 from linbench.suites.runner.resolutions import Size
-from linbench.suites.runner.suite import Suite, suite
 
-VERSION = 1
 WHOLE, SLIDE = "whole", "slide"
 LONGEST = 4  # times the short side
 COARSEST = 32  # UPerNet's last stride
 AT_A_TIME = 16  # classes that are enlarged at a time: 150 of a large image would take gigabytes
 EDGES = (("plain", "middle", "busy"), (0.02, 0.05))  # fraction of labelled pixels beside another label
-
-
-@suite("ade20k", version=VERSION)
-def ade20k() -> Suite[AccuracyOptions, AccuracyKey]:
-    """mIoU of a semantic segmenter on ADE20K."""
-    named_by = ("suite", "backbone", "size", "dtype", "protocol", "dataset")
-    examples = ("--suite ade20k --checkpoint upernet.safetensors --protocol slide",)
-    return accuracy_suite(PLAN, AccuracyOptions, build_task, named_by, examples)
 
 
 def _protocol(requested: str | None, model: str, size: Size) -> str:
@@ -67,7 +56,7 @@ def _protocol(requested: str | None, model: str, size: Size) -> str:
 
 PLAN = AccuracyPlan(
     suite="ade20k",
-    version=VERSION,
+    version=VERSIONS["ade20k"],
     data="ade20k",
     task="semantic",
     side=512,

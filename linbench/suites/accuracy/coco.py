@@ -34,30 +34,16 @@ from linbench.models.sam import Prompts
 from linbench.suites.accuracy import protocols
 from linbench.suites.accuracy.cells import AccuracyPlan, BoxSource, opened_dataset, weights_of
 from linbench.suites.accuracy.coco_summary import summarize
-from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
 from linbench.suites.accuracy.models import build_model
 from linbench.suites.accuracy.objects import SCORES, score_mask
 from linbench.suites.accuracy.options import DetectorOptions
-from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Task, faults_of
 from linbench.suites.runner.journal import Row
-from linbench.suites.runner.suite import Suite, suite
 
-VERSION = 1
 AT_A_TIME = 64  # prompts whose logits are in memory at a time
 #: Names under which ViTDet-H's boxes are passed on, in the order in which they are tried; the embedded set's last.
 BOX_FILES = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
-
-
-@suite("coco", version=VERSION)
-def coco() -> Suite[DetectorOptions, AccuracyKey]:
-    """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
-    named_by = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
-    examples = (
-        "--suite coco --checkpoint rwkv-sam-s.safetensors",
-        "--suite coco --backbone vim-s,vit-s --checkpoint vim-s=a.safetensors --checkpoint vit-s=b.safetensors",
-    )
-    return accuracy_suite(PLAN, DetectorOptions, build_task, named_by, examples)
 
 
 def _box_source(options: DetectorOptions, dataset: Dataset[Any]) -> BoxSource:
@@ -67,7 +53,7 @@ def _box_source(options: DetectorOptions, dataset: Dataset[Any]) -> BoxSource:
 
 PLAN = AccuracyPlan(
     suite="coco",
-    version=VERSION,
+    version=VERSIONS["coco"],
     data="coco",
     task="sam",
     side=1024,

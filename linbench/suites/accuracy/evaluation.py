@@ -10,11 +10,12 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
@@ -22,18 +23,26 @@ from linbench.backbones.contract import Misfit
 from linbench.data.contract import BadDataset, BadSample
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
-from linbench.models.checkpoint import BadCheckpoint
+from linbench.models.checkpoint import BadCheckpoint, size_note
 from linbench.models.finite import NotFinite
-from linbench.records import Record, Status
+from linbench.records import Record, Status, key_hash
+from linbench.suites.accuracy.cells import weights_of
 from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.options import AccuracyOptions
 from linbench.suites.accuracy.task import Summary, Task
 from linbench.suites.runner import process
+from linbench.suites.runner.device import find_device
 from linbench.suites.runner.journal import Journal, Row
 from linbench.suites.runner.memory import is_out_of_memory
 from linbench.suites.runner.process import first_line
 from linbench.suites.runner.ranks import Ranks
 from linbench.suites.runner.suite import Cell, Step
 from linbench.system.affinity import unbind
+
+O = TypeVar("O", bound=AccuracyOptions)  # noqa: E741 - the letter of its word
+
+#: Builds the evaluation of a key, with its model on a device; raises ValueError where the model cannot be built.
+BuildTask: TypeAlias = Callable[[AccuracyKey, O, torch.device], Task[Any, Any]]
 
 MOST_THREADS = 8
 SEED = 0  # of every bootstrap, so that the same scores give the same interval
@@ -47,6 +56,32 @@ class Failure:
     status: Status
     reason: str
     log: str
+
+
+def steps(
+    build_task: BuildTask[O], cell: Cell[AccuracyKey], options: O, record: Path, ranks: Ranks
+) -> Iterator[Step]:
+    """Yield the steps of a cell's evaluation; the record is in the last step of the first process.
+
+    record: Path of the record to come.
+    """
+
+    def build() -> Task[Any, Any]:
+        return build_task(cell.key, options, ranks.device(find_device(options.device)))
+
+    note = _size_note(cell.key, options)
+    header = {"key": key_hash(cell.key.to_json()), "code": cell.code_hash, "torch": torch.__version__}
+    journal = Journal(record, header)
+    for step in evaluate(cell, build, journal, ranks, max_bad=options.max_bad, ahead=options.eval_batch):
+        yield replace(step, note=note)
+        note = ""
+
+
+def _size_note(key: AccuracyKey, options: AccuracyOptions) -> str:
+    """Say that a cell's size is not the one that its weights were trained at; empty where it is."""
+    weights = weights_of(key, options)
+    trained = weights.about.image_size if weights.about else None
+    return size_note(str(weights.file), trained, key.model.size)
 
 
 def evaluate(

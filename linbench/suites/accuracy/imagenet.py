@@ -19,26 +19,16 @@ from linbench.metrics.classification import ranks
 from linbench.models.finite import check_finite
 from linbench.models.sam.transforms import DEVIATION, MEAN
 from linbench.suites.accuracy.cells import AccuracyPlan, opened_dataset, weights_of
-from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
 from linbench.suites.accuracy.models import build_model
 from linbench.suites.accuracy.options import AccuracyOptions
-from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.runner.journal import Row
 from linbench.suites.runner.resolutions import Size
-from linbench.suites.runner.suite import Suite, suite
 
-VERSION = 1
 PROTOCOL = "centre-crop"
 CROP = 0.875  # of the resized short side
 FIVE = 5
-
-
-@suite("imagenet", version=VERSION)
-def imagenet() -> Suite[AccuracyOptions, AccuracyKey]:
-    """Top-1 and top-5 of a classifier on ImageNet-1k."""
-    named_by = ("suite", "backbone", "size", "dtype", "protocol", "dataset")
-    return accuracy_suite(PLAN, AccuracyOptions, build_task, named_by, ("--suite imagenet --checkpoint vim-t.pth",))
 
 
 def _protocol(requested: str | None, model: str, size: Size) -> str:
@@ -54,7 +44,7 @@ def _protocol(requested: str | None, model: str, size: Size) -> str:
 
 PLAN = AccuracyPlan(
     suite="imagenet",
-    version=VERSION,
+    version=VERSIONS["imagenet"],
     data="imagenet",
     task="classifier",
     side=224,

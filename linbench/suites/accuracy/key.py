@@ -7,6 +7,9 @@ from typing import Any
 from linbench.suites.runner.device import Dtype, Machine
 from linbench.suites.runner.resolutions import Size
 
+#: Of each suite, raised when its numbers stop being comparable.
+VERSIONS = {"dis": 1, "coift": 1, "hrsod": 1, "coco": 1, "imagenet": 1, "ade20k": 1}
+
 
 @dataclass(frozen=True)
 class ScoredModel:

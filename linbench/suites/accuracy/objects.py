@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linbench.metrics.boundary import boundary
-from linbench.metrics.iou import mask_iou
+from linbench.metrics.iou import boundary, mask_iou
 from linbench.metrics.slices import Traits, mask_traits, slice_scores
 
 SCORES = ("iou", "biou")

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from linbench.kernels.impl import Impl
-from linbench.models.sam import Fusion
-from linbench.suites.runner.model_options import Attention, ModelOptions
+from linbench.suites.runner.model_options import FusionOptions, ModelOptions
 from linbench.suites.runner.options import option
 from linbench.suites.runner.resolutions import Size, resolutions
 
@@ -35,10 +33,6 @@ class WeightOptions(ModelOptions):
         flag="--res",
         parse=lambda text: tuple(resolutions(text)),
         panel="Model",
-    )
-    impl: Impl | None = option(None, "reference, fast or vendor; default fast.", choices=tuple(Impl), panel="Model")
-    attention: Attention | None = option(
-        None, "naive, sdpa or chunked; default sdpa.", choices=tuple(Attention), panel="Model"
     )
     checkpoints: tuple[str, ...] = option(
         (),
@@ -81,18 +75,8 @@ class AccuracyOptions(WeightOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmenterOptions(AccuracyOptions):
+class SegmenterOptions(AccuracyOptions, FusionOptions):
     """The options of suites over promptable segmenters."""
-
-    fusions: tuple[Fusion, ...] = option(
-        (Fusion.CONV,),
-        "RWKV-SAM's decoder: conv, mamba, rwkv, dcn, by comma; other decoders have nothing to fuse.",
-        flag="--fusion",
-        choices=tuple(Fusion),
-        comma=True,
-        panel="Model",
-        shown="conv",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

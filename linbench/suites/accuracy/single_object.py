@@ -7,7 +7,6 @@ masks have an IoU of 0. HQ-SAM's calls that NaN.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,43 +21,19 @@ from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import protocols
 from linbench.suites.accuracy.cells import AccuracyPlan, BoxSource, opened_dataset, weights_of
-from linbench.suites.accuracy.key import AccuracyKey
+from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
 from linbench.suites.accuracy.models import build_model
 from linbench.suites.accuracy.objects import SCORES, score_mask, slices
 from linbench.suites.accuracy.options import SegmenterOptions
-from linbench.suites.accuracy.suite import accuracy_suite
 from linbench.suites.accuracy.task import Summary, Task, faults_of, percent
 from linbench.suites.runner.journal import Row
-from linbench.suites.runner.suite import Suite, suite
-
-VERSION = 1
-NAMED_BY = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
-EXAMPLE = "--suite dis,coift,hrsod --checkpoint rwkv-sam-t.safetensors --data /data"
-
-
-@suite("dis", version=VERSION)
-def dis() -> Suite[SegmenterOptions, AccuracyKey]:
-    """mIoU and mBIoU of DIS5K's validation set: finely cut objects."""
-    return _suite("dis")
-
-
-@suite("coift", version=VERSION)
-def coift() -> Suite[SegmenterOptions, AccuracyKey]:
-    """mIoU and mBIoU of COIFT: thin objects."""
-    return _suite("coift")
-
-
-@suite("hrsod", version=VERSION)
-def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
-    """mIoU and mBIoU of HRSOD: salient objects of high resolution."""
-    return _suite("hrsod")
 
 
 def plan_of(name: str) -> AccuracyPlan:
     """Return the plan of one of the suites."""
     return AccuracyPlan(
         suite=name,
-        version=VERSION,
+        version=VERSIONS[name],
         data=name,
         task="sam",
         side=1024,
@@ -68,11 +43,6 @@ def plan_of(name: str) -> AccuracyPlan:
         entries=("linbench.suites.accuracy.single_object", "linbench.data.single_object"),
         boxes=lambda options, dataset: BoxSource("ground truth"),
     )
-
-
-def _suite(name: str) -> Suite[SegmenterOptions, AccuracyKey]:
-    plan = plan_of(name)
-    return accuracy_suite(plan, SegmenterOptions, partial(build_task, plan), NAMED_BY, (EXAMPLE,))
 
 
 @dataclass(frozen=True)
@@ -88,11 +58,9 @@ class Prepared:
     truth: NDArray[np.bool_]
 
 
-def build_task(
-    plan: AccuracyPlan, key: AccuracyKey, options: SegmenterOptions, device: torch.device
-) -> Task[InstanceSample, Prepared]:
+def build_task(key: AccuracyKey, options: SegmenterOptions, device: torch.device) -> Task[InstanceSample, Prepared]:
     """Build the evaluation of a key; raises ValueError where the model cannot be built."""
-    dataset: Dataset[InstanceSample] = opened_dataset(plan.data, options)
+    dataset: Dataset[InstanceSample] = opened_dataset(key.suite, options)
     protocol = protocols.protocol(key.protocol, key.model.backbone, key.model.size[0])
     weights = weights_of(key, options)
     sam: Any = build_model("sam", key.model, weights, device, {})

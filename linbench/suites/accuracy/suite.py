@@ -1,70 +1,85 @@
-"""An accuracy suite from its plan and its task; one cell from its options to its record."""
+"""The accuracy suites, without torch until their cells are planned; plans and tasks lie in the modules named here."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-import torch
-
-from linbench.models.checkpoint import size_note
-from linbench.records import key_hash
-from linbench.suites.accuracy.cells import AccuracyPlan, cells, weights_of
-from linbench.suites.accuracy.evaluation import evaluate
-from linbench.suites.accuracy.key import AccuracyKey
-from linbench.suites.accuracy.options import AccuracyOptions
-from linbench.suites.accuracy.task import Task
-from linbench.suites.runner.device import find_device
-from linbench.suites.runner.journal import Journal
+from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
+from linbench.suites.accuracy.options import AccuracyOptions, DetectorOptions, SegmenterOptions
 from linbench.suites.runner.ranks import Ranks
-from linbench.suites.runner.suite import Cell, Step, Suite
+from linbench.suites.runner.suite import Cell, Step, Suite, suite
 
 O = TypeVar("O", bound=AccuracyOptions)  # noqa: E741 - the letter of its word
 
-#: Builds the evaluation of a key, with its model on a device; raises ValueError where the model cannot be built.
-BuildTask: TypeAlias = Callable[[AccuracyKey, O, torch.device], Task[Any, Any]]
+HERE = "linbench.suites.accuracy"
+NAMED_BY = ("suite", "backbone", "size", "dtype", "protocol", "dataset")
+SEGMENTER_NAMED_BY = ("suite", "backbone", "size", "dtype", "fusion", "protocol", "dataset")
+SINGLE_OBJECT_EXAMPLE = "--suite dis,coift,hrsod --checkpoint rwkv-sam-t.safetensors --data /data"
 
 
-def accuracy_suite(
-    plan: AccuracyPlan,
-    options: type[O],
-    build_task: BuildTask[O],
-    named_by: tuple[str, ...],
-    examples: tuple[str, ...] = (),
-) -> Suite[O, AccuracyKey]:
-    """Return the suite that plans its cells by ``plan`` and scores images by the task."""
-    return Suite(
-        options=options,
-        key=AccuracyKey,
-        cells=partial(cells, plan),
-        evaluate=partial(steps, build_task),
-        named_by=named_by,
-        examples=examples,
+@suite("ade20k", version=VERSIONS["ade20k"])
+def ade20k() -> Suite[AccuracyOptions, AccuracyKey]:
+    """mIoU of a semantic segmenter on ADE20K."""
+    examples = ("--suite ade20k --checkpoint upernet.safetensors --protocol slide",)
+    return _suite("ade20k", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
+
+
+@suite("coco", version=VERSIONS["coco"])
+def coco() -> Suite[DetectorOptions, AccuracyKey]:
+    """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
+    examples = (
+        "--suite coco --checkpoint rwkv-sam-s.safetensors",
+        "--suite coco --backbone vim-s,vit-s --checkpoint vim-s=a.safetensors --checkpoint vit-s=b.safetensors",
     )
+    return _suite("coco", lambda module: module.PLAN, DetectorOptions, SEGMENTER_NAMED_BY, examples)
 
 
-def steps(
-    build_task: BuildTask[O], cell: Cell[AccuracyKey], options: O, record: Path, ranks: Ranks
-) -> Iterator[Step]:
-    """Yield the steps of a cell's evaluation; the record is in the last step of the first process.
-
-    record: Path of the record to come.
-    """
-
-    def build() -> Task[Any, Any]:
-        return build_task(cell.key, options, ranks.device(find_device(options.device)))
-
-    note = _size_note(cell.key, options)
-    header = {"key": key_hash(cell.key.to_json()), "code": cell.code_hash, "torch": torch.__version__}
-    journal = Journal(record, header)
-    for step in evaluate(cell, build, journal, ranks, max_bad=options.max_bad, ahead=options.eval_batch):
-        yield replace(step, note=note)
-        note = ""
+@suite("imagenet", version=VERSIONS["imagenet"])
+def imagenet() -> Suite[AccuracyOptions, AccuracyKey]:
+    """Top-1 and top-5 of a classifier on ImageNet-1k."""
+    examples = ("--suite imagenet --checkpoint vim-t.pth",)
+    return _suite("imagenet", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
 
 
-def _size_note(key: AccuracyKey, options: AccuracyOptions) -> str:
-    """Say that a cell's size is not the one that its weights were trained at; empty where it is."""
-    weights = weights_of(key, options)
-    trained = weights.about.image_size if weights.about else None
-    return size_note(str(weights.file), trained, key.model.size)
+@suite("dis", version=VERSIONS["dis"])
+def dis() -> Suite[SegmenterOptions, AccuracyKey]:
+    """mIoU and mBIoU of DIS5K's validation set: finely cut objects."""
+    return _single_object("dis")
+
+
+@suite("coift", version=VERSIONS["coift"])
+def coift() -> Suite[SegmenterOptions, AccuracyKey]:
+    """mIoU and mBIoU of COIFT: thin objects."""
+    return _single_object("coift")
+
+
+@suite("hrsod", version=VERSIONS["hrsod"])
+def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
+    """mIoU and mBIoU of HRSOD: salient objects of high resolution."""
+    return _single_object("hrsod")
+
+
+def _single_object(name: str) -> Suite[SegmenterOptions, AccuracyKey]:
+    def plan(module: Any) -> Any:
+        return module.plan_of(name)
+
+    return _suite("single_object", plan, SegmenterOptions, SEGMENTER_NAMED_BY, (SINGLE_OBJECT_EXAMPLE,))
+
+
+def _suite(
+    module: str, plan: Callable[[Any], Any], options: type[O], named_by: tuple[str, ...], examples: tuple[str, ...]
+) -> Suite[O, AccuracyKey]:
+    """Return the suite whose plan and task a module of this package holds; it is imported on first use."""
+
+    def cells(chosen: O) -> list[Cell[AccuracyKey]]:
+        from linbench.suites.accuracy.cells import cells
+
+        return cells(plan(import_module(f"{HERE}.{module}")), chosen)
+
+    def evaluate(cell: Cell[AccuracyKey], chosen: O, record: Path, ranks: Ranks) -> Iterator[Step]:
+        from linbench.suites.accuracy.evaluation import steps
+
+        return steps(import_module(f"{HERE}.{module}").build_task, cell, chosen, record, ranks)
+
+    return Suite(options, AccuracyKey, cells, evaluate=evaluate, named_by=named_by, examples=examples)

@@ -1,3 +1,3 @@
-"""The suite ``kernels``: each op beside a copy, a linear layer, attention and the device's roofline."""
+"""The suite ``kernels``: ops at the models' shapes."""
 
-from linbench.suites.kernels import measure as measure
+from linbench.suites.kernels import suite as suite

@@ -5,13 +5,16 @@ from fnmatch import fnmatchcase
 from linbench.kernels.bench_cases import BenchCase, case_module, load_bench_cases
 from linbench.kernels.impl import Impl
 from linbench.provenance import code_hash
+from linbench.suites.kernels.check import work
 from linbench.suites.kernels.key import KernelKey, TimedCase
 from linbench.suites.kernels.options import KernelOptions
 from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner import rounds
 from linbench.suites.runner.device import find_machine
-from linbench.suites.runner.suite import Cell
+from linbench.suites.runner.suite import Cell, Work
 
+CALLS = 20  # that the first call and the check, mostly in float64, take the time of
+BASELINE_SECONDS = 1.0  # of trying the baselines
 TOY = "toy"  # a case that is timed only by name
 #: Modules that measure; a change in what they import makes records stale (``provenance``).
 ENTRIES = ("linbench.suites.kernels.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
@@ -34,6 +37,12 @@ def cells(options: KernelOptions) -> list[Cell[KernelKey]]:
                     key = KernelKey(shape, direction, impl, dtype, *conditions)
                     planned.append(Cell(key, digest, modules, variables))
     return planned
+
+
+def expected_work(key: KernelKey) -> Work:
+    """Return the work of a round: the first call, the check in float64, and turns that try each baseline."""
+    case = load_bench_cases()[key.case.op][key.case.name]
+    return Work(work(case, key.dtype.torch, key.direction)["flops"]["value"], CALLS, BASELINE_SECONDS)
 
 
 def _chosen_cases(options: KernelOptions) -> list[tuple[str, str, BenchCase]]:

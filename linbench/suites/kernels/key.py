@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from linbench.kernels.impl import Impl
+from linbench.choices import Impl
 from linbench.suites.kernels.options import Direction
 from linbench.suites.runner.device import Dtype, Machine
 

@@ -18,31 +18,16 @@ from linbench.kernels.bench_cases import BenchCase, is_floating, leaves, load_be
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.kernels.baselines import Baseline, Clock, InterleavedTimer, affordable, baselines
-from linbench.suites.kernels.cells import cells
-from linbench.suites.kernels.check import check
-from linbench.suites.kernels.key import VERSION, KernelKey
-from linbench.suites.kernels.options import Direction, KernelOptions
-from linbench.suites.kernels.work import work
+from linbench.suites.kernels.check import check, work
+from linbench.suites.kernels.key import KernelKey
+from linbench.suites.kernels.options import Direction
 from linbench.suites.runner import gpu
 from linbench.suites.runner.cpu_usage import cpu_usage
 from linbench.suites.runner.process import pin, start_conditions, wait, wall_ms
 from linbench.suites.runner.sampling import sample
-from linbench.suites.runner.suite import Outcome, Suite, suite
+from linbench.suites.runner.suite import Outcome
 
 LOAD = 50  # products queued on a GPU while its state is read
-
-
-@suite("kernels", version=VERSION)
-def kernels() -> Suite[KernelOptions, KernelKey]:
-    """Each op, forward and backward, beside a copy, a linear layer, attention and the roofline."""
-    return Suite(
-        options=KernelOptions,
-        key=KernelKey,
-        cells=cells,
-        measure=measure,
-        named_by=("op", "case", "direction", "impl", "dtype"),
-        examples=("--suite kernels", "--suite kernels --op bi_wkv,selective_scan --case '*1024'"),
-    )
 
 
 def measure(key: KernelKey, seconds: float, seed: int) -> Outcome:

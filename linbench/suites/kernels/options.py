@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from linbench.kernels.impl import Impl
+from linbench.choices import Impl
 from linbench.suites.runner.device import DeviceOptions
 from linbench.suites.runner.options import option
 

@@ -1,3 +1,3 @@
 """The suite ``latency``: one forward of a backbone, or of a part of a segmenter, against resolution."""
 
-from linbench.suites.latency import measure as measure
+from linbench.suites.latency import suite as suite

@@ -1,24 +1,30 @@
 """The cells of the suite ``latency``: their keys, the code behind each, and the options that are refused."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import torch
 
 from linbench.backbones import backbone, build_backbone
+from linbench.kernels.impl import Unsupported
 from linbench.models.sam import HQ, backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
+from linbench.suites.latency.complexity import complexity
+from linbench.suites.latency.forward import build
 from linbench.suites.latency.key import LatencyKey, TimedModel
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.part import STRIDE, Part, options_of, tunable_options
 from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner import rounds
-from linbench.suites.runner.device import Machine, find_machine
-from linbench.suites.runner.suite import Cell
+from linbench.suites.runner.device import Dtype, Machine, find_machine
+from linbench.suites.runner.energy import BUSY_SECONDS, IDLE_SECONDS
+from linbench.suites.runner.suite import Cell, Work
 
 #: Modules that measure; a change in what they import makes records stale (``provenance``).
 ENTRIES = ("linbench.suites.latency.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
@@ -94,6 +100,25 @@ def _cells_of_model(
             variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
             for size, batch in product(options.resolutions, options.batches):
                 yield Cell(replace(first, size=size, batch=batch), hashed, modules, variables, required)
+
+
+def work(key: LatencyKey) -> Work:
+    """Return the work of a round: first forward and check; in a half dtype the forward in float32 too, slower."""
+    plain = replace(search.plain_settings(key.settings), preset=Preset.PAPER, impl="fast")
+    counted = replace(key, dtype=Dtype.FLOAT32, settings=plain, with_energy=False)
+    calls = 2 if key.dtype is Dtype.FLOAT32 else 4
+    seconds = IDLE_SECONDS + BUSY_SECONDS if key.with_energy else 0.0
+    return Work(_flops(json.dumps(counted.to_json())), calls, seconds)
+
+
+@cache
+def _flops(key: str) -> float:
+    """Return the FLOPs of the forward of a key in JSON; 0 where it cannot be built, as its outcome will say."""
+    try:
+        model, inputs = build(LatencyKey.from_json(json.loads(key)), torch.device("meta"))
+        return float(complexity(model, *inputs)["flops"]["value"])
+    except (ValueError, ImportError, NotImplementedError, Unsupported):
+        return 0.0
 
 
 def modules_behind(model: TimedModel, entry: Entry) -> dict[str, tuple[str, ...]]:

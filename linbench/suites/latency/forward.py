@@ -1,5 +1,6 @@
 """One forward as a key describes it: the model built, its forward wrapped, and the distance of its maps."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -75,18 +76,21 @@ def eager(key: LatencyKey, run: Forward) -> Forward:
 
 
 def prepare(key: LatencyKey, model: nn.Module, inputs: Maps) -> Forward:
-    """Return the forward that is timed: compiled and captured where the key says so, and run once.
+    """Return the forward that is timed: compiled and captured where the key says so; its first call compiles.
 
     A captured forward gives its maps in the same memory each time.
     """
-    device = inputs[0].device
     run = eager(key, partial(torch.compile(model) if key.settings.compile else model, *inputs))
-    if key.settings.cuda_graph:
-        run = _capture(run, device)
+    return _capture(run, inputs[0].device) if key.settings.cuda_graph else run
+
+
+def run_once(run: Forward, device: torch.device) -> float:
+    """Run a forward to its end, and return the seconds that it took."""
+    start = time.perf_counter()
     with torch.inference_mode():
         run()
     wait(device)
-    return run
+    return time.perf_counter() - start
 
 
 def _capture(run: Forward, device: torch.device) -> Forward:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from linbench.suites.latency.part import Part
+from linbench.suites.latency.options import Part
 from linbench.suites.latency.settings import Settings
 from linbench.suites.runner.device import Dtype, Machine
 from linbench.suites.runner.resolutions import Size

@@ -89,7 +89,8 @@ def measure_live(model: LiveModel, size: Size, batch: int, seconds: float) -> Re
     A forward that raises gives a record with its reason, so that the other sizes of a sweep are measured.
     """
     key = _key(model, size, batch)
-    conditions = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "kernel_threads": engine()}
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    conditions: dict[str, Any] = {"started": started, "kernel_threads": engine()}
     metrics: dict[str, Any] = {}
     status, reason = Status.OK, ""
     with _evaluating(model.module):
@@ -103,7 +104,7 @@ def measure_live(model: LiveModel, size: Size, batch: int, seconds: float) -> Re
             else:
                 with torch.inference_mode():
                     conditions |= _samples(model, image, seconds)
-        except Exception as error:  # whatever a user's module raises is the outcome of this size
+        except Exception as error:  # noqa: BLE001 - whatever a user's module raises is the outcome of this size
             status, reason = _failure(error), f"{type(error).__name__}: {first_line(error)}"
     return Record(
         key=key,

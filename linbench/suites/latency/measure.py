@@ -17,13 +17,10 @@ from numba.core import event
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
-from linbench.suites.latency.cells import cells
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.latency.dtype_error import dtype_error
-from linbench.suites.latency.forward import Forward, build, eager, pin, prepare
-from linbench.suites.latency.key import VERSION, LatencyKey
-from linbench.suites.latency.options import LatencyOptions
-from linbench.suites.latency.trial import trial
+from linbench.suites.latency.forward import Forward, build, eager, pin, prepare, run_once
+from linbench.suites.latency.key import LatencyKey
 from linbench.suites.runner import gpu
 from linbench.suites.runner.correctness import Verdict, check_kernels
 from linbench.suites.runner.cpu_usage import cpu_usage
@@ -32,29 +29,9 @@ from linbench.suites.runner.energy import counter, energy
 from linbench.suites.runner.memory import peak, resident_bytes
 from linbench.suites.runner.process import first_line, start_conditions, timer, wait, wall_ms
 from linbench.suites.runner.sampling import sample
-from linbench.suites.runner.suite import Outcome, Suite, suite
+from linbench.suites.runner.suite import Outcome
 
-NAMED_BY = ("backbone", "part", "fusion", "size", "dtype", "preset")
-EXAMPLES = (
-    "--suite latency --res 512..2048",
-    "--backbone rwkv-sam-s,vit-s --res 256..1536:128 --rounds 5",
-    "--part encoder,decoder,end-to-end --backbone rwkv-sam-s,sam-vit-b --fusion conv,dcn --prompts 8",
-)
 LOAD_MS = 50.0  # forwards queued on a GPU while its state is read
-
-
-@suite("latency", version=VERSION)
-def latency() -> Suite[LatencyOptions, LatencyKey]:
-    """Latency of a backbone, or of a segmenter's encoder, decoder or both, against resolution."""
-    return Suite(
-        options=LatencyOptions,
-        key=LatencyKey,
-        cells=cells,
-        measure=measure,
-        trial=trial,
-        named_by=NAMED_BY,
-        examples=EXAMPLES,
-    )
 
 
 def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
@@ -73,7 +50,10 @@ def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
     entries = start_conditions(seed) | {"load_s": time.perf_counter() - start}
     try:
         entries |= _first_forward(eager(key, partial(model, *inputs)), device)
+        start = time.perf_counter()
         verdict = check_kernels(partial(model, *inputs))
+        checked_s = time.perf_counter() - start
+        first_s = min(entries["first_forward_s"] - entries["kernel_compile_s"], checked_s)
     except (NotImplementedError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, first_line(error), metrics=metrics, environment=environment())
     entries |= _kernel_entries(verdict)
@@ -84,8 +64,10 @@ def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
     start = time.perf_counter()
     run = prepare(key, model, inputs)
     if key.settings.compile or key.settings.cuda_graph:
+        run_once(run, device)
         entries["compile_s"] = time.perf_counter() - start
-    entries |= _samples(run, device, seconds, key.machine.threads)
+        first_s = 0.0  # of another forward than the one that is timed
+    entries |= _samples(run, device, seconds, first_s, key.machine.threads)
     entries["peak_memory"]["empty_process_bytes"] = empty
     if key.dtype is not Dtype.FLOAT32:
         entries |= dtype_error(key, model, run, device, seed, entries["peak_memory"])
@@ -114,9 +96,10 @@ def _first_forward(run: Forward, device: torch.device) -> dict[str, float]:
     return {"first_forward_s": seconds, "kernel_compile_s": _covered_seconds(spans)}
 
 
-def _samples(run: Forward, device: torch.device, seconds: float, threads: int) -> dict[str, Any]:
+def _samples(run: Forward, device: torch.device, seconds: float, first_s: float, threads: int) -> dict[str, Any]:
     """Return raw samples, and the peak of memory and the use of the processor while they were taken.
 
+    first_s: Seconds of a forward that ran before.
     On a GPU also its state under load before and after them, and one wall-clock reading beside the events (rule 1).
     """
     forward_ms = timer(run, device)
@@ -124,7 +107,7 @@ def _samples(run: Forward, device: torch.device, seconds: float, threads: int) -
     with torch.inference_mode():
         before = _state_under_load(forward_ms, run, device) if is_cuda else {}
         with peak(device) as memory, cpu_usage(threads) as usage:
-            samples = sample(forward_ms, seconds)
+            samples = sample(forward_ms, seconds, first_s)
         entries = asdict(samples) | {"peak_memory": memory} | usage
         if is_cuda:
             entries["wall_ms"] = wall_ms(run, device)

@@ -2,21 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from linbench.kernels.impl import Impl
-from linbench.models.sam import Fusion
-from linbench.suites.latency.part import Part
 from linbench.suites.latency.settings import Preset
-from linbench.suites.runner.model_options import SMALL, Attention, ModelOptions
+from linbench.suites.runner.model_options import SMALL, FusionOptions, ModelOptions
 from linbench.suites.runner.options import option, pairs
 from linbench.suites.runner.resolutions import Size, resolutions
 
 SIZES = ((512, 512), (1024, 1024), (2048, 2048))
 
 
+class Part(StrEnum):
+    """The part of a model that is timed."""
+
+    BACKBONE = "backbone"
+    ENCODER = "encoder"
+    DECODER = "decoder"
+    END_TO_END = "end-to-end"
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the backbone runs in this part."""
+        return self is not Part.DECODER
+
+    @property
+    def decodes(self) -> bool:
+        """Whether prompts are decoded in this part."""
+        return self in (Part.DECODER, Part.END_TO_END)
+
+
 @dataclass(frozen=True, kw_only=True)
-class LatencyOptions(ModelOptions):
+class LatencyOptions(ModelOptions, FusionOptions):
     """The cells of ``latency``: every backbone × part × fusion × size × dtype × preset."""
 
     backbones: tuple[str, ...] = option(
@@ -62,15 +79,6 @@ class LatencyOptions(ModelOptions):
         panel="Segmenter",
         shown="1",
     )
-    fusions: tuple[Fusion, ...] = option(
-        (Fusion.CONV,),
-        "RWKV-SAM's decoder: conv, mamba, rwkv, dcn, by comma; other decoders have nothing to fuse.",
-        flag="--fusion",
-        choices=tuple(Fusion),
-        comma=True,
-        panel="Segmenter",
-        shown="conv",
-    )
     presets: tuple[Preset, ...] = option(
         (Preset.PAPER, Preset.BEST),
         "Columns: paper, best, or both by comma.",
@@ -79,18 +87,6 @@ class LatencyOptions(ModelOptions):
         comma=True,
         panel="Settings",
         shown="paper,best",
-    )
-    impl: Impl | None = option(
-        None,
-        "reference, fast or vendor, instead of the preset's.",
-        choices=tuple(Impl),
-        panel="Settings",
-    )
-    attention: Attention | None = option(
-        None,
-        "naive, sdpa or chunked, instead of the preset's.",
-        choices=tuple(Attention),
-        panel="Settings",
     )
     compile: bool | None = option(
         None,
@@ -107,7 +103,7 @@ class LatencyOptions(ModelOptions):
     )
     search_seconds: float = option(
         20.0,
-        "Time of one search for the preset best, once for each backbone and dtype, s.",
+        "Time of one search for best, starts of processes included, s; 0 proves the first settings alone.",
         kind=float,
         minimum=0,
         panel="Settings",

@@ -12,7 +12,6 @@ memory layout that the encoder gives. Images are neither read nor resized, and m
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, TypeAlias
 
 import torch
@@ -34,29 +33,11 @@ from linbench.models.sam import (
     build_sam,
 )
 from linbench.models.sam.model import STRIDE as STRIDE
+from linbench.suites.latency.options import Part as Part
 
 Size: TypeAlias = tuple[int, int]
 Maps: TypeAlias = tuple[Tensor, ...]
 Options: TypeAlias = Mapping[str, Any]
-
-
-class Part(StrEnum):
-    """The part of a model that is timed."""
-
-    BACKBONE = "backbone"
-    ENCODER = "encoder"
-    DECODER = "decoder"
-    END_TO_END = "end-to-end"
-
-    @property
-    def encodes(self) -> bool:
-        """Whether the backbone runs in this part."""
-        return self is not Part.DECODER
-
-    @property
-    def decodes(self) -> bool:
-        """Whether prompts are decoded in this part."""
-        return self in (Part.DECODER, Part.END_TO_END)
 
 
 class Decode(nn.Module):

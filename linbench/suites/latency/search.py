@@ -6,10 +6,14 @@ value of an axis is a candidate, tried in a fresh process (``trial.py``), and re
 right, its median is lower by MARGIN, and the intervals of the two medians lie apart. The candidates and the choice
 are a record, so that a resumed sweep does not search again; each cell's record carries them too. A search by other
 code is made again.
+
+The time for a search counts the starts of processes. The first candidate always runs, since the cells run under its
+settings and it must be proven right. A further one starts only where the time left is as long as the best one took,
+and is ended when the time is spent.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +32,13 @@ from linbench.suites.latency.settings import (
 from linbench.suites.runner.resolutions import Size
 from linbench.suites.runner.rounds import run
 from linbench.suites.runner.sampling import SamplingConfig, median_interval
-from linbench.suites.runner.suite import Cell, Outcome
+from linbench.suites.runner.suite import Cell, Outcome, SearchStep
 
 ENTRIES = ("linbench.suites.latency.search", "linbench.suites.latency.trial")
 MOST_PIXELS = 1024**2
 MARGIN = 0.03  # of the best median so far: what a candidate must win; less is not worth its name
 SAMPLE_SECONDS = 2.0  # sampling of one candidate
-LONGEST = 2.0  # one candidate's life, start included, as a multiple of the time for the search; at least
+LONGEST = 2.0  # the first candidate's life, start included, as a multiple of the time for the search; at least
 LEAST_LIFE = 60.0  # this many seconds
 
 Axes: TypeAlias = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -46,7 +50,8 @@ class SettingsSearch:
     """A search for the fastest settings, before it runs.
 
     base: Key of a candidate, under the settings that the search starts from.
-    seconds: After these no further candidate is tried.  variables: Environment of a candidate's process.
+    seconds: For all candidates, the starts of their processes included.
+    variables: Environment of a candidate's process.
     """
 
     base: LatencyKey
@@ -81,8 +86,13 @@ class SettingsSearch:
         is_like = isinstance(chosen, dict) and chosen.keys() == example.keys() and chosen["preset"] in set(Preset)
         return is_like and all(type(chosen[name]) is type(value) for name, value in example.items())
 
-    def run(self, sampling: SamplingConfig, plugins: Sequence[Path] = ()) -> Record:
-        """Search, and return the record."""
+    @property
+    def candidates(self) -> int:
+        """How many candidates there are, that at the start included."""
+        return 1 + sum(_alternatives(self.base.settings, self.axes))
+
+    def run(self, sampling: SamplingConfig, plugins: Sequence[Path] = ()) -> Iterator[SearchStep]:
+        """Yield a step as each candidate starts; the record is in the last step."""
         return run_search(self, sampling, plugins)
 
     def with_settings(self, cell: Cell[LatencyKey], record: Record) -> Cell[LatencyKey]:
@@ -143,20 +153,27 @@ def plan(
     return SettingsSearch(base, tried, code_hash, seconds, variables)
 
 
-def run_search(search: SettingsSearch, sampling: SamplingConfig, plugins: Sequence[Path] = ()) -> Record:
-    """Search for at most ``search.seconds`` and one candidate, each candidate in a process of its own."""
-    life = min(sampling.timeout_s, max(LEAST_LIFE, LONGEST * search.seconds))
-    config = replace(sampling, cell_seconds=SAMPLE_SECONDS, timeout_s=life)
+def run_search(
+    search: SettingsSearch, sampling: SamplingConfig, plugins: Sequence[Path] = ()
+) -> Iterator[SearchStep]:
+    """Yield the steps of a search, whose candidates run in processes of their own; the last step has the record."""
+    config = replace(sampling, cell_seconds=SAMPLE_SECONDS)
+    longest = min(sampling.timeout_s, max(LEAST_LIFE, LONGEST * search.seconds))
 
-    def attempt(settings: Settings) -> Outcome:
+    def attempt(settings: Settings, left: float | None) -> Outcome:
         key = replace(search.base, settings=settings)
         cell = Cell(key, search.code_hash, {}, {**search.variables, **settings.variables})
-        return run(SUITE, cell, config, sampling.seed, plugins, call="trial")
+        life = longest if left is None else min(longest, left)
+        outcome = run(SUITE, cell, replace(config, timeout_s=life), sampling.seed, plugins, call="trial")
+        if outcome.status is Status.TIMEOUT and left == life:
+            return replace(outcome, reason=f"still running when --search-seconds {search.seconds:g} were spent")
+        return outcome
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     begin = time.monotonic()
-    result = explore(search.base.settings, search.axes, attempt, search.seconds)
-    return to_record(search, result, started, time.monotonic() - begin)
+    result = yield from explore(search.base.settings, search.axes, attempt, search.seconds)
+    seconds = time.monotonic() - begin
+    yield SearchStep(len(result.attempts), seconds=seconds, record=to_record(search, result, started, seconds))
 
 
 @dataclass(frozen=True)
@@ -175,40 +192,59 @@ class SearchResult:
 def explore(
     start: Settings,
     along: Axes,
-    attempt: Callable[[Settings], Outcome],
+    attempt: Callable[[Settings, float | None], Outcome],
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> SearchResult:
+) -> Generator[SearchStep, None, SearchResult]:
     """Go through the axes once, from ``start`` or, where that is not right, from the plain settings.
 
-    attempt: Returns one candidate's outcome; its round holds ``samples_ms`` where the status is ok.
-    seconds: After these no further candidate is tried.
+    Yields a step before each candidate.
+    attempt: Returns the outcome of a candidate, and ends it after the seconds that are left, None for the first one;
+        its round holds ``samples_ms`` where the status is ok.
+    seconds: For all candidates; the first one runs however long it takes.
     """
-    until = clock() + seconds
+    begin = clock()
     attempts: list[Attempt] = []
     untried: list[Settings] = []
     for best in dict.fromkeys((start, plain_settings(start))):
-        if attempts and clock() >= until:
+        began = clock()
+        if attempts and began >= begin + seconds:
             return SearchResult(tuple(attempts), None, (best,))
-        attempts.append((best, attempt(best)))
+        yield SearchStep(len(attempts) + 1, _differences(start, best) if attempts else {}, began - begin)
+        attempts.append((best, attempt(best, begin + seconds - began if attempts else None)))
         if attempts[-1][1].status is Status.OK:
             break
     else:
         return SearchResult(tuple(attempts), None, ())
-    times = attempts[-1][1].round["samples_ms"]
+    times, needed = attempts[-1][1].round["samples_ms"], clock() - began
     for name, values in along:
         for value in values:
             candidate = replace(best, **{name: value})
             if any(candidate == tried for tried, _ in attempts):
                 continue
-            if clock() >= until:
+            began = clock()
+            left = begin + seconds - began
+            if left < needed:
                 untried.append(candidate)
                 continue
-            outcome = attempt(candidate)
+            yield SearchStep(len(attempts) + 1, {name: value}, began - begin)
+            outcome = attempt(candidate, left)
             attempts.append((candidate, outcome))
             if outcome.status is Status.OK and wins(outcome.round["samples_ms"], times):
-                best, times = candidate, outcome.round["samples_ms"]
+                best, times, needed = candidate, outcome.round["samples_ms"], clock() - began
     return SearchResult(tuple(attempts), best, tuple(untried))
+
+
+def _differences(start: Settings, other: Settings) -> dict[str, Any]:
+    """Return the entries of ``other`` that are not those of ``start``."""
+    before = start.to_json()
+    return {name: value for name, value in other.to_json().items() if value != before[name]}
+
+
+def _alternatives(settings: Settings, along: Axes) -> Iterator[int]:
+    """Yield how many candidates each axis adds to these settings."""
+    for name, values in along:
+        yield len(values) - (getattr(settings, name) in values)
 
 
 def wins(samples: list[float], over: list[float]) -> bool:

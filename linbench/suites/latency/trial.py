@@ -17,7 +17,7 @@ from torch import nn
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
-from linbench.suites.latency.forward import build, cast, distance, pin, prepare
+from linbench.suites.latency.forward import build, cast, distance, pin, prepare, run_once
 from linbench.suites.latency.key import LatencyKey
 from linbench.suites.latency.part import Maps, tunable_options
 from linbench.suites.latency.settings import Preset, preset_settings
@@ -41,9 +41,10 @@ def trial(key: LatencyKey, seconds: float, seed: int) -> Outcome:
     try:
         model, inputs = build(key, device)
         run = prepare(key, model, inputs)
+        first_s = run_once(run, device)
         with torch.inference_mode():
             with cpu_usage(key.machine.threads) as usage:
-                samples = sample(timer(run, device), seconds)
+                samples = sample(timer(run, device), seconds, first_s)
             maps = tuple(x.clone() for x in run())
     except (ValueError, NotImplementedError, Unsupported) as error:
         return Outcome(Status.UNSUPPORTED, first_line(error), environment=environment())

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-import torch
+from typing import TYPE_CHECKING
 
 from linbench.environment import cpu_name
 from linbench.suites.runner.options import SuiteOptions, option
 from linbench.system.threads import thread_count
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Dtype(StrEnum):
@@ -18,8 +20,10 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
 
     @property
-    def torch(self) -> torch.dtype:
+    def torch(self) -> "torch.dtype":
         """The dtype of torch."""
+        import torch
+
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[self]
 
 
@@ -55,13 +59,17 @@ class Machine:
 
 def find_machine(options: DeviceOptions) -> Machine:
     """Return the machine that the options name; raises ValueError."""
+    import torch
+
     device = find_device(options.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return Machine(name, device.type, thread_count(options.threads))
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str) -> "torch.device":
     """Return the device of the name: ``auto`` is CUDA where there is one; raises ValueError for an unknown one."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:

@@ -8,12 +8,13 @@ A suite names such a class, and ``linbench run --suite my`` has the option ``--s
 object is made, so that Python users get the same messages. No torch here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from linbench.choices import choose, read_pair, split
 
 GENERAL = "Run"  # the help panel of the runner's own options
 
@@ -109,34 +110,6 @@ def pairs(flag: str, example: str) -> dict[str, Any]:
     }
 
 
-def read_pair(flag: str, text: str, example: str) -> tuple[str, Any]:
-    """Read ``NAME=VALUE``; the value as JSON where it is JSON, and as text otherwise. Raises ValueError."""
-    import json
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"{flag} {text}: write NAME=VALUE, as {example}")
-    try:
-        return name, json.loads(value)
-    except (ValueError, RecursionError):  # thousands of digits, or of brackets, are no JSON either
-        return name, value
-
-
-def choose(flag: str, value: str, allowed: Sequence[StrEnum]) -> StrEnum:
-    """Return the allowed member that equals ``value``; raises ValueError with the nearest one."""
-    for member in allowed:
-        if member == value:
-            return member
-    nearest = get_close_matches(str(value), [str(member) for member in allowed], n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
-    raise ValueError(f"{flag} {value}: {hint}allowed are {', '.join(allowed)}")
-
-
-def split(text: str) -> list[str]:
-    """Return the parts of a comma-separated list without blanks."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def options_of(cls: type) -> dict[str, Option]:
     """Return the options of an options class by field, those of the class itself before those that it inherits."""
     declared = {entry.name: entry for entry in fields(cls)}
@@ -170,6 +143,7 @@ class Redo(StrEnum):
 
     STALE = "stale"
     FAILED = "failed"
+    DISTURBED = "disturbed"
     ALL = "all"
 
 
@@ -190,8 +164,15 @@ class RunOptions(SuiteOptions):
         20.0, "Sampling budget of one round of a cell, s.", kind=float, minimum=0, shown="20"
     )
     timeout: float = option(900.0, "Longest life of one process, s.", kind=float, minimum=1, shown="900")
+    wait: float = option(
+        60.0,
+        "Longest wait for other programs to stop computing, s; 0: never wait, repeat no disturbed round.",
+        kind=float,
+        minimum=0,
+        shown="60",
+    )
     seed: int = option(0, "Seed of the order of cells and of random weights.", kind=int, shown="0")
-    redo: Redo | None = option(None, "Measure again: stale, failed or all.", choices=tuple(Redo))
+    redo: Redo | None = option(None, "Measure again: stale, failed, disturbed or all.", choices=tuple(Redo))
     dry_run: bool = option(False, "Print the cells; measure nothing.", kind=bool)
     as_json: bool = option(False, "Print JSON instead of tables.", flag="--json", kind=bool)
     plugins: tuple[Path, ...] = option(

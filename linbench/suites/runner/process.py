@@ -3,12 +3,14 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
 from linbench.kernels.threads import engine, set_threads
+from linbench.system.contention import power
 
 
 def pin(threads: int, matmul: str, tf32: bool) -> None:
@@ -24,12 +26,13 @@ def pin(threads: int, matmul: str, tf32: bool) -> None:
 
 
 def start_conditions(seed: int) -> dict[str, Any]:
-    """Return what a round records at its start: seed, time, the machine's load, and the kernels' thread engine."""
+    """Return what a round records at its start: seed, time, the machine's load and power, the kernels' threads."""
     return {
         "seed": seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "load_average": os.getloadavg()[0],
         "kernel_threads": engine(),
+        **{name: value for name, value in asdict(power()).items() if value is not None},
     }
 
 

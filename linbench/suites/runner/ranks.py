@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -38,14 +39,18 @@ class Ranks:
         """Return the values of all processes, in all of them, in the order of their ranks."""
         if self.world_size == 1:
             return [value]
+        import torch
+
         values: list[T | None] = [None] * self.world_size
         torch.distributed.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
-    def device(self, requested: torch.device) -> torch.device:
+    def device(self, requested: "torch.device") -> "torch.device":
         """Return a GPU of its own for each of several processes; raises ValueError where there are too few."""
         if requested.type != "cuda" or self.world_size == 1:
             return requested
+        import torch
+
         if self.local_rank >= torch.cuda.device_count():
             raise ValueError(
                 f"torchrun started more processes than there are GPUs here, {torch.cuda.device_count()}: lower "
@@ -65,6 +70,8 @@ def joined_ranks() -> Iterator[Ranks]:
     if not is_launched():
         yield Ranks()
         return
+    import torch
+
     torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield Ranks(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from linbench.records import Record, Status, Store
+from linbench.records import Record, Status, Store, preference
 from linbench.suites.runner.journal import Journal
 from linbench.suites.runner.options import Redo, SuiteOptions
 from linbench.suites.runner.ranks import Ranks
@@ -25,7 +25,13 @@ def remaining_rounds(cell: Cell[Any], record: Record | None, rounds: int, redo: 
         return Remaining(rounds, "new")
     is_stale = record.code_hash != cell.code_hash
     has_failed = record.status is not Status.OK
-    if redo is Redo.ALL or (redo is Redo.STALE and is_stale) or (redo is Redo.FAILED and has_failed):
+    chosen = {
+        Redo.ALL: True,
+        Redo.STALE: is_stale,
+        Redo.FAILED: has_failed,
+        Redo.DISTURBED: not has_failed and not preference(record).is_undisturbed,
+    }
+    if redo and chosen[redo]:
         return Remaining(rounds, "redo")
     if is_stale:
         return Remaining(0, "stale")

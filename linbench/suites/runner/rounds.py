@@ -9,13 +9,14 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from linbench.records import Record, Status
+from linbench.suites.runner.quiet import GaveUp, Patience, Repeat, Waiting, attempt_quietly
 from linbench.suites.runner.sampling import SamplingConfig
 from linbench.suites.runner.suite import Cell, Outcome
 from linbench.system.affinity import unbound
@@ -32,40 +33,54 @@ def order(cells: Sequence[Cell[Any]], round_number: int, seed: int) -> list[Cell
     return shuffled
 
 
+@dataclass(frozen=True)
+class RoundStart:
+    """A round that is about to be measured. number: Counts from 0."""
+
+    cell: Cell[Any]
+    number: int
+
+
+@dataclass(frozen=True)
+class RoundEnd:
+    """A round that was measured, with the attempts at it."""
+
+    cell: Cell[Any]
+    outcome: Outcome
+
+
+#: What happens in a sweep, in order; ``Waiting`` and ``Repeat`` lie between the start and the end of their round.
+Event: TypeAlias = RoundStart | Waiting | Repeat | GaveUp | RoundEnd
+
+
 def sweep(
     suite: str,
     cells: Sequence[Cell[Any]],
     done: Mapping[int, int],
     sampling: SamplingConfig,
     plugins: Sequence[Path] = (),
-) -> Iterator[tuple[Cell[Any], Outcome]]:
-    """Yield an outcome for each round that each cell still needs, round by round over all cells.
+) -> Iterator[Event]:
+    """Yield what happens while each round that each cell still needs is measured, round by round over all cells.
 
     done: Rounds that the i-th cell already has. A cell whose round is not ``ok`` gets no further one.
     """
     index_of = {id(cell): i for i, cell in enumerate(cells)}
     ended: set[int] = set()
+    patience = Patience(sampling.wait_s)
     for number in range(sampling.rounds):
         for position, cell in enumerate(order(cells, number, sampling.seed)):
             i = index_of[id(cell)]
             if i in ended or done.get(i, 0) > number:
                 continue
-            outcome = repeat_if_throttled(partial(run, suite, cell, sampling, sampling.seed + number, plugins))
+            yield from patience.news()
+            yield RoundStart(cell, number)
+            measure = partial(run, suite, cell, sampling, sampling.seed + number, plugins)
+            outcome = yield from attempt_quietly(measure, patience)
             if outcome.round:
-                outcome.round["position"] = position  # type: ignore[index]
+                outcome = replace(outcome, round={**outcome.round, "position": position})
             if outcome.status is not Status.OK:
                 ended.add(i)
-            yield cell, outcome
-
-
-def repeat_if_throttled(measure: Callable[[], Outcome]) -> Outcome:
-    """Measure a round, and once more where the device throttled; the first one's samples stay in the second."""
-    first = measure()
-    if not first.round.get("throttled"):
-        return first
-    second = measure()
-    before = {name: first.round[name] for name in ("samples_ms", "throttled", "gpu") if name in first.round}
-    return replace(second, round={**second.round, "repeated_after": before}) if second.round else second
+            yield RoundEnd(cell, outcome)
 
 
 def run(

@@ -10,7 +10,7 @@ from linbench.metrics.intervals import median_rank
 WARM_WINDOW = 10  # forwards whose median must stand still
 WARM_MOVE = 0.01
 TIGHT = 0.01  # half width of the median's 95 % interval, as a fraction of the median
-FEWEST = 3  # samples, however slow
+FEWEST = 3  # samples; one where a single forward takes longer than the budget, as the interval comes from rounds
 LOOK = 100  # the interval is tested after each sample, and past this number after each further 1 % of them
 
 
@@ -20,12 +20,14 @@ class SamplingConfig:
 
     rounds: Fresh processes per cell.  cell_seconds: Sampling budget of one round.
     timeout_s: Longest life of one process, its start included.  seed: Of the order and of each round's weights.
+    wait_s: Longest wait for other programs to stop computing, at the start and for each round; 0 for none.
     """
 
     rounds: int = 3
     cell_seconds: float = 20.0
     timeout_s: float = 900.0
     seed: int = 0
+    wait_s: float = 60.0
 
 
 @dataclass
@@ -38,20 +40,24 @@ class Samples:
     converged: bool = False  # sampling ended because the interval closed, not because the budget was spent
 
 
-def sample(forward_ms: Callable[[], float], seconds: float) -> Samples:
+def sample(forward_ms: Callable[[], float], seconds: float, first_s: float = 0.0) -> Samples:
     """Warm up, then time ``forward_ms`` until the median's interval is within ±1 % or ``seconds`` are spent.
 
     forward_ms: Runs one forward and returns its time in milliseconds.
-    At most a third of the budget goes into warming up; at least ``FEWEST`` samples are taken.
+    first_s: Seconds of a forward that ran before. One longer than the warm-up's budget has been the warm-up.
+    At most a third of the budget goes into warming up. At least ``FEWEST`` samples are taken, or one where it alone
+    takes longer than the budget.
     """
     result = Samples()
     look = FEWEST
     start = time.perf_counter()
-    result.warmup, result.warm = _warm_up(forward_ms, start + seconds / 3)
+    if first_s <= seconds / 3:
+        result.warmup, result.warm = _warm_up(forward_ms, start + seconds / 3)
     while True:
         result.samples_ms.append(forward_ms())
         n = len(result.samples_ms)
-        is_spent = n >= FEWEST and time.perf_counter() - start >= seconds
+        is_enough = n >= FEWEST or result.samples_ms[-1] >= 1e3 * seconds
+        is_spent = is_enough and time.perf_counter() - start >= seconds
         if n >= look or is_spent:
             result.converged = is_tight(result.samples_ms)
             if result.converged or is_spent:

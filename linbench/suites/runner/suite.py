@@ -6,6 +6,7 @@ this process (``evaluate``). Nothing here names a suite.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -37,6 +38,20 @@ K = TypeVar("K", bound=Key)
 O = TypeVar("O", bound=SuiteOptions)  # noqa: E741 - the letter of its word
 
 
+@dataclass(frozen=True)
+class SearchStep:
+    """The progress of a search.
+
+    number: Of the candidate that starts, from 1.  changed: Its settings that are not those of the best so far.
+    seconds: Since the search began.  record: In the last step.
+    """
+
+    number: int
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    record: Record | None = None
+
+
 class Search(Protocol):
     """A search that decides part of a cell's key, and must run before the cell is measured."""
 
@@ -47,7 +62,17 @@ class Search(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long the search may take before its last candidate."""
+        """How long all candidates may take together, beside the first one."""
+        ...
+
+    @property
+    def base(self) -> Any:
+        """The key of the first candidate."""
+        ...
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates there are, that at the start included."""
         ...
 
     def is_complete(self, record: Record) -> bool:
@@ -68,8 +93,8 @@ class Search(Protocol):
         """Return the key of the record that the search leaves."""
         ...
 
-    def run(self, sampling: SamplingConfig, plugins: Sequence[Path]) -> Record:
-        """Search, and return the record of what was tried and chosen."""
+    def run(self, sampling: SamplingConfig, plugins: Sequence[Path]) -> Iterator[SearchStep]:
+        """Yield a step as each candidate starts; the last step has the record of what was tried and chosen."""
         ...
 
     def with_settings(self, cell: "Cell[Any]", record: Record) -> "Cell[Any]":
@@ -124,6 +149,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Work:
+    """The work of one round of a cell, as far as it is known before.
+
+    flops: Of one call of what is timed.  calls: Calls before the samples.  seconds: What else the round takes.
+    """
+
+    flops: float
+    calls: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Suite(Generic[O, K]):
     """A named measurement.
 
@@ -132,6 +169,7 @@ class Suite(Generic[O, K]):
     measure: ``(key, seconds, seed) -> Outcome``, in a fresh process; None where ``evaluate`` is given.
     trial: As ``measure``, for one candidate of a search; for suites whose cells require one.
     evaluate: ``(cell, options, path of the record, ranks)``: yields a step for each image, in this process.
+    work: ``(key) -> Work``, without data; for the estimate of a run's time.
     named_by: The entries of a key that tell a person which cell it is; ``size`` is height and width.
     examples: Command lines for the help, without ``linbench run``.
     """
@@ -144,12 +182,22 @@ class Suite(Generic[O, K]):
     evaluate: Callable[[Cell[K], O, Path, Ranks], Iterator[Step]] | None = None
     named_by: tuple[str, ...] = ("backbone", "size", "dtype", "preset")
     examples: tuple[str, ...] = ()
+    work: Callable[[K], Work] | None = None
 
     def cell_name(self, cell: Cell[K]) -> str:
         """Return the words that tell a person which cell it is."""
         entries = cell.key.to_json()
         words = (entry_text(entries, name) for name in self.named_by)
         return " ".join(word for word in words if word not in ("", "none"))
+
+
+def deferred(module: str, name: str) -> Callable[..., Any]:
+    """Return a function that calls ``module.name``, which it imports first: a suite's options need no torch."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments)
+
+    return call
 
 
 def entry_text(entries: Mapping[str, Any], name: str) -> str:

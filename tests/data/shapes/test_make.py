@@ -25,8 +25,8 @@ def test_a_set_is_made_as_asked_and_can_be_read(run, tmp_path):
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert (result["height"], result["width"], result["images"], result["seed"]) == (40, 56, 3, 0)
-    found = dataset["dis"].build(tmp_path, "train")
-    assert [found[n].image().shape for n in range(3)] == [(40, 56, 3)] * 3
+    loaded = dataset["dis"].build(tmp_path, "train")
+    assert [loaded[n].image().shape for n in range(3)] == [(40, 56, 3)] * 3
     assert "[3/3] shapes as dis, train" in done.stderr
 
 

@@ -9,8 +9,7 @@ import pytest
 from linbench.data.shapes import CLASSES, TASKS, THINGS, make_scene, pixels, render, render_scene
 from linbench.data.shapes.backgrounds import TOP, Background, Region
 from linbench.data.shapes.manmade_objects import gear
-from linbench.data.shapes.materials import plain
-from linbench.data.shapes.parts import Texture, bar, fill, ring, stroke
+from linbench.data.shapes.parts import Texture, bar, fill, plain, ring, stroke
 from linbench.data.shapes.rng import ONE, Rng
 from linbench.data.shapes.scene import Scene, Thing
 
@@ -28,8 +27,8 @@ GOLDEN = {
 }
 
 
-def digest(found):
-    parts = (found.image, found.ids, found.stuff)
+def digest(result):
+    parts = (result.image, result.ids, result.stuff)
     assert [part.dtype.str for part in parts] == ["|u1", "<u2", "|u1"]
     return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()[:16]
 
@@ -69,25 +68,25 @@ def material():
 
 
 def test_a_stroke_of_no_length_is_the_disc_of_all_pixels_whose_middle_is_in_it():
-    found = drawn(thing(stroke(material(), bar((0, 0), (0, 0), ONE // 2))))
+    result = drawn(thing(stroke(material(), bar((0, 0), (0, 0), ONE // 2))))
     y, x = np.mgrid[:64, :64] * 256 + 128 - 32 * 256
-    assert np.array_equal(found.ids > 0, x * x + y * y < (8 * 256 + 1) ** 2)
+    assert np.array_equal(result.ids > 0, x * x + y * y < (8 * 256 + 1) ** 2)
 
 
 def test_a_filled_outline_covers_the_pixels_whose_middle_is_inside_and_leaves_its_holes():
     square, hole = [(s * ONE, t * ONE) for s, t in ((-1, -1), (1, -1), (1, 1), (-1, 1))], ring(ONE // 2, sides=64)
-    found = drawn(thing(fill(material(), square, hole)))
+    result = drawn(thing(fill(material(), square, hole)))
     y, x = np.mgrid[:64, :64] + 0.5 - 32
     expected = (np.maximum(abs(x), abs(y)) < 16) & (x * x + y * y > 64)
     unsure = abs(np.hypot(x, y) - 8) < 0.1  # the hole is a polygon
-    assert np.array_equal((found.ids > 0)[~unsure], expected[~unsure])
-    assert not found.ids[32, 32]
+    assert np.array_equal((result.ids > 0)[~unsure], expected[~unsure])
+    assert not result.ids[32, 32]
 
 
 def test_what_is_in_front_hides_what_is_behind():
     disc = stroke(material(), bar((0, 0), (0, 0), ONE))
     back, front = thing(disc, x=TOP * 3 // 8), thing(disc, x=TOP * 5 // 8)
-    alone = [drawn(one).ids > 0 for one in (back, front)]
+    alone = [drawn(shape).ids > 0 for shape in (back, front)]
     both = drawn(back, front)
     assert np.array_equal(both.mask(both.objects[1]), alone[1])
     assert np.array_equal(both.mask(both.objects[0]), alone[0] & ~alone[1])
@@ -96,7 +95,7 @@ def test_what_is_in_front_hides_what_is_behind():
 def test_one_sees_through_the_hole_of_a_gear_what_lies_behind():
     disc = thing(stroke(material(), bar((0, 0), (0, 0), ONE // 10)), name="ball")
     both = drawn(disc, thing(*gear(Rng(1))))
-    assert [one.category for one in both.objects] == [THINGS.index("ball"), THINGS.index("gear")]
+    assert [visible.category for visible in both.objects] == [THINGS.index("ball"), THINGS.index("gear")]
     assert np.array_equal(both.mask(both.objects[0]), drawn(disc).ids > 0)
 
 
@@ -104,7 +103,7 @@ def test_an_object_of_which_less_than_twelve_pixels_are_seen_is_none():
     def dot(pixels):
         return thing(stroke(material(), bar((0, 0), (0, 0), ONE * pixels // 16)))
 
-    assert [one.area for one in drawn(dot(2)).objects] == [12]
+    assert [visible.area for visible in drawn(dot(2)).objects] == [12]
     assert drawn(dot(1)).objects == ()
     assert not drawn(dot(1)).ids.any()
 
@@ -126,11 +125,11 @@ def test_a_scene_is_the_same_at_two_sizes(task):
         halves = large.ids.reshape(256, 2, 256, 2)
         agree = (halves == small.ids[:, None, :, None]).any(axis=(1, 3))
         assert agree.mean() > 0.995
-        for one in small.objects:
-            if one.area < 400:
+        for visible in small.objects:
+            if visible.area < 400:
                 continue
-            covered = (halves == one.number).sum(axis=(1, 3)) >= 2
-            both, either = (f(covered, small.ids == one.number).sum() for f in (np.logical_and, np.logical_or))
+            covered = (halves == visible.number).sum(axis=(1, 3)) >= 2
+            both, either = (f(covered, small.ids == visible.number).sum() for f in (np.logical_and, np.logical_or))
             assert both / either > (0.6 if task == "dis" else 0.55)
         colours = large.image.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
         assert np.abs(colours - small.image).mean() < 8
@@ -144,14 +143,14 @@ def test_a_wider_frame_moves_objects_apart_and_does_not_stretch_them():
 
 
 def test_splits_tasks_seeds_and_indices_have_no_scene_in_common():
-    found = [
+    result = [
         repr(make_scene(seed, index, task, split).sun) + repr(make_scene(seed, index, task, split).seed)
         for seed in range(2)
         for index in range(8)
         for task in TASKS
         for split in ("train", "val")
     ]
-    assert len(set(found)) == len(found)
+    assert len(set(result)) == len(result)
 
 
 def test_a_scene_is_drawn_again_as_it_was():
@@ -160,14 +159,14 @@ def test_a_scene_is_drawn_again_as_it_was():
 
 
 def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
-    found = render_scene(make_scene(0, 3, "objects"), (96, 160))
-    assert len(found.objects) > 3
-    assert sum(one.area for one in found.objects) == np.count_nonzero(found.ids)
-    for one in found.objects:
-        mask = found.mask(one)
-        assert np.count_nonzero(mask) == one.area
-        assert np.unique(found.semantic[mask]).tolist() == [one.category]
-    behind = found.semantic[found.ids == 0]
+    result = render_scene(make_scene(0, 3, "objects"), (96, 160))
+    assert len(result.objects) > 3
+    assert sum(visible.area for visible in result.objects) == np.count_nonzero(result.ids)
+    for visible in result.objects:
+        mask = result.mask(visible)
+        assert np.count_nonzero(mask) == visible.area
+        assert np.unique(result.semantic[mask]).tolist() == [visible.category]
+    behind = result.semantic[result.ids == 0]
     assert behind.min() >= len(THINGS)
     assert behind.max() < len(CLASSES)
 
@@ -175,10 +174,10 @@ def test_masks_are_those_of_the_map_and_classes_those_of_the_objects():
 def test_the_object_that_names_an_image_is_in_it_and_every_class_has_its_turn():
     labels = []
     for index in range(len(THINGS)):
-        found = render_scene(make_scene(1, index, "classes"), 128)
-        labels.append(found.label)
-        largest = max((one for one in found.objects), key=lambda one: one.number)
-        assert largest.category == found.label
+        result = render_scene(make_scene(1, index, "classes"), 128)
+        labels.append(result.label)
+        largest = max((visible for visible in result.objects), key=lambda visible: visible.number)
+        assert largest.category == result.label
     assert labels == list(range(len(THINGS)))
 
 

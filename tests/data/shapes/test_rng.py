@@ -8,14 +8,14 @@ from linbench.data.shapes.rng import ONE, TURN, Rng, cosine, grain, mixed, sine
 def test_the_mixing_is_that_of_splitmix64():
     """First outputs of the reference generator (Vigna's splitmix64.c) with seed 1234567."""
     gamma, word = 0x9E3779B97F4A7C15, 2**64
-    found = [mixed((1234567 + gamma * n) % word) for n in (1, 2, 3)]
-    assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    result = [mixed((1234567 + gamma * n) % word) for n in (1, 2, 3)]
+    assert result == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
 def test_numbers_stay_in_their_range_and_reach_both_ends():
     rng = Rng("range")
-    found = {rng.between(-2, 3) for _ in range(300)}
-    assert found == {-2, -1, 0, 1, 2, 3}
+    result = {rng.between(-2, 3) for _ in range(300)}
+    assert result == {-2, -1, 0, 1, 2, 3}
     assert {rng.jitter(-100, 10) for _ in range(600)} == set(range(-110, -89))
 
 

@@ -38,15 +38,15 @@ def cache(tmp_path, monkeypatch):
 def read(layout, split, tmp_path):
     """What was drawn, and the samples that its reader finds, by the number of the image."""
     write_dataset(layout, split, IMAGES, SIZE, 0, tmp_path)
-    found = dataset[layout.split("-")[0]].build(tmp_path, split)
-    assert len(found) == IMAGES
-    assert not found.faults
+    loaded = dataset[layout.split("-")[0]].build(tmp_path, split)
+    assert len(loaded) == IMAGES
+    assert not loaded.faults
     drawn = [render_scene(make_scene(0, n, LAYOUTS[layout].task, split), SIZE) for n in range(IMAGES)]
-    samples = [found[n] for n in range(IMAGES)]
+    samples = [loaded[n] for n in range(IMAGES)]
     for sample in samples:
         image = sample.image()
         assert image.shape == (*SIZE, 3)
-    return found, drawn, samples
+    return loaded, drawn, samples
 
 
 def splits(*layouts):
@@ -61,62 +61,62 @@ def like(image, drawn):
 @pytest.mark.parametrize(("layout", "split"), splits("dis", "coift", "hrsod"))
 def test_sets_of_single_objects_are_read_back_exactly(tmp_path, layout, split):
     _, drawn, samples = read(layout, split, tmp_path)
-    for sample, one in zip(samples, drawn, strict=True):
+    for sample, rendered in zip(samples, drawn, strict=True):
         (instance,) = sample.instances()
-        assert np.array_equal(instance.mask(), one.ids > 0)
-        assert like(sample.image(), one)
+        assert np.array_equal(instance.mask(), rendered.ids > 0)
+        assert like(sample.image(), rendered)
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("imagenet"))
 def test_classes_of_images_are_read_back_with_every_class_in_its_place(tmp_path, layout, split):
-    found, drawn, samples = read(layout, split, tmp_path)
-    assert len(found.classes) == len(THINGS)  # though not all have an image
-    by_label = {one.label: one for one in drawn}
+    loaded, drawn, samples = read(layout, split, tmp_path)
+    assert len(loaded.classes) == len(THINGS)  # though not all have an image
+    by_label = {rendered.label: rendered for rendered in drawn}
     assert sorted(by_label) == sorted(sample.label for sample in samples)
     assert all(like(sample.image(), by_label[sample.label]) for sample in samples)
     lines = (tmp_path / "imagenet" / "LOC_synset_mapping.txt").read_text().splitlines()
     assert [line.split() for line in lines] == [
-        [wnid, name] for wnid, name in zip(found.classes, THINGS, strict=True)
+        [wnid, name] for wnid, name in zip(loaded.classes, THINGS, strict=True)
     ]
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("ade20k"))
 def test_classes_of_pixels_are_read_back_exactly(tmp_path, layout, split):
-    found, drawn, samples = read(layout, split, tmp_path)
-    assert found.classes[: len(CLASSES)] == CLASSES
-    for sample, one in zip(samples, drawn, strict=True):
-        assert np.array_equal(sample.labels(), one.semantic)
-        assert like(sample.image(), one)
+    loaded, drawn, samples = read(layout, split, tmp_path)
+    assert loaded.classes[: len(CLASSES)] == CLASSES
+    for sample, rendered in zip(samples, drawn, strict=True):
+        assert np.array_equal(sample.labels(), rendered.semantic)
+        assert like(sample.image(), rendered)
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("coco", "coconut"))
 def test_objects_are_read_back_with_mask_box_class_and_area(tmp_path, layout, split):
-    found, drawn, samples = read(layout, split, tmp_path)
-    assert found.classes == THINGS
-    for sample, one in zip(samples, drawn, strict=True):
+    loaded, drawn, samples = read(layout, split, tmp_path)
+    assert loaded.classes == THINGS
+    for sample, rendered in zip(samples, drawn, strict=True):
         instances = sample.instances()
-        assert [i.category for i in instances] == [thing.category for thing in one.objects]
-        assert [i.area for i in instances] == [thing.area for thing in one.objects]
-        for instance, thing in zip(instances, one.objects, strict=True):
-            mask = one.mask(thing)
+        assert [i.category for i in instances] == [thing.category for thing in rendered.objects]
+        assert [i.area for i in instances] == [thing.area for thing in rendered.objects]
+        for instance, thing in zip(instances, rendered.objects, strict=True):
+            mask = rendered.mask(thing)
             assert np.array_equal(instance.mask(), mask)
             (y0, x0), (y1, x1) = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
             assert instance.box == (x0, y0, x1 + 1, y1 + 1)
-        assert like(sample.image(), one)
+        assert like(sample.image(), rendered)
 
 
 @pytest.mark.parametrize(("layout", "split"), splits("entityseg", "sa1b", "sa1b-tar"))
 def test_sets_of_entities_cover_each_pixel_once(tmp_path, layout, split):
     _, drawn, samples = read(layout, split, tmp_path)
     by_image = {int(sample.id.removeprefix("sa_")): sample for sample in samples}
-    for number, one in enumerate(drawn, start=1):
+    for number, rendered in enumerate(drawn, start=1):
         masks = [instance.mask() for instance in by_image[number].instances()]
-        for thing, mask in zip(one.objects, masks, strict=False):
-            assert np.array_equal(mask, one.mask(thing))
+        for thing, mask in zip(rendered.objects, masks, strict=False):
+            assert np.array_equal(mask, rendered.mask(thing))
         count = np.sum(masks, axis=0)
         assert count.max() == 1
         assert (count == 0).sum() < 12 * 11  # stuff of which next to nothing is to be seen
-        assert like(by_image[number].image(), one)
+        assert like(by_image[number].image(), rendered)
 
 
 def test_boxes_of_the_made_up_detector_are_good_and_not_perfect(tmp_path, capsys):
@@ -127,11 +127,11 @@ def test_boxes_of_the_made_up_detector_are_good_and_not_perfect(tmp_path, capsys
     evaluation.accumulate()
     evaluation.summarize()
     assert 0.4 < evaluation.stats[0] < 0.95
-    for one in json.loads(detections_file(tmp_path, "val").read_text()):
-        x, y, w, h = one["bbox"]
+    for detection in json.loads(detections_file(tmp_path, "val").read_text()):
+        x, y, w, h = detection["bbox"]
         assert x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= 129 and y + h <= 129
-        assert 0 < one["score"] < 1
-        assert set(one) == {"image_id", "category_id", "bbox", "score"}
+        assert 0 < detection["score"] < 1
+        assert set(detection) == {"image_id", "category_id", "bbox", "score"}
 
 
 def test_splits_are_written_beside_each_other_and_never_over(tmp_path):
@@ -198,7 +198,9 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monk
 
 def masks_below(folder):
     """Masks of a writing that is under way; folders may come and go meanwhile, which os.walk does not mind."""
-    return sum(name.endswith(".png") for place, _, names in os.walk(folder) if ".part" in place for name in names)
+    return sum(
+        name.endswith(".png") for directory, _, names in os.walk(folder) if ".part" in directory for name in names
+    )
 
 
 def _prepare():

@@ -157,8 +157,8 @@ def test_a_deformable_convolution_counts_as_a_convolution():
     module = Align()
     with FlopCounterMode(display=False) as counter:
         module(fine, coarse)
-    compare, place, sampled = 2 * INNER * INNER, 9 * INNER * 3 * 8 * POINTS, 9 * INNER * INNER
-    assert counter.get_total_flops() == 2 * SIDE * SIDE * (compare + place + sampled)
+    compare, position, sampled = 2 * INNER * INNER, 9 * INNER * 3 * 8 * POINTS, 9 * INNER * INNER
+    assert counter.get_total_flops() == 2 * SIDE * SIDE * (compare + position + sampled)
 
 
 def test_dcn_says_what_it_lacks_where_torchvision_does_not_import(monkeypatch):

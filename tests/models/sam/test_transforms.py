@@ -1,4 +1,4 @@
-"""Pictures and prompts into a model's input, logits back: against SAM's own numbers, and by what they must keep."""
+"""Images and prompts into a model's input, logits back: against SAM's own numbers, and by what they must keep."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_sizes_are_rounded_as_sam_does_but_a_strip_keeps_one_pixel():
 
 
 def test_logits_come_back_in_the_sources_two_steps():
-    _, expected = golden("decoder_s_256_2boxes")  # 64 x 64 in a 256 px input, of which 192 x 256 are the picture
+    _, expected = golden("decoder_s_256_2boxes")  # 64 x 64 in a 256 px input, of which 192 x 256 are the image
     actual = LongestSide(256).logits(torch.from_numpy(expected["out_masks"]), (300, 400))
     np.testing.assert_allclose(actual.numpy(), expected["out_post_logits"], rtol=0, atol=2e-5)
 
@@ -100,9 +100,9 @@ def test_logits_of_zero_are_outside_sams_mask_and_inside_efficientsams():
 @settings(max_examples=60, deadline=None)
 @given(original=st.tuples(st.integers(1, 3000), st.integers(1, 3000)), transform=TRANSFORMS)
 def test_input_and_masks_have_the_sizes_of_the_model_and_of_the_picture(original, transform):
-    picture = np.zeros((*original, 3), np.uint8)
+    image = np.zeros((*original, 3), np.uint8)
     side = transform.side
-    assert transform.image(picture).shape == (1, 3, side, side)
+    assert transform.image(image).shape == (1, 3, side, side)
     masks = transform.masks(torch.randn(1, 3, side // 4, side // 4), original)
     assert masks.shape == (1, 3, *original)
     assert masks.dtype == torch.bool
@@ -132,7 +132,7 @@ def test_the_corners_of_the_picture_are_moved_to_its_corners_in_the_input(origin
 
 @st.composite
 def rectangles(draw, least):
-    """A picture's size and a box of whole pixels in it."""
+    """An image's size and a box of whole pixels in it."""
     height, width = draw(st.tuples(st.integers(max(least, 8), 200), st.integers(max(least, 8), 200)))
     x0, y0 = draw(st.integers(0, width - least)), draw(st.integers(0, height - least))
     x1, y1 = draw(st.integers(x0 + least, width)), draw(st.integers(y0 + least, height))
@@ -149,12 +149,12 @@ def extent(mask):
 @given(drawn=rectangles(least=2), side=st.sampled_from([256, 400]), kind=st.sampled_from([LongestSide, Stretch]))
 def test_what_is_drawn_in_the_picture_lies_in_the_input_where_its_box_is_moved_to(drawn, side, kind):
     original, (x0, y0, x1, y1) = drawn
-    picture = np.zeros((*original, 3), np.uint8)
-    picture[y0:y1, x0:x1] = 255
+    image = np.zeros((*original, 3), np.uint8)
+    image[y0:y1, x0:x1] = 255
     transform = kind(side)
     black, white = (kind(1).image(np.full((1, 1, 3), value, np.uint8))[0, 0, 0, 0] for value in (0, 255))
     h, w = transform.resized(original)
-    bright = transform.image(picture)[0, 0, :h, :w] > (black + white) / 2
+    bright = transform.image(image)[0, 0, :h, :w] > (black + white) / 2
     moved = transform.boxes(torch.tensor([x0, y0, x1, y1]), original)
     np.testing.assert_allclose(extent(bright.numpy()), moved.numpy(), rtol=0, atol=1)
 
@@ -204,7 +204,7 @@ def test_a_pillow_image_and_its_array_give_the_same_input():
 
 @pytest.mark.parametrize("transform", [LongestSide(64), Stretch(64)])
 @pytest.mark.parametrize(
-    ("picture", "words"),
+    ("image", "words"),
     [
         (np.zeros((4, 5, 3), np.float32), r"`h w 3` of uint8, got float32"),
         (np.zeros((4, 5), np.uint8), r"got uint8 of shape \(4, 5\)"),
@@ -213,9 +213,9 @@ def test_a_pillow_image_and_its_array_give_the_same_input():
         (Image.new("RGBA", (4, 5)), "must be of mode RGB, got RGBA"),
     ],
 )
-def test_what_is_no_rgb_picture_is_refused(transform, picture, words):
+def test_what_is_no_rgb_picture_is_refused(transform, image, words):
     with pytest.raises(ValueError, match=words):
-        transform.image(picture)
+        transform.image(image)
 
 
 def test_prompts_of_another_shape_and_an_empty_input_are_refused():
@@ -264,5 +264,5 @@ def test_prompts_that_are_padded_to_one_length_mean_what_they_mean_alone(transfo
     alone = answer([points], [labels]), answer([points[:1]], [labels[:1]])
     if isinstance(transform, LongestSide):  # SAM itself adds a padding point to each: one more is one token more
         alone = alone[0], answer([[points[0], [7.0, 9.0]]], [[1, -1]])
-    for both, *each in zip(padded, *alone, strict=True):
-        torch.testing.assert_close(both, torch.cat(each), rtol=0, atol=2e-5)
+    for both, *single in zip(padded, *alone, strict=True):
+        torch.testing.assert_close(both, torch.cat(single), rtol=0, atol=2e-5)

@@ -12,14 +12,14 @@ from pycocotools.cocoeval import COCOeval
 from linbench import build_classifier, build_sam
 from linbench.coco.rle import encode
 from linbench.data.image import read_image
-from linbench.metrics.boundary import boundary_iou
+from linbench.metrics.iou import boundary_iou
 from linbench.models.checkpoint import About, save
 from linbench.models.sam import Prompts
 from linbench.models.segmenter import load_segmenter
 from linbench.registry import load_plugin
 from linbench.suites import suite
 from linbench.suites.accuracy.options import SegmenterOptions
-from linbench.suites.accuracy.single_object import build_task, plan_of
+from linbench.suites.accuracy.single_object import build_task
 from tests.data.sets import annotation, cut, photo, saved, square
 from tests.realdata import realdata
 from tests.suites.accuracy.made import (
@@ -355,7 +355,7 @@ def test_squash_takes_its_box_from_the_grey_values_in_the_file(tmp_path: Path, w
     dis_suite = suite["dis"].build()
     (cell,) = dis_suite.cells(options)
     assert cell.key.protocol_version == 2
-    task = build_task(plan_of("dis"), cell.key, options, torch.device("cpu"))
+    task = build_task(cell.key, options, torch.device("cpu"))
     ready = task.prepare(task.dataset[0])
     assert ready.box[0] == x0
     assert np.array_equal(ready.truth, label > (0 if white == 1 else 128))

@@ -15,11 +15,10 @@ from linbench.suites import Cell, suite
 from linbench.suites.kernels import cells as cells_module
 from linbench.suites.kernels import measure as measure_module
 from linbench.suites.kernels.cells import cells
-from linbench.suites.kernels.check import check, forward_error, gradient_error
+from linbench.suites.kernels.check import check, forward_error, gradient_error, work
 from linbench.suites.kernels.key import KernelKey
 from linbench.suites.kernels.measure import measure
 from linbench.suites.kernels.options import KernelOptions
-from linbench.suites.kernels.work import work
 
 TOY = KernelOptions(device="cpu", cases=("toy",))
 KERNELS = suite["kernels"].build()

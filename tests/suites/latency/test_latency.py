@@ -21,8 +21,7 @@ from linbench.suites.latency.forward import build
 from linbench.suites.latency.measure import _covered_seconds
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.settings import Preset, preset_settings
-from linbench.suites.runner import gpu
-from linbench.suites.runner.rounds import order, repeat_if_throttled, run, sweep, with_outcome
+from linbench.suites.runner.rounds import RoundEnd, order, run, sweep, with_outcome
 from linbench.suites.runner.sampling import SamplingConfig
 
 SAMPLING = SamplingConfig(rounds=1, cell_seconds=0.2, timeout_s=60)
@@ -165,20 +164,6 @@ def test_weights_that_do_not_follow_from_the_seed_have_no_distance() -> None:
     assert "might not fit" in told["dtype_error_missing"]
 
 
-def test_a_throttled_round_is_measured_once_more_and_both_are_kept() -> None:
-    hot = {"throttle_reasons": 0x20, "sm_mhz": 1200}
-    slow = {"samples_ms": [2.0], "throttled": gpu.throttled(hot), "gpu": hot, "seed": 0}
-    cool = {"samples_ms": [1.0], "throttled": gpu.throttled({"throttle_reasons": 0x1}), "gpu": {}, "seed": 0}
-    outcomes = iter([Outcome(Status.OK, round=slow), Outcome(Status.OK, round=cool)])
-    found = repeat_if_throttled(lambda: next(outcomes)).round
-    assert (found["samples_ms"], found["throttled"]) == ([1.0], [])
-    assert found["repeated_after"] == {"samples_ms": [2.0], "throttled": ["software thermal slowdown"], "gpu": hot}
-    outcomes = iter([Outcome(Status.OK, round=slow), Outcome(Status.OK, round=slow)])
-    assert repeat_if_throttled(lambda: next(outcomes)).round["throttled"] == ["software thermal slowdown"]  # flagged
-    outcomes = iter([Outcome(Status.OK, round=cool)])
-    assert "repeated_after" not in repeat_if_throttled(lambda: next(outcomes)).round
-
-
 def test_an_implementation_that_an_op_has_not_is_unsupported(plugins: Path) -> None:
     outcome = measured("vrwkv-t", plugins, impl="vendor")
     assert outcome.status is Status.UNSUPPORTED
@@ -235,14 +220,16 @@ def test_a_sweep_measures_only_rounds_that_are_lacking(monkeypatch: pytest.Monke
     monkeypatch.setattr(
         "linbench.suites.runner.rounds.run", lambda *_: Outcome(Status.OK, round={"samples_ms": [1.0]})
     )
-    seen = [cell for cell, _ in sweep("latency", made, {0: 3, 1: 1}, SamplingConfig(rounds=3))]
+    events = sweep("latency", made, {0: 3, 1: 1}, SamplingConfig(rounds=3))
+    seen = [event.cell for event in events if isinstance(event, RoundEnd)]
     assert [seen.count(cell) for cell in made] == [0, 2, 3]
 
 
 def test_a_cell_that_failed_gets_no_further_round(monkeypatch: pytest.MonkeyPatch) -> None:
     (cell,) = plan("toy")
     monkeypatch.setattr("linbench.suites.runner.rounds.run", lambda *_: Outcome(Status.OOM))
-    assert len(list(sweep("latency", [cell], {}, SamplingConfig(rounds=3)))) == 1
+    events = sweep("latency", [cell], {}, SamplingConfig(rounds=3))
+    assert sum(isinstance(event, RoundEnd) for event in events) == 1
 
 
 def test_rounds_gather_in_one_record_and_the_last_status_stands() -> None:

@@ -242,7 +242,9 @@ def test_a_plan_on_the_command_line_names_parts_and_fusions() -> None:
     asked = ["--backbone", "hq-sam-b,vmamba-t", "--part", "encoder,decoder", "--fusion", "conv,rwkv", "--res", "64"]
     result = CliRunner().invoke(app, ["run", "--dry-run", "--preset", "paper", *asked])
     assert result.exit_code == 0, result.output
-    words = [line.split()[:3] for line in result.stdout.splitlines()[2:7]]
+    lines = result.stdout.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("---")) + 1
+    words = [line.split()[:3] for line in lines[first : first + 5]]
     assert words == [
         ["hq-sam-b", "encoder", "none"],
         ["hq-sam-b", "decoder", "none"],

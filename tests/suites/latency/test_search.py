@@ -1,5 +1,7 @@
 """The search behind the preset ``best``: what it tries, what it keeps, when it stops, and what it writes down."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from linbench.suites.latency.search import (
 from linbench.suites.latency.settings import Preset, Settings, preset_settings
 from linbench.suites.runner.resuming import required_searches, search_record
 from linbench.suites.runner.sampling import SamplingConfig
+from linbench.suites.runner.suite import SearchStep
 
 CPU = (
     ("attention", ("sdpa", "chunked")),
@@ -44,14 +47,19 @@ def _plugins() -> None:
 class Machine:
     """Candidates whose outcomes are recorded, each taking a second of a clock that only it moves."""
 
-    def __init__(self, ms: dict[str, float], wrong: tuple[str, ...] = ()) -> None:
-        self.ms, self.wrong = ms, wrong
+    def __init__(
+        self, ms: dict[str, float], wrong: tuple[str, ...] = (), takes: Callable[[Settings], float] = lambda _: 1.0
+    ) -> None:
+        self.ms, self.wrong, self.takes = ms, wrong, takes
         self.now = 0.0
         self.tried: list[Settings] = []
+        self.left: list[float | None] = []
+        self.steps: list[SearchStep] = []
 
-    def attempt(self, chosen: Settings) -> Outcome:
+    def attempt(self, chosen: Settings, left: float | None) -> Outcome:
         self.tried.append(chosen)
-        self.now += 1
+        self.left.append(left)
+        self.now += self.takes(chosen)
         values = [str(value) for value in chosen.to_json().values()]
         if any(value in self.wrong for value in values):
             return Outcome(Status.WRONG, "off", {"samples_ms": [0.1] * 6})
@@ -61,7 +69,13 @@ class Machine:
         return Outcome(Status.OK, round={"samples_ms": [median] * 6})
 
     def explore(self, start: Settings = START, seconds: float = 100.0) -> SearchResult:
-        return explore(start, CPU, self.attempt, seconds, lambda: self.now)
+        steps = explore(start, CPU, self.attempt, seconds, lambda: self.now)
+        while True:
+            try:
+                self.steps.append(next(steps))
+            except StopIteration as end:
+                result: SearchResult = end.value
+                return result
 
 
 def test_each_axis_is_tried_from_what_is_in_hand_and_the_fastest_is_kept() -> None:
@@ -98,10 +112,36 @@ def test_noise_is_no_victory() -> None:
 
 
 def test_when_the_time_is_spent_the_rest_is_named_as_untried() -> None:
-    found = Machine({"highest": 0.5}).explore(seconds=1.5)
+    found = Machine({"highest": 0.5}).explore(seconds=2.5)  # a third candidate would end at 3
     assert [chosen.attention for chosen, _ in found.attempts] == ["sdpa", "chunked"]
     assert [(u.matmul, u.allocator) for u in found.untried] == [("highest", "keep"), ("medium", "default")]
     assert found.best == START
+
+
+def test_a_candidate_that_cannot_finish_in_time_is_not_started() -> None:
+    machine = Machine({}, takes=lambda settings: 4.0 if settings == START else 1.0)
+    result = machine.explore(seconds=7.9)  # the start took 4 of them: another like it does not fit
+    assert (machine.tried, len(result.untried), machine.now) == ([START], 3, 4)
+    machine = Machine({}, takes=lambda settings: 4.0)
+    assert (len(machine.explore(seconds=8.1).attempts), machine.now) == (2, 8)
+    assert machine.left == [None, 4.1]  # the first one may take what it needs, the second what is left
+
+
+def test_without_time_the_start_alone_runs_however_slow_it_is() -> None:
+    machine = Machine({"chunked": 0.1}, takes=lambda settings: 100.0)
+    result = machine.explore(seconds=0)
+    assert (machine.tried, result.best, len(result.untried)) == ([START], START, 3)
+
+
+def test_progress_names_each_candidate_before_it_runs_by_what_it_changes() -> None:
+    machine = Machine({"chunked": 0.5})
+    machine.explore()
+    assert [(step.number, dict(step.changed), step.seconds) for step in machine.steps] == [
+        (1, {}, 0.0),
+        (2, {"attention": "chunked"}, 1.0),
+        (3, {"matmul": "highest"}, 2.0),
+        (4, {"allocator": "default"}, 3.0),
+    ]
 
 
 def test_where_the_start_is_wrong_the_plain_settings_take_its_place() -> None:
@@ -197,12 +237,27 @@ def test_a_search_by_other_code_is_made_again(tmp_path: Path) -> None:
 def test_a_real_search_tries_candidates_in_processes_and_keeps_one_that_is_right(plugins: Path) -> None:
     (search,) = required_searches(plan("toy"))
     search = replace(search, seconds=60, axes=(("memory_format", ("contiguous", "channels_last")),))
-    record = run_search(search, SamplingConfig(timeout_s=60), plugins=[plugins / "toy.py"])
+    *steps, last = run_search(search, SamplingConfig(timeout_s=60), plugins=[plugins / "toy.py"])
+    assert [step.number for step in steps] == [1, 2] and search.candidates == 2
+    record = last.record
+    assert record is not None
     assert record.status is Status.OK, record.reason
     assert [r["settings"]["memory_format"] for r in record.rounds] == ["contiguous", "channels_last"]
     assert [r["kept"] for r in record.rounds].count(True) == 1
     assert all(r["status"] == "ok" and r["error"] <= 1e-5 and len(r["samples_ms"]) >= 3 for r in record.rounds)
     assert Record.from_json(record.to_json()).search == record.search
+
+
+def test_a_real_search_with_a_slow_candidate_ends_when_its_time_is_spent(plugins: Path) -> None:
+    (search,) = required_searches(plan("slow-layout"))
+    search = replace(search, seconds=16, axes=(("memory_format", ("contiguous", "channels_last")),))
+    begin = time.monotonic()
+    *_, last = run_search(search, SamplingConfig(timeout_s=600), plugins=[plugins / "accidents.py"])
+    assert time.monotonic() - begin < 60  # of 600 s that the second candidate would take
+    assert last.record is not None and last.record.status is Status.OK
+    assert last.record.search["kept"]["memory_format"] == "contiguous"
+    for slow in last.record.rounds[1:]:  # none where the first one took more than half of the time
+        assert (slow["status"], slow["reason"]) == ("timeout", "still running when --search-seconds 16 were spent")
 
 
 @pytest.mark.parametrize("kept", ["naive", {}, {"attention": "sdpa"}, [1]])

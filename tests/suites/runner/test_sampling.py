@@ -58,11 +58,23 @@ def test_every_sample_is_kept_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.calls[result.warmup :] == result.samples_ms
 
 
-def test_a_forward_slower_than_its_budget_still_gives_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forward_slower_than_its_budget_gives_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, forever([], 30_000.0))
-    result = sample(clock, seconds=1)
-    assert len(result.samples_ms) == FEWEST
-    assert result == Samples(result.samples_ms, warmup=1, warm=False, converged=False)
+    assert sample(clock, seconds=1) == Samples([30_000.0], warmup=1, warm=False, converged=False)
+    assert clock.now == 60
+
+
+def test_a_forward_shorter_than_its_budget_gives_the_fewest_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, forever([], 900.0))
+    assert len(sample(clock, seconds=1).samples_ms) == FEWEST
+
+
+def test_a_slow_forward_that_ran_before_has_been_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, forever([], 30_000.0))
+    assert sample(clock, seconds=3, first_s=30.0) == Samples([30_000.0], warmup=0, warm=False, converged=False)
+    assert clock.now == 30
+    quick = sample(Clock(monkeypatch, forever([], 10.0)), seconds=3, first_s=0.9)
+    assert quick.warm and quick.warmup >= 10
 
 
 def test_the_interval_of_the_median_covers_it_in_95_of_100_draws() -> None:

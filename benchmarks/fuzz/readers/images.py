@@ -1,4 +1,4 @@
-"""Pictures and masks in every format that is read, and bombs: few bytes that claim or hold many pixels."""
+"""Images and masks in every format that is read, and bombs: few bytes that claim or hold many pixels."""
 
 import io
 import struct
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fuzz import formats
-from benchmarks.fuzz.contract import Files, Reader
+from benchmarks.fuzz.contract import Files, Reader, value_error
 from benchmarks.fuzz.guard import quiet
+from benchmarks.fuzz.readers.annotations import only_file
 
 SIZE = (24, 18)  # width and height
 
 
 def saved(mode: str, kind: str, size: tuple[int, int] = SIZE, **options: Any) -> bytes:
-    """A picture of noise, or of black where it is large, as a file's bytes."""
+    """An image of noise, or of black where it is large, as a file's bytes."""
     import numpy as np
     from PIL import Image
 
@@ -30,7 +31,7 @@ def saved(mode: str, kind: str, size: tuple[int, int] = SIZE, **options: Any) ->
     return stream.getvalue()
 
 
-def _pictures(scratch: Path) -> list[Files]:
+def _images(scratch: Path) -> list[Files]:
     from PIL import Image
 
     exif = Image.Exif()
@@ -51,7 +52,7 @@ def _pictures(scratch: Path) -> list[Files]:
             ("RGB", "JPEG2000", "jp2", {}),
         ),
     )
-    return [{f"picture.{ending}": saved(mode, kind, **more)} for mode, kind, ending, more in kinds]
+    return [{f"image.{ending}": saved(mode, kind, **more)} for mode, kind, ending, more in kinds]
 
 
 def _masks(scratch: Path) -> list[Files]:
@@ -70,15 +71,15 @@ def _masks(scratch: Path) -> list[Files]:
         square.astype(bool),
     )
     images = [*map(Image.fromarray, arrays), palette]
-    found: list[Files] = []
+    inputs: list[Files] = []
     for kind, ending in (("PNG", "png"), ("BMP", "bmp"), ("TIFF", "tif")):
         for image in images:
             if kind == "BMP" and image.mode.startswith("I"):
                 continue
             stream = io.BytesIO()
             image.save(stream, format=kind)
-            found.append({f"mask.{ending}": stream.getvalue()})
-    return found
+            inputs.append({f"mask.{ending}": stream.getvalue()})
+    return inputs
 
 
 @cache
@@ -129,7 +130,7 @@ def _made() -> tuple[Files, ...]:
         scans(65_500, 2000, 10),
     ]
     jpegs += [scans(8900, 8900, 20, 3), scans(8900, 8900, 99, 3)]
-    found: list[Files] = [{"picture.png": one} for one in pngs] + [{"picture.jpg": one} for one in jpegs]
+    inputs: list[Files] = [{"image.png": png} for png in pngs] + [{"image.jpg": jpeg} for jpeg in jpegs]
     for kind, ending, options in (
         ("JPEG", "jpg", {"quality": 10}),
         ("JPEG", "jpg", {"quality": 10, "progressive": True}),
@@ -139,8 +140,10 @@ def _made() -> tuple[Files, ...]:
         ("WEBP", "webp", {"lossless": True, "method": 0}),
         ("JPEG2000", "jp2", {}),
     ):
-        found.append({f"picture.{ending}": _black(kind, options)})
-    return tuple(one for one in found if all(isinstance(body, bytes) and len(body) < 2**20 for body in one.values()))
+        inputs.append({f"image.{ending}": _black(kind, options)})
+    return tuple(
+        files for files in inputs if all(isinstance(body, bytes) and len(body) < 2**20 for body in files.values())
+    )
 
 
 def _black(kind: str, options: dict[str, Any]) -> bytes:
@@ -153,16 +156,11 @@ def _black(kind: str, options: dict[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def _only(folder: Path) -> Path:
-    """The one file of an input."""
-    return next(iter(sorted(folder.iterdir())), folder / "none.png")
-
-
-def _read_picture(folder: Path) -> int:
-    """As predict does, upright; and as data sets do, with values as stored."""
+def _read_upright(folder: Path) -> int:
+    """As predict does, upright; and as datasets do, with values as stored."""
     from linbench.data.image import read_image
 
-    upright = quiet(lambda: read_image(_only(folder)))
+    upright = quiet(lambda: read_image(only_file(folder)))
     assert upright.ndim == 3
     assert upright.shape[2] == 3
     return 0
@@ -171,29 +169,25 @@ def _read_picture(folder: Path) -> int:
 def _read_stored(folder: Path) -> int:
     from linbench.data.image import image_size, stored_values
 
-    found = quiet(lambda: stored_values(_only(folder)))
-    assert image_size(_only(folder)) == found.shape[:2]
+    result = quiet(lambda: stored_values(only_file(folder)))
+    assert image_size(only_file(folder)) == result.shape[:2]
     return 0
 
 
 def _read_sample(folder: Path) -> int:
     from linbench.data.image import stored_image
 
-    assert quiet(lambda: stored_image(_only(folder))).shape[2] == 3
+    assert quiet(lambda: stored_image(only_file(folder))).shape[2] == 3
     return 0
 
 
 def _read_mask(folder: Path) -> int:
     from linbench.data.ground_truth import read_mask
 
-    found = quiet(lambda: read_mask(_only(folder)))
-    assert found.ndim == 2
-    assert found.dtype == bool
+    result = quiet(lambda: read_mask(only_file(folder)))
+    assert result.ndim == 2
+    assert result.dtype == bool
     return 0
-
-
-def _value_error() -> tuple[type[BaseException], ...]:
-    return (ValueError,)
 
 
 def _bad_sample() -> tuple[type[BaseException], ...]:
@@ -203,8 +197,8 @@ def _bad_sample() -> tuple[type[BaseException], ...]:
 
 
 READERS = (
-    Reader("image", _pictures, _read_picture, _value_error, share=14, hostile=_bombs, every=25),
-    Reader("image-stored", _pictures, _read_stored, _bad_sample, share=6, hostile=_bombs, every=25),
-    Reader("image-sample", _pictures, _read_sample, _bad_sample, share=4, hostile=_bombs, every=25),
-    Reader("mask", _masks, _read_mask, _bad_sample, share=10, hostile=_bombs, every=25),
+    Reader("image", _images, _read_upright, value_error, weight=14, hostile=_bombs, every=25),
+    Reader("image-stored", _images, _read_stored, _bad_sample, weight=6, hostile=_bombs, every=25),
+    Reader("image-sample", _images, _read_sample, _bad_sample, weight=4, hostile=_bombs, every=25),
+    Reader("mask", _masks, _read_mask, _bad_sample, weight=10, hostile=_bombs, every=25),
 )
