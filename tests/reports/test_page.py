@@ -273,7 +273,7 @@ def test_numbers_that_compare_with_nothing_published_say_so(opened: Any) -> None
     said = [option.text_content() for option in tab.locator("#measure option").all()]
     marked = [words for words in said if words.startswith("⚠")]
     assert any("smoke recipes" in words for words in marked)
-    assert any("random weights, the embedded data set" in words for words in marked)
+    assert any("random weights, the embedded dataset" in words for words in marked)
     tab.select_option("#measure", label=next(words for words in marked if "smoke" in words))
     assert "compares with nothing published: smoke recipes" in tab.locator("#standing").inner_text()
     assert tab.locator("#cells thead").inner_text().count("⚠") == 1

@@ -16,6 +16,9 @@ SHOWN = {
     "ade20k": {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"},
 }
 MOST_REASONS = 12
+FEWEST_IMAGES = 30  # below, an interval over images says little
+FEW_IMAGES = "ᵇ"
+FEW_IMAGES_NOTE = f"{FEW_IMAGES}: fewer than {FEWEST_IMAGES} images."
 
 
 class Column(NamedTuple):
@@ -62,6 +65,7 @@ def _cell(rows: list[dict[str, Any]], metric: str) -> str:
     if row is None or math.isnan(row["value"]):
         return MISSING if all(other["status"] == "ok" for other in rows) else str(rows[0]["status"])
     marks = ("†" if row["stale"] else "") + ("‡" if row["skipped"] else "") + ("!" if row["status"] != "ok" else "")
+    marks += FEW_IMAGES if row["n"] < FEWEST_IMAGES else ""
     interval = "" if math.isnan(row["low"]) else f" ({row['low']:.1f}–{row['high']:.1f})"
     return f"{row['value']:.2f}{marks}{interval}"
 
@@ -72,7 +76,8 @@ def _conditions(rows: pd.DataFrame, measured: list[dict[str, Any]]) -> list[str]
         boxes = "" if column["box_source"] == "none" else f", boxes: {column['box_source']}"
         notes.append(
             f"{column['suite']} (version {column['suite_version']}): {column['dataset']} ({column['split']}), "
-            f"n = {column['images']} images, data {str(column['dataset_checksum'])[:8]}{boxes}."
+            f"n = {column['images']} image{'s' * (column['images'] != 1)}, "
+            f"data {str(column['dataset_checksum'])[:8]}{boxes}."
         )
     weights = rows.drop_duplicates(["label", "weights"]).groupby("weights", sort=False)["label"].agg(list)
     notes += [f"{', '.join(labels)}: {name}." for name, labels in weights.items()]
@@ -81,7 +86,7 @@ def _conditions(rows: pd.DataFrame, measured: list[dict[str, Any]]) -> list[str]
 
 
 def _marks(rows: pd.DataFrame) -> list[str]:
-    notes = []
+    notes = [FEW_IMAGES_NOTE] if (rows["n"] < FEWEST_IMAGES).any() else []
     if rows["stale"].any():
         notes.append("†: measured by other code than the present; --redo stale measures it again.")
     if rows["skipped"].any():
