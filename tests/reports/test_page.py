@@ -423,6 +423,9 @@ def test_a_page_of_disturbed_records_says_so_on_top_and_states_nothing_derived(o
         r"do not compare them\.",
         headline,
     )
+    shown = tab.locator("#warnings .notice").all_inner_texts()
+    assert shown
+    assert all("disturbed by other programs (up to 50 % of the cores)" in text for text in shown)
     assert set(tab.locator("#curves .legend small").all_inner_texts()) == {
         "nothing derived: disturbed by other programs (up to 50 % of the cores)"
     }

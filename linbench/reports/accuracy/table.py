@@ -36,9 +36,11 @@ def build(rows: pd.DataFrame) -> Table:
     measured = [{str(k): v for k, v in c.items()} for c in rows[names].drop_duplicates().to_dict(orient="records")]
     columns = [Column(c, metric, head) for c in measured for metric, head in SHOWN[c["suite"]].items()]
     heads = [f"{column.conditions['suite']} {column.head}\n{_protocol(column, columns)}" for column in columns]
-    groups = dict(iter(rows.groupby(["label", *names], sort=False, dropna=False)))
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in ({str(k): v for k, v in r.items()} for r in rows.to_dict(orient="records")):
+        groups.setdefault((row["label"], *(row[name] for name in names)), []).append(row)
     lines = [
-        (label, *(_cell(groups.get((label, *c.conditions.values())), c.metric) for c in columns))
+        (label, *(_cell(groups.get((label, *c.conditions.values()), []), c.metric) for c in columns))
         for label in dict.fromkeys(rows["label"])
     ]
     return Table(title(rows), ("model", *heads), tuple(lines), (*_conditions(rows, measured), *_marks(rows)))
@@ -57,14 +59,11 @@ def _protocol(column: Column, columns: list[Column]) -> str:
     return f"{name}{f' (version {version})' if len(versions) > 1 else ''}, {column.conditions['size']}"
 
 
-def _cell(rows: pd.DataFrame | None, metric: str) -> str:
+def _cell(rows: list[dict[str, Any]], metric: str) -> str:
     """Return the text of one model's rows in one column."""
-    if rows is None:
-        return MISSING
-    values = rows[rows["metric"] == metric]
-    if values.empty or math.isnan(values["value"].iloc[0]):
-        return MISSING if (rows["status"] == "ok").all() else str(rows["status"].iloc[0])
-    row = values.iloc[0]
+    row = next((row for row in rows if row["metric"] == metric), None)
+    if row is None or math.isnan(row["value"]):
+        return MISSING if all(other["status"] == "ok" for other in rows) else str(rows[0]["status"])
     marks = ("†" if row["stale"] else "") + ("‡" if row["skipped"] else "") + ("!" if row["status"] != "ok" else "")
     marks += FEW_IMAGES if row["n"] < FEWEST_IMAGES else ""
     interval = "" if math.isnan(row["low"]) else f" ({row['low']:.1f}–{row['high']:.1f})"

@@ -118,7 +118,7 @@ def phases(rows: pd.DataFrame) -> Table:
     lines = []
     has_compiled = bool(rows["compile_s"].notna().any())
     seconds = [*("load_s", "first_forward_s", "kernel_compile_s"), *(["compile_s"] if has_compiled else [])]
-    for label, cells in _models(rows).items():
+    for label, cells in _models(rows[["label", "status", "size", *seconds]]).items():
         last = next((row for row in reversed(cells) if row["status"] == "ok"), None)
         values = [MISSING if last is None else _first_number([last[name]]) for name in seconds]
         lines.append((label, MISSING if last is None else str(last["size"]), *values))

@@ -21,7 +21,9 @@ function drawCurves() {
   const metric = METRICS[state.metric];
   setOptions(byId('metric'), known.map((key) => [key, METRICS[key].name]), state.metric);
   byId('preset').closest('label').hidden = isAccuracy();
-  byId('warnings').replaceChildren(...(isAccuracy() ? [] : columns[state.preset].warnings.map(warning)));
+  const onTop = [...document.querySelectorAll('.headlines')].map((it) => it.textContent);
+  const warnings = isAccuracy() ? [] : columns[state.preset].warnings.filter((it) => !onTop.includes(it));
+  byId('warnings').replaceChildren(...warnings.map(warning));
   const all = isAccuracy() ? measureScores() : presetCells();
   const root = figureOf(state.metric).content.firstElementChild.cloneNode(true);
   const label = `${metric.name} against resolution; arrow keys go from point to point`;

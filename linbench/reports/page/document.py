@@ -38,6 +38,7 @@ from linbench.reports.page.latency import cells, scenes
 from linbench.reports.render.palette import SERIES, SERIES_ON_DARK, Look, looks_of
 from linbench.reports.render.table import Table
 from linbench.reports.statistics.quality import (
+    COLUMNS,
     DISTURBED,
     FEW_ROUNDS,
     MOST_BY_OTHERS,
@@ -148,7 +149,9 @@ def page_data(
 def headlines(content: PageContent) -> list[str]:
     """Return the warnings on top of the page: how many times were disturbed."""
     nouns = {"latencies": content.latency, "kernel times": content.kernels}
-    measured = {noun: rows[rows["status"] == "ok"] for noun, rows in nouns.items() if not rows.empty}
+    measured = {
+        noun: rows.loc[rows["status"] == "ok", list(COLUMNS)] for noun, rows in nouns.items() if not rows.empty
+    }
     return [text for noun, rows in measured.items() if (text := headline(map(quality, dictionaries(rows)), noun))]
 
 

@@ -17,7 +17,8 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike
 
-from linbench.reports.latency.figure import Quantity, curves
+from linbench.reports.latency.figure import LATENCY, Quantity, curves
+from linbench.reports.latency.rows import FEWEST_MS_IN_SECONDS
 from linbench.reports.render.figure import FAILED
 from linbench.reports.render.palette import MARKERS, Look
 from linbench.reports.statistics.crossover import Crossover
@@ -194,6 +195,8 @@ def figures(
             curves(
                 axes, rows, looks, closest=0.0, quantity=quantity, crossings=crossed, legend=lambda label, *_: label
             )
+            if quantity is LATENCY:
+                axes.yaxis.set_major_formatter(_tick)
             yield f"{quantity.name.split()[-1]}-{i}", axes.svg()
 
 
@@ -224,6 +227,12 @@ def _shape(gid: str, points: Sequence[str]) -> str:
 def _group(gid: str, content: str) -> str:
     part, _, index = gid.partition(" ")
     return f'<g class="model series-{Look(int(index)).series} {part}" data-model="{index}">{content}</g>'
+
+
+def _tick(milliseconds: float, _: int | None) -> str:
+    """Return the label of a latency: the number of ms, or seconds where a person would write them."""
+    is_long = milliseconds >= FEWEST_MS_IN_SECONDS
+    return f"{milliseconds / 1000:g} s" if is_long else f"{milliseconds:g}"
 
 
 def _text(text: str, x: float, y: float, anchor: str) -> str:

@@ -13,6 +13,7 @@ const measures = data.measures.map((entry, index) => ({
 }));
 const columns = data.columns.map((entry) => ({
   ...withTexts(entry, ['name']),
+  warnings: entry.warnings.map(text),
   fits: new Map(entry.fits.map(([label, fit]) => [text(label), text(fit)])),
 }));
 const scenes = data.scenes.map((entry) => withTexts(entry, ['device', 'part', 'conditions']));
