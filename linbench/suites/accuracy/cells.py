@@ -10,6 +10,7 @@ import torch
 
 from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset
+from linbench.data.custom import CocoData, MaskData
 from linbench.data.roots import open_dataset, resolve_data
 from linbench.models.checkpoint import own_size
 from linbench.models.sam import backbone_of, has_fine_maps
@@ -82,7 +83,7 @@ def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey
     names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
     dataset = opened_dataset(plan.data, options)
     boxes = plan.boxes(options, dataset)
-    images = min(len(dataset), options.images or len(dataset))
+    images = min(len(dataset), options.most_images or len(dataset))
     data = ScoredData(dataset.name, dataset.split, dataset.checksum, images, boxes.name, boxes.checksum)
     planned: dict[str, Cell[AccuracyKey]] = {}
     for name in names:
@@ -149,8 +150,15 @@ def weights_of(key: AccuracyKey, options: WeightOptions) -> Weights:
 
 
 def opened_dataset(name: str, options: AccuracyOptions) -> Dataset[Any]:
-    """Return the dataset of that name, opened once in a process."""
-    return _opened_dataset(name, resolve_data(options.data), options.images)
+    """Return the dataset of that name, or the user's own data, opened once in a process."""
+    if options.user_data:
+        return _opened_user_data(options.user_data)
+    return _opened_dataset(name, resolve_data(options.data), options.most_images)
+
+
+@cache
+def _opened_user_data(data: MaskData | CocoData) -> Dataset[Any]:
+    return data.open()
 
 
 @cache

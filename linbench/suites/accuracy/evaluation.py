@@ -25,6 +25,7 @@ from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.models.checkpoint import BadCheckpoint, size_note
 from linbench.models.finite import NotFinite
+from linbench.published.dataset_sizes import missing_images
 from linbench.records import Record, Status, key_hash
 from linbench.suites.accuracy.cells import weights_of
 from linbench.suites.accuracy.key import AccuracyKey
@@ -69,7 +70,9 @@ def steps(
     def build() -> Task[Any, Any]:
         return build_task(cell.key, options, ranks.device(find_device(options.device)))
 
-    note = _size_note(cell.key, options)
+    data = cell.key.data
+    notes = (_size_note(cell.key, options), missing_images(data.dataset, data.images))
+    note = "; ".join(filter(None, notes))
     header = {"key": key_hash(cell.key.to_json()), "code": cell.code_hash, "torch": torch.__version__}
     journal = Journal(record, header)
     for step in evaluate(cell, build, journal, ranks, max_bad=options.max_bad, ahead=options.eval_batch):
@@ -241,6 +244,7 @@ def _record(cell: Cell[AccuracyKey], task: Task[Any, Any], rows: Sequence[Row], 
         "seconds": sum(row["seconds"] for row in rows),
         "scores": summary.scores,
         "slices": summary.slices,
+        "notes": [note for note in (missing_images(cell.key.data.dataset, len(rows)),) if note],
         "skipped": skipped,
         "max_bad": max_bad,
     }
