@@ -227,7 +227,7 @@ def _open_splits(
     if name == "masks" or flags.names_files:
         with refusing():
             return [flags.open(name, data, split, size)]
-    splits = dataset[name].facts["splits"]
+    splits = dataset[name].facts.get("splits", ("val",))
     if split is not None:
         choice("--split", split, splits)
     root, images = resolve_data(data), flags.count()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from linbench.data.coco import coco_instances
-from linbench.data.contract import InstanceSample
+from linbench.data.contract import InstanceSample, dataset
 from linbench.data.image import stored_image
 from linbench.metrics.iou import boundary_iou
 from linbench.registry import load_plugin
@@ -45,6 +46,15 @@ def answers() -> Any:
     table = sys.modules[load_plugin(ORACLE)].ANSWERS
     yield table
     table.clear()
+
+
+@pytest.fixture(autouse=True)
+def plugins_leave(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A dataset that a plug-in registers is gone after the test."""
+    monkeypatch.setattr(dataset, "_entries", dict(dataset._entries))
+    yield
+    for name in [name for name in sys.modules if name.startswith("linbench_plugin_objects")]:
+        del sys.modules[name]
 
 
 def teach(answers: Any, image: np.ndarray, boxes: list[torch.Tensor], masks: list[np.ndarray]) -> None:
@@ -252,10 +262,10 @@ def test_a_folder_for_a_suite_that_counts_images_is_refused(tmp_path: Path) -> N
 
 def test_an_object_without_a_stated_box_is_prompted_by_that_of_its_mask(tmp_path: Path) -> None:
     user_coco(tmp_path, annotations=[annotation(1, 1, left(), bbox=None)])
-    dataset = coco_instances("mine", "all", tmp_path / "mine.json", tmp_path / "photos")
-    (sample,) = dataset
+    data = coco_instances("mine", "all", tmp_path / "mine.json", tmp_path / "photos")
+    (sample,) = data
     truths = [(instance, instance.mask()) for instance in sample.instances()]
-    (box,), _ = TrueBoxes(dataset).of_image(sample, truths)
+    (box,), _ = TrueBoxes(data).of_image(sample, truths)
     assert (box.box, box.score, box.category) == ((3, 10, 20, 20), 1.0, 18)
 
 
@@ -293,14 +303,14 @@ def real_coco() -> tuple[Path, dict[str, Any], Any]:
 
 @pytest.mark.data
 def test_the_boxes_of_real_annotations_are_those_of_the_file() -> None:
-    _, truth, dataset = real_coco()
+    _, truth, data = real_coco()
     stated: dict[str, list[Any]] = {str(image["id"]): [] for image in truth["images"]}
     for entry in truth["annotations"]:
         if not entry["iscrowd"]:
             stated[str(entry["image_id"])].append((entry["bbox"], entry["category_id"]))
-    source = TrueBoxes(dataset)
+    source = TrueBoxes(data)
     count = 0
-    for sample in dataset:
+    for sample in data:
         boxes, faults = prompts(source, sample)
         assert faults == []
         assert [box.category for box in boxes] == [category for _, category in stated[sample.id]]
@@ -319,8 +329,8 @@ def prompts(source: TrueBoxes, sample: InstanceSample) -> tuple[Any, Any]:
 
 @pytest.mark.data
 def test_perfect_masks_of_real_annotations_have_an_ap_of_1(tmp_path: Path, answers: Any) -> None:
-    base, _, dataset = real_coco()
-    for sample in dataset:
+    base, _, data = real_coco()
+    for sample in data:
         objects = [(instance, instance.mask()) for instance in sample.instances() if not instance.crowd]
         if objects:
             boxes = torch.tensor([instance.box for instance, _ in objects], dtype=torch.float32)
