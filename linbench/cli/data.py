@@ -122,6 +122,7 @@ def check(
                 "seconds": round(seconds, 1),
                 "checksum": dataset.checksum,
                 "notes": list(dataset.facts.get("notes", ())),
+                "incomplete": _incomplete(dataset),
                 "bad": [{"id": fault.id, "file": fault.file, "reason": fault.reason} for fault in distinct.values()],
             }
         )
@@ -131,6 +132,13 @@ def check(
         _print_results(results)
     if any(result["bad"] for result in results):
         raise typer.Exit(1)
+
+
+def _incomplete(dataset: "Dataset[Any]") -> str:
+    """Return how many images of a published validation set are there; empty where they are all."""
+    from linbench.published.dataset_sizes import missing_images
+
+    return missing_images(dataset.name, len(dataset)) if dataset.split != "train" else ""
 
 
 def _print_results(results: Sequence[dict[str, Any]]) -> None:
@@ -146,6 +154,7 @@ def _print_results(results: Sequence[dict[str, Any]]) -> None:
         typer.echo(
             f"{result['set']}, {result['split']}: {result['images']:,} images, {result['masks']:,} masks, {state} "
             f"({result['seconds']} s); checksum {result['checksum'][:12]}"
+            f"{'; incomplete: ' if result['incomplete'] else ''}{result['incomplete']}"
         )
 
 
