@@ -3,11 +3,12 @@
     python -m benchmarks.report [COUNT]
 
 COUNT records (5,000) of 20 backbones, 8 sizes, 3 devices, 4 parts, 2 dtypes, both presets and 6 suites are made up
-and written; then the command runs over them, as a user runs it. Aims: under 25 s on two cores, a page under 4 MB with
+and written; then the command runs over them, as a user runs it. Aims: under 10 s of CPU time, a page under 3 MB with
 its figures that is ready in under 2 s (in Debian's chromium, where there is one).
 """
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -38,11 +39,18 @@ def main(count: int) -> None:
         print(f"{len(records)} records, {size / 1e6:.0f} MB")
         page = folder / "page.html"
         command = [sys.executable, "-m", "linbench", "report", "--results", str(store.root), "--html", str(page)]
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), cpu_seconds()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        print(f"linbench report --html: {time.perf_counter() - began:.1f} s, aim 25 s")
-        print(f"page: {page.stat().st_size / 1e6:.2f} MB, aim 4 MB")
+        spent = cpu_seconds() - spent
+        print(f"linbench report --html: {spent:.1f} s of CPU time, aim 10 s ({time.perf_counter() - began:.1f} s)")
+        print(f"page: {page.stat().st_size / 1e6:.2f} MB, aim 3 MB")
         print(opening(page))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all processes that were started and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def opening(page: Path) -> str:

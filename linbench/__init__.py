@@ -1,6 +1,7 @@
 """linbench measures image backbones for segmentation: which one, at which resolution, on my machine?
 
     import linbench
+    result = linbench.measure("rwkv-sam-t", sizes=[512, 1024])
     backbone = linbench.build_backbone("vrwkv-s", image_size=1024, impl="fast")
     fine, coarse = backbone(image)[0], backbone(image)[-1]
 
@@ -15,6 +16,9 @@ from linbench.system import affinity as _affinity  # noqa: F401 (reads it before
 
 if TYPE_CHECKING:
     from linbench import kernels as kernels
+    from linbench.api.measure import measure as measure
+    from linbench.api.results import Results as Results
+    from linbench.api.results import load_results as load_results
     from linbench.backbones import build_backbone as build_backbone
     from linbench.backbones import load_official as load_official
     from linbench.models import build_classifier as build_classifier
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     from linbench.models import build_semantic as build_semantic
 
 _HOME = {
+    "measure": "linbench.api.measure",
+    "Results": "linbench.api.results",
+    "load_results": "linbench.api.results",
+    "profile": "linbench.suites.profile",
     "build_backbone": "linbench.backbones",
     "load_official": "linbench.backbones",
     "build_classifier": "linbench.models",
@@ -31,6 +39,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Results",
     "__version__",
     "build_backbone",
     "build_classifier",
@@ -38,7 +47,14 @@ __all__ = [
     "build_semantic",
     "kernels",
     "load_official",
+    "load_results",
+    "measure",
+    "profile",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> object:

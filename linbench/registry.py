@@ -8,7 +8,7 @@
     backbone["vrwkv-t"].build(image_size=(512, 512), impl="fast")
 
 A name that ends in ``/*`` stands for a family, such as ``timm/*``: its factory receives the rest of the name as its
-first argument.
+first argument. Its fact ``members`` returns the names in it, of which one without its prefix is suggested.
 """
 
 import hashlib
@@ -90,9 +90,14 @@ class Registry(Mapping[str, Entry]):
         return len(self._entries)
 
     def _nearest(self, name: str) -> str:
-        near = get_close_matches(name, self._entries, n=3, cutoff=0.5)
+        near = self._in_families(name) or get_close_matches(name, self._entries, n=3, cutoff=0.5)
         hint = f"`linbench list` shows all {len(self)}"
         return f"nearest are {', '.join(near)}; {hint}" if near else f"none is near; {hint}"
+
+    def _in_families(self, name: str) -> list[str]:
+        """Return the full name of a member of a family that is named without its prefix."""
+        families = (entry for entry in self._entries.values() if entry.name.endswith("/*"))
+        return [f"{family.name[:-1]}{name}" for family in families if name in family.facts.get("members", tuple)()]
 
     def load_entry_points(self) -> None:
         """Import every installed plug-in of this registry's group, once; raise PluginFailed."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from linbench.published.downloads import downloads
 from linbench.published.numbers import PublishedNumber, PublishedTable, published_table
 
 ROOT = Path(__file__).parents[1]
@@ -39,5 +40,19 @@ def test_rows_that_disagree_or_lack_are_an_error_and_rows_that_agree_are_one():
 
 def test_the_published_numbers_and_the_tables_of_the_paper_are_in_the_wheel():
     packed = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert len(DATA) == 9 + 2
+    assert len(DATA) == 10 + 2
     assert set(DATA) <= packed
+
+
+def test_what_the_paper_trains_on_has_a_size_and_a_source():
+    from linbench.recipes.contract import PIPELINES, recipe
+    from linbench.recipes.teacher import SAM
+
+    needed = {(s.dataset, s.split) for name in PIPELINES["paper"] for s in recipe[name].build().sources}
+    known = downloads()
+    assert needed | {(name, "") for name in SAM} <= known.keys()
+    assert all(entry.source and (entry.images or entry.gigabytes) for entry in known.values())
+    table = {row["dataset"]: row for row in published_table("table2_training_data", "Table 2").rows}
+    for name, label in {"coconut": "COCONut-B", "entityseg": "EntitySeg", "dis": "DIS5K"}.items():
+        entry = known[name, "train"]
+        assert (str(entry.images), str(entry.masks)) == (table[label]["images"], table[label]["masks"])

@@ -82,11 +82,7 @@ def _attempt(action: str, call: Callable[[], T]) -> T:
 
 
 def _declared(entry: Entry) -> Iterator[str]:
-    """Yield what is wrong with the registration: the factory's name and its arguments."""
-    expected = entry.name.replace("-", "_")
-    if "/" not in entry.name and getattr(entry.build, "__name__", expected) != expected:
-        actual = entry.build.__name__
-        yield f"the factory of {entry.name!r} is called {actual}; name it {expected}, as it is registered"
+    """Yield what is wrong with the arguments of the factory."""
     parameters = inspect.signature(entry.build).parameters
     for required in ("image_size", "impl"):
         if required not in parameters:

@@ -58,7 +58,7 @@ class TimmModel(nn.Module):
         return tuple(maps)
 
 
-@backbone("timm/*", source="huggingface/pytorch-image-models")
+@backbone("timm/*", source="huggingface/pytorch-image-models", members=lambda: _import_timm().list_models())
 def timm_model(name: str, image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> TimmModel:
     """Return timm's ``features_only`` model ``name``.
 

@@ -7,7 +7,21 @@ from typing import Any
 import typer
 
 from linbench import __version__
-from linbench.cli import check, choose, compare, data, doctor, inspect, merge, paper, predict, report, run, train
+from linbench.cli import (
+    check,
+    choose,
+    compare,
+    data,
+    doctor,
+    inspect,
+    merge,
+    paper,
+    predict,
+    profile,
+    report,
+    run,
+    train,
+)
 
 app = typer.Typer(
     name="linbench",
@@ -32,6 +46,7 @@ app.command("compare")(compare.compare)
 app.command("merge")(merge.merge)
 app.command("list")(inspect.list_)
 app.command("show")(inspect.show)
+app.command("profile")(profile.profile)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")

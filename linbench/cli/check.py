@@ -35,8 +35,12 @@ def check(
         typer.echo(json.dumps(findings, indent=1))
     else:
         for name, violations in findings.items():
-            typer.echo(f"{name}: " + (f"{len(violations)} violations" if violations else "conforms"))
+            typer.echo(f"{name}: " + (_count(len(violations)) if violations else "conforms"))
             for violation in violations:
                 typer.echo(f"  - {violation}")
     if any(findings.values()):
         raise typer.Exit(1)
+
+
+def _count(violations: int) -> str:
+    return f"{violations} violation{'s' * (violations != 1)}"

@@ -1,6 +1,8 @@
 """``linbench data``: list datasets, check that they are whole, and count what is in them."""
 
 import json
+import re
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from linbench.data.contract import Dataset
 
 STEPS = 50  # lines of progress where there is no terminal
+WIDTH = 80  # columns of the tables
 QUANTILES = (0, 5, 50, 95, 100)  # of the images' longer sides
 
 app = typer.Typer(
@@ -59,32 +62,49 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 
 @app.command("where")
-def where(data: Data = None, as_json: Json = False) -> None:
+def where(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One dataset [default: all].")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """List datasets, and the expected layout of missing ones."""
+    from linbench.data.contract import dataset
     from linbench.data.roots import EMBEDDED, VARIABLE, list_splits, resolve_data
 
+    if name is not None:
+        choice("NAME", name, tuple(dataset))
     root = resolve_data(data)
     with refusing():
-        rows = [] if root == EMBEDDED else list_splits(root)
+        rows = list_splits(None if root == EMBEDDED else root)
+    rows = [row for row in rows if name in (None, row.name)]
     if as_json:
+        rows = [] if root == EMBEDDED else rows
         typer.echo(json.dumps({"data": root, "sets": [row.to_json() for row in rows]}, indent=1))
         return
-    if not rows:
+    if root == EMBEDDED:
         typer.echo(
-            f"neither --data nor {VARIABLE} names a folder: the embedded dataset, {EMBEDDED}, stands in for all"
+            f"neither --data nor {VARIABLE} names a folder:\nthe embedded dataset, {EMBEDDED}, stands in for all"
         )
-        rows = list_splits(None)
     else:
-        from tabulate import tabulate
-
-        lines = [("✓" if row.folder else "–", row.name, row.split, str(row.folder or row.missing)) for row in rows]
         typer.echo(f"below {root}:\n")
-        typer.echo(tabulate(lines, tablefmt="plain"))
+        for row in rows:
+            location = str(row.folder or row.missing)
+            typer.echo(f"{'✓' if row.folder else '–'}  {row.name:<9}  {row.split:<5}  {location}")
     missing = {row.name: row.layout for row in rows if not row.folder}
     if missing:
         typer.echo("\nExpected below the folder of all datasets:\n")
         for name, layout in missing.items():
-            typer.echo(f"{name}\n" + "".join(f"    {line}\n" for line in layout.splitlines()))
+            typer.echo(f"{name}\n" + "".join(f"{_wrapped(line)}\n" for line in layout.splitlines()))
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of a layout, indented; one that is too wide goes on below."""
+    text = f"    {line}"
+    if len(text) <= WIDTH:
+        return text
+    indent = " " * (len(text) - len(text.lstrip()))
+    words = re.sub(" {2,}", "  ", text.strip())
+    return textwrap.fill(words, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}    ")
 
 
 @app.command("check")
@@ -152,10 +172,15 @@ def _print_results(results: Sequence[dict[str, Any]]) -> None:
             typer.echo(plain(f"note: {note}"))
         state = f"{len(result['bad'])} bad" if result["bad"] else "ok"
         typer.echo(
-            f"{result['set']}, {result['split']}: {result['images']:,} images, {result['masks']:,} masks, {state} "
+            f"{result['set']}, {result['split']}: {_count(result['images'], 'image')}, "
+            f"{_count(result['masks'], 'mask')}, {state} "
             f"({result['seconds']} s); checksum {result['checksum'][:12]}"
             f"{'; incomplete: ' if result['incomplete'] else ''}{result['incomplete']}"
         )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 @app.command("stats")
@@ -183,17 +208,17 @@ def stats(
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    from tabulate import tabulate
+    from linbench.reports.render.table import Table, to_terminal
 
-    typer.echo(tabulate([_table_row(row) for row in rows], headers="keys", disable_numparse=True, stralign="right"))
+    cells = [_table_row(row) for row in rows]
+    typer.echo(to_terminal(Table("Statistics", tuple(cells[0]), tuple(tuple(c.values()) for c in cells)), WIDTH))
 
 
 def _table_row(row: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a split by column heading."""
     masks, sides = row["masks"], row["long_side"] or ["–"] * len(QUANTILES)
     return {
-        "dataset": row["set"],
-        "split": row["split"],
+        "dataset": f"{row['set']} {row['split']}",
         "images": f"{row['images']:,}",
         "masks": f"{masks:,}" if masks else "–",
         "masks/image": f"{masks / row['images']:.2f}" if masks else "–",

@@ -58,7 +58,9 @@ def make(
         facts = {"name": name, "layout": layout, "split": split, "images": images, "height": h, "width": w}
         typer.echo(json.dumps(facts | {"seed": seed, "root": str(out)}, indent=1))
     else:
-        typer.echo(f"{images} images of {w} x {h} px as {layout}, {split}; read them with --data {out}")
+        typer.echo(
+            f"{images} image{'s' * (images != 1)} of {w} x {h} px as {layout}, {split}; read them with --data {out}"
+        )
 
 
 def _sides(text: str) -> tuple[int, int]:

@@ -1,43 +1,86 @@
 """``linbench list`` and ``linbench show``: the registered names, and the contents of a backbone."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from linbench.cli.refusal import load_plugins, refusing
+from linbench.registry import Entry
+
+if TYPE_CHECKING:
+    from linbench.reports.render.table import Table
 
 Plugin = Annotated[list[Path] | None, typer.Option(help="A Python file that registers backbones; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
-OTHER_SEGMENTERS = "and every backbone under its own name; `linbench show NAME` names its decoder"
+WIDTH = 80
+OTHER = "and every backbone under its own name; `linbench show NAME` names its decoder"
 
 
 def list_(plugin: Plugin = None, as_json: Json = False) -> None:
-    """List backbones, segmenters and suites, plug-ins included."""
+    """List backbones, segmenters, recipes, suites and datasets."""
     from linbench.backbones import backbone
+    from linbench.data import roots  # noqa: F401 (it registers the datasets)
+    from linbench.data.contract import dataset
     from linbench.models.sam import HQ
+    from linbench.recipes import recipe
     from linbench.suites import suite
 
-    load_plugins(plugin or [], backbone, suite)
-    rows = [
-        {"name": entry.name, "paper": entry.facts.get("paper", ""), "source": entry.facts.get("source", entry.source)}
-        for entry in sorted(backbone.values(), key=lambda entry: entry.name)
-    ]
-    segmenters = [{"name": name, "backbone": encoder, "paper": "2306.01567"} for name, encoder in HQ.items()]
-    suites = [{"name": e.name, "version": e.facts.get("version"), "what": _summary(e.build)} for e in suite.values()]
-    if as_json:
-        typer.echo(json.dumps({"backbones": rows, "segmenters": segmenters, "suites": suites}, indent=1))
-        return
-    from tabulate import tabulate
+    load_plugins(plugin or [], backbone, recipe, suite, dataset)
+    listed = {
+        "backbones": [
+            {"name": e.name, "paper": e.facts.get("paper", ""), "source": e.facts.get("source", e.source)}
+            for e in sorted(backbone.values(), key=lambda e: e.name)
+        ],
+        "segmenters": [{"name": name, "backbone": encoder, "paper": "2306.01567"} for name, encoder in HQ.items()],
+        "recipes": [_recipe_row(entry) for entry in recipe.values()],
+        "suites": [
+            {"name": e.name, "version": e.facts.get("version"), "what": _summary(e.build)} for e in suite.values()
+        ],
+        "datasets": [
+            {"name": e.name, "title": e.facts["title"], "splits": ", ".join(e.facts["splits"])}
+            for e in dataset.values()
+        ],
+    }
+    typer.echo(json.dumps(listed, indent=1) if as_json else "\n".join(map(_table, _tables(listed))))
 
-    heads = {"name": "backbone", "paper": "arXiv", "source": "source"}
-    typer.echo(tabulate(rows, headers=heads, disable_numparse=True) + "\n")
-    heads = {"name": "segmenter", "backbone": "backbone", "paper": "arXiv"}
-    typer.echo(tabulate(segmenters, headers=heads, disable_numparse=True))
-    typer.echo(OTHER_SEGMENTERS + "\n")
-    typer.echo(tabulate(suites, headers={"name": "suite", "version": "version", "what": "measures"}))
+
+def _recipe_row(entry: Entry) -> dict[str, Any]:
+    chosen = entry.build()
+    length = f"{chosen.epochs} epochs" if chosen.epochs is not None else f"{chosen.steps:,} steps"
+    data = ", ".join(source.dataset for source in chosen.sources)
+    return {"name": entry.name, "px": chosen.image_size, "batch": chosen.batch, "length": length, "data": data}
+
+
+def _tables(listed: dict[str, list[dict[str, Any]]]) -> "Iterator[Table]":
+    """Yield a table for each kind of name; what a suite measures stands below its table."""
+    from linbench.recipes.contract import PIPELINES
+    from linbench.reports.render.table import Table
+
+    def rows(kind: str, *names: str) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(str(entry[name]) for name in names) for entry in listed[kind])
+
+    for entry in listed["backbones"]:
+        entry["repository"] = entry["source"].partition("@")[0]
+    yield Table("Backbones", ("name", "arXiv", "from"), rows("backbones", "name", "paper", "repository"))
+    yield Table(
+        "Segmenters", ("name", "backbone", "arXiv"), rows("segmenters", "name", "backbone", "paper"), (OTHER,)
+    )
+    pipelines = tuple(f"pipeline {name}: {', '.join(names)}" for name, names in PIPELINES.items())
+    heads = ("name", "px", "batch", "length", "data")
+    yield Table("Recipes", heads, rows("recipes", *heads), pipelines)
+    measures = tuple(f"{entry['name']}: {entry['what']}" for entry in listed["suites"])
+    yield Table("Suites", ("name", "version"), rows("suites", "name", "version"), measures)
+    yield Table("Datasets", ("name", "title", "splits"), rows("datasets", "name", "title", "splits"))
+
+
+def _table(table: "Table") -> str:
+    from linbench.reports.render.table import to_terminal
+
+    return to_terminal(table, WIDTH)
 
 
 def show(
@@ -138,37 +181,45 @@ def _best(name: str, results: Path) -> list[str]:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from tabulate import tabulate
+    import textwrap
+
+    from linbench.reports.render.table import Table
 
     bound = "" if facts["flops_coverage"] == 1 else "≥ "
-    rows = [
-        ("", facts["what"]),
-        ("definition", " · ".join(filter(None, (facts["paper"], facts["source"], facts["file"])))),
-        ("options", ", ".join(facts["options"]) or "none"),
-        ("parameters", f"{facts['parameters']:,}"),
-        (f"FLOPs at {facts['size']}", f"{bound}{facts['flops'] / 1e9:.2f} G (a multiply-add counts as two)"),
+    lines = [
+        facts["what"],
+        "definition: " + " · ".join(filter(None, (facts["paper"], facts["source"], facts["file"]))),
+        "options: " + (", ".join(facts["options"]) or "none"),
+        f"parameters at {facts['size']}: {facts['parameters']:,}",
+        f"FLOPs at {facts['size']}: {bound}{facts['flops'] / 1e9:.2f} G (a multiply-add counts as two)",
+        *([f"not counted: {', '.join(facts['flops_missing'])}"] if bound else []),
+        *(f"best: {line}" for line in facts["best"]),
     ]
-    if bound:
-        rows.append(("not counted", ", ".join(facts["flops_missing"])))
-    typer.echo(tabulate(rows, headers=[facts["name"], ""], tablefmt="simple", disable_numparse=True) + "\n")
-    for line in facts["best"]:
-        typer.echo(f"best: {line}")
-    typer.echo(tabulate(facts["maps"], headers="keys") + "\n")
-    typer.echo(_parameters(facts["parts"]) + "\n")
+    typer.echo(f"{facts['name']}\n")
+    for line in lines:
+        typer.echo(textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    "))
+    names = ("stride", "channels", "height", "width")
+    maps = tuple(tuple(str(row[name]) for name in names) for row in facts["maps"])
+    typer.echo("\n" + _table(Table("Maps", names, maps)))
+    typer.echo(_table(_parameters(f"Parameters of the backbone at {facts['size']}", facts["parts"])))
     segmenter = facts["segmenter"]
     if not segmenter["decoder"]:
-        typer.echo(f"segmenter: none, {segmenter['none_because']}")
+        typer.echo(textwrap.fill(f"segmenter: none, {segmenter['none_because']}", WIDTH))
         return
-    typer.echo(f"segmenter {segmenter['name']}: {segmenter['decoder']}; {segmenter['total']:,} parameters")
-    typer.echo(_parameters(segmenter["parameters"]))
+    typer.echo(
+        textwrap.fill(
+            f"segmenter {segmenter['name']}: {segmenter['decoder']}; {segmenter['total']:,} parameters", WIDTH
+        )
+    )
+    typer.echo("\n" + _table(_parameters("Parameters of the segmenter", segmenter["parameters"])))
 
 
-def _parameters(parts: dict[str, int]) -> str:
+def _parameters(title: str, parts: dict[str, int]) -> "Table":
     """Return a table of parts and their parameters."""
-    from tabulate import tabulate
+    from linbench.reports.render.table import Table
 
-    rows = [(part, f"{n:,}", f"{n / sum(parts.values()):.1%}") for part, n in parts.items()]
-    return tabulate(rows, headers=["part", "parameters", "fraction"], colalign=("left", "right", "right"))
+    rows = tuple((part, f"{n:,}", f"{n / sum(parts.values()):.1%}") for part, n in parts.items())
+    return Table(title, ("part", "parameters", "fraction"), rows)
 
 
 def _summary(build: Any) -> str:

@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from linbench.reports.paper.layout import PaperTable
     from linbench.reports.paper.masks import PromptRow
     from linbench.reports.paper.spec import TableSpec
+    from linbench.reports.render.table import Table
 
 TABLES = ("1", "2", "3", "4", "5", "6", "7")
 FIGURES = ("1", "3", "4", "6", "7", "8")
 MASK_FIGURES = ("4", "6", "7", "8")
 ALL = "all"
+WIDTH = 80  # of the summary
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class DeviceReport:
     """The tables, texts and files of one device.
 
     texts: For the terminal.
+    summary: The verdicts in one sentence; empty without tables.
     """
 
     tables: "list[PaperTable]"
     texts: list[str]
     files: list[Path]
+    summary: str
 
 
 def paper(
@@ -77,7 +82,7 @@ def paper(
     with _writing(folder):
         reports = [_write(evidence.of_device(name), suffix, specs, folder) for name, suffix in devices.items()]
         files = [path for name in figures if name in MASK_FIGURES for path in _write_masks(name, prompts, folder)]
-    _print(reports, files, as_json)
+    _print(reports, files, folder, as_json)
     if faults:
         typer.echo(f"linbench: {len(faults)} left out; named above", err=True)
         raise typer.Exit(1)
@@ -157,7 +162,9 @@ def _dataset_counts(text: str) -> tuple[str, Mapping[str, int]]:
             f"--sets {text}: it is not what `linbench data stats {name} --split train --json` prints ({error})"
         ) from error
     if row.get("set") == EMBEDDED:
-        raise ValueError(f"--sets {text}: it counts the embedded set, not the paper's; pass --data to `data stats`")
+        raise ValueError(
+            f"--sets {text}: it counts the embedded dataset, not the paper's; pass --data to `data stats`"
+        )
     return name, counts
 
 
@@ -174,23 +181,29 @@ def _writing(folder: Path) -> Iterator[None]:
 def _write(evidence: "Evidence", suffix: str, specs: "Sequence[TableSpec]", folder: Path) -> DeviceReport:
     """Write the tables and drawn figures of one device."""
     from linbench.reports.paper import excluded, export, render, tables
-    from linbench.reports.render.table import to_terminal
 
-    width = shutil.get_terminal_size((100, 24)).columns
     built = [tables.build(spec, evidence) for spec in specs]
     files: list[Path] = []
     for table in built:
         images = DRAWINGS[table.name](table, evidence, folder, suffix) if table.name in DRAWINGS else []
         files += images
         files += export.write(table, folder, suffix, [path for path in images if path.suffix == ".svg"])
-    texts = [to_terminal(render.glance(table), width) for table in built]
+    texts = [_terminal(render.glance(table)) for table in built]
     if any(not spec.is_figure for spec in specs) and (others := excluded.build(evidence.scores)):
         files += export.write_excluded(others, folder, suffix)
-        texts += [to_terminal(table, width) for table in others]
+        texts += [_terminal(table) for table in others]
     if built:
         files += export.write_summary(built, folder, suffix)
-        texts.append(to_terminal(export.summary(built), width))
-    return DeviceReport(built, texts, files)
+    return DeviceReport(built, texts, files, export.summary_line(built) if built else "")
+
+
+def _terminal(table: "Table") -> str:
+    """Return a table for the terminal, its title wrapped as well."""
+    from linbench.reports.render.plain_text import plain
+    from linbench.reports.render.table import to_terminal
+
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    return textwrap.fill(plain(table.title), width) + to_terminal(replace(table, title=""), width)
 
 
 def _draw_figure_1(table: "PaperTable", _: "Evidence", folder: Path, suffix: str) -> list[Path]:
@@ -237,7 +250,7 @@ def _write_masks(number: str, rows: "Sequence[PromptRow]", folder: Path) -> list
 
     files = save(masks.draw(rows, masks.title(number)), folder / f"figure-{number}.svg") if rows else []
     if not files:
-        typer.echo(f"figure {number}: {masks.commands(number)}", err=True)
+        typer.echo(f"figure {number}: no masks yet; figure-{number}.md has the commands", err=True)
     return [*files, *write_texts({folder / f"figure-{number}.md": masks.caption(number, rows)})]
 
 
@@ -248,7 +261,8 @@ def _echo_faults(faults: Sequence[str]) -> None:
         typer.echo(f"left out: {plain(fault)}", err=True)
 
 
-def _print(reports: Sequence[DeviceReport], files: Sequence[Path], as_json: bool) -> None:
+def _print(reports: Sequence[DeviceReport], files: Sequence[Path], folder: Path, as_json: bool) -> None:
+    """Print the tables, then what was written, and the summary last."""
     from linbench.reports.paper.render import plain_cells
 
     if as_json:
@@ -257,5 +271,9 @@ def _print(reports: Sequence[DeviceReport], files: Sequence[Path], as_json: bool
     else:
         for text in (text for report in reports for text in report.texts):
             typer.echo(text + "\n")
-    for path in (*(path for report in reports for path in report.files), *files):
-        typer.echo(f"wrote {path}", err=True)
+    count = sum(len(report.files) for report in reports) + len(files)
+    typer.echo(f"wrote {count} file{'s' * (count != 1)} into {folder}", err=True)
+    if not as_json:
+        for report in reports:
+            if report.summary:
+                typer.echo(textwrap.fill(report.summary, WIDTH))

@@ -27,6 +27,7 @@ BRANCHES = ("model", "ema")
 
 MAX_SIDE = 16384  # px; at that side the input alone takes 3 GB
 MAX_SCORES = 6  # in a row of the table
+WIDTH = 80
 NO_CHECKPOINT = (
     "--checkpoint is missing: linbench comes with no weights. Give a .safetensors file that linbench wrote, or an "
     "official one: SAM's (sam_vit_b_01ec64.pth with --backbone sam-vit-b), HQ-SAM's (sam_hq_vit_b.pth, hq-sam-b) or "
@@ -255,14 +256,17 @@ def draw_overlay(
 
 
 def _print(results: "Sequence[Result]") -> None:
-    from tabulate import tabulate
-
     from linbench.reports.render.plain_text import plain
+    from linbench.reports.render.table import Table, to_terminal
 
     rows = []
     for result in results:
         scores = [prediction["score"] for prediction in result["predictions"]]
         shown = " ".join(f"{score:.2f}" for score in scores[:MAX_SCORES])
         more = " …" if len(scores) > MAX_SCORES else ""
-        rows.append((plain(result["image"]), len(scores), len(result["errors"]), shown + more, result["overlay"]))
-    typer.echo(tabulate(rows, headers=["image", "masks", "errors", "predicted IoU", "overlay"]))
+        name = Path(plain(result["image"])).name
+        rows.append((name, str(len(scores)), str(len(result["errors"])), shown + more))
+    typer.echo(to_terminal(Table("Masks", ("image", "masks", "errors", "predicted IoU"), tuple(rows)), WIDTH))
+    for result in results:
+        if result["overlay"]:
+            typer.echo(str(result["overlay"]))

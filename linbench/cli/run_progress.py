@@ -33,31 +33,30 @@ def resolve_best(
     redo: "Redo | None",
 ) -> "list[Cell[Any]]":
     """Run the searches that have no fresh record, and return the cells under the settings that all chose."""
-    from linbench.suites.runner.resuming import required_searches, search_record, with_settings
+    from linbench.suites.runner.execute import run_searches
+    from linbench.suites.runner.resuming import with_settings
 
-    waiting = [search for search in required_searches(cells) if search_record(search, store, redo) is None]
-    if waiting:
-        typer.echo("searches for best: starts of processes count; the first candidate always runs", err=True)
-    for search in waiting:
-        store.put(_show_search(search, search.run(sampling, plugins)))
+    running = ""
+    for search, step in run_searches(cells, store, sampling, plugins, redo):
+        if not running:
+            typer.echo("searches for best: starts of processes count; the first candidate always runs", err=True)
+        if search.name != running:
+            running = search.name
+            typer.echo(f"search {search.name}: {search.candidates} candidates in {search.seconds:g} s", err=True)
+        _show_step(search, step)
     return with_settings(cells, store)
 
 
-def _show_search(search: "Search", steps: "Iterator[SearchStep]") -> Record:
-    """Take the steps of a search, print what it tries and what it chose, and return its record."""
+def _show_step(search: "Search", step: "SearchStep") -> None:
+    """Print what a search tries, or what it chose."""
     from linbench.reports.latency.best_settings import describe_search
 
-    typer.echo(f"search {search.name}: {search.candidates} candidates in {search.seconds:g} s", err=True)
-    record = None
-    for step in steps:
-        record = step.record
-        if record is None:
-            so_far = f" ({format_seconds(step.seconds)} so far)" if step.number > 1 else ""
-            words = _changed_words(step.changed)
-            typer.echo(f"  {step.number} of {max(step.number, search.candidates)}: {words}{so_far}", err=True)
-    assert record is not None
-    typer.echo(f"best for {search.name}: {describe_search(record.search)}", err=True)
-    return record
+    if step.record is not None:
+        typer.echo(f"best for {search.name}: {describe_search(step.record.search)}", err=True)
+        return
+    so_far = f" ({format_seconds(step.seconds)} so far)" if step.number > 1 else ""
+    words = _changed_words(step.changed)
+    typer.echo(f"  {step.number} of {max(step.number, search.candidates)}: {words}{so_far}", err=True)
 
 
 def _changed_words(changed: Mapping[str, Any]) -> str:
@@ -78,24 +77,15 @@ def measure_rounds(
     redo: "Redo | None",
 ) -> None:
     """Measure the rounds that the cells of a suite still need, and write a record after each."""
+    from linbench.suites.runner.execute import remaining_of, run_rounds
     from linbench.suites.runner.quiet import GaveUp, Repeat, Waiting
-    from linbench.suites.runner.resuming import remaining_rounds
-    from linbench.suites.runner.rounds import RoundStart, sweep, with_outcome
+    from linbench.suites.runner.rounds import RoundStart
 
-    before = [store.get(cell.key.to_json()) for cell in cells]
-    remaining = [
-        remaining_rounds(cell, record, sampling.rounds, redo) for cell, record in zip(cells, before, strict=True)
-    ]
+    remaining = remaining_of(cells, store, sampling.rounds, redo)
     _print_kept(suite, cells, remaining)
-    records = {
-        i: record if state.reason == "more rounds" else None
-        for i, (record, state) in enumerate(zip(before, remaining, strict=True))
-    }
-    done = {i: sampling.rounds - state.rounds for i, state in enumerate(remaining)}
-    index_of = {id(cell): i for i, cell in enumerate(cells)}
     current = ""
     with progress("rounds", sum(state.rounds for state in remaining)) as advance:
-        for event in sweep(name, cells, done, sampling, plugins):
+        for event in run_rounds(name, cells, store, sampling, plugins, redo):
             if isinstance(event, Waiting):
                 advance.countdown(waiting_text(event))
             elif isinstance(event, GaveUp):
@@ -106,12 +96,7 @@ def measure_rounds(
                 current = f"{suite.cell_name(event.cell)}: round {event.number + 1} of {sampling.rounds}"
                 advance.now(current)
             else:
-                i = index_of[id(event.cell)]
-                records[i] = record = with_outcome(records[i], event.cell, event.outcome)
-                store.put(record)
-                line = f"{suite.cell_name(event.cell)}: {_round_text(record)}"
-                advance(line, 1 if record.status is Status.OK else sampling.rounds - done[i])
-                done[i] += 1
+                advance(f"{suite.cell_name(event.cell)}: {_round_text(event.record)}", event.rounds)
 
 
 def _round_text(record: Record) -> str:

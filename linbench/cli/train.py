@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +13,12 @@ import typer
 
 from linbench.cli.option_groups import grouped_options
 from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
+from linbench.cli.training_plan import print_plans
 from linbench.cli.training_progress import TrainingResults, show_progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from linbench.train.pipeline import TrainingPlan
     from linbench.train.run import Run, TrainingOptions
 
 SCALES = ("full", "smoke")
@@ -92,7 +92,9 @@ class OutputOptions:
     """What the command does beside training, and how it reports."""
 
     curves: Annotated[Path | None, typer.Option(help="Draw the curves of a run's folder; train nothing.")] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print steps, hours and disk; train nothing.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print steps, time, disk and needs; write nothing.")] = (
+        False
+    )
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 
 
@@ -111,8 +113,9 @@ def train(recipes: RecipeOptions, run: RunOptions, compute: ComputeOptions, outp
         runs = _runs(recipes, run)
         accelerator = _accelerator(runs[0].backbone, compute)
         options = _training_options(compute, accelerator)
+        _refuse(runs, options, accelerator, output.dry_run)
         if output.dry_run:
-            _print_plans(runs, options, accelerator, output.as_json)
+            print_plans(runs, options, accelerator, output.as_json)
             return
     _train(runs, options, accelerator, output.as_json, compute.threads)
 
@@ -215,6 +218,15 @@ def _default_workers(accelerator: "Accelerator") -> int:
     return min(MAX_GPU_WORKERS, cores() // _local_world_size())
 
 
+def _refuse(runs: "Sequence[Run]", options: "TrainingOptions", accelerator: "Accelerator", is_dry_run: bool) -> None:
+    """Refuse what no stage can do, before any work; a plan lists what is missing instead of refusing it."""
+    from linbench.train.requirements import refuse_impossible, refuse_missing
+
+    refuse_impossible(runs, options, accelerator.num_processes)
+    if not is_dry_run:
+        refuse_missing(runs)
+
+
 def _train(
     runs: "Sequence[Run]", options: "TrainingOptions", accelerator: "Accelerator", as_json: bool, threads: int | None
 ) -> None:
@@ -258,40 +270,6 @@ def _report_stop(results: TrainingResults, received: int) -> None:
         typer.echo(f"linbench: stopped{by} at {where}; the same command resumes from there", err=True)
     if received:
         raise typer.Exit(128 + received)
-
-
-def _print_plans(
-    runs: "Sequence[Run]", options: "TrainingOptions", accelerator: "Accelerator", as_json: bool
-) -> None:
-    from linbench.train.pipeline import plan
-
-    plans = [plan(run, options, accelerator) for run in runs]
-    if not accelerator.is_main_process:
-        return
-    if as_json:
-        typer.echo(json.dumps([asdict(stage) for stage in plans], indent=1))
-        return
-    from tabulate import tabulate
-
-    typer.echo(tabulate([_plan_row(stage) for stage in plans], headers="keys", disable_numparse=True))
-    total = sum(stage.hours for stage in plans)
-    typer.echo(f"about {total:.3g} hours in all, estimated from one timed micro-batch of each stage")
-
-
-def _plan_row(stage: "TrainingPlan") -> dict[str, Any]:
-    return {
-        "stage": stage.stage,
-        "recipe": stage.recipe_hash[:8],
-        "epochs": stage.epochs,
-        "steps": stage.steps,
-        "images": f"{stage.images:,}",
-        "batch": f"{stage.batch} = {stage.devices} {stage.device} × {stage.micro_batch} at once",
-        "s/step": f"{stage.seconds_per_step:.3g}",
-        "loading": f"{stage.loading_seconds:.3g}",
-        "hours": f"{stage.hours:.3g}",
-        "disk GB": f"{stage.disk_bytes / 1e9:.2f}",
-        "teacher's cache GB": f"{stage.cache_bytes / 1e9:.2f}",
-    }
 
 
 def _draw(folder: Path, as_json: bool) -> None:

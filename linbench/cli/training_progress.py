@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from linbench.train.training import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
+FEW_IMAGES = 30  # fewer say nothing about a model
 
 
 @contextmanager
@@ -108,11 +109,33 @@ def format_progress(progress: "Progress", meter: SpeedMeter) -> str:
     )
 
 
+#: Seconds of a unit, and those from which the next one is used.
+UNITS = {"s": (1, 90), "min": (60, 90 * 60), "h": (3600, 36 * 3600), "days": (86400, 730 * 86400)}
+YEAR_S = 365.25 * 86400
+
+
 def format_duration(seconds: float) -> str:
-    """Return seconds as 45 s, 12 min or 3.2 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+    """Return seconds as 45 s, 12 min, 3.2 h, 14 days or 3.1 years."""
+    unit, length = _unit(seconds)
+    return (
+        f"{_digits(seconds / length)} {unit}" if unit in ("h", "days", "years") else f"{seconds / length:.0f} {unit}"
+    )
+
+
+def format_range(low: float, high: float) -> str:
+    """Return a range of seconds in the unit of its end, as 12–15 min."""
+    unit, length = _unit(high)
+    ends = dict.fromkeys(_digits(seconds / length) for seconds in (low, high))
+    return f"{'–'.join(ends)} {unit}"
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    return next(((unit, length) for unit, (length, most) in UNITS.items() if seconds < most), ("years", YEAR_S))
+
+
+def _digits(value: float) -> str:
+    """Return a number with two digits, or all before the point."""
+    return f"{value:.1f}" if 0.95 <= value < 9.95 else f"{value:.2g}" if value < 1 else f"{value:,.0f}"
 
 
 @dataclass
@@ -158,19 +181,18 @@ class TrainingResults:
         if as_json:
             typer.echo(json.dumps(rows, indent=1))
             return
-        from tabulate import tabulate
+        from linbench.reports.render.table import Table, to_terminal
 
-        columns = [
-            {
-                "stage": row["stage"],
-                "steps": f"{row['step']} of {row['steps']}",
-                "loss": " → ".join(f"{x:.4g}" for x in row["losses"]),
-                "held-out images": ", ".join(f"{k} {v:.4g}" for k, v in row["scores"].items()),
-                "checkpoint": row["checkpoint"] or "",
-            }
+        heads = ("stage", "steps", "loss")
+        lines = tuple(
+            (row["stage"], f"{row['step']} of {row['steps']}", " → ".join(f"{x:.4g}" for x in row["losses"]))
             for row in rows
-        ]
-        typer.echo(tabulate(columns, headers="keys", disable_numparse=True))
+        )
+        typer.echo(to_terminal(Table("Training", heads, lines), 80))
+        for row in rows:
+            for line in (_scores_line(row["scores"]), row["checkpoint"]):
+                if line:
+                    typer.echo(f"{row['stage']}: {line}")
 
     def _row(self, run: "Run") -> dict[str, Any]:
         stage = self._stages[run.name]
@@ -186,3 +208,13 @@ class TrainingResults:
             "finished": last.finished,
             "checkpoint": str(run.model) if last.finished else None,
         }
+
+
+def _scores_line(scores: dict[str, float]) -> str:
+    """Return the scores on held-out images in a line, empty without any; few images are said to be few."""
+    if not scores:
+        return ""
+    n = int(scores.get("images", 0))
+    few = ", too few to compare" if n < FEW_IMAGES else ""
+    values = ", ".join(f"{name} {value:.4g}" for name, value in scores.items() if name != "images")
+    return f"{values} ({n} held-out image{'s' * (n != 1)}{few})"

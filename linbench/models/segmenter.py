@@ -17,7 +17,7 @@ from torch import Tensor
 
 from linbench.models import checkpoint as checkpoints
 from linbench.models.finite import check_finite
-from linbench.models.sam import PROMPT_CHUNK, Fusion, Prompts, Sam, build_sam, transform_of
+from linbench.models.sam import PROMPT_CHUNK, Embedding, Fusion, Prompts, Sam, build_sam, transform_of
 from linbench.models.sam.transforms import Transform
 from linbench.system.files import file_sha256
 
@@ -65,17 +65,38 @@ class Segmenter:
         Raises NotFinite if logits or scores are not finite.
         """
         height, width = image.shape[:2]
-        input_prompts = self._to_input(prompts, (height, width))
         with torch.inference_mode():
-            embedding = self.sam.encode(self.transform.image(image).to(self._device))
-        for chunk in input_prompts.chunks(LOGITS_CHUNK):
+            embedding = self.embed(image)
+        for chunk in prompts.chunks(LOGITS_CHUNK):
             with torch.inference_mode():
-                logits, scores = self.sam.decode(embedding, chunk, multimask=multimask, prompt_chunk=prompt_chunk)
+                logits, scores = self.decode(
+                    embedding, chunk, (height, width), multimask=multimask, prompt_chunk=prompt_chunk
+                )
                 check_finite("this image", logits=logits, scores=scores)
             for prompt_logits, prompt_scores in zip(logits, scores, strict=True):
                 with torch.inference_mode():
                     masks = self.transform.masks(prompt_logits[None], (height, width))[0]
                 yield PredictedMasks(masks.cpu().numpy(), prompt_scores.float().cpu().numpy())
+
+    def embed(self, image: NDArray[np.uint8]) -> Embedding:
+        """Encode an image ``h w 3`` of any size."""
+        return self.sam.encode(self.transform.image(image).to(self._device))
+
+    def decode(
+        self, embedding: Embedding, prompts: Prompts, size: tuple[int, int], *, multimask: bool, prompt_chunk: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return mask logits of low resolution ``m k h w`` and predicted IoUs ``m k`` of an embedded image.
+
+        prompts: In px of the image.  size: Height and width of the image, px.
+        """
+        prompts = self._to_input(prompts, size)
+        return self.sam.decode(embedding, prompts, multimask=multimask, prompt_chunk=prompt_chunk)
+
+    @property
+    def has_three_masks(self) -> bool:
+        """Whether a prompt can give three masks."""
+        decoder = self.sam.decoder
+        return len(getattr(decoder, "base", decoder).hyper) > 1
 
     @property
     def _device(self) -> torch.device:

@@ -36,6 +36,7 @@ from linbench.recipes.contract import (
     task,
 )
 from linbench.recipes.examples import Examples, collate, open_sources
+from linbench.recipes.random_images import RandomImages
 
 CROP_FRACTION = 224 / 256  # of the short side that an evaluation sees: resized to 256 px, bicubic, cropped to 224
 EVALUATION_BATCH = 32
@@ -144,7 +145,7 @@ class ClassificationTask:
         size, classes = self.recipe.image_size, self.settings.classes
         return build_classifier(name, image_size=size, num_classes=classes, impl=impl, **options)
 
-    def examples(self, data: str | None, seed: int) -> Examples:
+    def examples(self, data: str | RandomImages | None, seed: int) -> Examples:
         """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
@@ -157,6 +158,13 @@ class ClassificationTask:
         with seeded(seed):
             return {"image": self._augment(image), "label": torch.tensor(sample.label)}
 
+    def check_micro_batch(self, images: int) -> None:
+        """Raise ValueError for images that cannot be mixed in pairs."""
+        if images % 2 and (self.settings.mixup or self.settings.cutmix):
+            raise ValueError(
+                f"{images} image{'s' * (images != 1)} cannot be mixed in pairs; each device needs an even number"
+            )
+
     def collate(self, items: Sequence[Batch]) -> Batch:
         """Join items; see ``Task.collate``."""
         return collate(items, ("image", "label"))
@@ -168,8 +176,7 @@ class ClassificationTask:
             hot = functional.one_hot(batch["label"], s.classes)
             return {**batch, "target": hot * (1 - s.smoothing) + s.smoothing / s.classes}
         count = len(batch["image"])
-        if count % 2:
-            raise ValueError(f"{count} images cannot be mixed in pairs; each device needs an even number")
+        self.check_micro_batch(count)
         mixup = Mixup(s.mixup, s.cutmix, prob=s.mixing, label_smoothing=s.smoothing, num_classes=s.classes)
         # timm mixes the batch with its reverse, so neighbours go to mirrored positions: 0 2 4 … 5 3 1.
         mirrored = torch.cat([torch.arange(0, count, 2), torch.arange(1, count, 2).flip(0)])
@@ -191,7 +198,7 @@ class ClassificationTask:
         return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, data: str | RandomImages | None, images: int) -> dict[str, float]:
         """Return the top-1 accuracy, in %, on the centre crop of held-out images."""
         (held_out,) = open_sources(self.recipe, data, split="val")
         device = next(model.parameters()).device

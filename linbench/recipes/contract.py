@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import Dataset
 
+    from linbench.recipes.random_images import RandomImages
+
 #: All recipes by name. ``@recipe("imagenet")`` adds a factory without arguments that returns a ``Recipe``.
 recipe = Registry("recipe", group="linbench.recipes")
 #: All tasks by name. ``@task("classification")`` adds a factory ``Recipe -> Task``.
@@ -231,6 +233,8 @@ class Task(Protocol):
     checkpoint: The task in its model's checkpoint, one of ``linbench.models.checkpoint.TASKS``.
     teacher: Whether ``loss`` reads ``batch["embedding"]``: the teacher's embedding of ``batch["image"]``, which
         depends on ``batch["ids"]`` alone; ``linbench.recipes.teacher`` computes it.
+    It may have ``check_micro_batch(images)``, which raises ValueError where that many images cannot go through the
+    model at once.
     """
 
     recipe: Recipe
@@ -240,10 +244,10 @@ class Task(Protocol):
     def build(self, name: str, *, impl: str = "fast", **options: Any) -> "nn.Module":
         """Return the model on the backbone ``name``, with the parts frozen that the recipe freezes."""
 
-    def examples(self, data: str | None, seed: int) -> "Dataset[Batch]":
+    def examples(self, data: "str | RandomImages | None", seed: int) -> "Dataset[Batch]":
         """Return a map-style dataset with a length; its keys are (epoch, index), its items go into ``collate``.
 
-        data: The value of ``--data``: None, a folder, or ``shapes``.
+        data: The value of ``--data``: None, a folder, or ``shapes``; or random images, which a plan is made with.
         A sample that cannot be used (an unreadable image, no instance left) is replaced by the next index's, wrapping
         at the end; the skipped ones are in the item's ``skipped``. It has ``checksums``, by dataset.
         Raises BadDataset that names the missing dataset.
@@ -271,7 +275,7 @@ class Task(Protocol):
     def parameter_groups(self, model: "nn.Module") -> list[dict[str, Any]]:
         """Return groups for an optimizer: ``params``, ``weight_decay``, and ``lr_scale`` if it is not 1."""
 
-    def evaluate(self, model: "nn.Module", data: str | None, images: int) -> dict[str, float]:
+    def evaluate(self, model: "nn.Module", data: "str | RandomImages | None", images: int) -> dict[str, float]:
         """Return scores on at most ``images`` held-out images, and their number as ``images``.
 
         They show how the training went, and are no suite's number.

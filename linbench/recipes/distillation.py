@@ -20,6 +20,7 @@ from linbench.recipes import optimizer
 from linbench.recipes.augmentation import draw_view, pad_to_square
 from linbench.recipes.contract import Batch, Recipe, Source, recipe, task
 from linbench.recipes.examples import Examples, collate, normalize, open_sources
+from linbench.recipes.random_images import RandomImages
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class DistillationTask:
         sam.decoder.requires_grad_(False)
         return sam
 
-    def examples(self, data: str | None, seed: int) -> Examples:
+    def examples(self, data: str | RandomImages | None, seed: int) -> Examples:
         """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
@@ -124,6 +125,6 @@ class DistillationTask:
         """Return the groups for the optimizer."""
         return optimizer.parameter_groups(model, self.recipe)
 
-    def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, data: str | RandomImages | None, images: int) -> dict[str, float]:
         """Return no scores: the quality of an encoder shows in the next step."""
         return {}

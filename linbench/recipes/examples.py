@@ -13,6 +13,7 @@ from linbench.data.contract import BadDataset, BadSample
 from linbench.data.roots import open_dataset
 from linbench.models.sam.transforms import DEVIATION_255, MEAN_255
 from linbench.recipes.contract import Batch, Key, Recipe, Source, derive_seed
+from linbench.recipes.random_images import RandomImages
 
 #: Bad samples in a row that are skipped; a dataset with more is not the dataset that it should be.
 MAX_SKIPPED = 100
@@ -77,11 +78,16 @@ class Examples(Dataset[Batch]):
         return self.sources[position], dataset, (index - int(self.starts[position])) % len(dataset)
 
 
-def open_sources(recipe: Recipe, data: str | None, split: str | None = None) -> list[data_contract.Dataset[Any]]:
+def open_sources(
+    recipe: Recipe, data: str | RandomImages | None, split: str | None = None
+) -> list[data_contract.Dataset[Any]]:
     """Open the recipe's datasets. Raises BadDataset that names the recipe and the missing dataset.
 
+    data: The value of ``--data``, or what stands in for all datasets.
     split: None for the split of each source.
     """
+    if isinstance(data, RandomImages):
+        return [data.dataset(source, split or source.split) for source in recipe.sources]
     datasets = []
     for source in recipe.sources:
         try:
@@ -89,14 +95,17 @@ def open_sources(recipe: Recipe, data: str | None, split: str | None = None) -> 
                 source.dataset, split or source.split, data, images=source.images, size=recipe.embedded_size
             )
         except BadDataset as error:
-            names = ", ".join(source.dataset for source in recipe.sources)
-            raise BadDataset(
-                f"recipe {recipe.name} needs {names}; {source.dataset} cannot be opened: {error}"
-            ) from error
+            raise cannot_open(recipe, source, error) from error
         if not len(dataset):
             raise BadDataset(f"recipe {recipe.name} needs {source.dataset}, which is empty")
         datasets.append(dataset)
     return datasets
+
+
+def cannot_open(recipe: Recipe, source: Source, error: BadDataset) -> BadDataset:
+    """Return the error of a source's dataset with what the recipe needs."""
+    names = ", ".join(source.dataset for source in recipe.sources)
+    return BadDataset(f"recipe {recipe.name} needs {names}; {source.dataset} cannot be opened: {error}")
 
 
 def collate(items: Sequence[Batch], stacked: Sequence[str]) -> Batch:

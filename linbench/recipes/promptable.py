@@ -31,6 +31,7 @@ from linbench.recipes.contract import (
 )
 from linbench.recipes.examples import Examples, collate, normalize, open_sources
 from linbench.recipes.mask_loss import PointSampling, point_losses
+from linbench.recipes.random_images import RandomImages
 
 MAX_VIEWS = 10  # drawn of an image before it is skipped because none has an instance
 
@@ -132,7 +133,7 @@ class PromptableTask:
         sam.prompt.requires_grad_(not self.settings.freeze_prompt)
         return sam
 
-    def examples(self, data: str | None, seed: int) -> Examples:
+    def examples(self, data: str | RandomImages | None, seed: int) -> Examples:
         """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
@@ -213,7 +214,7 @@ class PromptableTask:
         return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, data: str | RandomImages | None, images: int) -> dict[str, float]:
         """Return the mean IoU, in %, of the model and, as ``box_…``, of filled boxes, in the input's pixels.
 
         It is the mean over images of the mean over masks, of all datasets as ``miou``, of each as ``<dataset>_miou``.

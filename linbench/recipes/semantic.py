@@ -22,6 +22,7 @@ from linbench.recipes import optimizer
 from linbench.recipes.augmentation import View, distort, draw_crop, pad_to_square
 from linbench.recipes.contract import Batch, Recipe, Source, check_at_least_one, check_fractions, recipe, task
 from linbench.recipes.examples import Examples, collate, normalize, open_sources
+from linbench.recipes.random_images import RandomImages
 
 MAX_CROPS = 10  # drawn until no class fills too much of one; the last is used (mmsegmentation's RandomCrop)
 
@@ -113,7 +114,7 @@ class SemanticTask:
         size, classes = self.recipe.image_size, self.settings.classes
         return build_semantic(name, image_size=size, num_classes=classes, impl=impl, **options)
 
-    def examples(self, data: str | None, seed: int) -> Examples:
+    def examples(self, data: str | RandomImages | None, seed: int) -> Examples:
         """Return the examples; see ``Task.examples``."""
         return Examples(self.recipe.sources, open_sources(self.recipe, data), seed, self._example)
 
@@ -145,6 +146,11 @@ class SemanticTask:
                 break
         return view
 
+    def check_micro_batch(self, images: int) -> None:
+        """Raise ValueError for a single image."""
+        if images < 2:
+            raise ValueError("UPerNet's batch norm needs a micro-batch of at least two images, got one")
+
     def collate(self, items: Sequence[Batch]) -> Batch:
         """Join items; see ``Task.collate``."""
         return collate(items, ("image", "labels"))
@@ -159,8 +165,8 @@ class SemanticTask:
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the losses; see ``Task.loss``."""
-        if model.training and len(batch["image"]) < 2:
-            raise ValueError("UPerNet's batch norm needs a micro-batch of at least two images, got one")
+        if model.training:
+            self.check_micro_batch(len(batch["image"]))
         labels = batch["labels"]
         main, auxiliary = (_cross_entropy(logits, labels) for logits in cast(Semantic, model).both(batch["image"]))
         total = main + self.settings.auxiliary * auxiliary
@@ -171,7 +177,7 @@ class SemanticTask:
         return optimizer.parameter_groups(model, self.recipe)
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, data: str | None, images: int) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, data: str | RandomImages | None, images: int) -> dict[str, float]:
         """Return mean IoU and pixel accuracy, in %, of whole images with the short side at the crop's size."""
         (held_out,) = open_sources(self.recipe, data, split="val")
         confusion, device = Confusion(self.settings.classes, IGNORED), next(model.parameters()).device

@@ -41,29 +41,48 @@ class Teacher:
         return cast(Tensor, self.encoder(image)[-1])
 
 
+def check_teacher(recipe: Recipe, path: Path | None) -> str:
+    """Return the teacher's name, without reading its file. Raises ValueError for a missing or superfluous file."""
+    name = cast(Distillation, recipe.settings).teacher
+    if name not in (*SAM, RANDOM):
+        raise ValueError(f"teacher={name!r} is unknown; allowed are {', '.join([*SAM, RANDOM])}")
+    if name == RANDOM and path:
+        raise ValueError(f"teacher=random has fixed weights and reads no file; --set teacher='{next(iter(SAM))}'")
+    if name != RANDOM and path is None:
+        raise ValueError(
+            f"recipe {recipe.name} distils from {name}: name its checkpoint with --teacher FILE, as segment-anything "
+            "publishes it; --scale smoke takes a small random teacher instead"
+        )
+    return name
+
+
 def load_teacher(recipe: Recipe, path: Path | None) -> Teacher:
     """Return the teacher that the recipe names, in evaluation mode, on the CPU.
 
     path: Its checkpoint, linbench's or the official one; None for the random teacher.
     Raises ValueError for a missing or superfluous file, BadCheckpoint and Misfit.
     """
-    name, size = cast(Distillation, recipe.settings).teacher, recipe.image_size
+    name = check_teacher(recipe, path)
+    if path is None:
+        return _frozen(_random_encoder(recipe.image_size), {"name": name, "sha256": None})
+    encoder = cast(nn.Module, build_backbone(SAM[name], image_size=recipe.image_size))
+    checkpoints.load(encoder, path)
+    return _frozen(encoder, {"name": name, "sha256": file_sha256(path)})
+
+
+def unfilled_teacher(name: str, image_size: int, device: torch.device) -> Teacher:
+    """Return a teacher whose weights are whatever the memory holds: it takes the time of the real one.
+
+    name: Of SAM, or RANDOM.
+    """
     if name == RANDOM:
-        if path:
-            raise ValueError(f"teacher=random has fixed weights and reads no file; --set teacher='{next(iter(SAM))}'")
-        encoder: nn.Module = _random_encoder(size)
-        facts = {"name": name, "sha256": None}
-    elif name not in SAM:
-        raise ValueError(f"teacher={name!r} is unknown; allowed are {', '.join([*SAM, RANDOM])}")
-    elif path is None:
-        raise ValueError(
-            f"recipe {recipe.name} distils from {name}: name its checkpoint with --teacher FILE, as segment-anything "
-            "publishes it; --scale smoke takes a small random teacher instead"
-        )
-    else:
-        encoder = cast(nn.Module, build_backbone(SAM[name], image_size=size))
-        checkpoints.load(encoder, path)
-        facts = {"name": name, "sha256": file_sha256(path)}
+        return _frozen(_random_encoder(image_size).to(device), {"name": name})
+    with torch.device("meta"):
+        encoder = cast(nn.Module, build_backbone(SAM[name], image_size=image_size))
+    return _frozen(encoder.to_empty(device=device), {"name": name})
+
+
+def _frozen(encoder: nn.Module, facts: Mapping[str, Any]) -> Teacher:
     return Teacher(encoder.eval().requires_grad_(False), facts)
 
 

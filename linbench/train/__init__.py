@@ -8,7 +8,8 @@
 | state | all that changes while a model is trained; on the disk, what a session resumes from | ``loop``, ``states`` |
 | step | one update of the weights with one global batch | ``batches.py``, ``loop.py`` |
 | stage | a run of a pipeline, which begins with the weights of the stage before | ``pipeline.py`` |
-| plan | steps, time and disk of a run, estimated without training it | ``pipeline.py`` |
+| requirement | a dataset or a teacher that a run reads | ``requirements.py`` |
+| plan | steps, time and disk of a run, estimated without training it | ``plan.py``, ``calibration.py`` |
 
 From a recipe to a checkpoint: ``cli/train.py`` → ``pipeline.py`` → ``training.py`` → ``session.py`` →
 ``initial_state.py``, ``batches.py`` → ``loop.py`` → ``states.py``, ``log.py``.

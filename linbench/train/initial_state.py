@@ -93,11 +93,10 @@ def load_initial(model: nn.Module, name: str, task: str, path: Path, branch: str
     branch: ``model`` or ``ema``, of an official file that holds both.
     Raises BadCheckpoint and Misfit, both ValueError, for a file that cannot be read or is another backbone's.
     """
+    check_initial(path, name)
     about, entries = checkpoint.read(path, branch)
     if about is None:
         return _load_official_backbone(model, entries, path)
-    if about.model != name:
-        raise Misfit(f"{path}: it is {about}; its weights do not go into {name}")
     stored, needed = _parts(entries), _parts(model.state_dict())
     taken = [
         part
@@ -116,6 +115,13 @@ def load_initial(model: nn.Module, name: str, task: str, path: Path, branch: str
     except Misfit as misfit:
         raise Misfit(f"{path}: it is {about}; {misfit}") from misfit
     return taken
+
+
+def check_initial(path: Path, name: str) -> None:
+    """Raise Misfit where a checkpoint of linbench's states another backbone than ``name``; reads no weights."""
+    about = checkpoint.describe(path)
+    if about is not None and about.model != name:
+        raise Misfit(f"{path}: it is {about}; its weights do not go into {name}")
 
 
 def _load_official_backbone(model: nn.Module, entries: Mapping[str, Tensor], path: Path) -> list[str]:

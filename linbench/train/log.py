@@ -5,6 +5,7 @@ A line of a step has ``step`` (how many are done), ``epoch``, ``losses``, ``lr``
 ``resume``, ``skipped``, ``stop``, ``end``. ``linbench train --curves runs/rwkv-sam-t-paper`` draws it.
 """
 
+import importlib.util
 import json
 import math
 import time
@@ -94,15 +95,18 @@ def _finite_json(value: Any) -> Any:
     return value
 
 
+def require_tensorboard() -> None:
+    """Raise ValueError if TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard: the package tensorboard is not installed; pip install tensorboard")
+
+
 @contextmanager
 def tensorboard_writer(folder: Path) -> Iterator[Any]:
     """Yield TensorBoard's writer of event files into the folder. Raises ValueError if it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError(
-            "--tensorboard: the package tensorboard is not installed; pip install tensorboard"
-        ) from error
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
     writer = SummaryWriter(str(folder))
     try:
         yield writer

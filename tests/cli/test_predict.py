@@ -389,7 +389,7 @@ def test_json_says_what_was_written_without_run_lengths(tmp_path):
 def test_the_table_has_a_row_for_each_picture(tmp_path):
     file = saved(tmp_path / "a.png", drawn(60, 40))
     result = predict(tmp_path, file, *["--box=1,2,30,40"] * 8)
-    assert re.search(r"a\.png +8 +0 +(-?\d\.\d\d ){6}… ", result.stdout)
+    assert re.search(r"a\.png +8 +0 +(-?\d\.\d\d ){6}…\n", result.stdout)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from linbench.cli import app
+from linbench.cli.training_progress import format_duration, format_range
 from linbench.models import build_classifier, checkpoint
 from linbench.models.checkpoint import About
 from linbench.train.log import LOG_NAME, read_log
@@ -180,7 +181,7 @@ def test_the_older_name_of_gradient_checkpointing_still_works_and_is_not_adverti
     assert "--gradient-checkpointing" in options and "--recompute" not in options
 
 
-def test_a_dry_run_tells_steps_hours_and_disk_and_writes_nothing(tmp_path):
+def test_a_dry_run_tells_steps_time_and_disk_and_writes_nothing(tmp_path):
     result = call(*TOY, "--out", tmp_path / "run", "--dry-run", "--micro-batch", "4", "--json")
     assert result.exit_code == 0, result.output
     (plan,) = json.loads(result.stdout)
@@ -190,10 +191,93 @@ def test_a_dry_run_tells_steps_hours_and_disk_and_writes_nothing(tmp_path):
     assert plan["parameters"] == model
     # Three states of weights and two moments, and the model; a moment's own count is 4 bytes.
     assert 4 * model * 9 < plan["disk_bytes"] < 4 * model * 10 + 1000
-    assert plan["hours"] == pytest.approx(30 * plan["seconds_per_step"] / 3600)
+    step, whole = plan["seconds_per_step"], plan["seconds"]
+    assert 0 < step["low"] <= step["high"]
+    assert 30 * step["low"] <= whole["low"] and 30 * step["high"] <= whole["high"]
     assert not (tmp_path / "run").exists()
     shown = call(*TOY, "--out", tmp_path / "run", "--dry-run")
-    assert "8 = 1 cpu × 8 at once" in shown.stdout
+    assert re.search(r"toy +30 +8 +8 ", shown.stdout)
+    assert "for the stage, with start, scoring and saving" in shown.stdout
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty working folder, a cache without data, and no variable that names some."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("LINBENCH_DATA", raising=False)
+    return tmp_path / "here"
+
+
+def test_a_plan_of_the_paper_needs_no_data_no_teacher_and_writes_nothing(empty, monkeypatch):
+    monkeypatch.setattr("linbench.train.calibration.BUDGET_S", 0.0)  # the smallest size alone
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a plan needs no network"))
+    plain = ("--backbone", "vit-t", "--device", "cpu", "--threads", "1", "--dry-run")
+    result = call(*plain, "--set", "teacher=SAM ViT-B")
+    assert result.exit_code == 0, result.output
+    assert files_below(empty) == set()
+    assert not (empty.parent / "cache/linbench/data").exists()
+    words = " ".join(result.stdout.split())
+    for line in (
+        "imagenet 150,120 1024",
+        "imagenet train 1,281,167 ≈ 138 GB not found",
+        "teacher SAM ViT-B – ≈ 0.375 GB not found",
+        "no data here: calibrated on random images",
+        "Without --data DIR the command trains on shapes, the embedded dataset, for 120 + 72 + 90 steps.",
+    ):
+        assert line in words, result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_folder_with_some_of_the_data_gives_its_own_count_and_names_the_rest(empty, tmp_path):
+    made = CliRunner().invoke(
+        app, ["data", "make", "shapes", "--as", "dis", "--split", "train", "--images", "5", "--out", "d"]
+    )
+    assert made.exit_code == 0, made.output
+    before = files_below(empty)
+    changes = [f"--set={change}" for change in ("image_size=64", "batch=4", "points=64")]
+    run = ("--backbone", "vit-t", "--recipe", "sam-joint", "--data", "d", "--device", "cpu", "--threads", "1")
+    (plan,) = json.loads(call(*run, *changes, "--dry-run", "--json").stdout)
+    assert plan["examples"] == 242_000 + 4 * 30_000 + 40 * 5
+    found = {need["name"]: bool(need["location"]) for need in plan["requirements"]}
+    assert found == {"coconut train": False, "entityseg train": False, "dis train": True}
+    assert files_below(empty) == before
+    real = call(*run, *changes)
+    assert (real.exit_code, "coconut cannot be opened" in real.stderr) == (2, True)
+    assert files_below(empty) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scale", "full"], "recipe sam-distill distils from SAM ViT-H: name its checkpoint with --teacher FILE"),
+        (["--recipe", "imagenet", "--micro-batch", "3"], "3 images cannot be mixed in pairs"),
+        (["--recipe", "ade20k", "--micro-batch", "1"], "at least two images, got one"),
+        (["--recipe", "imagenet", "--option", "depht=3"], "vit-t has no option 'depht'"),
+        (["--recipe", "imagenet", "--set", "image_size=30"], "image_size"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_work_is_done(arguments, message, empty):
+    result = call("--backbone", "vit-t", *arguments, "--threads", "1", "--device", "cpu")
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert files_below(empty) == set()
+    assert not (empty.parent / "cache/linbench/data").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(45, "45 s"), (194, "3 min"), (7560, "2.1 h"), (14 * 86400, "14 days"), (3.16e8, "10 years")],
+)
+def test_a_duration_has_a_unit_that_a_person_uses(seconds, text):
+    assert format_duration(seconds) == text
+    assert format_range(seconds, seconds).split()[1] == text.split()[1]
+    assert format_range(0.5 * seconds, seconds).count("–") == 1
 
 
 def test_a_plugin_brings_its_own_recipe(tmp_path):

@@ -92,7 +92,7 @@ def test_versions_of_a_protocol_are_told_apart_in_the_heads() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"dataset": "shapes"}, "the embedded data set"),
+        ({"dataset": "shapes"}, "the embedded dataset"),
         ({"checkpoint": "random-0", "checkpoint_facts": {"random": True}}, "random weights"),
         ({"checkpoint_facts": FULL | {"scale": "smoke"}}, "smoke recipes"),
     ],

@@ -96,12 +96,12 @@ def test_smoke_random_and_embedded_results_do_not_count_unless_the_embedded_set_
     ]
     result = answer(REQUEST, *made)
     assert result.best is not None and result.best.label.startswith("vmamba-t")
-    assert {"random weights", "smoke recipes", "the embedded data set"} == {
+    assert {"random weights", "smoke recipes", "the embedded dataset"} == {
         entry.reason.removeprefix("not counted: ") for entry in result.excluded if entry.reason.startswith("not")
     }
     embedded = answer(replace(REQUEST, latency_ms=None, dataset="shapes"), *made)
     assert embedded.best is not None and embedded.best.label == "vit-t"
-    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded data set)" in describe(embedded)[0]
+    assert "COMPARABLE WITH NOTHING PUBLISHED (the embedded dataset)" in describe(embedded)[0]
 
 
 def test_where_only_the_embedded_set_is_recorded_the_refusal_says_how_to_ask_for_it():

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from linbench.records import Record
 from tests.reports.cases import power_law
+from tests.reports.derived_oracle import Oracle, random_set, side_of
 from tests.reports.page_cases import FAMILIES, HOSTILE, accuracy, text_of, zoo
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
@@ -270,11 +273,12 @@ def test_numbers_that_compare_with_nothing_published_say_so(opened: Any) -> None
     said = [option.text_content() for option in tab.locator("#measure option").all()]
     marked = [words for words in said if words.startswith("⚠")]
     assert any("smoke recipes" in words for words in marked)
-    assert any("random weights, the embedded data set" in words for words in marked)
+    assert any("random weights, the embedded dataset" in words for words in marked)
     tab.select_option("#measure", label=next(words for words in marked if "smoke" in words))
     assert "compares with nothing published: smoke recipes" in tab.locator("#standing").inner_text()
     assert tab.locator("#cells thead").inner_text().count("⚠") == 1
-    assert {"22.00", "31.00"} == {text.split()[0] for text in tab.locator("#scores td button").all_inner_texts()}
+    smoke = {"22.00", "18.00", "31.00", "27.00"}  # both metrics of both models, and no other evaluation
+    assert smoke == {text.split()[0] for text in tab.locator("#scores td button").all_inner_texts()}
 
 
 def test_a_model_is_hidden_and_shown_by_its_button(opened: Any) -> None:
@@ -293,6 +297,20 @@ def test_after_hiding_a_model_nothing_stays_faded(opened: Any) -> None:
     assert tab.locator("#curves svg.dimmed").count() == 0
     tab.locator("#curves .legend button", has_text="vmamba-t").hover()
     assert tab.locator("#curves svg.dimmed g.model.lit").count() > 1
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_after_hiding_and_showing_a_model_all_are_as_before(opened: Any, touch: bool) -> None:
+    tab = opened(has_touch=touch, reduced_motion="reduce")
+    opacities = "[...document.querySelectorAll('#curves g.model')].map((node) => getComputedStyle(node).opacity)"
+    before = tab.evaluate(opacities)
+    assert set(before) == {"1"}
+    for _ in range(2):
+        button = tab.locator("#curves .legend button", has_text="vim-t")
+        (button.tap if touch else button.click)()
+    if not touch:
+        tab.mouse.move(1, 1)
+    assert tab.evaluate(opacities) == before
 
 
 @pytest.mark.parametrize("metric", ["latency", "memory"])
@@ -362,13 +380,157 @@ def test_without_accuracy_and_without_latency_the_page_says_what_measures_them(o
     path = tmp_path / "latency.html"
     path.write_text(text_of(power_law("vit-t", 100, 1.6)), encoding="utf-8")
     tab = opened(path)
-    assert "linbench run --suite dis --checkpoint FILE" in tab.locator("#scores").inner_text()
+    assert "linbench run --suite dis --checkpoint FILE" in tab.locator("#notes").inner_text()
     assert "the front shows parameters instead" in tab.locator("#front-text").inner_text()
     path = tmp_path / "accuracy.html"
     path.write_text(text_of([accuracy("vit-t", 61.0)]), encoding="utf-8")
     tab = opened(path)
-    assert "linbench run --suite latency" in tab.locator("#cells").inner_text()
-    assert tab.locator("#scores td button").count() == 1
+    assert "linbench run --suite latency" in tab.locator("#notes").inner_text()
+    assert tab.locator("#scores td button").count() == 2  # mIoU and mBIoU
     path = tmp_path / "nothing.html"
     path.write_text(text_of([], [FAULT]), encoding="utf-8")
     assert "1 damaged file was skipped" in opened(path).locator("details.notice").inner_text()
+
+
+def test_a_page_of_accuracies_has_no_empty_section_and_all_metrics_in_one_table(opened: Any, tmp_path: Path) -> None:
+    path = tmp_path / "accuracy.html"
+    found = [accuracy("vit-t", 61.0), accuracy("vim-t", 58.0), accuracy("vim-t", 44.0, suite="coco", images=12)]
+    path.write_text(text_of(found), encoding="utf-8")
+    tab = opened(path)
+    assert [head.inner_text() for head in tab.locator("h2:visible").all()] == [
+        *("Against resolution", "Accuracy", "How to read it"),
+    ]
+    assert tab.locator("select:visible").count() == 2  # which accuracy, and which quantity
+    heads = tab.locator("#scores thead th").all_inner_texts()
+    metrics = ["coco mask AP", "coco boundary AP", "dis mIoU", "dis mBIoU"]
+    assert [head.splitlines()[0] for head in heads] == ["Model", *metrics, "Weights"]
+    texts = tab.locator("#scores td button").all_inner_texts()
+    assert [text.split()[0] for text in texts] == ["44.00ᵇ", "40.00ᵇ", "58.00", "54.00", "61.00", "57.00"]
+    assert "ᵇ few images: fewer than 30" in tab.locator("#notes").inner_text()
+
+
+def disturbed(made: Record, share: float = 0.5) -> Record:
+    return replace(made, rounds=tuple({**entry, "others_share": share} for entry in made.rounds))
+
+
+def test_a_page_of_disturbed_records_says_so_on_top_and_states_nothing_derived(opened: Any, tmp_path: Path) -> None:
+    path = tmp_path / "disturbed.html"
+    path.write_text(text_of([disturbed(made) for made in zoo()]), encoding="utf-8")
+    tab = opened(path)
+    headline = tab.locator("p.notice.strong").first.inner_text()
+    assert re.fullmatch(
+        r"⚠ (\d+) of \1 latencies were disturbed by other programs \(up to 50 % of the cores\): "
+        r"do not compare them\.",
+        headline,
+    )
+    shown = tab.locator("#warnings .notice").all_inner_texts()
+    assert shown
+    assert all("disturbed by other programs (up to 50 % of the cores)" in text for text in shown)
+    assert set(tab.locator("#curves .legend small").all_inner_texts()) == {
+        "nothing derived: disturbed by other programs (up to 50 % of the cores)"
+    }
+    assert tab.locator("#curves .ring").count() == 0
+    assert tab.locator("#curves .line use:not(.hollow)").count() == 0
+    assert tab.locator("#front path.step").count() == 0
+    assert "On the front" not in tab.locator("#front-text").inner_text()
+    assert tab.locator("#front-text").inner_text().startswith("Not ranked, disturbed by other programs")
+    for point in tab.locator("#front g.point").all():
+        assert re.search(r"ms( ±[\d.]+ %)?ᵃ?‡†?,.* not ranked: disturbed", point.get_attribute("aria-label"))
+    heads = tab.locator("#cells thead th").all_inner_texts()
+    assert set(column(tab, 1 + next(i for i, head in enumerate(heads) if "÷" in head))) == {"–"}
+    tab.locator("#cells td button").first.click()
+    details = tab.locator("#details").inner_text()
+    assert re.search(r"^[\d.]+ ms‡", details, re.M)
+    assert "Nothing is derived from this time, and it is not ranked: disturbed" in details
+
+
+def test_the_ratio_of_two_presets_needs_both_times_undisturbed(opened: Any, tmp_path: Path) -> None:
+    path = tmp_path / "one.html"
+    best = [made for made in zoo() if made.key.get("preset") == "best" and made.rounds]
+    others = [made for made in zoo() if made not in best]
+    path.write_text(text_of([*others, disturbed(best[0]), *best[1:]]), encoding="utf-8")
+    tab = opened(path)
+    heads = tab.locator("#cells thead th").all_inner_texts()
+    gains = dict(
+        zip(
+            zip(column(tab, 1), column(tab, 2), strict=True),
+            column(tab, 1 + next(i for i, head in enumerate(heads) if "÷" in head)),
+            strict=True,
+        )
+    )
+    key = best[0].key
+    assert gains[key["backbone"], f"{key['height']}²"] == "–"
+    measured = {(made.key["backbone"], f"{made.key['height']}²") for made in best[1:]}
+    assert all(gains[cell].endswith("×") for cell in measured)
+
+
+def check_legend(oracle: Oracle, name: str, text: str) -> None:
+    """Check each part of a model's legend."""
+    if text.startswith("nothing derived: "):
+        assert not oracle.is_sound(name)
+        return
+    assert oracle.is_sound(name)
+    for part in filter(None, text.split("; ")):
+        if fit := re.fullmatch(r"exponent of tokens (-?[\d.]+)( ±[\d.]+)?†?", part):
+            assert float(fit[1]) == pytest.approx(oracle.slope(name), abs=0.006)
+            continue
+        crossing = re.fullmatch(r"crossover with (\S+): (slower from |below |above |)(\d+)( \(.*\))?†? px", part)
+        assert crossing, part
+        other, kind, px = crossing[1], crossing[2], int(crossing[3])
+        assert oracle.is_sound(name, other)
+        roots = oracle.crossings(name, other)
+        if kind in ("below ", "above "):
+            assert not roots
+            assert (oracle.log_time(name, px) < oracle.log_time(other, px)) == (kind == "below ")
+        else:
+            assert px == pytest.approx(roots[-1], rel=0.01)
+            slower_above = oracle.log_time(name, roots[-1] * 1.01) > oracle.log_time(other, roots[-1] * 1.01)
+            assert slower_above == (kind == "slower from ")
+
+
+def check_front(oracle: Oracle, side: int, labels: list[str], text: str) -> None:
+    """Check what each point of a front says, and the text below it."""
+    assert sorted(label.split(", ")[0] for label in labels) == sorted(oracle.ran(side))
+    for label in labels:
+        name = label.split(", ")[0]
+        is_doubtful = oracle.is_doubtful(name, side)
+        behind = re.search(r"behind (\S+): that is faster", label)
+        assert ("not ranked" in label) == is_doubtful
+        assert ("on the front" in label) == (not is_doubtful and behind is None)
+        if behind:
+            assert oracle.is_shown(behind[1], name, side)
+    listed = re.search(r"On the front, from the fastest: (.*?)\. ", text)
+    on_front = re.findall(r"(\S+) \(~?[\d.]+ m?s", listed[1]) if listed else []
+    assert [oracle.ms(name, side) for name in on_front] == sorted(oracle.ms(name, side) for name in on_front)
+    assert set(on_front) == {label.split(", ")[0] for label in labels if "on the front" in label}
+    left = [name for names in re.findall(r"Not ranked, [^:]*: ([^.]*)\.", text) for name in names.split(", ")]
+    assert sorted(left) == sorted(name for name in oracle.ran(side) if oracle.is_doubtful(name, side))
+
+
+SETS = 50
+
+
+def test_what_a_page_states_of_models_is_implied_by_the_records(chromium: Any, tmp_path: Path) -> None:
+    tab = chromium.new_page()
+    path, fronts, curves = tmp_path / "random.html", 0, 0
+    for seed in range(SETS):
+        oracle = random_set(seed)
+        path.write_text(text_of(list(oracle.records.values())), encoding="utf-8")
+        tab.goto(path.as_uri())
+        rounds = [entry for made in oracle.records.values() for entry in made.rounds]
+        is_disturbed = any((entry["others_share"] or 0) > 0.1 for entry in rounds)
+        assert (tab.locator("p.notice.strong").count() > 0) == is_disturbed
+        for entry in tab.locator("#curves .legend button").all():
+            name, *text = entry.inner_text().splitlines()
+            check_legend(oracle, name, " ".join(text).strip())
+            curves += "crossover" in " ".join(text)
+        sizes = tab.locator("#front-size option").all_text_contents()
+        for size in sizes:
+            if len(sizes) > 1:  # the only one is chosen already, and its control is disabled
+                tab.select_option("#front-size", size)
+            labels = [point.get_attribute("aria-label") for point in tab.locator("#front g.point").all()]
+            check_front(oracle, side_of(size), labels, tab.locator("#front-text").inner_text())
+            fronts += "On the front" in tab.locator("#front-text").inner_text()
+    assert fronts > SETS / 2
+    assert curves > SETS / 10
+    tab.close()

@@ -81,7 +81,7 @@ def standing(key: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:
     if checkpoint.get("scale") == "smoke":
         reasons.append("smoke recipes")
     if key.get("dataset") == EMBEDDED:
-        reasons.append("the embedded data set")
+        reasons.append("the embedded dataset")
     return ", ".join(reasons)
 
 

@@ -20,6 +20,9 @@ SHOWN = {
 }
 MOST_REASONS = 12
 USER_SPLIT = "all"  # the split of data without a registration
+FEWEST_IMAGES = 30  # below, an interval over images says little
+FEW_IMAGES = "ᵇ"
+FEW_IMAGES_NOTE = f"{FEW_IMAGES}: fewer than {FEWEST_IMAGES} images."
 
 
 class Column(NamedTuple):
@@ -37,9 +40,11 @@ def build(rows: pd.DataFrame) -> Table:
     measured = [{str(k): v for k, v in c.items()} for c in rows[names].drop_duplicates().to_dict(orient="records")]
     columns = [Column(c, metric, head) for c in measured for metric, head in SHOWN[c["suite"]].items()]
     heads = [f"{_data(c.conditions)} {c.head}\n{_boxes(c.conditions)}{_protocol(c, columns)}" for c in columns]
-    groups = dict(iter(rows.groupby(["label", *names], sort=False, dropna=False)))
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in ({str(k): v for k, v in r.items()} for r in rows.to_dict(orient="records")):
+        groups.setdefault((row["label"], *(row[name] for name in names)), []).append(row)
     lines = [
-        (label, *(_cell(groups.get((label, *c.conditions.values())), c.metric) for c in columns))
+        (label, *(_cell(groups.get((label, *c.conditions.values()), []), c.metric) for c in columns))
         for label in dict.fromkeys(rows["label"])
     ]
     return Table(title(rows), ("model", *heads), tuple(lines), (*_conditions(rows, measured), *_marks(rows)))
@@ -76,15 +81,13 @@ def _protocol(column: Column, columns: list[Column]) -> str:
     return f"{name}{f' (version {version})' if len(versions) > 1 else ''}, {column.conditions['size']}"
 
 
-def _cell(rows: pd.DataFrame | None, metric: str) -> str:
+def _cell(rows: list[dict[str, Any]], metric: str) -> str:
     """Return the text of one model's rows in one column."""
-    if rows is None:
-        return MISSING
-    values = rows[rows["metric"] == metric]
-    if values.empty or math.isnan(values["value"].iloc[0]):
-        return MISSING if (rows["status"] == "ok").all() else str(rows["status"].iloc[0])
-    row = values.iloc[0]
+    row = next((row for row in rows if row["metric"] == metric), None)
+    if row is None or math.isnan(row["value"]):
+        return MISSING if all(other["status"] == "ok" for other in rows) else str(rows[0]["status"])
     marks = ("†" if row["stale"] else "") + ("‡" if row["skipped"] else "") + ("!" if row["status"] != "ok" else "")
+    marks += FEW_IMAGES if row["n"] < FEWEST_IMAGES else ""
     interval = "" if math.isnan(row["low"]) else f" ({row['low']:.1f}–{row['high']:.1f})"
     return f"{row['value']:.2f}{marks}{interval}"
 
@@ -95,7 +98,8 @@ def _conditions(rows: pd.DataFrame, measured: list[dict[str, Any]]) -> list[str]
         boxes = "" if column["box_source"] == "none" else f", boxes: {column['box_source']}"
         notes.append(
             f"{column['suite']} (version {column['suite_version']}): {column['dataset']} ({column['split']}), "
-            f"n = {column['images']} images, data {str(column['dataset_checksum'])[:8]}{boxes}."
+            f"n = {column['images']} image{'s' * (column['images'] != 1)}, "
+            f"data {str(column['dataset_checksum'])[:8]}{boxes}."
         )
         if incomplete := missing_images(str(column["dataset"]), as_number(column["images"])):
             notes.append(f"Incomplete: {incomplete}.")
@@ -106,7 +110,7 @@ def _conditions(rows: pd.DataFrame, measured: list[dict[str, Any]]) -> list[str]
 
 
 def _marks(rows: pd.DataFrame) -> list[str]:
-    notes = []
+    notes = [FEW_IMAGES_NOTE] if (rows["n"] < FEWEST_IMAGES).any() else []
     if rows["stale"].any():
         notes.append("†: measured by other code than the present; --redo stale measures it again.")
     if rows["skipped"].any():

@@ -28,8 +28,6 @@ HEADROOM = 0.055  # of the height of the axes, for each model that failed
 WARNING, WARNING_LINE = "#B3261E", 74  # its colour, and its characters in a line: the legend is on the right
 LANES = 10  # models that failed, named on lines of their own; the marks of more share these lines
 TEXT_WIDTH = 0.4  # of the width of the axes, for the text beside a failure
-BARE_INCHES = (8.6, 4.7)
-BARE_AXES = (0.115, 0.09, 0.87, 0.845)  # left, bottom, width and height, of the figure
 
 
 #: Makes a legend's text of a model's label, its rows and its crossover.
@@ -81,21 +79,6 @@ def figure(rows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure | None:
     return result
 
 
-def bare_figure(rows: pd.DataFrame, looks: Mapping[str, Look], quantity: Quantity = LATENCY) -> Figure | None:
-    """Draw one comparison alone, for a page with its own title and legend; None where nothing was measured."""
-    if quantity.measured(rows).empty:
-        return None
-    result = Figure(figsize=BARE_INCHES)
-    axes = result.add_axes(BARE_AXES)
-    for patch in (result.patch, axes.patch):
-        patch.set_visible(False)
-    curves(axes, rows, looks, closest=0.0, quantity=quantity, legend=lambda label, *_: label)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    axes.set_title(f"{quantity.name}, {quantity.unit}, against resolution, px", y=1.0, pad=7)
-    return result
-
-
 def curves(
     axes: Any,
     rows: pd.DataFrame,
@@ -103,6 +86,7 @@ def curves(
     closest: float = CLOSEST,
     quantity: Quantity = LATENCY,
     legend: Legend | None = None,
+    crossings: Mapping[str, Crossover | None] | None = None,
 ) -> None:
     """Draw one comparison's rows: a line for each model, failures, both scales; of latencies also the crossovers.
 
@@ -110,11 +94,13 @@ def curves(
 
     closest: The smallest distance of tick labels on one line, as a fraction of the width of the axes.
     legend: Describes a model; by default by its fit and its crossover.
+    crossings: Of each model; computed where None.
     """
     axes.set(xscale="log", yscale="log" if quantity.is_log else "linear")
     rows = rows[quantity.columns()]
     models = {str(label): group for label, group in rows.groupby("label", sort=False)}
-    crossings = {label: supported_crossover(rows, label) for label in models} if quantity is LATENCY else {}
+    if crossings is None:
+        crossings = {label: supported_crossover(rows, label) for label in models}
     measured = quantity.measured(rows)
     lines = {str(label): group for label, group in measured.groupby("label", sort=False)}
     for label in dict.fromkeys([*_slowest_first(measured, quantity), *models]):  # those that only failed come last

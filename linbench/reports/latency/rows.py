@@ -17,9 +17,9 @@ settings that its search chose. Devices, presets, dtypes, parts of a segmenter a
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from linbench.records import BadRecord, Record, Status, key_hash, preferred_by_key
@@ -38,6 +38,7 @@ WHOLE = {
 DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
+MOST = 1e300  # a larger number in a record is none
 FEWEST_MS_IN_SECONDS = 10_000
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
 #: The columns of a cell's timings, in the order of the CSV.
@@ -274,13 +275,15 @@ def timings(entry: Mapping[str, Any]) -> list[float] | None:
     samples = entry.get("samples_ms")
     if not isinstance(samples, list | tuple) or not samples:
         return None
+    if all(type(value) is float and 0 < value < MOST for value in samples):  # most are; one by one is slow
+        return list(samples)
     numbers = [_number(value) for value in samples]
     return numbers if all(number > 0 for number in numbers) else None
 
 
 def _median(entries: Sequence[Mapping[str, Any]], name: str) -> float:
     numbers = [number for entry in entries if not math.isnan(number := _number(entry.get(name)))]
-    return float(np.median(numbers)) if numbers else math.nan
+    return median(numbers) if numbers else math.nan
 
 
 def _largest(values: Sequence[Any]) -> float:
@@ -289,7 +292,7 @@ def _largest(values: Sequence[Any]) -> float:
 
 def _number(value: Any) -> float:
     """Return a finite float; NaN for all else, booleans and text included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > MOST:
         return math.nan
     return float(value)
 

@@ -1,8 +1,10 @@
 """Latency against resolution, the paper's Figure 3 in numbers; below it costs paid once, and energy."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -10,10 +12,10 @@ import pandas as pd
 from linbench.reports.latency.notes import notes, percent, warnings
 from linbench.reports.latency.rows import conditions, duration, parameters, significant
 from linbench.reports.render.table import MISSING, Table
-from linbench.reports.statistics.crossover import Crossover
-from linbench.reports.statistics.doubts import SUPPORTED, supported_crossover, supported_exponent
+from linbench.reports.statistics.crossover import Crossover, crossing_of, reference_of
+from linbench.reports.statistics.doubts import SUPPORTED, doubts
 from linbench.reports.statistics.quality import STALE, quality
-from linbench.reports.statistics.scaling import Exponent
+from linbench.reports.statistics.scaling import Exponent, area_tokens, curve, exponent
 
 Row = Mapping[str, Any]
 
@@ -87,11 +89,28 @@ def build(rows: pd.DataFrame) -> Table:
 def scalings(rows: pd.DataFrame) -> dict[str, Scaling]:
     """Return what the curve of each model of one comparison supports."""
     lean = rows[list(SUPPORTED)]  # a frame of sixty columns is slow to cut
-    stale = frozenset(lean.loc[lean["stale"], "label"])
-    return {
-        label: Scaling(label, supported_exponent(group), supported_crossover(lean, label), stale)
-        for label, group in ((str(label), group) for label, group in lean.groupby("label", sort=False))
-    }
+    return dict(_scalings(json.dumps(lean.to_dict(orient="list"))))
+
+
+@lru_cache(maxsize=256)  # the table and the page state the same
+def _scalings(content: str) -> Mapping[str, Scaling]:
+    """Return the scaling of each model of a frame, which is written as JSON so that equal frames are one key."""
+    rows = pd.DataFrame(json.loads(content))
+    models = {str(label): group for label, group in rows.groupby("label", sort=False)}
+    curves = {label: curve(group, area_tokens(group)) for label, group in models.items()}
+    doubtful = {doubt.label for doubt in doubts(rows)}
+    stale = frozenset(rows.loc[rows["stale"], "label"])
+    result = {}
+    for label, group in models.items():
+        other = reference_of(label, rows)
+        is_crossed = other is not None and doubtful.isdisjoint((label, other))
+        result[label] = Scaling(
+            label,
+            None if label in doubtful else exponent(group),
+            crossing_of(other, curves[label], curves[other]) if other is not None and is_crossed else None,
+            stale,
+        )
+    return result
 
 
 def phases(rows: pd.DataFrame) -> Table:
@@ -99,7 +118,7 @@ def phases(rows: pd.DataFrame) -> Table:
     lines = []
     has_compiled = bool(rows["compile_s"].notna().any())
     seconds = [*("load_s", "first_forward_s", "kernel_compile_s"), *(["compile_s"] if has_compiled else [])]
-    for label, cells in _models(rows).items():
+    for label, cells in _models(rows[["label", "status", "size", *seconds]]).items():
         last = next((row for row in reversed(cells) if row["status"] == "ok"), None)
         values = [MISSING if last is None else _first_number([last[name]]) for name in seconds]
         lines.append((label, MISSING if last is None else str(last["size"]), *values))

@@ -9,13 +9,16 @@ import pandas as pd
 from linbench.records import Record
 from linbench.reports.accuracy.rows import COLUMN
 from linbench.reports.accuracy.table import SHOWN
-from linbench.reports.page.columns import TextPool, number, thin
+from linbench.reports.page.columns import TextPool, dictionaries, number, thin
+from linbench.reports.statistics.quality import STALE
 
 #: What two accuracies of one measure share: all but the size of the input.
 MEASURE = ("standing", "metric", *(name for name in COLUMN if name != "size"))
 TEXTS = ("label", "backbone", "options", "fusion", "size", "status", "reason", "weights", "device", "recipe_hash")
 NUMBERS = ("value", "low", "high", "n", "skipped")
 MOST_SCORES = 200  # of one record
+FEWEST_IMAGES = 30  # below, the interval of a score is marked
+FEW_IMAGES, SKIPPED = "ᵇ", "ᶜ"
 
 
 def measure_groups(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -51,7 +54,7 @@ def scores(
     samples: Scores of single images, of each row at most.
     """
     for measure, group in enumerate(groups):
-        for row in group.to_dict(orient="records"):
+        for row in dictionaries(group):
             record = records[row["key_hash"]]
             settings = {k: v for k, v in record.key.items() if k not in MEASURE and v not in ({}, "")}
             yield {
@@ -60,12 +63,18 @@ def scores(
                 **{name: number(row[name]) for name in NUMBERS},
                 "height": number(record.key.get("height")),
                 "width": number(record.key.get("width")),
-                "stale": int(bool(row["stale"])),
-                "settings": pool.pairs(settings),
+                "marks": _marks(row),
+                "settings": pool.setting(settings),
                 "environment": pool.environment(record.environment),
                 "key": row["key_hash"][:8],
                 "images": _images(record, str(row["metric"]), samples),
             }
+
+
+def _marks(row: Mapping[str, Any]) -> str:
+    """Return the signs of a score: of few images, of skipped images, and of code that has changed."""
+    signs = {FEW_IMAGES: row["n"] < FEWEST_IMAGES, SKIPPED: row["skipped"] > 0, STALE: bool(row["stale"])}
+    return "".join(sign for sign, applies in signs.items() if applies)
 
 
 def _images(record: Record, metric: str, samples: int) -> list[int]:

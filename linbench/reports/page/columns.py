@@ -2,8 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 DIGITS = 5
 MOST_SAMPLES = 150_000  # in a page, of all cells together
@@ -18,8 +20,10 @@ class TextPool:
         """Start empty."""
         self.texts: list[str] = []
         self.environments: list[list[int]] = []
+        self.settings: list[list[int]] = []
         self._text_indices: dict[str, int] = {}
         self._environment_indices: dict[str, int] = {}
+        self._setting_indices: dict[str, int] = {}
 
     def index(self, value: object) -> int:
         """Return the index of a text, which is added where it is new."""
@@ -36,6 +40,14 @@ class TextPool:
             self._environment_indices[text] = len(self.environments)
             self.environments.append(self.pairs({k: v for k, v in environment.items() if k != "modules"}))
         return self._environment_indices[text]
+
+    def setting(self, settings: Mapping[str, Any]) -> int:
+        """Return the index of the settings of a cell, which are added where they are new."""
+        text = json.dumps(dict(settings), sort_keys=True)
+        if text not in self._setting_indices:
+            self._setting_indices[text] = len(self.settings)
+            self.settings.append(self.pairs(settings))
+        return self._setting_indices[text]
 
     def pairs(self, values: Mapping[str, Any], prefix: str = "") -> list[int]:
         """Return the indices of names and values in turn; a name inside of a value is ``outer.inner``."""
@@ -57,13 +69,18 @@ def number(value: object) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
+def dictionaries(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield each row of a frame by the names of its columns."""
+    return ({str(name): value for name, value in row.items()} for row in frame.to_dict(orient="records"))
+
+
 def as_columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows of equal names as one list for each name."""
+    """Return rows of equal names as one list for each name; without the names that are None in every row."""
     columns: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
-    return columns
+    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
 
 
 def samples_per_round(cells: int, rounds: int = 3) -> int:

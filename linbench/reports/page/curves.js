@@ -1,34 +1,31 @@
 // Latency, memory or accuracy against resolution: the report's own figure, with points to reach and models to hide.
-const peakText = (cell) => `${digits(cell.peak_mib)} MiB`;
+const staleSign = (cell) => (cell.marks.includes('†') ? '†' : '');
+const peakText = (cell) => `${digits(cell.peak_mib)} MiB${staleSign(cell)}`;
 const METRICS = {
-  latency: { name: 'Latency', unit: 'ms', value: (cell) => cell.median_ms, text: (cell) => cell.text },
-  memory: { name: 'Peak memory', unit: 'MiB', value: (cell) => cell.peak_mib, text: peakText },
-  accuracy: { name: 'Accuracy', unit: '%', value: (score) => score.value, text: scoreText },
+  latency: { name: 'Latency', value: (cell) => cell.median_ms, text: (cell) => cell.text, inDoubt: (cell) => cell.doubt },
+  memory: { name: 'Peak memory, MiB', value: (cell) => cell.peak_mib, text: peakText, inDoubt: () => false },
+  accuracy: { name: 'Accuracy, %', value: (score) => score.value, text: scoreText, inDoubt: hasFewImages },
 };
 const isAccuracy = () => state.metric === 'accuracy';
+const figureOf = (metric) => byId(`${metric}-${metric === 'accuracy' ? state.measure : state.preset}`);
 const TEXT_PX = 12,
   FIGURE_TEXT = 10, // px of text on the page, and in the figure's own lengths
   LARGEST = 1.3; // scale of marks: on a phone they are small, as the figure is
 
 function drawCurves() {
-  const container = byId('curves'),
-    metric = METRICS[state.metric];
-  setOptions(
-    byId('metric'),
-    Object.entries(METRICS).map(([key, { name, unit }]) => [key, `${name}, ${unit}`]),
-    state.metric,
-  );
+  const known = Object.keys(METRICS).filter(figureOf),
+    container = byId('curves');
+  container.closest('section').hidden = !known.length;
+  if (!known.length) return;
+  if (!known.includes(state.metric)) state.metric = known[0];
+  const metric = METRICS[state.metric];
+  setOptions(byId('metric'), known.map((key) => [key, METRICS[key].name]), state.metric);
   byId('preset').closest('label').hidden = isAccuracy();
-  const template = byId(`${state.metric}-${isAccuracy() ? state.measure : state.preset}`);
-  if (!template) {
-    container.replaceChildren(
-      isAccuracy() ? noAccuracy() : noLatency(`No ${metric.name.toLowerCase()} is known here.`),
-    );
-    return;
-  }
+  const onTop = [...document.querySelectorAll('.headlines')].map((it) => it.textContent);
+  const warnings = isAccuracy() ? [] : columns[state.preset].warnings.filter((it) => !onTop.includes(it));
+  byId('warnings').replaceChildren(...warnings.map(warning));
   const all = isAccuracy() ? measureScores() : presetCells();
-  const labels = unique(all.map((cell) => cell.label));
-  const root = template.content.firstElementChild.cloneNode(true);
+  const root = figureOf(state.metric).content.firstElementChild.cloneNode(true);
   const label = `${metric.name} against resolution; arrow keys go from point to point`;
   fill(root, { role: 'group', 'aria-label': label }, []);
   const legend = el('ul', { class: 'legend', 'aria-label': 'Models; a button hides or shows one' });
@@ -42,7 +39,8 @@ function drawCurves() {
     root.classList.toggle('dimmed', index != null);
     for (const part of root.querySelectorAll('g.model')) part.classList.toggle('lit', part.dataset.model === index);
   };
-  const shown = labels.filter((label) => !state.hidden.has(label));
+  const labels = unique(all.map((cell) => cell.label)),
+    shown = labels.filter((label) => !state.hidden.has(label));
   makeReachable(root, shown.flatMap((label) => curvePoints(root, label, all, metric, unit)), highlight, unit);
   legend.append(...labels.map((label) => legendButton(label, highlight)));
 }
@@ -66,28 +64,28 @@ function fitTexts(root, unit) {
   }
 }
 
-// One model's points at the figure's marks: of its measured cells by size, then of its failed cells.
+// One model's points, at those of its line: of its measured cells by size, then of its failed cells.
 function curvePoints(root, label, all, metric, unit) {
   const look = looks.get(label),
     modelCells = bySize(all.filter((cell) => cell.label === label));
   const measured = modelCells.filter((cell) => metric.value(cell) > 0 && (isAccuracy() || cell.status === 'ok'));
   const failed = isAccuracy() ? [] : modelCells.filter((cell) => cell.status !== 'ok');
-  const points = (part, list, kind, lines) =>
-    [...root.querySelectorAll(`.${part}[data-model="${look.index}"] use`)].map((use, i) => {
-      const [x, y] = [Number(use.getAttribute('x')), Number(use.getAttribute('y'))],
-        cell = list[i],
-        into = use.parentNode;
-      use.remove();
+  const points = (part, list, kind, lines) => {
+    const path = root.querySelector(`.${part}[data-model="${look.index}"] path`);
+    const ends = path ? path.getAttribute('d').slice(1).split('L') : [];
+    return ends.map((end, i) => {
+      const [x, y] = end.split(' ').map(Number),
+        cell = list[i];
       const open = () => (isAccuracy() ? openScore(cell) : openCell(cell));
       const texts = [`${label} at ${cell.size}`, ...lines(cell)].filter(Boolean);
       const drawn = mark(look, kind(cell), x, y, Math.min(unit, LARGEST));
-      return { x, y, row: label, into, mark: drawn, lines: texts, open };
+      return { x, y, row: label, into: path.parentNode, mark: drawn, lines: texts, open };
     });
-  const isMarked = (cell) => (isAccuracy() ? cell.stale || measure().standing : cell.marks);
+  };
   return [
-    ...points('line', measured, (cell) => (isMarked(cell) ? 'hollow' : ''), (cell) => [
+    ...points('line', measured, (cell) => (metric.inDoubt(cell) ? 'hollow' : ''), (cell) => [
       metric.text(cell),
-      ...(isAccuracy() ? [cell.weights] : markNames(cell)),
+      ...(isAccuracy() ? [cell.weights, ...markNames(cell)] : markLines(cell)),
     ]),
     ...points('failed', failed, () => 'cross', (cell) => [cell.status, cell.reason, ...markNames(cell)]),
   ].sort((a, b) => a.x - b.x);
@@ -96,7 +94,7 @@ function curvePoints(root, label, all, metric, unit) {
 function legendButton(label, highlight) {
   const look = looks.get(label),
     isShown = !state.hidden.has(label),
-    fit = fitText(label);
+    fit = state.metric === 'latency' ? columns[state.preset].fits.get(label) : '';
   const toggle = () => {
     if (!state.hidden.delete(label)) state.hidden.add(label);
     drawCurves();
@@ -104,8 +102,14 @@ function legendButton(label, highlight) {
     const names = [...byId('curves').querySelectorAll('.legend .name')];
     names.find((name) => name.textContent === label).parentNode.focus();
   };
-  const [on, off] = [() => highlight(label), () => highlight(null)];
-  const events = { onclick: toggle, onmouseenter: on, onmouseleave: off, onfocus: on, onblur: off };
+  // A finger's touch neither leaves nor blurs, so it must not dim: only a mouse above and the keyboard's focus do.
+  const events = {
+    onclick: toggle,
+    onpointerenter: ({ pointerType }) => pointerType === 'mouse' && highlight(label),
+    onpointerleave: () => highlight(null),
+    onfocus: ({ target }) => target.matches(':focus-visible') && highlight(label),
+    onblur: () => highlight(null),
+  };
   const line = svg('path', { class: 'key', d: 'M1 8H35', 'stroke-dasharray': look.dash });
   const key = { viewBox: '0 0 36 16', 'aria-hidden': 'true', class: `series-${look.series}` };
   return el(
@@ -118,12 +122,4 @@ function legendButton(label, highlight) {
       fit ? el('small', {}, fit) : null,
     ),
   );
-}
-
-// A model's growth, as the latency table has it.
-function fitText(label) {
-  if (state.metric !== 'latency') return '';
-  const [exponent, , crossing] = columns[state.preset].models.get(label) || [MISSING, MISSING, MISSING];
-  const growth = exponent !== MISSING && `∝ tokens^${exponent}`;
-  return [growth, crossing !== MISSING && `crossover with ViT: ${crossing} px`].filter(Boolean).join('; ');
 }

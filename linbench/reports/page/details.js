@@ -10,7 +10,11 @@ function openDialog(title, subtitle, ...parts) {
 }
 const headline = (value, detail) => el('p', { class: 'headline' }, value, ' ', el('small', {}, detail));
 const seconds = (value) => (value == null ? null : `${digits(value)} s`);
+const timeRange = (low, high) => `${bareTime(low, high)}–${time(high)}`;
 const exponential = (value) => value && value.toExponential(1);
+
+// The signs that follow a time's interval, for where the interval stands elsewhere.
+const signsAfter = (cell) => (cell.text.includes(' ±') ? [...cell.marks].filter((sign) => sign !== '~').join('') : '');
 
 function openCell(cell) {
   const column = columns[cell.column],
@@ -20,13 +24,14 @@ function openCell(cell) {
   const interval =
     cell.low_ms == null
       ? 'without an interval'
-      : `95 %: ${digits(cell.low_ms)}–${digits(cell.high_ms)} ms, over the ${cell.interval}`;
-  const meaning = (letter) => (letter === 't' ? cell.throttled : MARKS[letter][2]);
+      : `95 %: ${timeRange(cell.low_ms, cell.high_ms)}, over the ${cell.interval}`;
+  const meaning = (sign) => (sign === '§' ? cell.throttled : MARKS.get(sign).meaning);
   openDialog(
     `${cell.label} at ${cell.size}`,
     `${part}, preset ${column.name}, on ${device}`,
-    isOk ? headline(`${digits(cell.median_ms)} ms`, interval) : headline(badge(cell.status), cell.reason),
-    cell.marks ? noteList(...[...cell.marks].map((letter) => explain(letter, meaning(letter)))) : null,
+    isOk ? headline(cell.text.split(' ±')[0] + signsAfter(cell), interval) : headline(badge(cell.status), cell.reason),
+    cell.doubt ? warning(`Nothing is derived from this time, and it is not ranked: ${cell.doubt}.`) : null,
+    cell.marks ? noteList(...[...cell.marks].map((sign) => explain(sign, meaning(sign)))) : null,
     isOk ? samplesOf(cell) : null,
     el('h3', {}, 'Numbers'),
     cellNumbers(cell, isOk),
@@ -36,9 +41,9 @@ function openCell(cell) {
       'Conditions',
       true,
       facts([
-        ...pairs(cell.settings).filter(([name]) => !shared.has(name)),
+        ...pairs(data.settings[cell.settings]).filter(([name]) => !shared.has(name)),
         ...pairs(column.conditions),
-        ['code', `${cell.code_hash}${cell.marks.includes('s') ? ', changed since' : ''}`],
+        ['code', `${cell.code_hash}${cell.marks.includes('†') ? ', changed since' : ''}`],
         ['record', cell.key],
         ['last round started', cell.started],
       ]),
@@ -49,9 +54,9 @@ function openCell(cell) {
 
 function cellNumbers(cell, isOk) {
   const entries = [
-    ['interquartile range', isOk && `${digits(cell.iqr_ms)} ms`],
-    ['5 % to 95 %', isOk && `${digits(cell.p5_ms)}–${digits(cell.p95_ms)} ms`],
-    ['99 %', cell.p99_ms && `${digits(cell.p99_ms)} ms`],
+    ['interquartile range', isOk && time(cell.iqr_ms)],
+    ['5 % to 95 %', isOk && timeRange(cell.p5_ms, cell.p95_ms)],
+    ['99 %', cell.p99_ms && time(cell.p99_ms)],
     ['samples', isOk && `${cell.n} in ${cell.rounds} ${cell.rounds === 1 ? 'round' : 'rounds'}`],
     ['peak memory', cell.peak_mib && `${digits(cell.peak_mib)} MiB ${cell.peak_kind}`],
     ['reserved memory', cell.reserved_mib && `${digits(cell.reserved_mib)} MiB`],
@@ -100,21 +105,24 @@ const plotBox = (heading, plot, note, ...parts) =>
   el('div', {}, el('h3', {}, heading), plot, el('p', { class: 'quiet' }, note), ...parts);
 
 function samplesOf(cell) {
-  const rounds = cell.samples.map((round) => round.map((steps) => cell.median_ms * (1 + steps / data.limits.step))),
+  const unit = unitOf(cell.median_ms),
+    inUnit = (ms) => (unit === 's' ? ms / 1000 : ms),
+    middle = inUnit(cell.median_ms),
+    rounds = cell.samples.map((round) => round.map((steps) => middle * (1 + steps / data.limits.step))),
     all = rounds.flat(),
-    bounds = cell.low_ms == null ? null : [cell.low_ms, cell.high_ms],
+    bounds = cell.low_ms == null ? null : [cell.low_ms, cell.high_ms].map(inUnit),
     isThinned = cell.samples.some((round, i) => round.length < cell.counts[i]);
-  const plotRows = rounds.map((values, i) => ({ name: `round ${i + 1}`, values, middle: cell.medians[i] }));
-  const range = `${digits(Math.min(...all))} to ${digits(Math.max(...all))} ms`;
+  const plotRows = rounds.map((values, i) => ({ name: `round ${i + 1}`, values, middle: inUnit(cell.medians[i]) }));
+  const range = `${digits(Math.min(...all))} to ${digits(Math.max(...all))} ${unit}`;
   const label = `Samples of ${rounds.length} rounds from ${range}; the table below has each round`;
   const kept = isThinned
     ? `The page has ${data.limits.samples} of each round’s samples, evenly spaced in the order in which they were taken`
     : 'The page has all samples';
-  const heads = ['Round', 'Median, ms', 'Samples', isThinned ? 'Some of them, ms' : 'All of them, ms'];
-  const rows = rounds.map((round, i) => [i + 1, digits(cell.medians[i]), cell.counts[i], round.map(digits).join(' ')]);
+  const heads = ['Round', `Median, ${unit}`, 'Samples', `${isThinned ? 'Some' : 'All'} of them, ${unit}`];
+  const rows = rounds.map((round, i) => [i + 1, digits(inUnit(cell.medians[i])), cell.counts[i], round.map(digits).join(' ')]);
   return plotBox(
-    'Raw samples, ms',
-    dotPlot(plotRows, rangeOf([...all, ...(bounds || [cell.median_ms])], true), ticks, bounds, label),
+    `Raw samples, ${unit}`,
+    dotPlot(plotRows, rangeOf([...all, ...(bounds || [middle])], true), ticks, bounds, label),
     `A dot is a sample, a bar its round’s median, the shaded area the 95 % interval. ${kept}, ` +
       `to the nearest ${100 / data.limits.step} % of the median; the record has them all.`,
     more('Samples as numbers', false, tableBox('Samples', '', heads, rows)),
@@ -123,14 +131,13 @@ function samplesOf(cell) {
 
 function openScore(score) {
   const entry = measures[score.measure];
-  const warning = (message) => el('p', { class: 'notice' }, message);
   const interval = `95 % over images: ${score.low?.toFixed(2)}–${score.high?.toFixed(2)}, n = ${score.n}`;
   openDialog(
     `${score.label} at ${score.size}`,
     longMeasureName(entry),
-    headline(`${score.value.toFixed(2)} %`, score.low == null ? '' : interval),
+    headline(`${score.value.toFixed(2)} %${score.marks}`, score.low == null ? '' : interval),
     entry.standing ? warning(`Comparable with nothing published: ${entry.standing}.`) : null,
-    score.stale ? warning(`† stale: ${MARKS.s[2]}.`) : null,
+    score.marks ? noteList(...[...score.marks].map((sign) => explain(sign))) : null,
     score.images.length ? imageScores(score) : null,
     el('h3', {}, 'Numbers'),
     facts([
@@ -143,7 +150,7 @@ function openScore(score) {
       ['computed on', score.device],
     ]),
     more('Protocol and data', true, facts(pairs(entry.facts))),
-    more('Conditions', false, facts([...pairs(score.settings), ['record', score.key]])),
+    more('Conditions', false, facts([...pairs(data.settings[score.settings]), ['record', score.key]])),
     more('Environment', false, facts(pairs(data.environments[score.environment]))),
   );
 }

@@ -2,14 +2,13 @@
 
 A browser may run the one script and apply the one style whose hashes the page names, and may load nothing: the
 policy stands in the page itself. The script makes every element by itself and sets texts as text, so that a name
-from a record is never markup; the data stand in a block that no browser runs. Figures are matplotlib's SVG, whose
-texts are escaped and which has no style or script of its own.
+from a record is never markup; the data stand in a block that no browser runs.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,49 @@ from markupsafe import Markup
 from linbench import __version__
 from linbench.records import Record, key_hash
 from linbench.reports.kernels import table as kernel_table
-from linbench.reports.latency.figure import ACCURACY, LATENCY, MEMORY, bare_figure
+from linbench.reports.latency.figure import ACCURACY, LATENCY, MEMORY
 from linbench.reports.latency.rows import comparisons, conditions
-from linbench.reports.page.accuracy import MOST_SCORES, measure_groups, measures, scores
-from linbench.reports.page.columns import STEP, TextPool, as_columns, samples_per_round
+from linbench.reports.latency.table import Scaling, scalings
+from linbench.reports.page.accuracy import (
+    FEW_IMAGES,
+    FEWEST_IMAGES,
+    MOST_SCORES,
+    SKIPPED,
+    measure_groups,
+    measures,
+    scores,
+)
+from linbench.reports.page.columns import STEP, TextPool, as_columns, dictionaries, samples_per_round
+from linbench.reports.page.figure import figures, mark_paths
 from linbench.reports.page.latency import cells, scenes
-from linbench.reports.render.figure import embedded_svg, mark_paths, style
 from linbench.reports.render.palette import SERIES, SERIES_ON_DARK, Look, looks_of
 from linbench.reports.render.table import Table
+from linbench.reports.statistics.quality import (
+    COLUMNS,
+    DISTURBED,
+    FEW_ROUNDS,
+    MOST_BY_OTHERS,
+    NOT_CONVERGED,
+    STALE,
+    THROTTLED,
+    headline,
+    quality,
+)
 
 HERE = Path(__file__).parent
 #: Joined in this order into one script.
 SCRIPTS = ("elements", "state", "points", "curves", "front", "tables", "details", "start")
 #: What would end a block of data, or a line of it, too early for some reader.
+#: Name and meaning of each sign that the page shows beside a number.
+SIGNS = {
+    NOT_CONVERGED: ("not converged", "time ran out before the interval was within ±1 %."),
+    FEW_ROUNDS: ("few rounds", "the interval covers only the differences within a process; three rounds tell more."),
+    DISTURBED: ("disturbed", f"other programs used more than {MOST_BY_OTHERS:.0%} of the cores.".replace("%", " %")),
+    THROTTLED: ("throttled", "the device was throttled, also when the round was repeated."),
+    STALE: ("stale", "the code that measured it has changed; linbench run --redo stale measures it again."),
+    FEW_IMAGES: ("few images", f"fewer than {FEWEST_IMAGES}: their interval is too narrow."),
+    SKIPPED: ("images skipped", "faulty images or annotations are left out; the record lists them."),
+}
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -58,6 +87,14 @@ def html(content: PageContent) -> str:
     """Return the page as text."""
     groups, measured = comparisons(content.latency), measure_groups(content.accuracy)
     looks = looks_of(dict.fromkeys(label for group in (*groups, *measured) for label in group["label"]))
+    scaling = [scalings(group) for group in groups]
+    drawn = [
+        *figures(
+            groups, looks, LATENCY, [{label: model.crossover for label, model in found.items()} for found in scaling]
+        ),
+        *figures(groups, looks, MEMORY),
+        *figures([rows[rows["status"] == "ok"] for rows in measured], looks, ACCURACY),
+    ]
     template = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     css = template.get_template("style.css.j2").render(light=SERIES, dark=SERIES_ON_DARK)
     script = "".join(["'use strict';\n", *((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)])
@@ -66,20 +103,25 @@ def html(content: PageContent) -> str:
         "form-action 'none'",
         style=Markup(css),
         script=Markup(script),
-        data=Markup(json_block(page_data(content, groups, measured, looks))),
+        data=Markup(json_block(page_data(content, groups, measured, looks, scaling))),
         marks=mark_paths(),
-        figures=[(name, Markup(svg)) for name, svg in figures(groups, measured, looks)],
+        figures=[(name, Markup(svg)) for name, svg in drawn],
         kernels=[
             (conditions(group).get("device", ""), kernel_table.build(group)) for group in comparisons(content.kernels)
         ],
         version=__version__,
         records=len(content.records),
         faults=content.faults,
+        headlines=headlines(content),
     )
 
 
 def page_data(
-    content: PageContent, groups: list[pd.DataFrame], measured: list[pd.DataFrame], looks: Mapping[str, Look]
+    content: PageContent,
+    groups: list[pd.DataFrame],
+    measured: list[pd.DataFrame],
+    looks: Mapping[str, Look],
+    scaling: Sequence[Mapping[str, Scaling]],
 ) -> dict[str, Any]:
     """Return everything that the script shows, as plain values."""
     pool = TextPool()
@@ -87,7 +129,7 @@ def page_data(
     limit = samples_per_round(len(content.latency))
     most_scores = min(3 * limit, MOST_SCORES)
     return {
-        **scenes(groups, content.tables, pool),
+        **scenes(groups, content.tables, scaling, pool),
         "looks": [
             {"label": pool.index(label), "series": look.series, "mark": look.mark, "dash": look.dash_array}
             for label, look in looks.items()
@@ -97,29 +139,20 @@ def page_data(
         "scores": as_columns(scores(measured, records, pool, most_scores)),
         "limits": {"samples": limit, "scores": most_scores, "step": STEP},
         "latest": max(_starts(content.records), default=""),
+        "marks": [{"sign": sign, "name": name, "meaning": meaning} for sign, (name, meaning) in SIGNS.items()],
         "texts": pool.texts,
         "environments": pool.environments,
+        "settings": pool.settings,
     }
 
 
-def figures(
-    groups: Sequence[pd.DataFrame], measured: Sequence[pd.DataFrame], looks: Mapping[str, Look]
-) -> Iterator[tuple[str, str]]:
-    """Yield the name and the SVG of each figure in which something was measured.
-
-    A name is the quantity and the index of the comparison or measure: ``latency-0``, ``memory-0``, ``accuracy-2``.
-    The marks of a model stand in the order of its measured rows, from the smallest resolution to the largest.
-    """
-    wanted = [
-        *((f"latency-{i}", rows, LATENCY) for i, rows in enumerate(groups)),
-        *((f"memory-{i}", rows, MEMORY) for i, rows in enumerate(groups)),
-        *((f"accuracy-{i}", rows[rows["status"] == "ok"], ACCURACY) for i, rows in enumerate(measured)),
-    ]
-    with style():
-        for name, rows, quantity in wanted:
-            figure = bare_figure(rows, looks, quantity)
-            if figure is not None:
-                yield name, embedded_svg(figure)
+def headlines(content: PageContent) -> list[str]:
+    """Return the warnings on top of the page: how many times were disturbed."""
+    nouns = {"latencies": content.latency, "kernel times": content.kernels}
+    measured = {
+        noun: rows.loc[rows["status"] == "ok", list(COLUMNS)] for noun, rows in nouns.items() if not rows.empty
+    }
+    return [text for noun, rows in measured.items() if (text := headline(map(quality, dictionaries(rows)), noun))]
 
 
 def json_block(values: Mapping[str, Any]) -> str:

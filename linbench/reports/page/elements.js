@@ -34,6 +34,11 @@ function digits(value) {
   if (value === 0) return '0';
   return value.toFixed(Math.min(Math.max(2 - Math.floor(Math.log10(Math.abs(value))), 0), 9));
 }
+// Milliseconds in the unit that a person would write, as in the other tables; ``like`` decides the unit.
+const inSeconds = (ms) => ms >= 10000;
+const bareTime = (ms, like = ms) => digits(inSeconds(like) ? ms / 1000 : ms);
+const unitOf = (ms) => (inSeconds(ms) ? 's' : 'ms');
+const time = (ms) => `${bareTime(ms)} ${unitOf(ms)}`;
 const percent = (value) => (value >= 10 ? value.toFixed(0) : value >= 0.1 ? value.toFixed(1) : digits(value)) + ' %';
 const clip = (name, longest) => (name.length > longest ? `${name.slice(0, longest - 1)}…` : name);
 const unique = (values) => [...new Set(values)];
@@ -45,6 +50,7 @@ function setOptions(select, entries, chosen) {
   const option = ([value, label]) => el('option', { value, selected: String(value) === String(chosen) }, label);
   select.replaceChildren(...entries.map(option));
   select.disabled = entries.length < 2;
+  select.closest('label').hidden = !entries.length;
 }
 
 function facts(entries) {
@@ -54,6 +60,7 @@ function facts(entries) {
 const noteList = (...items) => el('ul', { class: 'notes' }, ...items.map((item) => el('li', {}, ...[item].flat())));
 const more = (label, open, ...parts) => el('details', { class: 'more', open }, el('summary', {}, label), ...parts);
 const empty = (message, command) => el('p', { class: 'empty' }, message, ' ', command ? el('code', {}, command) : null);
+const warning = (message) => el('p', { class: 'notice' }, message);
 const badge = (label) => el('span', { class: 'badge' }, label);
 const button = (attributes, ...children) => el('button', { type: 'button', ...attributes }, ...children);
 

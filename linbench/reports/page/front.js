@@ -8,13 +8,14 @@ function frontCandidates() {
   return measured.flatMap((cell) => scoresOf(cell).map((score) => ({ cell, score, value: score.value })));
 }
 
-// Those that no other beats: as fast and as good, and better in one of the two.
-function undominated(candidates, isBetter) {
+// The candidates from the fastest, each with the one that beats it, if any: faster beyond both intervals, and no
+// worse. Of a time in doubt neither is known: it is drawn and not ranked.
+function rank(candidates, isBetter) {
+  const ranked = candidates.filter(({ cell }) => !cell.doubt).sort((a, b) => a.cell.median_ms - b.cell.median_ms);
   const beats = (other, candidate) =>
-    other.cell.median_ms <= candidate.cell.median_ms &&
-    !isBetter(candidate.value, other.value) &&
-    (other.cell.median_ms < candidate.cell.median_ms || isBetter(other.value, candidate.value));
-  return candidates.filter((candidate) => !candidates.some((other) => beats(other, candidate)));
+    other.cell.high_ms < candidate.cell.low_ms && !isBetter(candidate.value, other.value);
+  for (const candidate of ranked) candidate.beatenBy = ranked.find((other) => beats(other, candidate));
+  return ranked;
 }
 
 // Sets both choices to what is known; returns whether accuracy is known at the chosen size.
@@ -25,7 +26,7 @@ function drawFrontChoices() {
   if (!known.includes(state.frontSize)) state.frontSize = scored.at(-1) ?? known.at(-1) ?? null;
   const hasScores = scored.includes(state.frontSize);
   if (!hasScores && state.frontAxis === 'accuracy') state.frontAxis = 'parameters';
-  setOptions(byId('front-size'), known.length ? known.map((size) => [size, size]) : [['', 'none']], state.frontSize);
+  setOptions(byId('front-size'), known.map((size) => [size, size]), state.frontSize);
   const axes = [...(hasScores ? [['accuracy', measureName(measure())]] : []), ['parameters', 'parameters, M']];
   setOptions(byId('front-axis'), axes, state.frontAxis);
   return hasScores;
@@ -35,21 +36,26 @@ function drawFront() {
   const container = byId('front'),
     hasScores = drawFrontChoices(),
     candidates = frontCandidates();
+  container.closest('section').hidden = !presetCells().some((cell) => cell.status === 'ok');
   byId('front-text').replaceChildren();
   if (!candidates.length) {
-    container.replaceChildren(empty('No latency is known here, so there is no front.'));
+    container.replaceChildren(empty('Nothing is known of the models that are shown here, so there is no front.'));
     return;
   }
-  const accuracy = state.frontAxis === 'accuracy';
-  const best = undominated(candidates, accuracy ? (a, b) => a > b : (a, b) => a < b);
-  best.sort((a, b) => a.cell.median_ms - b.cell.median_ms);
+  const accuracy = state.frontAxis === 'accuracy',
+    isBetter = accuracy ? (a, b) => a > b : (a, b) => a < b;
+  const best = rank(candidates, isBetter).filter(({ beatenBy }) => !beatenBy);
   const canvas = el('div', { class: 'alone' });
   container.replaceChildren(canvas);
   const times = candidates.flatMap(({ cell }) => [cell.low_ms ?? cell.median_ms, cell.high_ms ?? cell.median_ms]);
   const values = candidates.flatMap(({ value, score }) => [score?.low ?? value, score?.high ?? value]);
+  const slowest = Math.max(...times);
   const plot = frame(
     canvas,
-    { range: rangeOf(times), name: `latency at ${state.frontSize}, ms (${columns[state.preset].name})` },
+    {
+      range: rangeOf(times.map((ms) => (inSeconds(slowest) ? ms / 1000 : ms))),
+      name: `latency at ${state.frontSize}, ${unitOf(slowest)} (${columns[state.preset].name})`,
+    },
     {
       range: rangeOf(values, accuracy),
       linear: accuracy,
@@ -57,34 +63,39 @@ function drawFront() {
     },
     'Pareto front; arrow keys go from point to point',
   );
-  const xy = ({ cell, value }) => [plot.atX(cell.median_ms), plot.atY(value)];
-  const steps = best.map((point, i) => (i ? `H${xy(point)[0]}V${xy(point)[1]}` : `M${xy(point).join(' ')}`)).join('');
-  plot.root.append(svg('path', { class: 'step', d: `${steps}H${plot.right}` }));
-  const points = candidates.map((candidate) => frontPoint(plot, candidate, ...xy(candidate), best.includes(candidate)));
+  const atMs = (ms) => plot.atX(inSeconds(slowest) ? ms / 1000 : ms);
+  const xy = ({ cell, value }) => [atMs(cell.median_ms), plot.atY(value)];
+  const corners = best.filter((point, i) => best.slice(0, i).every((other) => isBetter(point.value, other.value)));
+  const steps = corners.map((point, i) => (i ? `H${xy(point)[0]}V${xy(point)[1]}` : `M${xy(point).join(' ')}`)).join('');
+  if (steps) plot.root.append(svg('path', { class: 'step', d: `${steps}H${plot.right}` }));
+  const points = candidates.map((candidate) => frontPoint(plot, candidate, ...xy(candidate), atMs));
   nameFrontPoints(plot, points);
   makeReachable(plot.root, points.sort((a, b) => a.x - b.x), () => {});
   canvas.append(plot.root);
   describeFront(best, candidates, hasScores);
 }
 
-function frontPoint(plot, { cell, score, value }, x, y, onFront) {
-  const look = looks.get(cell.label);
-  const into = svg('g', { class: `model series-${look.series}` });
+function frontPoint(plot, { cell, score, value, beatenBy }, x, y, atMs) {
+  const look = looks.get(cell.label),
+    onFront = !cell.doubt && !beatenBy;
+  const into = svg('g', { class: `model series-${look.series} ${beatenBy ? 'behind' : ''}` });
   const bar = (x1, y1, x2, y2) => into.append(svg('line', { class: 'bar', x1, y1, x2, y2 }));
-  if (cell.low_ms != null) bar(plot.atX(cell.low_ms), y, plot.atX(cell.high_ms), y);
+  if (cell.low_ms != null) bar(atMs(cell.low_ms), y, atMs(cell.high_ms), y);
   if (score && score.low != null) bar(x, plot.atY(score.low), x, plot.atY(score.high));
   plot.root.append(into);
   const name = score && scoresOf(cell).length > 1 ? score.label : cell.label;
+  const worth = state.frontAxis === 'accuracy' ? 'its score is no lower' : 'it has no more parameters';
   const lines = [
     name,
     cell.text,
     score ? `${measureName(measure())} ${scoreText(score)}` : `${digits(value)} M parameters`,
-    onFront ? 'on the front' : 'another is faster and no worse',
-    ...(score ? [score.weights] : []),
-    ...markNames(cell),
-  ];
-  const open = () => openCell(cell);
-  return { x, y, row: 'front', into, name, onFront, mark: mark(look, onFront ? '' : 'hollow', x, y), lines, open };
+    onFront ? 'on the front' : null,
+    beatenBy ? `behind ${beatenBy.cell.label}: that is faster, and ${worth}` : null,
+    ...(score ? [score.weights, ...markNames(score)] : []),
+    ...markLines(cell),
+  ].filter(Boolean);
+  const kind = cell.doubt || (score && hasFewImages(score)) ? 'hollow' : '';
+  return { x, y, row: 'front', into, name, onFront, mark: mark(look, kind, x, y), lines, open: () => openCell(cell) };
 }
 
 // Names beside the points, those on the front first; a name that would cover another is left to the pointer.
@@ -107,9 +118,18 @@ function nameFrontPoints(plot, points) {
 
 function describeFront(best, candidates, hasScores) {
   const accuracy = state.frontAxis === 'accuracy';
-  const value = (point) => (accuracy ? `${point.value.toFixed(1)} %` : `${digits(point.value)} M`);
-  const names = best.map((point) => `${point.cell.label} (${digits(point.cell.median_ms)} ms, ${value(point)})`);
-  const parts = [`On the front, from the fastest: ${names.join('; ')}. Hollow marks are behind it. `];
+  const value = (point) => (accuracy ? `${point.value.toFixed(1)} %${point.score.marks}` : `${digits(point.value)} M`);
+  const names = best.map((point) => `${point.cell.label} (${point.cell.text}, ${value(point)})`);
+  const parts = names.length ? [`On the front, from the fastest: ${names.join('; ')}. `] : [];
+  if (candidates.some(({ beatenBy }) => beatenBy))
+    parts.push(
+      `Pale marks are behind it: another is faster beyond both intervals and ${accuracy ? 'scores' : 'has'} no ` +
+        `${accuracy ? 'less' : 'more parameters'}. `,
+    );
+  for (const reason of unique(candidates.map(({ cell }) => cell.doubt).filter(Boolean))) {
+    const left = unique(candidates.filter(({ cell }) => cell.doubt === reason).map(({ cell }) => cell.label));
+    parts.push(`Not ranked, ${reason}: ${left.join(', ')}. `);
+  }
   if (!accuracy && !hasScores)
     parts.push(
       'No accuracy of these models is known at this resolution, so the front shows parameters instead; ',
@@ -118,5 +138,5 @@ function describeFront(best, candidates, hasScores) {
     );
   const devices = accuracy ? unique(candidates.map(({ score }) => score.device)) : [];
   if (devices.some((name) => name !== scene().device)) parts.push(`Accuracy was computed on ${devices.join(', ')}. `);
-  byId('front-text').append(...parts, 'Where intervals overlap the order is open: linbench compare tests it.');
+  byId('front-text').append(...parts);
 }

@@ -7,17 +7,18 @@ what a preset may choose.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from linbench.records import Record
 from linbench.reports.latency.rows import SEARCHED, VARIES, conditions, visible
-from linbench.reports.latency.table import latency, scalings, timed
-from linbench.reports.page.columns import TextPool, number, relative_steps, thin
+from linbench.reports.latency.table import Scaling, latency, timed
+from linbench.reports.page.columns import TextPool, dictionaries, number, relative_steps, thin
 from linbench.reports.render.table import Table
-from linbench.reports.statistics.quality import MOST_BY_OTHERS
+from linbench.reports.statistics.doubts import doubts
+from linbench.reports.statistics.quality import STALE, quality
 
 #: Columns of ``rows.rows`` that the page shows as numbers.
 NUMBERS = (
@@ -39,16 +40,22 @@ SCENE = ("suite", "device", "device_type", "part", "prompts")
 PRESETS = ("paper", "best")  # in this order, before all others
 
 
-def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPool) -> dict[str, Any]:
+def scenes(
+    groups: Sequence[pd.DataFrame],
+    tables: Sequence[Table],
+    scaling: Sequence[Mapping[str, Scaling]],
+    pool: TextPool,
+) -> dict[str, Any]:
     """Return the scenes of all comparisons, and their columns in the order of ``groups``.
 
-    tables: The latency table of each comparison: its notes stand beside the curves.
+    tables: The latency table of each comparison: its warnings and notes stand beside the curves.
+    scaling: What the curves of each comparison support, by model.
     """
     keys = [conditions(group) for group in groups]
     names = _column_names(keys)
     by_conditions: dict[str, dict[str, Any]] = {}
     columns: list[dict[str, Any]] = []
-    for group, table, key, name in zip(groups, tables, keys, names, strict=True):
+    for group, table, models, key, name in zip(groups, tables, scaling, keys, names, strict=True):
         scene: dict[str, Any] = {
             "device": pool.index(key.get("device", "unknown device")),
             "part": pool.index(timed(group)),
@@ -60,16 +67,31 @@ def scenes(groups: Sequence[pd.DataFrame], tables: Sequence[Table], pool: TextPo
             {
                 "name": pool.index(name),
                 "conditions": pool.pairs(key),
-                "models": [
-                    [pool.index(cell) for cell in (label, *scaling.texts())]
-                    for label, scaling in scalings(group).items()
-                ],
+                "fits": [[pool.index(label), pool.index(fit)] for label, fit in fits(group, models).items()],
                 "notes": [pool.index(note) for note in table.notes],
+                "warnings": [pool.index(warning) for warning in table.warnings],
             }
         )
     for scene in by_conditions.values():
         scene["columns"].sort(key=lambda column: _preset_order(names[column]))
     return {"scenes": list(by_conditions.values()), "columns": columns}
+
+
+def fits(rows: pd.DataFrame, scaling: Mapping[str, Scaling]) -> dict[str, str]:
+    """Describe how the latency of each model of one comparison grows, or why that is not stated.
+
+    scaling: From ``latency.table.scalings``.
+    """
+    reasons = {doubt.label: f"nothing derived: {doubt.reason}" for doubt in doubts(rows)}
+    is_curve = rows["size"].nunique() > 1
+    texts = {}
+    for label, model in scaling.items():
+        power, _, crossing = model.texts()
+        parts = [f"exponent of tokens {power}"] if model.exponent else []
+        if is_curve and model.crossover:
+            parts.append(f"crossover with {model.crossover.reference}: {crossing} px")
+        texts[label] = reasons.get(label) or "; ".join(parts)
+    return texts
 
 
 def cells(
@@ -82,17 +104,18 @@ def cells(
     """
     for column, group in enumerate(groups):
         numbers = [name for name in NUMBERS if name in group]
-        for line in visible(group).to_dict(orient="records"):
-            row = {str(name): value for name, value in line.items()}
+        for row in dictionaries(visible(group)):
             record = records[row["key_hash"]]
             settings = {name: record.key[name] for name in SETTINGS if record.key.get(name) not in (None, {})}
+            known, is_ok = quality(row), row["status"] == "ok"
             yield {
                 "column": column,
                 "text": pool.index(latency(row)),
                 **{name: pool.index(row[name]) for name in TEXTS},
                 **{name: number(row[name]) for name in numbers},
-                "marks": _marks(row),
-                "settings": pool.pairs(settings),
+                "marks": known.prefix + known.suffix if is_ok else STALE * known.is_stale,
+                "doubt": pool.index(known.doubt if is_ok else ""),
+                "settings": pool.setting(settings),
                 "environment": pool.environment(record.environment),
                 "started": pool.index(max((str(entry.get("started", "")) for entry in record.rounds), default="")),
                 "log": pool.index(record.log[-LONGEST_LOG:]),
@@ -101,24 +124,11 @@ def cells(
             }
 
 
-def _marks(row: Mapping[str, Any]) -> str:
-    """Return a letter for each mark: not (c)onverged, (d)isturbed, (f)ew rounds, (s)tale, (t)hrottled."""
-    is_ok = row["status"] == "ok"
-    marks = {
-        "c": is_ok and not row["converged"],
-        "d": is_ok and row["others_share"] > MOST_BY_OTHERS,
-        "f": is_ok and row["interval"] != "rounds",
-        "s": row["stale"],
-        "t": row["throttled"] != "",
-    }
-    return "".join(letter for letter, applies in marks.items() if applies)
-
-
 def _samples(record: Record, row: Mapping[str, Any], most: int) -> dict[str, Any]:
     """Return each round's median, its count of samples, and some of them around the cell's median."""
     rounds = [entry["samples_ms"] for entry in record.rounds] if row["status"] == "ok" else []
     return {
-        "medians": [number(float(np.median(samples))) for samples in rounds],
+        "medians": [number(median(samples)) for samples in rounds],
         "counts": [len(samples) for samples in rounds],
         "samples": [relative_steps(thin(samples, most), row["median_ms"]) for samples in rounds],
     }

@@ -1,18 +1,35 @@
 // Draws everything, and again after each choice.
 function drawNotes() {
-  const used = unique(sceneCells().flatMap((cell) => [...cell.marks]));
+  const seen = [...sceneCells(), ...scores],
+    used = unique(seen.flatMap((cell) => [...cell.marks]));
+  const drawn = (selector) => [...document.querySelectorAll('template')].some((it) => it.content.querySelector(selector));
   const general = [
-    'A latency is the median over rounds (fresh processes) of each round’s median; bands, bars and ± are its 95 % interval.',
-    'Lines join measured points; nothing is extrapolated. Rings are crossovers with ViT.',
-    'A cross above the curves is a failure at that resolution.',
-    'A hollow mark has a sign of the list below, or compares with nothing published.',
-    'Devices, parts and conditions are never ranked together: the choices on top show one of each.',
-  ];
+    ...(cells.length
+      ? [
+          'A latency is the median over rounds (fresh processes) of each round’s median; bands, bars and ± are its ' +
+            '95 % interval. Lines join measured points; nothing is extrapolated.',
+          'An exponent, a crossover, a ratio or a place on the front is stated only where each time behind it has ' +
+            'three rounds and was not disturbed.',
+        ]
+      : []),
+    drawn('.ring') && 'Rings are crossovers with ViT.',
+    drawn('.failed') && 'A cross above the curves is a failure at that resolution.',
+    (cells.some((cell) => cell.doubt) || scores.some(hasFewImages)) &&
+      'A hollow mark is a number in doubt: it has few rounds or images, or was disturbed. Nothing is derived from it.',
+    scenes.length > 1 &&
+      'Devices, parts and conditions are never ranked together: the choices on top show one of each.',
+  ].filter(Boolean);
   const details = (scene() ? scene().columns : []).map((column) =>
     more(`All notes on ${columns[column].name}`, false, noteList(...columns[column].notes.map(text))),
   );
-  const marks = used.map((letter) => explain(letter, `${MARKS[letter][2]}.`));
-  byId('notes').replaceChildren(noteList(...general, ...marks), ...details);
+  const absent = [
+    [cells.length, 'latency', 'linbench run --suite latency --res 512..2048'],
+    [scores.length, 'accuracy', 'linbench run --suite dis --checkpoint FILE'],
+  ];
+  const hints = absent
+    .filter(([count]) => !count)
+    .map(([, name, command]) => [`No ${name} is measured yet. This command measures some: `, el('code', {}, command)]);
+  byId('notes').replaceChildren(noteList(...general, ...used.map((sign) => explain(sign)), ...hints), ...details);
 }
 
 function drawStanding() {

@@ -1,7 +1,7 @@
 // The records, and what of them is shown: one device, one part, one set of conditions.
 const cells = unpack(data.cells, [
   ...['label', 'backbone', 'options', 'fusion', 'size', 'status', 'reason', 'interval', 'gflops', 'peak_kind'],
-  ...['throttled', 'flops_missing', 'chosen', 'code_hash', 'started', 'log', 'text'],
+  ...['throttled', 'flops_missing', 'chosen', 'code_hash', 'started', 'log', 'text', 'doubt'],
 ]);
 const scores = unpack(data.scores, [
   ...['label', 'backbone', 'options', 'fusion', 'size', 'status', 'reason', 'weights', 'device', 'recipe_hash'],
@@ -13,7 +13,8 @@ const measures = data.measures.map((entry, index) => ({
 }));
 const columns = data.columns.map((entry) => ({
   ...withTexts(entry, ['name']),
-  models: new Map(entry.models.map(([label, ...fit]) => [text(label), fit.map(text)])),
+  warnings: entry.warnings.map(text),
+  fits: new Map(entry.fits.map(([label, fit]) => [text(label), text(fit)])),
 }));
 const scenes = data.scenes.map((entry) => withTexts(entry, ['device', 'part', 'conditions']));
 // Every model looks the same wherever it is drawn.
@@ -57,30 +58,19 @@ function scoresOf(cell) {
   );
 }
 
-// Marks: never a colour alone, always a sign and a name.
-const MARKS = {
-  c: ['~', 'not converged', 'time ran out before the interval was within ±1 %'],
-  f: ['ᵃ', 'few rounds', 'fewer than three fresh processes: the interval covers only the differences within one'],
-  d: ['‡', 'disturbed', 'other processes used more than a tenth of the machine’s cores'],
-  t: ['§', 'throttled', 'the device was throttled, also when the round was repeated'],
-  s: ['†', 'stale', 'the code that measured it has changed; linbench run --redo stale measures it again'],
-};
-const markNames = (cell) => [...cell.marks].map((letter) => MARKS[letter][1]);
-const explain = (letter, meaning) => [el('strong', {}, `${MARKS[letter][0]} ${MARKS[letter][1]}`), `: ${meaning}`];
+// Marks: never a colour alone, always a sign and a name. Which cell has which is decided where the records are read.
+const MARKS = new Map(data.marks.map(({ sign, name, meaning }) => [sign, { name, meaning }]));
+const markNames = (cell) => [...cell.marks].map((sign) => MARKS.get(sign).name);
+const explain = (sign, meaning = MARKS.get(sign).meaning) => [
+  el('strong', {}, `${sign} ${MARKS.get(sign).name}`),
+  `: ${meaning}`,
+];
+const hasFewImages = (score) => score.marks.includes('ᵇ');
+const notRanked = (cell) => (cell.doubt ? `not ranked: ${cell.doubt}` : null);
+const markLines = (cell) => [...markNames(cell), notRanked(cell)];
 
-const scoreSigns = (score) => `${score.stale ? '†' : ''}${score.skipped ? '‡' : ''}`;
 const scoreInterval = (score) => (score.low == null ? '' : ` (${score.low.toFixed(1)}–${score.high.toFixed(1)})`);
-const scoreText = (score) => `${score.value.toFixed(2)} %${scoreInterval(score)}${scoreSigns(score)}`;
-
-const noLatency = (message) =>
-  empty(`${message} This command measures some:`, 'linbench run --suite latency --res 512..2048');
-const noAccuracy = () =>
-  measure()
-    ? empty(
-        `No ${measureName(measure())} is known here. This command measures it:`,
-        `linbench run --suite ${measure().suite} --checkpoint FILE`,
-      )
-    : empty('No accuracy is measured yet. This command measures one:', 'linbench run --suite dis --checkpoint FILE');
+const scoreText = (score) => `${score.value.toFixed(2)} %${scoreInterval(score)}${score.marks}`;
 
 function chooseScene(index) {
   state.scene = index;
@@ -98,7 +88,7 @@ function drawChoices() {
   const alike = same.filter((other) => other.part === current.part);
   setOptions(byId('conditions'), alike.map((other) => [scenes.indexOf(other), other.conditions]), state.scene);
   const named = measures.filter((entry) => entry.metric).map((entry) => [entry.index, longMeasureName(entry)]);
-  setOptions(byId('measure'), named.length ? named : [['', 'none measured yet']], state.measure);
-  const presets = current ? current.columns.map((column) => [column, columns[column].name]) : [['', 'none']];
+  setOptions(byId('measure'), named, state.measure);
+  const presets = current ? current.columns.map((column) => [column, columns[column].name]) : [];
   setOptions(byId('preset'), presets, state.preset);
 }

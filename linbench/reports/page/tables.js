@@ -23,9 +23,11 @@ function cellRows() {
 function cellColumns() {
   const shown = scene() ? scene().columns : [];
   const ms = (column) => (row) => (row.byColumn[column]?.status === 'ok' ? row.byColumn[column].median_ms : null);
+  const mib = (column) => (row) => row.byColumn[column]?.peak_mib ?? null;
   const [paper, best] = ['paper', 'best'].map((name) => shown.find((column) => columns[column].name === name));
-  const gain = (row) => (ms(paper)(row) && ms(best)(row) ? ms(paper)(row) / ms(best)(row) : null);
-  const gainText = (row) => (gain(row) ? `${gain(row).toFixed(2)}×` : MISSING);
+  const doubt = (row) => [paper, best].map((column) => row.byColumn[column]?.doubt).find(Boolean);
+  const gain = (row) => (ms(paper)(row) && ms(best)(row) && !doubt(row) ? ms(paper)(row) / ms(best)(row) : null);
+  const gainText = (row) => (gain(row) ? `${gain(row).toFixed(2)}×` : el('span', { title: doubt(row) }, MISSING));
   const first = (row, name) => row.cells.map((cell) => cell[name]).find((value) => value != null) ?? null;
   const perPreset = (key, name, value, show) =>
     shown.map((column) => ({
@@ -41,7 +43,9 @@ function cellColumns() {
     ...(paper == null || best == null
       ? []
       : [{ key: 'gain', name: 'paper ÷ best', value: gain, show: gainText }]),
-    ...perPreset('mib', 'peak, MiB', (column) => (row) => row.byColumn[column]?.peak_mib ?? null),
+    ...perPreset('mib', 'peak, MiB', mib, (row, column) =>
+      mib(column)(row) == null ? MISSING : digits(mib(column)(row)) + staleSign(row.byColumn[column]),
+    ),
     { key: 'parameters', name: 'Params M', value: (row) => first(row, 'parameters_m') },
     {
       key: 'gflops',
@@ -65,12 +69,12 @@ function cellColumns() {
 function latencyButton(row, column) {
   const cell = row.byColumn[column];
   if (!cell) return MISSING;
-  const marks = markNames(cell).join(', ');
+  const marks = markLines(cell).filter(Boolean).join(', ');
   const label = `${row.label} at ${row.size}, ${columns[column].name}: ${cell.text}${marks && `, ${marks}`}. Details`;
-  const [milliseconds, interval] = cell.text.split(' ±');
+  const [median, interval] = cell.text.split(' ±');
   const parts =
     cell.status === 'ok'
-      ? [milliseconds, interval ? el('span', { class: 'spread' }, ` ±${interval}`) : null]
+      ? [median, interval ? el('span', { class: 'spread' }, ` ±${interval}`) : null]
       : [badge(cell.status), cell.text.slice(cell.status.length)];
   return button({ 'aria-label': label, title: marks || null, onclick: () => openCell(cell) }, ...parts);
 }
@@ -113,10 +117,8 @@ function drawCells() {
     statuses = unique(sceneCells().map((cell) => cell.status)).sort();
   setOptions(byId('status'), [['', 'any'], ...statuses.map((name) => [name, name])], state.status);
   setOptions(byId('size'), [['', 'all'], ...sizes(sceneCells()).map((name) => [name, name])], state.size);
-  if (!all.length) {
-    container.replaceChildren(noLatency('No cell is known here.'));
-    return;
-  }
+  container.closest('section').hidden = !all.length;
+  if (!all.length) return;
   const terms = state.filter.toLowerCase().split(/[\s,]+/).filter(Boolean);
   const rows = all.filter(
     (row) =>
@@ -155,38 +157,46 @@ function pager(rows, all, until) {
   return el('div', { class: 'pager' }, el('span', { id: 'count' }, count), previous, next);
 }
 
+// A table of all metrics whose numbers may stand beside each other: those of the chosen one's standing.
 function drawScores() {
-  const known = scores.filter((score) => score.measure === state.measure);
+  const { standing } = measure() || measures[0] || {};
+  const shown = measures.filter((entry) => entry.standing === standing),
+    known = scores.filter((score) => measures[score.measure].standing === standing);
+  byId('scores').closest('section').hidden = !scores.length;
   const failed = scores.filter((score) => score.value == null);
   const reasons = failed.map(
     (score) => `${measures[score.measure].suite}, ${score.label} at ${score.size}: ${score.status}, ${score.reason}`,
   );
   const failures = failed.length ? [el('h3', {}, 'Evaluations without a number'), noteList(...reasons)] : [];
-  if (!known.some((score) => score.value != null)) {
-    byId('scores').replaceChildren(noAccuracy(), ...failures);
-    return;
-  }
-  const list = sizes(known);
-  const cell = (label, size) => {
-    const score = known.find((other) => other.label === label && other.size === size);
+  const list = shown.flatMap((entry) => {
+    const ofEntry = known.filter((score) => score.measure === entry.index && score.value != null);
+    return sizes(ofEntry).map((size) => ({ entry, size }));
+  });
+  const cell = (label, { entry, size }) => {
+    const score = known.find((other) => other.measure === entry.index && other.label === label && other.size === size);
     if (!score) return MISSING;
     if (score.value == null) return badge(score.status);
-    const name = `${label} at ${size}: ${scoreText(score)}. Details`;
+    const name = `${label} at ${size}: ${measureName(entry)} ${scoreText(score)}. Details`;
     const interval = el('span', { class: 'spread' }, scoreInterval(score));
-    const parts = [score.value.toFixed(2), interval, scoreSigns(score)];
+    const parts = [`${score.value.toFixed(2)}${score.marks}`, interval];
     return button({ 'aria-label': name, onclick: () => openScore(score) }, ...parts);
   };
-  const scoresNamed = (label) => known.filter((score) => score.label === label);
-  const weights = (label) => unique(scoresNamed(label).map((score) => score.weights)).join('; ');
-  const rows = unique(known.map((score) => score.label)).map((label) => [
+  const weights = (label) =>
+    unique(known.filter((score) => score.label === label).map((score) => score.weights)).join('; ');
+  const rows = unique(known.filter((score) => score.value != null).map((score) => score.label)).map((label) => [
     label,
-    ...list.map((size) => cell(label, size)),
+    ...list.map((column) => cell(label, column)),
     weights(label),
   ]);
-  const explanation = 'in percent, with the 95 % interval over images. Sizes are of the model’s input.';
-  const caption = `${longMeasureName(measure())}; ${explanation}`;
-  const table = tableBox('Table of accuracies', caption, ['Model', ...list, 'Weights'], rows);
-  byId('scores').replaceChildren(table, ...failures);
+  const head = ({ entry, size }) => {
+    const details = `${entry.dataset}, ${entry.protocol}`;
+    return el('th', { scope: 'col', title: details }, measureName(entry), el('small', {}, `${details}, ${size}`));
+  };
+  const caption =
+    (standing ? `⚠ Comparable with nothing published: ${standing}. ` : '') +
+    'In percent, with the 95 % interval over images. Sizes are of the model’s input.';
+  const table = tableBox('Table of accuracies', caption, ['Model', ...list.map(head), 'Weights'], rows);
+  byId('scores').replaceChildren(...(list.length ? [table] : []), ...failures);
 }
 
 // The kernels' tables are in the document; those of another device are hidden.

@@ -7,14 +7,19 @@ from enum import StrEnum
 
 from linbench.published.numbers import PublishedNumber
 from linbench.reports.latency.rows import significant
+from linbench.reports.statistics.quality import Quality
 
 
 class PaperVerdict(StrEnum):
-    """The verdict on a published number. A rate is judged on the paper's own device only."""
+    """The verdict on a published number.
+
+    A rate is judged on the paper's own device only, and where its latency may support a statement.
+    """
 
     REPRODUCED = "reproduced"
     DEVIATES = "deviates"
     OTHER_DEVICE = "other device"
+    NOT_JUDGED = "not judged"
     FAILED = "failed"
     NOT_MEASURED = "not measured"
 
@@ -75,6 +80,7 @@ class Measurement:
     status: ``ok``, or how the measurement ended.
     conditions: What it has in common with others of its column.
     provenance: What it was measured with and under, by name.
+    quality: Of a rate's latency; None where it is no rate.
     """
 
     value: float
@@ -86,6 +92,12 @@ class Measurement:
     device: str = ""
     conditions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    quality: Quality | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Say why nothing may be derived from the number; empty where it may."""
+        return self.quality.doubt if self.quality and self.is_ok else ""
 
     @property
     def is_ok(self) -> bool:
@@ -111,8 +123,11 @@ class PaperCell:
 
     @property
     def deviation(self) -> float:
-        """Return measured less published, as a fraction where the quantity is relative; NaN where one is missing."""
-        if self.published is None or self.measured is None or not self.measured.is_ok:
+        """Return measured less published, as a fraction where the quantity is relative.
+
+        NaN where one is missing or the measured one is in doubt.
+        """
+        if self.published is None or self.measured is None or not self.measured.is_ok or self.measured.doubt:
             return math.nan
         difference = self.measured.value - self.published.value
         return difference / self.published.value if self.quantity.is_relative else difference
@@ -126,6 +141,8 @@ class PaperCell:
             return PaperVerdict.FAILED
         if self.published is None:
             return None
+        if self.measured.doubt:
+            return PaperVerdict.NOT_JUDGED
         if self.quantity.is_rate and PAPER_DEVICE not in self.measured.device:
             return PaperVerdict.OTHER_DEVICE
         band = self.published.unit_of_last_digit if self.quantity.band is None else self.quantity.band
@@ -136,11 +153,22 @@ class PaperCell:
         """Return the paper's digits, or nothing."""
         return "" if self.published is None else self.published.text
 
+    def published_label(self) -> str:
+        """Return the paper's digits, with ≈ before a count that ends in filling zeros: 600 M is a rounded number."""
+        if self.published is None:
+            return ""
+        is_rounded = self.published.unit_of_last_digit > 1 and self.quantity.band != 0 and not self.quantity.is_rate
+        return f"≈ {self.published.text}" if is_rounded else self.published.text
+
     def value_text(self) -> str:
-        """Format the measured number; its status where it failed, or nothing."""
+        """Format the measured number with the marks of its quality; its status where it failed, or nothing."""
         if self.measured is None:
             return ""
-        return self.quantity.format(self.measured.value) if self.measured.is_ok else self.measured.status
+        if not self.measured.is_ok:
+            return self.measured.status
+        quality = self.measured.quality
+        text = self.quantity.format(self.measured.value)
+        return f"{quality.prefix}{text}{quality.suffix}" if quality else text
 
     def measured_text(self) -> str:
         """Format the measured number with the sign of its verdict."""

@@ -12,6 +12,7 @@ from linbench.reports.latency.rows import SUITE, key_digest, rows
 from linbench.reports.paper.cell import Measurement
 from linbench.reports.paper.scores import Score, average_by_conditions, read_scores
 from linbench.reports.paper.spec import CountedModel, RowSpec
+from linbench.reports.statistics.quality import quality
 
 PRESETS = ("paper", "best")
 #: Parts of a latency record's key that are the same in all cells of the paper, or that a row states itself.
@@ -137,6 +138,7 @@ class Evidence:
             device=self.device,
             conditions=conditions,
             provenance={name: text for name, text in provenance.items() if text not in ("", "none")},
+            quality=quality({str(k): v for k, v in row.items()}) if is_ok else None,
         )
 
 

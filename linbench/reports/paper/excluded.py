@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from linbench.reports.accuracy.table import FEW_IMAGES, FEW_IMAGES_NOTE, FEWEST_IMAGES
 from linbench.reports.paper.scores import Score
 from linbench.reports.paper.spec import metrics
 from linbench.reports.render.table import MISSING, Table
@@ -21,9 +22,14 @@ def build(scores: Iterable[Score]) -> list[Table]:
         if score.evaluation.exclusion:
             groups.setdefault(score.evaluation.exclusion, []).append(score)
     return [
-        Table(f"Not the paper's numbers: {reason}", HEADINGS, tuple(map(_row, _sorted(group))), (NOTE,))
+        Table(f"Not the paper's numbers: {reason}", HEADINGS, tuple(map(_row, _sorted(group))), _notes(group))
         for reason, group in sorted(groups.items())
     ]
+
+
+def _notes(scores: Iterable[Score]) -> tuple[str, ...]:
+    has_few = any(0 < score.n < FEWEST_IMAGES for score in scores)
+    return (NOTE, FEW_IMAGES_NOTE) if has_few else (NOTE,)
 
 
 def _sorted(scores: list[Score]) -> list[Score]:
@@ -46,7 +52,7 @@ def _row(score: Score) -> tuple[str, ...]:
         score.metric,
         f"{score.value:.1f}" if evaluation.status == "ok" else evaluation.status,
         MISSING if math.isnan(score.low) else f"{score.low:.1f} to {score.high:.1f}",
-        str(score.n),
+        f"{score.n}{FEW_IMAGES * (0 < score.n < FEWEST_IMAGES)}",
         f"{height}²" if height == width else f"{height}×{width}",
         evaluation.conditions["protocol"],
         str(evaluation.training),

@@ -68,6 +68,15 @@ def summary(tables: Sequence[PaperTable]) -> Table:
     return Table(f"The paper's numbers against those of {device}", ("", *PaperVerdict), tuple(rows), (note,))
 
 
+def summary_line(tables: Sequence[PaperTable]) -> str:
+    """Count the verdicts on all published numbers in one sentence."""
+    verdicts = [cell.verdict for table in tables for cell in table.cells() if cell.published is not None]
+    counts = [f"{n} {verdict}" for verdict in PaperVerdict if (n := verdicts.count(verdict))]
+    device = next((table.device for table in tables if table.device), "no device yet")
+    number = f"{len(verdicts)} published number{'s' * (len(verdicts) != 1)}"
+    return f"{device}: of {number}, {', '.join(counts)}."
+
+
 def write_summary(tables: Sequence[PaperTable], folder: Path, suffix: str = "") -> list[Path]:
     """Write paper.md: the summary, with links to the tables."""
     links = "".join(f"- [{table.title}]({table.name}{suffix}.md)\n" for table in tables)

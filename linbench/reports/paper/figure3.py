@@ -18,6 +18,7 @@ from linbench.reports.paper.evidence import PRESETS
 from linbench.reports.paper.spec import table_specs
 from linbench.reports.render.figure import literal, style
 from linbench.reports.render.palette import Look, looks_of
+from linbench.reports.statistics.quality import headline, quality
 
 #: Conditions, beside the preset, that all curves of one page share.
 PAGE_CONDITIONS = ("dtype", "threads", "impl")
@@ -29,9 +30,10 @@ CLOSEST = 0.13  # of the width of the axes, as in ``curves``
 MAX_ACROSS = 2
 NOTE = (
     "p: latency ∝ tokens$^p$, its 95 % interval; bands: 95 %; rings and bars: crossover with ViT and its 95 % "
-    "interval; crosses on top: failed; hollow: quoted from the paper, on an A100; "
+    "interval; crosses on top: failed; "
     "ᵃ\N{NO-BREAK SPACE}fewer than 3 rounds"
 )
+HOLLOW = "; hollow: quoted from the paper, on an A100"
 
 
 def pages(latency: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
@@ -72,6 +74,20 @@ def published_points() -> dict[str, list[tuple[int, float]]]:
     return points
 
 
+def comparable_points(labels: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """Return the paper's points where all measured models are of their variant: none of S beside curves of T.
+
+    labels: Of the measured models.
+    """
+    variants = {_variant(label) for label in labels}
+    return {name: points for name, points in published_points().items() if variants == {_variant(name)}}
+
+
+def _variant(label: str) -> str:
+    """Return the size that ends a backbone's name: ``s`` of ``vit-s, naive``."""
+    return label.partition(",")[0].split()[0].rsplit("-", 1)[-1]
+
+
 def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
     """Draw one of ``pages``."""
     labels, left_out = choose_models(groups)
@@ -86,14 +102,22 @@ def draw(groups: Sequence[pd.DataFrame], device: str) -> Figure:
             curves(axes, group, looks, closest=CLOSEST)
             axes.set(xlabel="resolution, px", ylabel="latency, ms")
             axes.set_title(literal(title, 90))
-        _draw_published(panels[0], looks)
+        quoted = comparable_points(labels)
+        _draw_published(panels[0], looks, quoted)
         for axes in panels:
             position = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.01), "frameon": False}
             axes.legend(fontsize=8.5, labelspacing=0.8, handlelength=2.6, **position)
         _share_scale(panels)
         width = 80 * across
-        figure.suptitle("\n".join(textwrap.wrap(_title(groups, device), width)), x=0.01, ha="left", fontsize=11)
-        note = NOTE + (f"; {left_out} more models are in the records" if left_out else "")
+        figure.suptitle(
+            "\n".join([*textwrap.wrap(_title(groups, device), width), *textwrap.wrap(_headline(groups), width)]),
+            x=0.01,
+            ha="left",
+            fontsize=11,
+        )
+        note = (
+            NOTE + (HOLLOW if quoted else "") + (f"; {left_out} more models are in the records" if left_out else "")
+        )
         figure.supxlabel("\n".join(textwrap.wrap(note, width + 14)), fontsize=8.5, x=0.01, ha="left")
     return figure
 
@@ -117,16 +141,22 @@ def _titles(groups: Sequence[pd.DataFrame]) -> list[str]:
     ]
 
 
-def _draw_published(axes: Any, looks: dict[str, Look]) -> None:
+def _draw_published(axes: Any, looks: dict[str, Look], quoted: Mapping[str, Sequence[tuple[int, float]]]) -> None:
     """Draw the paper's points hollow, and widen both scales to hold them."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    for name, points in published_points().items():
+    for name, points in quoted.items():
         sides, times = zip(*points, strict=True)
         hollow = {"marker": looks[name].marker, "color": looks[name].colour, "mfc": "white", "ms": 7, "mew": 1.4}
         axes.plot(sides, times, ":", lw=1.0, label=f"{name}\nquoted, A100", zorder=4, **hollow)
         left, right = min(left, min(sides) / 1.07), max(right, max(sides) * 1.07)
         bottom, top = min(bottom, min(times) / 1.5), max(top, max(times) * 1.5)
     axes.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _headline(groups: Sequence[pd.DataFrame]) -> str:
+    """Return the warning about disturbed latencies; empty without any."""
+    rows = [row for group in groups for row in group[group["status"] == "ok"].to_dict("records")]
+    return headline(quality({str(name): value for name, value in row.items()}) for row in rows)
 
 
 def _share_scale(panels: Sequence[Any]) -> None:

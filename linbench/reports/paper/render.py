@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from linbench.published.numbers import PAPER
-from linbench.reports.paper.cell import PaperCell, PaperVerdict
+from linbench.reports.accuracy.table import FEW_IMAGES, FEW_IMAGES_NOTE, FEWEST_IMAGES
+from linbench.reports.paper.cell import Measurement, PaperCell, PaperVerdict
 from linbench.reports.paper.layout import PaperColumn, PaperTable
 from linbench.reports.paper.spec import Erratum
 from linbench.reports.render.table import MISSING, Table
@@ -28,10 +29,11 @@ def glance(table: PaperTable) -> Table:
         texts = [text.get(row, "") for _, text in table.descriptions]
         cells = [column.cells.get(row) for column in table.columns]
         label = _marked(row, _row_marks(table, row))
-        rows.append((f"{label}, quoted", *texts, *(cell.published_text() if cell else "" for cell in cells)))
+        rows.append((f"{label}, quoted", *texts, *(cell.published_label() if cell else "" for cell in cells)))
         rows.append(("measured", *("" for _ in texts), *(_measured(cell) for cell in cells)))
     headings = [_marked(column.heading, _column_marks(table, column), "\n") for column in table.columns]
-    device = f"; measured on {table.device}" if table.device else ""
+    is_measured = any(cell.measured and cell.measured.device for cell in table.cells())
+    device = f"; measured on {table.device}" if is_measured else ""
     return Table(
         f"{_marked(table.title, _title_marks(table))}{device}",
         ("", *(heading for heading, _ in table.descriptions), *headings),
@@ -54,10 +56,10 @@ def every_cell(table: PaperTable) -> Table:
         texts = (
             cell.row,
             cell.column,
-            cell.published_text(),
+            cell.published_label(),
             cell.value_text(),
             cell.interval_text(),
-            str(measured.n or "") if measured else "",
+            images_text(measured) if measured else "",
             cell.deviation_text(),
             str(cell.verdict or ""),
             origin,
@@ -66,8 +68,16 @@ def every_cell(table: PaperTable) -> Table:
     intervals = dict.fromkeys(cell.measured.interval for cell in table.cells() if cell.measured)
     legend = "; ".join(INTERVALS[interval] for interval in intervals if interval in INTERVALS)
     notes = [f"interval: {legend}."] if legend else []
+    if any(cell.measured and images_text(cell.measured).endswith(FEW_IMAGES) for cell in table.cells()):
+        notes.append(FEW_IMAGES_NOTE)
     notes += [f"source {i}: {text}." for i, text in enumerate(sources, start=1)]
     return Table(f"{table.number}, every cell", CELL_HEADINGS, tuple(rows), tuple(notes))
+
+
+def images_text(measured: Measurement) -> str:
+    """Return the number behind an interval, marked where it is of few images."""
+    few = FEW_IMAGES if measured.interval == "images" and measured.n < FEWEST_IMAGES else ""
+    return f"{measured.n}{few}" if measured.n else ""
 
 
 def sources_of(table: PaperTable) -> list[str]:
@@ -102,6 +112,7 @@ def plain_cells(table: PaperTable) -> list[dict[str, Any]]:
             "deviation_text": cell.deviation_text(),
             "band": cell.quantity.format_band() if cell.published else "",
             "verdict": str(cell.verdict or ""),
+            "doubt": cell.measured.doubt if cell.measured else "",
             "device": cell.measured.device if cell.measured else "",
             "provenance": dict(cell.measured.provenance) if cell.measured else {},
             "command": cell.command,
@@ -134,9 +145,19 @@ def _legend(table: PaperTable) -> list[str]:
     return [
         f"quoted: {PAPER}, {table.number}. {LEGEND}",
         f"A number is reproduced where it lies within these bands of the quoted one: {stated}.",
+        *_doubts(table),
         *_conditions(table.columns),
         *table.notes,
     ]
+
+
+def _doubts(table: PaperTable) -> list[str]:
+    """Say why rates have no deviation and no verdict, each reason once."""
+    reasons: dict[tuple[str, str], None] = {}
+    for cell in table.cells():
+        if cell.measured and cell.measured.quality and cell.measured.doubt:
+            reasons[cell.measured.quality.suffix, cell.measured.doubt] = None
+    return [f"{marks}: not judged: {reason}." for marks, reason in reasons]
 
 
 def _conditions(columns: Sequence[PaperColumn]) -> list[str]:

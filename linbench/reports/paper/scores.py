@@ -231,7 +231,7 @@ def _exclusion(key: Mapping[str, Any], weights: Mapping[str, Any]) -> str:
     reasons = []
     is_embedded = key["dataset"] == EMBEDDED
     if is_embedded:
-        reasons.append("embedded set")
+        reasons.append("embedded dataset")
     if weights.get("scale") == "smoke":
         reasons.append("smoke training")
     if weights.get("random") or str(key["checkpoint"]).startswith("random"):

@@ -5,7 +5,7 @@ import unicodedata
 
 def plain(text: str) -> str:
     """Return ``text`` on one line: white space becomes blanks, each other control or formatting character ``�``."""
-    if text.isascii() and text.isprintable():  # most are; letter by letter is slow
+    if text.isprintable():  # most are; letter by letter is slow
         return " ".join(text.split())
     return "".join(
         " " if c.isspace() else "�" if unicodedata.category(c).startswith("C") else c for c in " ".join(text.split())

@@ -85,8 +85,15 @@ def crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> C
     reference: See ``reference_of``.
     """
     other = reference_of(label, rows, reference)
-    ours, theirs = (_curve(rows, name) for name in (label, other))
-    if other is None or ours is None or theirs is None:
+    return None if other is None else crossing_of(other, area_curve(rows, label), area_curve(rows, other))
+
+
+def crossing_of(other: str, ours: Curve | None, theirs: Curve | None) -> Crossover | None:
+    """Return the last crossing of two curves; None where they share no measured range.
+
+    other: The label of the second one, the reference.
+    """
+    if ours is None or theirs is None:
         return None
     first, last = max(ours.x[0], theirs.x[0]), min(ours.x[-1], theirs.x[-1])
     if first > last:
@@ -100,8 +107,9 @@ def crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> C
     return Crossover(other, px[0], px[1], px[2], interval, px[3], px[4], becomes, count)
 
 
-def _curve(rows: pd.DataFrame, label: str | None) -> Curve | None:
-    model = rows[rows["label"] == label]
+def area_curve(rows: pd.DataFrame, label: str) -> Curve | None:
+    """Return the curve of one model over the axis that all models share; None without an ok cell."""
+    model = rows.take(np.flatnonzero(rows["label"].to_numpy(dtype=object) == label))
     return curve(model, area_tokens(model))
 
 

@@ -4,10 +4,11 @@ An exponent or a crossover is stated only where no ok cell of the curves behind 
 is not. A larger image that is faster beyond the intervals is a warning of its own: one of the two times is wrong.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from linbench.reports.statistics.crossover import Crossover, crossover, reference_of
@@ -16,7 +17,8 @@ from linbench.reports.statistics.scaling import CURVES, Exponent, exponent
 
 #: The columns of ``latency.rows.rows`` that supported exponents and crossovers need.
 SUPPORTED = (*CURVES, "size", *COLUMNS)
-_TIMES = ("label", "size", "height", "width", "pixels", "median_ms", "low_ms", "high_ms")
+#: Those that a doubt or an inversion needs.
+CELL = ("label", "size", "height", "width", "pixels", "median_ms", "low_ms", "high_ms", *COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,13 @@ class Inversion:
     larger_ms: float
 
 
-def doubts(rows: pd.DataFrame) -> list[Doubt]:
-    """Return the doubts about the ok cells of one comparison; empty where each of them may be derived from."""
+def doubts(rows: pd.DataFrame, labels: Collection[str | None] | None = None) -> list[Doubt]:
+    """Return the doubts about the ok cells of one comparison; empty where each of them may be derived from.
+
+    labels: Of the models that count; None for all.
+    """
     cells: dict[tuple[str, bool, bool], list[tuple[str, Quality]]] = {}
-    for row in _ok(rows, ("label", "size", *COLUMNS)):
+    for row in _ok(rows, labels):
         known = quality(row)
         if known.doubt:
             kind = (str(row["label"]), known.is_disturbed, known.is_throttled and not known.is_disturbed)
@@ -65,7 +70,7 @@ def supported_exponent(rows: pd.DataFrame) -> Exponent | None:
 def supported_crossover(rows: pd.DataFrame, label: str, reference: str | None = None) -> Crossover | None:
     """Return the crossover of a model; None where there is none, or a cell of either curve is in doubt."""
     other = reference_of(label, rows, reference)
-    return None if doubts(rows[rows["label"].isin((label, other))]) else crossover(rows, label, reference)
+    return None if doubts(rows, (label, other)) else crossover(rows, label, reference)
 
 
 def inversions(rows: pd.DataFrame) -> list[Inversion]:
@@ -74,17 +79,18 @@ def inversions(rows: pd.DataFrame) -> list[Inversion]:
     A larger image has at least the height and the width of the smaller one. Disturbed cells count too: this is how a
     disturbance shows where no system tells of it.
     """
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for row in _ok(rows):
+        cells.setdefault(str(row["label"]), []).append(row)
     worst: dict[str, Inversion] = {}
-    for _, group in rows.groupby("label", sort=False):
-        for found in _inverted(group):
-            other = worst.get(found.label)
-            if other is None or found.smaller_ms / found.larger_ms > other.smaller_ms / other.larger_ms:
-                worst[found.label] = found
+    for found in (inversion for model in cells.values() for inversion in _inverted(model)):
+        other = worst.get(found.label)
+        if other is None or found.smaller_ms / found.larger_ms > other.smaller_ms / other.larger_ms:
+            worst[found.label] = found
     return list(worst.values())
 
 
-def _inverted(group: pd.DataFrame) -> Iterator[Inversion]:
-    cells = list(_ok(group, _TIMES))
+def _inverted(cells: list[dict[str, Any]]) -> Iterator[Inversion]:
     for large in cells:
         for small in cells:
             is_larger = large["height"] >= small["height"] and large["width"] >= small["width"]
@@ -93,10 +99,15 @@ def _inverted(group: pd.DataFrame) -> Iterator[Inversion]:
                 yield Inversion(*names, small["median_ms"], large["median_ms"])
 
 
-def _ok(rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[dict[Hashable, Any]]:
-    """Yield the ok rows, of the smallest images first."""
-    ok = rows[rows["status"] == "ok"].sort_values("pixels", kind="stable")
-    yield from ok[list(columns)].to_dict(orient="records")
+def _ok(rows: pd.DataFrame, labels: Collection[str | None] | None = None) -> list[dict[str, Any]]:
+    """Return the ok cells, of ``labels`` where they are given, by size; columns are quick to cut, frames are not."""
+    order = np.argsort(rows["pixels"].to_numpy(), kind="stable")
+    is_ok = rows["status"].to_numpy() == "ok"
+    if labels is not None:
+        is_ok &= np.isin(rows["label"].to_numpy(dtype=object), list(filter(None, labels)))
+    order = order[is_ok[order]]
+    columns = {name: rows[name].to_numpy()[order].tolist() for name in CELL if name in rows}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _disturbance(cell: tuple[str, Quality]) -> float:

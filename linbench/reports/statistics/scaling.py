@@ -56,17 +56,16 @@ class Exponent:
 
 def curve(rows: pd.DataFrame, axis: pd.Series) -> Curve | None:
     """Return the curve of one model's ok cells over ``axis`` (tokens); equal tokens are averaged. None if empty."""
-    is_ok = rows["status"] == "ok"
-    ok = rows[is_ok]
-    if ok.empty:
+    is_ok = (rows["status"] == "ok").to_numpy()  # columns are quick to cut, frames are not
+    if not is_ok.any():
         return None
-    x, positions = np.unique(np.log(axis[is_ok].to_numpy(dtype=np.float64)), return_inverse=True)
+    x, positions = np.unique(np.log(axis.to_numpy(dtype=np.float64)[is_ok]), return_inverse=True)
     average = (positions == np.arange(len(x))[:, None]) / np.bincount(positions)[:, None]
     median, mean, error, freedom = (
-        ok[name].to_numpy(dtype=np.float64) for name in ("median_ms", "log_mean", "log_error", "freedom")
+        rows[name].to_numpy(dtype=np.float64)[is_ok] for name in ("median_ms", "log_mean", "log_error", "freedom")
     )
     cells = contrast(mean, error, freedom, average)
-    return Curve(x, average @ np.log(median), cells, weakest(ok["interval"].tolist()))
+    return Curve(x, average @ np.log(median), cells, weakest(rows["interval"].to_numpy()[is_ok].tolist()))
 
 
 def weakest(intervals: list[Interval]) -> Interval:

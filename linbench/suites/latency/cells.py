@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import torch
 
@@ -32,6 +33,7 @@ NECK = "linbench.backbones.sam_vit"
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}
 FLAGS = {"attention": "--attention", "impl": "--impl", "image_size": "--res", "fused": "--setting fused"}
 DECODING = "decoder or end-to-end"
+ONE_IMAGE = (Part.DECODER, Part.END_TO_END)
 
 
 def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
@@ -96,8 +98,8 @@ def _cells_of_model(
             if chosen.preset is Preset.BEST:
                 required = search.plan(first, options.resolutions, tunable, search_hash, options.search_seconds)
             variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
-            for size in options.resolutions:
-                yield Cell(replace(first, size=size), hashed, modules, variables, required)
+            for size, batch in product(options.resolutions, options.batches):
+                yield Cell(replace(first, size=size, batch=batch), hashed, modules, variables, required)
 
 
 def work(key: LatencyKey) -> Work:
@@ -149,6 +151,11 @@ def _refuse_options(name: str, allowed: tuple[str, ...], options: LatencyOptions
 def _refuse_idle(options: LatencyOptions, planned: Iterable[Cell[LatencyKey]]) -> None:
     """Refuse prompts that no part decodes, and fusions that no model has."""
     is_decoded = any(part.decodes for part in options.parts)
+    if max(options.batches) > 1 and (alone := [part for part in options.parts if part in ONE_IMAGE]):
+        raise ValueError(
+            f"--batch {max(options.batches)}: --part {alone[0]} takes one image, to which its prompts belong; "
+            "backbone and encoder take more"
+        )
     if options.prompts != 1 and not is_decoded:
         raise ValueError(f"--prompts {options.prompts}: with --part {DECODING} only; no other part decodes prompts")
     if options.fusions == ("conv",) or any(cell.key.model.fusion != "none" for cell in planned):

@@ -46,7 +46,7 @@ def build(key: LatencyKey, device: torch.device) -> tuple[nn.Module, Maps]:
     arguments = (model.backbone, key.size, model.prompts, model.fusion, Impl(settings.impl), options)
     with torch.device(device):
         module = part.build(model.part, *arguments)
-        image = torch.randn(1, 3, *key.size) if model.part.encodes else None
+        image = torch.randn(key.batch, 3, *key.size) if model.part.encodes else None
     if image is not None:
         return cast(key, module.eval(), (image.contiguous(memory_format=FORMATS[settings.memory_format]),))
     with torch.device("meta"):

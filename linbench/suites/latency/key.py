@@ -32,9 +32,10 @@ class TimedModel:
 
 @dataclass(frozen=True)
 class LatencyKey:
-    """All that moves the latency of one forward, batch 1.
+    """All that moves the latency of one forward.
 
-    size: Height and width of the image, px.  with_energy: Whether joules are measured too.
+    size: Height and width of the image, px.  batch: Images in the forward.
+    with_energy: Whether joules are measured too.
     """
 
     model: TimedModel
@@ -43,6 +44,7 @@ class LatencyKey:
     machine: Machine
     settings: Settings
     with_energy: bool = False
+    batch: int = 1
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class LatencyKey:
             machine=Machine(entries["device"], entries["device_type"], entries["threads"]),
             settings=Settings.from_json(entries),
             with_energy=entries["mode"] == MODES[True],
+            batch=entries["batch"],
             version=entries["suite_version"],
         )
 
@@ -99,7 +102,7 @@ def _point(key: LatencyKey) -> dict[str, Any]:
         "options": dict(key.model.options),
         "height": key.size[0],
         "width": key.size[1],
-        "batch": 1,
+        "batch": key.batch,
         "dtype": str(key.dtype),
         "device": key.machine.device,
         "device_type": key.machine.device_type,

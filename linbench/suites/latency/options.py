@@ -52,6 +52,16 @@ class LatencyOptions(ModelOptions, FusionOptions):
         panel="Model",
         shown="512..2048",
     )
+    batches: tuple[int, ...] = option(
+        (1,),
+        "Images in one forward, by comma: 1,8,32.",
+        flag="--batch",
+        kind=int,
+        minimum=1,
+        comma=True,
+        panel="Model",
+        shown="1",
+    )
     parts: tuple[Part, ...] = option(
         (Part.BACKBONE,),
         "backbone, or a segmenter's encoder, decoder, end-to-end; by comma.",

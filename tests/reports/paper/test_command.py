@@ -1,6 +1,7 @@
 """``linbench paper`` as it is called."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_statistics_of_the_embedded_set_are_refused_and_others_fill_table_2(tmp_
     monkeypatch.chdir(tmp_path)
     rows = [{"set": "shapes", "split": "train", "images": 64, "masks": 500}]
     Path("a.json").write_text(json.dumps(rows))
-    assert "embedded set" in call("--table", "2", "--sets", "dis=a.json").stderr
+    assert "embedded dataset" in call("--table", "2", "--sets", "dis=a.json").stderr
     rows[0] |= {"set": "DIS-TR", "images": 3000, "masks": 3000}
     Path("a.json").write_text(json.dumps(rows))
     result = call("--table", "2", "--sets", "dis=a.json", "--json", "--out", "out")
@@ -256,3 +257,15 @@ def test_statistics_that_are_none_are_refused_in_one_line(tmp_path, monkeypatch,
     result = call("--table", "2", "--sets", "dis=a.json")
     assert result.exit_code == 2
     assert "it is not what `linbench data stats dis" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_the_summary_is_the_last_thing_printed_short_and_within_80_columns(tmp_path):
+    stored(tmp_path, [record("rwkv-sam-s", 1024, 25.0), record("vit-s", 1024, 25.0, rounds=1)])
+    result = call("--results", tmp_path, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    *_, last = [line for line in result.stdout.split("\n\n") if line.strip()]
+    assert re.fullmatch(r".*: of\s\d+\spublished\snumbers,.*measured\.", last.strip(), re.DOTALL)
+    assert "not judged" in " ".join(last.split())
+    assert len(last.strip().splitlines()) <= 3
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
+    assert result.stderr.count("wrote ") == 1

@@ -91,6 +91,15 @@ def test_figure_3_has_the_papers_points_hollow_in_milliseconds():
     assert "rwkv-sam-s\nquoted, A100" in [text.get_text() for text in left.get_legend().get_texts()]
 
 
+def test_figure_3_never_has_quoted_points_of_another_variant_than_the_curves():
+    tiny = [*power_law("vit-t", 100, 2.0), *power_law("rwkv-sam-t", 90, 1.0)]
+    (axes, *_) = drawn(tiny).axes
+    assert points(axes, markerfacecolor="white") == []
+    assert "hollow" not in drawn(tiny).get_supxlabel()
+    both = [*tiny, *power_law("vit-s", 300, 2.0)]
+    assert points(drawn(both).axes[0], markerfacecolor="white") == []
+
+
 def test_figure_3_of_nothing_is_no_picture_and_still_a_table():
     assert figure3.pages(evidence([]).latency) == {}
     assert figure3.pages(evidence([record("vit-s", 512, status=Status.OOM)]).latency) == {}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_another_recipe_is_open_and_has_a_column_of_its_own():
 @pytest.mark.parametrize(
     ("key", "weights", "reason"),
     [
-        ({"dataset": "shapes", "images": 64}, None, "embedded set"),
+        ({"dataset": "shapes", "images": 64}, None, "embedded dataset"),
         ({}, {"recipe": "sam-joint", "recipe_hash": JOINT, "scale": "smoke"}, "smoke training"),
         ({"checkpoint": "random-0"}, {"random": True}, "random weights"),
         ({"images": 100}, None, "100 of 470 images"),
@@ -315,3 +316,43 @@ def test_text_from_records_stays_text_in_every_format():
     assert {len(row) for row in read} == {len(read[0])}
     latex = export.latex(table, "x")
     assert r"\input{" not in latex and r"\textbackslash{}input\{x\}" in latex
+
+
+def test_a_rate_in_doubt_is_shown_with_its_marks_and_supports_no_deviation_and_no_verdict():
+    rates = {"rounds": 1, "device": "NVIDIA A100"}
+    (cell,) = [
+        cell
+        for (row, column), cell in cells("table-3", [record("rwkv-sam-s", 1024, 25.0, **rates)]).items()
+        if row == "RWKV-SAM" and column.startswith("FPS") and cell.measured
+    ]
+    assert (cell.verdict, cell.measured.doubt) == ("not judged", "fewer than 3 rounds")
+    assert math.isnan(cell.deviation) and cell.deviation_text() == ""
+    assert cell.value_text().endswith("ᵃ")
+    table = build_table("table-3", evidence([record("rwkv-sam-s", 1024, 25.0, **rates)]))
+    assert any("ᵃ: not judged: fewer than 3 rounds." in note for note in render.glance(table).notes)
+    sure = cells("table-3", [record("rwkv-sam-s", 1024, 25.0, device="NVIDIA A100")])
+    rates_of = [c for c in sure.values() if c.quantity.is_rate and c.measured]
+    assert rates_of and not any(c.measured.doubt or math.isnan(c.deviation) for c in rates_of)
+
+
+def test_a_published_count_with_filling_zeros_is_marked_as_rounded_and_no_other_is():
+    shown = cells("table-3", [])
+    assert shown["SAM (ViT-H)", "#Param M"].published_label() == "≈ 600"
+    assert shown["RWKV-SAM", "#Param M"].published_label() == "19.7"
+    assert cells("table-2", [])["COCONut-B", "#Images"].published_label() == "≈ 242000"
+    stages = cells("table-1", [])
+    assert not [cell for cell in stages.values() if cell.published_label().startswith("≈")]
+
+
+def test_a_table_is_headed_measured_on_a_device_only_where_something_was_measured():
+    assert "measured on" not in render.glance(build_table("table-7", evidence([]))).title
+    assert "measured on" in render.glance(build_table("table-3", evidence(some()))).title
+
+
+@pytest.mark.parametrize(("images", "mark"), [(29, "ᵇ"), (30, "")])
+def test_a_score_of_fewer_than_30_images_is_marked(images, mark):
+    few = [score("vit-s", "dis", DIS, images=images)]
+    few[0].metrics["miou"]["n"] = few[0].metrics["mbiou"]["n"] = images
+    (table,) = excluded.build(evidence(few).scores)
+    assert {row[4] for row in table.rows} == {f"{images}{mark}"}
+    assert any("fewer than 30 images" in note for note in table.notes) == bool(mark)
