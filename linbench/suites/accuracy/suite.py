@@ -30,7 +30,7 @@ def coco() -> Suite[DetectorOptions, AccuracyKey]:
     """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
     examples = (
         "--suite coco --checkpoint rwkv-sam-s.safetensors",
-        "--suite coco --annotations mine.json --images photos --boxes ground-truth --checkpoint a.safetensors",
+        "--suite coco --annotations a.json --images dir --boxes ground-truth",
         "--suite coco --backbone vim-s,vit-s --checkpoint vim-s=a.safetensors --checkpoint vit-s=b.safetensors",
     )
     return _suite("coco", lambda module, options: module.PLAN, DetectorOptions, SEGMENTER_NAMED_BY, examples)
@@ -65,8 +65,8 @@ def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
 def masks() -> Suite[MaskOptions, AccuracyKey]:
     """mIoU and mBIoU of every object in a user's own images and masks."""
     examples = (
-        "--suite masks --images photos --masks masks --name my-set --checkpoint rwkv-sam-t.safetensors",
-        "--suite masks --plugin mine.py --dataset mine --data /data --checkpoint rwkv-sam-t.safetensors",
+        "--suite masks --images photos --masks masks --checkpoint a.pth",
+        "--suite masks --plugin my_net.py --dataset mine --random",
     )
 
     def plan(module: Any, options: MaskOptions) -> Any:
