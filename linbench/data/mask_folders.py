@@ -209,8 +209,8 @@ def _missing(pairs: _Pairs, image: _File, images: int, masks: int) -> str:
     """Say why an image has no mask."""
     if not masks or (images == 1 and masks == 1):
         return f"no mask of this name in {pairs.mask_folder}"
-    path = f"none of them at {image.key}"
-    return f"{images} images and {masks} masks have this name, {path}: which belong together?"
+    counts = f"{images} image{'s' * (images != 1)} and {masks} mask{'s' * (masks != 1)}"
+    return f"{counts} have this name, none of the masks at {image.key}: which belong together?"
 
 
 def _unused(pairs: _Pairs, mask: _File, images: int) -> str:

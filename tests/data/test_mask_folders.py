@@ -67,9 +67,17 @@ def test_two_images_of_one_name_never_guess_their_mask(tmp_path):
         photo(tmp_path / "im" / name)
     mask_file(tmp_path / "gt" / "0.png")
     dataset = opened(tmp_path)
-    assert all("2 images and 1 masks have this name" in message for message in read(dataset).values())
+    assert all("2 images and 1 mask have this name" in message for message in read(dataset).values())
     (fault,) = dataset.faults
     assert fault.file.endswith("gt/0.png")
+
+
+def test_two_masks_of_one_name_are_never_chosen_from(tmp_path):
+    photo(tmp_path / "im" / "x.jpg")
+    for path in ("a/x.png", "b/x_mask.png"):
+        mask_file(tmp_path / "gt" / path)
+    assert "1 image and 2 masks have this name" in read(opened(tmp_path))["x"]
+    assert len(opened(tmp_path).faults) == 2
 
 
 def test_a_left_mask_is_never_given_to_the_image_of_another_folder(tmp_path):

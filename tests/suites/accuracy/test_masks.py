@@ -17,6 +17,7 @@ from linbench.metrics.iou import boundary_iou
 from linbench.registry import load_plugin
 from linbench.suites.accuracy import protocols
 from linbench.suites.accuracy.coco_boxes import TrueBoxes, prompts_of
+from linbench.suites.accuracy.masks import summarize
 from tests.data.sets import annotation, dump, folder, photo, saved, square
 from tests.goldens import golden
 from tests.realdata import realdata
@@ -121,6 +122,14 @@ def test_every_object_is_scored_and_kept_with_the_id_of_its_image(tmp_path: Path
     assert (
         record["metrics"]["object_miou"]["low"] <= values["object_miou"] <= record["metrics"]["object_miou"]["high"]
     )
+
+
+def test_equal_scores_of_unequal_numbers_of_objects_have_an_interval_of_no_width() -> None:
+    entry = {"id": "", "iou": 0.5, "biou": 0.25, "size": 9.0, "share": 0.1, "thinness": 1.0, "complexity": 1.3}
+    rows = [{"id": str(count), "iou": 0.5, "biou": 0.25, "objects": [entry] * count} for count in (1, 2, 7)]
+    for name, metric in summarize(rows, 0).metrics.items():
+        value = 25.0 if name.endswith("mbiou") else 50.0
+        assert [metric[part] for part in ("value", "low", "high", "n")] == [value, value, value, 3]
 
 
 def test_the_name_of_the_user_stands_in_title_head_key_and_csv(tmp_path: Path) -> None:
