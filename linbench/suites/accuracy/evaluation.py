@@ -70,13 +70,11 @@ def steps(
     def build() -> Task[Any, Any]:
         return build_task(cell.key, options, ranks.device(find_device(options.device)))
 
-    data = cell.key.data
-    notes = (_size_note(cell.key, options), missing_images(data.dataset, data.images))
-    note = "; ".join(filter(None, notes))
+    note = _size_note(cell.key, options)
     header = {"key": key_hash(cell.key.to_json()), "code": cell.code_hash, "torch": torch.__version__}
     journal = Journal(record, header)
     for step in evaluate(cell, build, journal, ranks, max_bad=options.max_bad, ahead=options.eval_batch):
-        yield replace(step, note=note)
+        yield replace(step, note="; ".join(filter(None, (note, step.note))))
         note = ""
 
 
@@ -111,7 +109,7 @@ def evaluate(
     running = _RunningMean(task.running if task else "", known.values())
     if task and not any(failed for _, failed in before):
         todo = [index for index in ranks.shard(cell.key.data.images) if index not in known]
-    yield Step(0, len(todo), running.text())
+    yield Step(0, len(todo), running.text(), note="; ".join(_data_notes(cell.key, task)) if task else "")
     if task and todo:
         try:
             with journal.appending(ranks.rank) as append:
@@ -134,6 +132,12 @@ def evaluate(
     ranks.all_gather(None)  # no journal is cleared before the record exists
     if not failures:  # after a failure `--redo failed` goes on from them
         journal.clear()
+
+
+def _data_notes(key: AccuracyKey, task: Task[Any, Any]) -> list[str]:
+    """Return what a reader of the scores must know of the data: that images are missing, how masks were read."""
+    missing = missing_images(key.data.dataset, key.data.images)
+    return [*([missing] if missing else []), *task.dataset.facts.get("notes", ())]
 
 
 def _build(build: Callable[[], Task[Any, Any]], threads: int) -> tuple[Task[Any, Any] | None, Failure | None]:
@@ -244,7 +248,7 @@ def _record(cell: Cell[AccuracyKey], task: Task[Any, Any], rows: Sequence[Row], 
         "seconds": sum(row["seconds"] for row in rows),
         "scores": summary.scores,
         "slices": summary.slices,
-        "notes": [note for note in (missing_images(cell.key.data.dataset, len(rows)),) if note],
+        "notes": _data_notes(cell.key, task),
         "skipped": skipped,
         "max_bad": max_bad,
     }

@@ -149,6 +149,15 @@ def test_a_part_of_a_published_set_says_so_in_run_record_and_table(tmp_path: Pat
     assert (f"Incomplete: {note}." in shown.stdout) == bool(note)
 
 
+def test_masks_that_are_jpeg_files_are_noted_in_run_and_record(tmp_path: Path) -> None:
+    photo(tmp_path / "im" / "a.jpg", (H, W))
+    saved(left().astype(np.uint8) * 255, folder(tmp_path / "gt") / "a_mask.jpg")
+    shown = run("masks", tmp_path / "r", "--images", tmp_path / "im", "--masks", tmp_path / "gt")
+    note = "1 of 1 masks are JPEG files: read as grey, the object is above 128"
+    assert only(tmp_path / "r")["rounds"][0]["notes"] == [note]
+    assert f"linbench: {note}\n" in shown.stderr
+
+
 def test_the_first_images_alone_are_evaluated_and_bad_files_are_counted_once(tmp_path: Path) -> None:
     given = mine(tmp_path / "whole", (1, 1, 2))
     assert run("masks", tmp_path / "r", *given, "--first", 2).exit_code == 0
