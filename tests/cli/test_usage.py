@@ -143,7 +143,7 @@ def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     assert {"vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t", "timm/*"} <= names
     below = {row["name"]: row["backbone"] for row in found["segmenters"]}
     assert below == {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
-    accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k"}
+    accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"}
     assert {row["name"] for row in found["suites"]} == {"kernels", "latency", *accuracy}
 
 
