@@ -67,7 +67,8 @@ def falling_curves(rows: pd.DataFrame) -> list[str]:
     """Name the models of one comparison of which a larger image is faster, beyond the intervals."""
     return [
         f"{inversion.label} is faster at {inversion.larger} ({duration(inversion.larger_ms)}) than at "
-        f"{inversion.smaller} ({duration(inversion.smaller_ms)}), beyond the intervals: measure both again before you use either."
+        f"{inversion.smaller} ({duration(inversion.smaller_ms)}), beyond the intervals: measure both again before "
+        "you use either."
         for inversion in inversions(rows)
     ]
 
