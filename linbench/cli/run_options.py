@@ -1,8 +1,8 @@
 """The options of ``linbench run``: those of the runner and of the suites that the command line names.
 
 ``--suite`` and ``--plugin``, of the command line or of the file of ``--config``, are read first; what the suites
-declare (``SuiteOptions``) then becomes typer options. An option of another suite does not exist, and the refusal names
-the suite that has it.
+declare (``SuiteOptions``) then becomes typer options. An option of another suite does not exist, and the refusal
+names the suite that has it.
 """
 
 import inspect
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from linbench.cli.completion import completion_of
 from linbench.cli.refusal import load_plugins, refuse, refusing, split
 from linbench.cli.run_config import Config, config_words, read_config, to_toml
 
@@ -79,7 +80,7 @@ def parse(arguments: Sequence[str], summary: str) -> Request:
     names = split(",".join(_early(arguments, config, "suite")[-1:] or ["latency"])) or refuse("--suite is empty")
     with refusing():
         suites = {name: registry[name].build() for name in names}
-        declared = _merged({"linbench run": RunOptions} | {name: built.options for name, built in suites.items()})
+        declared = _declared(suites)
     command = _command(declared, summary, [line for built in suites.values() for line in built.examples])
     written = _read_words(command, arguments, declared, names)
     if config:
@@ -93,6 +94,20 @@ def parse(arguments: Sequence[str], summary: str) -> Request:
         options = {name: from_flags(built.options, given) for name, built in suites.items()}
         run = from_flags(RunOptions, given)
     return Request(run, suites, options, to_toml({flag: _texts(entry) for flag, entry in written.items()}, declared))
+
+
+def command_of(arguments: Sequence[str]) -> TyperCommand:
+    """Return the command whose options are those of the suites that ``arguments`` name, for completion."""
+    from linbench.suites import suite as registry
+
+    names = split((_values(arguments, "--suite") or ["latency"])[-1])
+    return _command(_declared({name: registry[name].build() for name in names if name in registry}), "", ())
+
+
+def _declared(suites: "Mapping[str, Suite[Any, Any]]") -> "dict[str, Option]":
+    from linbench.suites.runner.options import RunOptions
+
+    return _merged({"linbench run": RunOptions} | {name: built.options for name, built in suites.items()})
 
 
 def _early(arguments: Sequence[str], config: Config, name: str) -> list[str]:
@@ -208,6 +223,7 @@ def _annotation(option: "Option") -> Any:
     if option.kind is bool:
         return Annotated[bool | None, typer.Option(option.flag, **details)]
     details |= {"parser": _border(option), "metavar": option.metavar or METAVARS[option.kind]}
+    details |= {"autocompletion": completion_of(option)}
     if option.repeatable:
         return Annotated[list[str] | None, typer.Option(option.flag, **details)]
     return Annotated[str | None, typer.Option(option.flag, **details)]
