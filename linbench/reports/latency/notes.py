@@ -131,7 +131,7 @@ def marks(rows: pd.DataFrame) -> list[str]:
         lines.append(f"{NOT_CONVERGED} not converged: time ran out before the interval was within ±1 %.")
     if (measured["others_share"] > MOST_BY_OTHERS).any():
         most = measured["others_share"].max() * 100
-        lines.append(f"{DISTURBED} disturbed: other processes used up to {percent(most)} of the machine's cores.")
+        lines.append(f"{DISTURBED} disturbed: other processes used up to {percent(most)} of the allowed cores.")
     if (measured["throttled"] != "").any():
         reasons = counted(measured.loc[measured["throttled"] != "", "throttled"])
         lines.append(f"{THROTTLED} throttled, also when the round was repeated: {reasons}.")

@@ -87,6 +87,8 @@ class Option:
     def _validated_single(self, value: Any) -> Any:
         if self.choices:
             return choose(self.name, value, self.choices)
+        if self.kind is int and self.parse is None and not isinstance(value, int):
+            raise ValueError(f"{self.name} {value}: write a whole number")
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"{self.name} {value}: at least {self.minimum:g} is allowed")
         return value
