@@ -188,7 +188,8 @@ def _images_in(folder: Path) -> tuple[list[Path], int]:
 
 def _matching(pattern: str) -> tuple[list[Path], int]:
     """Return the files that a pattern matches, sorted. Raises ValueError for none."""
-    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    paths = glob.glob(pattern, recursive=True)  # noqa: PTH207 a pattern can be absolute, and hidden files stay out
+    matches = [Path(path) for path in sorted(paths)]
     images = [path for path in matches if path.is_file() and path.suffix.lower() in image_suffixes()]
     if not images:
         raise ValueError(f"{pattern}: no images match this pattern; read are {' '.join(image_suffixes())}")

@@ -69,8 +69,8 @@ class Everything:
             raise ValueError(f"crop_layers must be between 0 and 4, got {self.crop_layers}")
         if self.points_per_side < self.crop_points_divisor**self.crop_layers:
             raise ValueError(
-                f"crop_points_divisor must leave a point in layer {self.crop_layers} of crops: {self.points_per_side} "
-                f"points a side are fewer than {self.crop_points_divisor}^{self.crop_layers}"
+                f"crop_points_divisor must leave a point in layer {self.crop_layers} of crops, got "
+                f"{self.crop_points_divisor} with {self.points_per_side} points a side"
             )
 
 
