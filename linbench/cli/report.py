@@ -27,7 +27,8 @@ REPORTS = {
     "latency": ("linbench.reports.latency.report", "backbone"),
     "kernels": ("linbench.reports.kernels.report", "op"),
     **dict.fromkeys(
-        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k"), ("linbench.reports.accuracy.report", "backbone")
+        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"),
+        ("linbench.reports.accuracy.report", "backbone"),
     ),
 }
 #: Figures take about a second each; a report of more comparisons draws them on request only.
