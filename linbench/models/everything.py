@@ -198,7 +198,7 @@ def _passing(
         sure = ious > settings.min_iou
         logits, ious, points = logits[sure], ious[sure], points[sure.cpu()]
     batches = []
-    count = max(1, ENLARGED // ((y1 - y0) * (x1 - x0)))
+    count = max(1, ENLARGED // max((y1 - y0) * (x1 - x0), segmenter.transform.side**2))  # by way of the input's size
     for part, iou, at in zip(*(x.split(count) for x in (logits, ious, points)), strict=True):
         full = segmenter.transform.logits(part[:, None], (y1 - y0, x1 - x0))[:, 0]
         stability = stability_scores(full, settings.offset)
