@@ -41,11 +41,11 @@ SMOKE_STAMP = "SMOKE RECIPE: weights of a shortened training; these masks say no
 
 @grouped_options
 def predict(prompts: PromptOptions, large: LargeImageOptions, model: ModelOptions, output: OutputOptions) -> None:
-    """Segment the objects that boxes and points mark, or everything in an image.
+    """Segment marked objects, or everything in an image.
 
     Writes, for each image, NAME.overlay.png to look at, NAME.masks.json (COCO run lengths) and NAME.maskN.png
-    (0 and 255) for prompt N; none
-    for --everything. Exit code 1 if an image or a prompt failed.
+    (0 and 255) for prompt N, which --everything does not write. Exit code 1 if an image or
+    a prompt failed.
     """
     check_large_image_options(large, prompts, output.multimask)
     if not large.everything:
