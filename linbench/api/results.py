@@ -1,5 +1,6 @@
 """What a measurement returns: records, as a frame, a table and a figure."""
 
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,15 @@ from linbench.reports.render.palette import looks_of
 from linbench.reports.render.table import Table, to_html, to_terminal
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, where pyplot was not imported to do it."""
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        self.savefig(image, format="png")
+        return image.getvalue()
+
+
 @dataclass(frozen=True)
 class Results:
     """Records of timed cells. Printed, and shown by a notebook, as the tables of the report."""
@@ -27,7 +37,7 @@ class Results:
         """Return one row for each model × size × batch × …; ``reports.frame.COLUMNS`` explains the columns."""
         return tidy_frame(self.records)
 
-    def plot(self, path: str | Path | None = None) -> Figure:
+    def plot(self, path: str | Path | None = None) -> ShownFigure:
         """Draw latency against resolution, a panel for each set of conditions, and write it to ``path`` if given.
 
         A notebook shows the figure that is returned. Raises ValueError where nothing was measured.
@@ -39,7 +49,7 @@ class Results:
         looks = looks_of(dict.fromkeys(label for group in groups for label in group["label"]))
         width, height = INCHES
         with style():
-            figure = Figure(figsize=(width, height * len(groups)), layout="constrained")
+            figure = ShownFigure(figsize=(width, height * len(groups)), layout="constrained")
             for axes, group in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups, strict=True):
                 curves(axes, group, looks)
                 axes.set(title=title(group), xlabel="resolution, px", ylabel="latency, ms")
