@@ -95,7 +95,7 @@ def test_without_waiting_a_disturbed_round_is_measured_once_and_marked(tmp_path:
 def test_the_doctor_says_that_a_program_computes_and_what_to_do() -> None:
     quiet = {finding.part: finding for finding in _contention()}["Quiet"]
     assert quiet.state == "warning"
-    assert quiet.found.startswith("busy: other programs use ")
+    assert quiet.result.startswith("busy: other programs use ")
     assert "--wait" in quiet.remedy
 
 

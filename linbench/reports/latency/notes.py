@@ -66,9 +66,10 @@ def disturbed(rows: pd.DataFrame, noun: str = "latencies") -> list[str]:
 def falling_curves(rows: pd.DataFrame) -> list[str]:
     """Name the models of one comparison of which a larger image is faster, beyond the intervals."""
     return [
-        f"{found.label} is faster at {found.larger} ({duration(found.larger_ms)}) than at {found.smaller} "
-        f"({duration(found.smaller_ms)}), beyond the intervals: measure both again before you use either."
-        for found in inversions(rows)
+        f"{inversion.label} is faster at {inversion.larger} ({duration(inversion.larger_ms)}) than at "
+        f"{inversion.smaller} ({duration(inversion.smaller_ms)}), beyond the intervals: measure both again before "
+        "you use either."
+        for inversion in inversions(rows)
     ]
 
 

@@ -16,7 +16,7 @@ from linbench.metrics.iou import Mask, crop
 from linbench.suites.accuracy.cells import BoxSource
 from linbench.suites.accuracy.options import DetectorOptions
 
-#: Names under which ViTDet-H's boxes are passed on, in the order in which they are tried; the embedded set's last.
+#: Names under which ViTDet-H's boxes are passed on, in the order of trial; that of the embedded dataset comes last.
 BOX_FILES = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
 GROUND_TRUTH = Path("ground-truth")  # as a value of --boxes
 Truths = Sequence[tuple[Instance, Mask]]

@@ -66,7 +66,7 @@ def masks() -> Suite[MaskOptions, AccuracyKey]:
     """mIoU and mBIoU of every object in a user's own images and masks."""
     examples = (
         "--suite masks --images photos --masks masks --checkpoint a.pth",
-        "--suite masks --plugin my_net.py --dataset mine --random",
+        "--suite masks --dataset dis --random --first 8",
     )
 
     def plan(module: Any, options: MaskOptions) -> Any:
