@@ -13,7 +13,7 @@ from linbench.choices import choose
 from linbench.records import Record
 from linbench.reports.decide import compare_table, marks
 from linbench.reports.decide.comparable_cells import ComparableCell
-from linbench.reports.decide.compare import Comparison, Margins, compare_backbones, compare_sides
+from linbench.reports.decide.compare import Comparison, Margins, check_devices, compare_backbones, compare_sides
 from linbench.reports.decide.naming import side_names
 from linbench.reports.render.table import Table, to_html, to_terminal
 from linbench.reports.staleness import present_cells
@@ -76,8 +76,10 @@ def compare(
         return Verdicts(_compare_models(models, _cells(first, "first"), margins))
     if second is None:
         raise TypeError("compare takes two sides; or one, with models=[…] to compare within it")
-    names = _names(first, second)
-    return Verdicts(compare_sides(names, _cells(first, "first"), _cells(second, "second"), margins, across_devices))
+    names, sides = _names(first, second), (_cells(first, "first"), _cells(second, "second"))
+    if not across_devices:
+        check_devices(names, *sides)
+    return Verdicts(compare_sides(names, *sides, margins, across_devices))
 
 
 def _compare_models(models: Sequence[str], cells: Sequence[ComparableCell], margins: Margins) -> Comparison:

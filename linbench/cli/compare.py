@@ -112,7 +112,7 @@ def _compare_sides(
     margins: "Margins",
     across_devices: bool,
 ) -> "Comparison":
-    from linbench.reports.decide.compare import compare_sides
+    from linbench.reports.decide.compare import check_devices, compare_sides
     from linbench.reports.decide.naming import side_names
 
     if commits is not None:
@@ -125,8 +125,11 @@ def _compare_sides(
         names = list(side_names(*folders))
     else:
         refuse("compare takes two folders; or one, with --backbones x,y or --commits a,b")
-    with refusing():
-        return compare_sides((names[0], names[1]), sides[0], sides[1], margins, across_devices)
+    named = (names[0], names[1])
+    if not across_devices:
+        with refusing():
+            check_devices(named, sides[0], sides[1])
+    return compare_sides(named, sides[0], sides[1], margins, across_devices)
 
 
 def _of_commit(commit: str, cells: "list[ComparableCell]") -> "list[ComparableCell]":

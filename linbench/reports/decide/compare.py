@@ -90,16 +90,7 @@ def compare_sides(
 
     Scores of cells that differ in nothing but the checkpoint are paired where each side has one of them.
     across_devices: Whether the device is ignored; then there is no verdict.
-    Raises ValueError where the sides have no device in common and the device counts.
     """
-    first, second = list(first), list(second)
-    devices = [sorted({cell.labels["device"] for cell in side}) for side in (first, second)]
-    if not across_devices and first and second and not set(devices[0]) & set(devices[1]):
-        listed = " and ".join(f"{name} of {', '.join(d)}" for name, d in zip(names, devices, strict=True))
-        raise ValueError(
-            f"results of different devices are never ranked: {listed}; --across-devices (from Python "
-            "across_devices=True) shows only their ratios"
-        )
     ignored = DEVICES if across_devices else ()
     exact = group_cells(first, ignored), group_cells(second, ignored)
     pairs, unmatched = _match(*exact)
@@ -110,6 +101,17 @@ def compare_sides(
         result.unmatched[name] = cells
         result.duplicates[name] = [cell for side in sides for cell in side.all_duplicates]
     return result
+
+
+def check_devices(names: tuple[str, str], first: Iterable[ComparableCell], second: Iterable[ComparableCell]) -> None:
+    """Raise ValueError where two sides have no device in common: their times are never ranked."""
+    devices = [sorted({cell.labels["device"] for cell in side}) for side in (first, second)]
+    if not set(devices[0]) & set(devices[1]):
+        listed = " and ".join(f"{name} of {', '.join(d)}" for name, d in zip(names, devices, strict=True))
+        raise ValueError(
+            f"results of different devices are never ranked: {listed}; --across-devices (from Python "
+            "across_devices=True) shows only their ratios"
+        )
 
 
 def compare_backbones(names: Sequence[str], cells: Iterable[ComparableCell], margins: Margins) -> Comparison:
