@@ -1,7 +1,6 @@
 """Shell completion of ``linbench run``: the options of the named suites, and the values that are cheap to know.
 
-``linbench --install-completion`` sets it up. No torch: names of backbones are read from the source that registers
-them.
+``linbench --install-completion`` sets it up. No torch: names of backbones come from the source that registers them.
 """
 
 import ast
