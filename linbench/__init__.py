@@ -16,6 +16,8 @@ from linbench.system import affinity as _affinity  # noqa: F401 (reads it before
 
 if TYPE_CHECKING:
     from linbench import kernels as kernels
+    from linbench.api.compare import compare as compare
+    from linbench.api.evaluate import evaluate as evaluate
     from linbench.api.measure import measure as measure
     from linbench.api.results import Results as Results
     from linbench.api.results import load_results as load_results
@@ -29,6 +31,8 @@ _HOME = {
     "measure": "linbench.api.measure",
     "Results": "linbench.api.results",
     "load_results": "linbench.api.results",
+    "compare": "linbench.api.compare",
+    "evaluate": "linbench.api.evaluate",
     "profile": "linbench.suites.profile",
     "build_backbone": "linbench.backbones",
     "load_official": "linbench.backbones",
@@ -45,6 +49,8 @@ __all__ = [
     "build_classifier",
     "build_sam",
     "build_semantic",
+    "compare",
+    "evaluate",
     "kernels",
     "load_official",
     "load_results",

@@ -106,6 +106,7 @@ def parse(arguments: Sequence[str], is_complete: bool = True) -> None:
     is_complete: Refuse also where a required argument or option is missing.
     """
     name, command, rest = "linbench", typer.main.get_command(app), list(arguments)
+    rest = [re.sub(r"\$\w+", "1", word) for word in rest]  # a variable of the shell, such as the number of a task
     try:
         while name != "run":
             context = command.make_context(name, list(rest))
@@ -123,10 +124,15 @@ def parse(arguments: Sequence[str], is_complete: bool = True) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with the plug-in of the README and a folder of data, DIR; no plug-in stays registered."""
+    """A folder to work in, with the plug-in of the README, the documented sweep and a folder of data, DIR.
+
+    No plug-in stays registered.
+    """
     (plugin,) = re.findall(r"(?ms)^```python\n(# my_net\.py\n.*?)^```$", PAGES[0].read_text(encoding="utf-8"))
     (tmp_path / "my_net.py").write_text(plugin)
     (tmp_path / "DIR").mkdir()
+    (sweep,) = re.findall(r"(?ms)^```toml\n(.*?)^```$", (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8"))
+    (tmp_path / "sweep.toml").write_text(sweep)
     monkeypatch.setattr(backbone, "_entries", dict(backbone._entries))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

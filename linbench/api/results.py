@@ -1,6 +1,6 @@
 """What a measurement returns: records, as a frame, a table and a figure."""
 
-import html
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,16 @@ from linbench.reports.latency.rows import comparisons, rows
 from linbench.reports.latency.table import build, title
 from linbench.reports.render.figure import style
 from linbench.reports.render.palette import looks_of
-from linbench.reports.render.table import Table, to_terminal
+from linbench.reports.render.table import Table, to_html, to_terminal
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, where pyplot was not imported to do it."""
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        self.savefig(image, format="png")
+        return image.getvalue()
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Results:
         """Return one row for each model × size × batch × …; ``reports.frame.COLUMNS`` explains the columns."""
         return tidy_frame(self.records)
 
-    def plot(self, path: str | Path | None = None) -> Figure:
+    def plot(self, path: str | Path | None = None) -> ShownFigure:
         """Draw latency against resolution, a panel for each set of conditions, and write it to ``path`` if given.
 
         A notebook shows the figure that is returned. Raises ValueError where nothing was measured.
@@ -40,7 +49,7 @@ class Results:
         looks = looks_of(dict.fromkeys(label for group in groups for label in group["label"]))
         width, height = INCHES
         with style():
-            figure = Figure(figsize=(width, height * len(groups)), layout="constrained")
+            figure = ShownFigure(figsize=(width, height * len(groups)), layout="constrained")
             for axes, group in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups, strict=True):
                 curves(axes, group, looks)
                 axes.set(title=title(group), xlabel="resolution, px", ylabel="latency, ms")
@@ -57,7 +66,7 @@ class Results:
         return "\n\n".join(to_terminal(table, 80) for table in self.tables()) or "no results"
 
     def _repr_html_(self) -> str:
-        return "\n".join(map(_html, self.tables())) or "no results"
+        return "\n".join(map(to_html, self.tables())) or "no results"
 
 
 def load_results(*folders: str | Path) -> pd.DataFrame:
@@ -66,17 +75,18 @@ def load_results(*folders: str | Path) -> pd.DataFrame:
     A file that is no record is named in a warning and left out. Raises FileNotFoundError for a missing folder.
     """
     records: list[Record] = []
-    for folder in map(Path, folders or ("results",)):
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such results folder; `linbench run --results {folder}` makes one")
-        store = Store(folder)
-        records += store
-        for path, reason in store.faults:
-            warnings.warn(f"left out: {path}: {reason}", stacklevel=2)
+    for folder in folders or ("results",):
+        records += read_records(folder)
     return tidy_frame(records)
 
 
-def _html(table: Table) -> str:
-    frame = pd.DataFrame(list(table.rows), columns=[column.replace("\n", " ") for column in table.columns])
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-    return f"<h4>{html.escape(table.title)}</h4>{frame.to_html(index=False, escape=True)}<ul>{notes}</ul>"
+def read_records(folder: str | Path) -> list[Record]:
+    """Return the records of a folder; a file that is none is named in a warning. Raises FileNotFoundError."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such results folder; `linbench run --results {folder}` makes one")
+    store = Store(folder)
+    records = list(store)
+    for path, reason in store.faults:
+        warnings.warn(f"left out: {path}: {reason}", stacklevel=3)
+    return records

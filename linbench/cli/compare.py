@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
-from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, split
+from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, refusing, split
 
 if TYPE_CHECKING:
     from linbench.reports.decide.comparable_cells import ComparableCell
@@ -112,7 +112,8 @@ def _compare_sides(
     margins: "Margins",
     across_devices: bool,
 ) -> "Comparison":
-    from linbench.reports.decide.compare import compare_sides
+    from linbench.reports.decide.compare import check_devices, compare_sides
+    from linbench.reports.decide.naming import side_names
 
     if commits is not None:
         _require_one(folders, "--commits")
@@ -121,16 +122,14 @@ def _compare_sides(
             refuse(f"--commits {commits}: write two, such as 1a2b3c4,5d6e7f8")
         sides = [_of_commit(commit, sides[0]) for commit in names]
     elif len(folders) == 2:
-        names = [folder.name for folder in folders]
-        names = names if names[0] != names[1] else [str(folder) for folder in folders]
-        names = names if names[0] != names[1] else ["first", "second"]
+        names = list(side_names(*folders))
     else:
         refuse("compare takes two folders; or one, with --backbones x,y or --commits a,b")
-    devices = [sorted({cell.labels["device"] for cell in side}) for side in sides]
-    if not across_devices and not set(devices[0]) & set(devices[1]):
-        listed = " and ".join(f"{name} of {', '.join(d)}" for name, d in zip(names, devices, strict=True))
-        refuse(f"results of different devices are never ranked: {listed}; --across-devices shows only their ratios")
-    return compare_sides((names[0], names[1]), sides[0], sides[1], margins, across_devices)
+    named = (names[0], names[1])
+    if not across_devices:
+        with refusing():
+            check_devices(named, sides[0], sides[1])
+    return compare_sides(named, sides[0], sides[1], margins, across_devices)
 
 
 def _of_commit(commit: str, cells: "list[ComparableCell]") -> "list[ComparableCell]":

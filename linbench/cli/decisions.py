@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from linbench.cli.refusal import echo
-from linbench.cli.report import present_hashes
 from linbench.records import Store
 from linbench.reports.render.plain_text import plain
 
@@ -21,15 +20,10 @@ if TYPE_CHECKING:
 
 def read_cells(folder: Path) -> "tuple[list[ComparableCell], list[str]]":
     """Return the cells of a results folder, and a fault for each file and record that gives none."""
-    from linbench.reports.decide.comparable_cells import comparable_cells
+    from linbench.reports.staleness import present_cells
 
     store = Store(folder)
-    records = list(store)
-    hashes = {
-        **present_hashes([record for record in records if "backbone" in record.key], "backbone"),
-        **present_hashes([record for record in records if "op" in record.key], "op"),
-    }
-    cells, faults = comparable_cells(records, hashes)
+    cells, faults = present_cells(list(store))
     return cells, [*(f"{path}: {reason}" for path, reason in store.faults), *(f"{folder}: {f}" for f in faults)]
 
 

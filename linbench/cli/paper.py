@@ -115,9 +115,9 @@ def _evidence(
 ) -> "tuple[Evidence, list[str]]":
     """Return all that is known for some tables, on all devices, and the faults of records that were left out."""
     from linbench.cli.paper_models import backbone_stages, count_model, recipe_hashes
-    from linbench.cli.report import present_hashes
     from linbench.reports.paper.evidence import Evidence, read_records
     from linbench.reports.paper.spec import counted_models, staged_backbones
+    from linbench.reports.staleness import present_hashes
 
     datasets = dict(_dataset_counts(text) for text in dataset_files)
     store = Store(results)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linbench.cli.refusal import choice, refuse, split
-from linbench.provenance import code_hash
 from linbench.records import Record, Store
 
 if TYPE_CHECKING:
@@ -184,6 +183,8 @@ def _one_line(text: str) -> str:
 
 def _parts(records: Sequence[Record]) -> list[Part]:
     """Return each report whose suites have records, with these records and the present code hashes."""
+    from linbench.reports.staleness import present_hashes
+
     parts = []
     for module, subject in dict.fromkeys(REPORTS.values()):
         suites = [suite for suite, (name, _) in REPORTS.items() if name == module]
@@ -191,26 +192,3 @@ def _parts(records: Sequence[Record]) -> list[Part]:
         if reported:
             parts.append(Part(import_module(module), reported, present_hashes(reported, subject)))
     return parts
-
-
-def present_hashes(records: Sequence[Record], subject: str) -> dict[str, str]:
-    """Return the present hash of each subject's measuring code; a plug-in that is not loaded has none."""
-    from linbench.reports.latency.rows import measured
-
-    hashes: dict[str, str] = {}
-    by_modules: dict[str, str | None] = {}
-    for record in records:
-        modules = json.dumps(record.environment.get("modules"), sort_keys=True)
-        if modules not in by_modules:
-            by_modules[modules] = _present_hash(record.environment.get("modules"), subject)
-        if (present := by_modules[modules]) is not None:
-            hashes[measured(record.key, subject)] = present
-    return hashes
-
-
-def _present_hash(modules: Any, subject: str) -> str | None:
-    """Return the present hash of the code in ``modules``; None where a module is missing or not recorded."""
-    try:
-        return code_hash(modules["suite"], modules[subject], modules.get("without", ()))
-    except (LookupError, TypeError, AttributeError):
-        return None

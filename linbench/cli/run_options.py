@@ -116,7 +116,7 @@ def _early(arguments: Sequence[str], config: Config, name: str) -> list[str]:
         return given
     value = config.get(name, [])
     listed = value if isinstance(value, list) else [value]
-    texts = [entry for entry in listed if isinstance(entry, str)]
+    texts = [str(entry) for entry in listed]
     return [",".join(texts)] if name == "suite" and texts else texts
 
 

@@ -26,11 +26,11 @@ def print_summary(records: Sequence[Record], paths: Sequence[Path], results: Pat
 
 def summary_lines(records: Sequence[Record], paths: Sequence[Path], results: Path) -> list[str]:
     """Return the lines of ``print_summary``, each within 80 columns where a name allows it."""
-    from linbench.cli.report import present_hashes
     from linbench.reports.latency.commands import measure_again
     from linbench.reports.latency.rows import SUITE, comparisons, rows
     from linbench.reports.latency.summary import sentences
     from linbench.reports.latency.table import title
+    from linbench.reports.staleness import present_hashes
 
     latency = [record for record in records if record.key.get("suite") == SUITE]
     groups = comparisons(rows(latency, present_hashes(latency, "backbone")))

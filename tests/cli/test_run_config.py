@@ -70,6 +70,13 @@ def test_options_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["3", "true", '"latncy"', "{ a = 1 }"])
+def test_a_suite_of_a_file_that_does_not_exist_is_one_line(value: str, tmp_path: Path) -> None:
+    done = call("run", "--config", written(tmp_path / "sweep.toml", f"suite = {value}"), "--dry-run")
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "unknown suite" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -160,8 +160,13 @@ def documented() -> list[str]:
 
 
 @pytest.mark.parametrize("command", documented())
-def test_every_command_line_of_the_documentation_is_parsed(command: str) -> None:
-    """Its options and their values; no file that they name is opened but a plug-in's."""
+def test_every_command_line_of_the_documentation_is_parsed(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its options and their values; of files only a plug-in's and the documented sweep are opened."""
+    (sweep,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "sweeps.md").read_text(), re.DOTALL)
+    (tmp_path / "sweep.toml").write_text(sweep)
+    monkeypatch.chdir(tmp_path)
     words = [word for word in shlex.split(command)[2:] if word not in ("--plugin", "my_net.py")]
     request = parse(words, "")
     named = next((after for word, after in pairwise(words) if word == "--suite"), "latency")

@@ -103,6 +103,17 @@ def compare_sides(
     return result
 
 
+def check_devices(names: tuple[str, str], first: Iterable[ComparableCell], second: Iterable[ComparableCell]) -> None:
+    """Raise ValueError where two sides have no device in common: their times are never ranked."""
+    devices = [sorted({cell.labels["device"] for cell in side}) for side in (first, second)]
+    if not set(devices[0]) & set(devices[1]):
+        listed = " and ".join(f"{name} of {', '.join(d)}" for name, d in zip(names, devices, strict=True))
+        raise ValueError(
+            f"results of different devices are never ranked: {listed}; --across-devices (from Python "
+            "across_devices=True) shows only their ratios"
+        )
+
+
 def compare_backbones(names: Sequence[str], cells: Iterable[ComparableCell], margins: Margins) -> Comparison:
     """Compare each two of the backbones in every cell that both have."""
     known = list(cells)

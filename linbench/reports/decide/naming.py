@@ -1,6 +1,7 @@
 """How a comparison names its cells: the labels that differ between them, their order, and a cell on its own."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from linbench.reports.decide.comparable_cells import LABELS, ComparableCell
 from linbench.reports.decide.compare import Comparison
@@ -46,3 +47,11 @@ def cell_name(cell: ComparableCell) -> str:
     left_out = "metric" if cell.is_timed else "suite"
     labels = [cell.labels[name] for name in NAMING if name != left_out]
     return " ".join(label for label in labels if label not in ("", "none"))
+
+
+def side_names(first: Path, second: Path) -> tuple[str, str]:
+    """Return names of two folders that differ, as short as they can be."""
+    for names in ((first.name, second.name), (str(first), str(second))):
+        if names[0] != names[1]:
+            return names
+    return "first", "second"

@@ -5,6 +5,7 @@ harmless: control characters in all, ``|`` and markup in Markdown, formulas in C
 """
 
 import csv
+import html
 import io
 import re
 import textwrap
@@ -50,6 +51,15 @@ def to_terminal(table: Table, width: int = 100) -> str:
         parts.append(_tabulated([heads[i] for i in block], cells, "simple"))
     notes = [_wrap(note, width, "  ") for note in table.notes]
     return "\n\n".join([*parts, "\n".join(notes)] if notes else parts) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """Return the table for a notebook: its title, its cells, its notes as a list; all text is escaped."""
+    frame = pd.DataFrame(list(table.rows), columns=[column.replace("\n", " ") for column in table.columns])
+    texts = [f"<p>{html.escape(plain(warning))}</p>" for warning in table.warnings]
+    notes = "".join(f"<li>{html.escape(plain(note))}</li>" for note in table.notes)
+    cells = frame.to_html(index=False, escape=True)
+    return f"<h4>{html.escape(plain(table.title))}</h4>{''.join(texts)}{cells}<ul>{notes}</ul>"
 
 
 def to_markdown(table: Table, level: int = 2) -> str:

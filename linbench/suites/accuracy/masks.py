@@ -80,7 +80,7 @@ def build_task(key: AccuracyKey, options: MaskOptions, device: torch.device) -> 
         instances = [instance for instance in sample.instances() if not instance.crowd]
         if not instances:
             raise BadSample(f"{sample.file}: it has no object")
-        greys = [_grey(sample, instance, image.shape[:2]) for instance in instances]
+        greys = [object_grey(sample, instance, image.shape[:2]) for instance in instances]
         boxes = torch.stack([protocol.box(grey) for grey in greys])
         names = [instance.id for instance in instances]
         return Prepared(sample.id, protocol.image(image), boxes, names, [grey > THRESHOLD for grey in greys])
@@ -109,7 +109,7 @@ def _masks(
                 yield protocol.masks(mask_logits[None].float(), (height, width))[0].cpu().numpy()
 
 
-def _grey(sample: InstanceSample, instance: Instance, size: tuple[int, ...]) -> NDArray[np.uint8]:
+def object_grey(sample: InstanceSample, instance: Instance, size: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the grey values of an object's mask ``h w``; raises BadSample where it is no prompt."""
     grey = instance.grey() if instance.grey else instance.mask().astype(np.uint8) * 255
     if grey.shape != size:
