@@ -23,7 +23,7 @@ CHEAP = (
     "linbench run --dry-run",
     "linbench list",
     "linbench show rwkv-sam-s --res 1024",
-    "linbench data where --data DIR",
+    "linbench data where coco --data DIR",
     "linbench check my_net.py",
 )
 

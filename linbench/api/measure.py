@@ -76,26 +76,16 @@ def measure(
     records: list[Record] = []
     registered = [model for model in named.values() if isinstance(model, str)]
     if registered:
-        chosen = LatencyOptions(
-            backbones=tuple(registered),
-            resolutions=_sizes(sizes),
-            batches=tuple(images),
-            dtypes=(precision or Dtype.FLOAT32,),
-            device=device or "auto",
-            presets=(Preset(choose("preset", preset, (Preset.PAPER, Preset.BEST))),),
-            **options,
-        )
+        options |= {"device": device or "auto", "dtypes": (precision or Dtype.FLOAT32,), "batches": tuple(images)}
+        presets = (Preset(choose("preset", preset, (Preset.PAPER, Preset.BEST))),)
+        chosen = LatencyOptions(backbones=tuple(registered), resolutions=_sizes(sizes), presets=presets, **options)
         records += _measure_registered(chosen, SamplingConfig(rounds, seconds, wait_s=wait), results, tell)
     elif options:
         raise TypeError(f"{next(iter(options))}: an option of registered names; none is among the models")
     for name, model in named.items():
         if not isinstance(model, str):
-            live = LiveModel.of(
-                model,
-                name,
-                precision.torch if precision else None,
-                torch.device(device) if device else None,
-            )
+            where = torch.device(device) if device else None
+            live = LiveModel.of(model, name, precision.torch if precision else None, where)
             records += _measure_live(live, _sizes(sizes), images, seconds, tell)
     return Results(tuple(records))
 

@@ -161,7 +161,7 @@ def _flat(name: str) -> str:
 
 @cache
 def _whole(name: str) -> tuple[frozenset[str], str]:
-    """The names of timm's whole model, which is built without data, and its classifying layer."""
+    """Return the names of timm's whole model, which is built without data, and its classifying layer."""
     with torch.device("meta"):
         model = _import_timm().create_model(name, pretrained=False)
     return frozenset(model.state_dict()), str(model.pretrained_cfg.get("classifier", ""))

@@ -22,18 +22,19 @@ from linbench.cli import (
     run,
     train,
 )
+from linbench.cli.completion import RunCommand
 
 app = typer.Typer(
     name="linbench",
     help="Which image backbone, at which resolution, on my machine? Measured, with conditions.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(
     "run",
+    cls=RunCommand,
     add_help_option=False,  # the command itself prints its help, which holds the options of the suites
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
 )(run.run)

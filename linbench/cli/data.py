@@ -5,13 +5,15 @@ import re
 import textwrap
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from linbench.cli.data_make import make
+from linbench.cli.data_user import UserFlags
 from linbench.cli.progress import progress
-from linbench.cli.refusal import choice, refuse, refusing
+from linbench.cli.refusal import choice, load_plugins, refuse, refusing
 
 if TYPE_CHECKING:
     from linbench.data.check import Inspect, SampleReport
@@ -29,7 +31,7 @@ app = typer.Typer(
 )
 app.command("make")(make)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `linbench data where` lists all.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset, see `linbench data where`; or masks.")]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -38,7 +40,21 @@ Data = Annotated[
 ]
 Split = Annotated[str | None, typer.Option("--split", help="train or val [default: all in the folder].")]
 Images = Annotated[
-    int | None, typer.Option("--images", min=1, help="Images of the embedded dataset [default: 256 train, 64 val].")
+    str | None,
+    typer.Option(
+        "--images",
+        metavar="N|DIR",
+        help="Images of the embedded dataset [default: 256 train, 64 val], or your folder.",
+    ),
+]
+Masks = Annotated[Path | None, typer.Option("--masks", metavar="DIR", help="Of `masks`: the folder of masks.")]
+Annotations = Annotated[
+    Path | None,
+    typer.Option("--annotations", metavar="FILE", help="Of `coco`: your file, for the images in --images."),
+]
+Title = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of your data [default: its folder's].")]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file that registers datasets; repeatable.")
 ]
 Size = Annotated[int | None, typer.Option("--size", min=16, help="Side of its images, px [default: 512].")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes [default: one per core].")]
@@ -99,6 +115,10 @@ def check(
     images: Images = None,
     size: Size = None,
     workers: Workers = None,
+    masks: Masks = None,
+    annotations: Annotations = None,
+    title: Title = None,
+    plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Read every image and mask once; name each bad file.
@@ -108,7 +128,7 @@ def check(
     from linbench.data.check import check_sample
 
     results = []
-    for dataset in _open_splits(name, data, split, images, size):
+    for dataset in _open_splits(name, data, split, size, UserFlags(images, masks, annotations, title), plugin):
         reports, seconds = _inspect(dataset, check_sample, workers)
         faults = [*dataset.faults, *(fault for report in reports for fault in report.faults)]
         distinct = {f"{fault.file}: {fault.reason}": fault for fault in faults}
@@ -122,6 +142,7 @@ def check(
                 "seconds": round(seconds, 1),
                 "checksum": dataset.checksum,
                 "notes": list(dataset.facts.get("notes", ())),
+                "incomplete": _incomplete(dataset),
                 "bad": [{"id": fault.id, "file": fault.file, "reason": fault.reason} for fault in distinct.values()],
             }
         )
@@ -131,6 +152,13 @@ def check(
         _print_results(results)
     if any(result["bad"] for result in results):
         raise typer.Exit(1)
+
+
+def _incomplete(dataset: "Dataset[Any]") -> str:
+    """Return how many images of a published validation set are there; empty where they are all."""
+    from linbench.published.dataset_sizes import missing_images
+
+    return missing_images(dataset.name, len(dataset)) if dataset.split != "train" else ""
 
 
 def _print_results(results: Sequence[dict[str, Any]]) -> None:
@@ -147,6 +175,7 @@ def _print_results(results: Sequence[dict[str, Any]]) -> None:
             f"{result['set']}, {result['split']}: {_count(result['images'], 'image')}, "
             f"{_count(result['masks'], 'mask')}, {state} "
             f"({result['seconds']} s); checksum {result['checksum'][:12]}"
+            f"{'; incomplete: ' if result['incomplete'] else ''}{result['incomplete']}"
         )
 
 
@@ -162,13 +191,17 @@ def stats(
     images: Images = None,
     size: Size = None,
     workers: Workers = None,
+    masks: Masks = None,
+    annotations: Annotations = None,
+    title: Title = None,
+    plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Count images and masks, and summarize image sizes."""
     from linbench.data.check import measure_sample
 
     rows = []
-    for dataset in _open_splits(name, data, split, images, size):
+    for dataset in _open_splits(name, data, split, size, UserFlags(images, masks, annotations, title), plugin):
         reports, _ = _inspect(dataset, measure_sample, workers)
         row = {"set": dataset.name, "split": dataset.split, "classes": len(dataset.classes)}
         rows.append(row | _statistics(reports))
@@ -212,17 +245,26 @@ def _statistics(reports: "Sequence[SampleReport]") -> dict[str, Any]:
 
 
 def _open_splits(
-    name: str, data: str | None, split: str | None, images: int | None, size: int | None
+    name: str,
+    data: str | None,
+    split: str | None,
+    size: int | None,
+    flags: UserFlags,
+    plugin: list[Path] | None,
 ) -> "list[Dataset[Any]]":
-    """Open the split that the user names, or all in the folder; refuse where there is none."""
+    """Open the user's data, the split that the user names, or all in the folder; refuse where there is none."""
     from linbench.data.contract import BadDataset, dataset
     from linbench.data.roots import EMBEDDED, list_splits, open_dataset, resolve_data
 
-    choice("NAME", name, tuple(sorted(dataset)))
-    splits = dataset[name].facts["splits"]
+    load_plugins(plugin or [], dataset)
+    choice("NAME", name, (*sorted(dataset), "masks"))
+    if name == "masks" or flags.names_files:
+        with refusing():
+            return [flags.open(name, data, split, size)]
+    splits = dataset[name].facts.get("splits", ("val",))
     if split is not None:
         choice("--split", split, splits)
-    root = resolve_data(data)
+    root, images = resolve_data(data), flags.count()
     if root != EMBEDDED and (images or size):
         refuse(f"--{'images' if images else 'size'} applies to the embedded dataset only, not to those in {root}")
     with refusing():

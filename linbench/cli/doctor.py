@@ -15,12 +15,12 @@ class Finding:
     """The state of one part of the machine.
 
     state: ``ok``, ``warning`` (linbench runs, and its times suffer), ``missing`` (it runs without) or ``broken``.
-    found: Its version, or what is wrong with it.  remedy: The command that would help, if there is one.
+    result: Its version, or what is wrong with it.  remedy: The command that would help, if there is one.
     """
 
     part: str
     state: str
-    found: str
+    result: str
     remedy: str = ""
 
 
@@ -36,7 +36,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
         from tabulate import tabulate
 
         mark = {"ok": "✓", "warning": "!", "missing": "–", "broken": "✗"}
-        rows = [(mark[f.state], f.part, f.found) for f in findings]
+        rows = [(mark[f.state], f.part, f.result) for f in findings]
         typer.echo(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 60]))
         remedies = [f for f in findings if f.remedy]
         if remedies:

@@ -2,16 +2,27 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from linbench.cli.option_groups import grouped_options
+from linbench.cli.predict_options import (
+    LargeImageOptions,
+    ModelOptions,
+    OutputOptions,
+    PromptOptions,
+    check_large_image_options,
+    check_model_options,
+    check_prompt_options,
+    images_of,
+)
 from linbench.cli.progress import progress
-from linbench.cli.refusal import choice, explain_threads, load_plugins, pairs, refuse, refusing
+from linbench.cli.refusal import explain_threads, load_plugins, pairs, refuse, refusing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,116 +33,47 @@ if TYPE_CHECKING:
     from linbench.models.segment_images import ImageSegmenter, Result
     from linbench.models.segmenter import Segmenter
 
-FUSIONS = ("conv", "mamba", "rwkv", "dcn")
-BRANCHES = ("model", "ema")
-
-MAX_SIDE = 16384  # px; at that side the input alone takes 3 GB
 MAX_SCORES = 6  # in a row of the table
 WIDTH = 80
-NO_CHECKPOINT = (
-    "--checkpoint is missing: linbench comes with no weights. Give a .safetensors file that linbench wrote, or an "
-    "official one: SAM's (sam_vit_b_01ec64.pth with --backbone sam-vit-b), HQ-SAM's (sam_hq_vit_b.pth, hq-sam-b) or "
-    "EfficientSAM's (efficient_sam_vitt.pt, efficientsam-ti). --random does without, for smoke tests"
-)
 RANDOM_STAMP = "RANDOM WEIGHTS: a smoke test; these masks mean nothing"
 SMOKE_STAMP = "SMOKE RECIPE: weights of a shortened training; these masks say nothing about the model"
 
-Texts = list[str] | None
-
-
-@dataclass(frozen=True)
-class PromptOptions:
-    """The images and their prompts."""
-
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)]
-    box: Annotated[Texts, typer.Option(help="x0,y0,x1,y1 in px of the upright image; repeatable.")] = None
-    point: Annotated[
-        Texts, typer.Option(help="x,y or x,y,0 (background); repeatable. All are one prompt, with the --box if any.")
-    ] = None
-    boxes: Annotated[Path | None, typer.Option(help="COCO JSON with the boxes of many images.")] = None
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """The segmenter and its weights."""
-
-    backbone: Annotated[
-        str | None, typer.Option(help="Backbone or hq-sam-b/l/h; default as linbench's checkpoint states it.")
-    ] = None
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights: .safetensors, or an official .pth.")] = None
-    weights: Annotated[
-        str | None, typer.Option(help="model or ema, if the checkpoint holds both; default as its source does.")
-    ] = None
-    random: Annotated[bool, typer.Option("--random", help="Random weights, for smoke tests.")] = False
-    fusion: Annotated[str | None, typer.Option(help="RWKV-SAM's fusion: conv, mamba, rwkv or dcn.")] = None
-    image_size: Annotated[
-        int | None,
-        typer.Option(min=16, max=MAX_SIDE, help="Side of the input, px; default the checkpoint's own, or 1024."),
-    ] = None
-    option: Annotated[Texts, typer.Option(help="Option of the model, NAME=VALUE; repeatable.")] = None
-    plugin: Annotated[list[Path] | None, typer.Option(help="Python file that registers backbones.")] = None
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """How the masks are computed, and where they go."""
-
-    out: Annotated[Path, typer.Option(help="Folder for masks, JSON and overlays.")] = Path("predictions")
-    multimask: Annotated[
-        bool, typer.Option("--multimask", help="Three masks a prompt, if the model can; the best is written.")
-    ] = False
-    prompt_chunk: Annotated[int, typer.Option(min=1, help="Prompts decoded at a time; fewer take less memory.")] = 8
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
-
 
 @grouped_options
-def predict(prompts: PromptOptions, model: ModelOptions, output: OutputOptions) -> None:
-    """Segment the objects that boxes and points mark.
+def predict(prompts: PromptOptions, large: LargeImageOptions, model: ModelOptions, output: OutputOptions) -> None:
+    """Segment marked objects, or everything in an image.
 
     Writes, for each image, NAME.overlay.png to look at, NAME.masks.json (COCO run lengths) and NAME.maskN.png
-    (0 and 255) for prompt N. Exit code 1 if an image or a prompt failed.
+    (0 and 255) for prompt N, which --everything does not write. Exit code 1 if an image or
+    a prompt failed.
     """
-    _check_prompt_options(prompts)
-    _check_model_options(model)
+    check_large_image_options(large, prompts, output.multimask)
+    if not large.everything:
+        check_prompt_options(prompts)
+    check_model_options(model)
+    images, skipped = images_of(prompts.images)
+    prompts = replace(prompts, images=images)
     with refusing():
-        prompts_by_image = _prompts(prompts)
+        prompts_by_image = [[] for _ in images] if large.everything else _prompts(prompts)
         segmenter = _load(model, output.device, output.threads)
         decoder = segmenter.sam.decoder
         getattr(decoder, "base", decoder).output_tokens(output.multimask)  # refuses three masks where there is one
     explain_threads(output.threads)
     if note := _size_note(segmenter):
         typer.echo(f"linbench: {note}", err=True)
-    results = _segment_all(_image_segmenter(segmenter, prompts, model, output), prompts.images, prompts_by_image)
+    if skipped:
+        typer.echo(
+            f"linbench: {skipped} file{'s' * (skipped > 1)} skipped that are no images by their names", err=True
+        )
+    segment = _image_segmenter(segmenter, prompts, model, output)
+    segment = replace(segment, tile_overlap=large.overlap, everything=large.settings())
+    results = _segment_all(segment, images, prompts_by_image)
     if output.as_json:
         typer.echo(json.dumps(results, indent=1))
     else:
         _print(results)
     if any(result["errors"] for result in results):
         raise typer.Exit(1)
-
-
-def _check_prompt_options(prompts: PromptOptions) -> None:
-    if not (prompts.box or prompts.point or prompts.boxes):
-        refuse("no prompts given: pass --box x0,y0,x1,y1, --point x,y or --boxes FILE.json")
-    if prompts.boxes and (prompts.box or prompts.point):
-        refuse("--boxes excludes --box and --point: give all boxes in the file, or all on the command line")
-
-
-def _check_model_options(model: ModelOptions) -> None:
-    if model.checkpoint and model.random:
-        refuse("--random and --checkpoint exclude each other; give one of them")
-    if not model.checkpoint and not model.random:
-        refuse(NO_CHECKPOINT)
-    if model.random and not model.backbone:
-        refuse("--backbone is missing: --random needs the name of a model; `linbench list` shows all")
-    if model.weights is not None:
-        if model.checkpoint is None:
-            refuse("--weights without --checkpoint: it chooses between the weights of that file")
-        choice("--weights", model.weights, BRANCHES)
-    if model.fusion is not None:
-        choice("--fusion", model.fusion, FUSIONS)
 
 
 def _prompts(options: PromptOptions) -> "list[list[PromptSpec]]":
@@ -205,7 +147,8 @@ def _segment_all(
         with progress("images", len(images)) as advance:
             for path, name, image_prompts in zip(images, output_names(images), prompts, strict=True):
                 start = time.perf_counter()
-                result = segment(path, image_prompts, name)
+                count = partial(_count, advance.countdown, path, "prompts" if segment.everything else "tiles")
+                result = replace(segment, advance=count)(path, image_prompts, name)
                 for message in (*result["errors"], *result["notes"]):
                     typer.echo(f"linbench: {plain(message)}", err=True)
                 advance(f"{plain(str(path))}: {_summary(result)} ({time.perf_counter() - start:.1f} s)", 1)
@@ -218,9 +161,18 @@ def _segment_all(
     return results
 
 
+def _count(show: Callable[[str], None], path: Path, unit: str, done: int, total: int) -> None:
+    """Show how much of an image is done."""
+    from linbench.reports.render.plain_text import plain
+
+    show(f"{plain(path.name)}: {done}/{total} {unit}")
+
+
 def _summary(result: "Result") -> str:
     """Return the result of an image in a few words."""
     count = len(result["predictions"])
+    if not count and result["overlay"]:
+        return f"no masks, {result['overlay']}"
     if not count:
         return "nothing written" if result["errors"] else "no boxes"
     return f"{count} mask{'s' * (count > 1)}, {result['overlay']}"
@@ -240,9 +192,11 @@ def draw_overlay(
 
     marks = (
         Mark(
-            f"{prediction['name'] or '#' + str(prediction['prompt'])} {prediction['score']:.2f}",
+            ""  # hundreds of tags and boxes would hide the image
+            if "stability" in prediction
+            else f"{prediction['name'] or '#' + str(prediction['prompt'])} {prediction['score']:.2f}",
             decode(prediction["segmentation"]),
-            prediction["box"],
+            None if "stability" in prediction else prediction["box"],
             prediction["points"],
         )
         for prediction in predictions

@@ -28,7 +28,8 @@ REPORTS = {
     "throughput": ("linbench.reports.throughput.report", "backbone"),
     "kernels": ("linbench.reports.kernels.report", "op"),
     **dict.fromkeys(
-        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k"), ("linbench.reports.accuracy.report", "backbone")
+        ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"),
+        ("linbench.reports.accuracy.report", "backbone"),
     ),
 }
 #: Figures take about a second each; a report of more comparisons draws them on request only.

@@ -1,6 +1,7 @@
 """``linbench run``: measure cells, write a record for each, print the table."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from textwrap import fill
@@ -17,6 +18,7 @@ from linbench.records import Status, Store
 if TYPE_CHECKING:
     from linbench.suites import Cell
     from linbench.suites.runner.sampling import SamplingConfig
+    from linbench.suites.runner.shards import Shard
 
 SUMMARY = """Measure cells and write a record for each.
 
@@ -31,6 +33,9 @@ CONDITIONS = ("device_type", "attention", "threads")  # columns of a plan beside
 def run(context: typer.Context) -> None:
     """Measure cells and write a record for each."""
     request = parse(context.args, SUMMARY)
+    if request.run.print_config:
+        typer.echo(request.config)
+        return
     from linbench.backbones import backbone
 
     load_plugins([], backbone)
@@ -39,6 +44,8 @@ def run(context: typer.Context) -> None:
         planned = [
             (name, cell) for name, suite in request.suites.items() for cell in suite.cells(request.options[name])
         ]
+    if request.run.shard:
+        planned = _of_shard(planned, request.run.shard)
     explain_threads(next((getattr(options, "threads", None) for options in request.options.values()), None))
     store = Store(request.run.results)
     if request.run.dry_run:
@@ -63,6 +70,16 @@ def run(context: typer.Context) -> None:
                 evaluate(suite, cells, request.options[name], store, ranks, redo)
     if ranks.is_first:
         _report(request, [cell for _, cell in planned], store)
+
+
+def _of_shard(planned: "list[tuple[str, Cell[Any]]]", shard: "Shard") -> "list[tuple[str, Cell[Any]]]":
+    """Return the cells of a shard, and say how many they are."""
+    from linbench.suites.runner.shards import cells_of_shard
+
+    chosen = cells_of_shard(planned, shard)
+    if os.environ.get("RANK", "0") == "0":  # of those that torchrun started, the first speaks
+        typer.echo(f"shard {shard}: {len(chosen)} of {len(planned)} cells", err=True)
+    return chosen
 
 
 def sampling_of(request: Request) -> "SamplingConfig":

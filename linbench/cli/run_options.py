@@ -1,11 +1,13 @@
 """The options of ``linbench run``: those of the runner and of the suites that the command line names.
 
-``--suite`` and ``--plugin`` are read first; what the suites declare (``SuiteOptions``) then becomes typer options. An
-option of another suite does not exist, and the refusal names the suite that has it.
+``--suite`` and ``--plugin``, of the command line or of the file of ``--config``, are read first; what the suites
+declare (``SuiteOptions``) then becomes typer options. An option of another suite does not exist, and the refusal
+names the suite that has it.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -15,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from linbench.cli.completion import completion_of
 from linbench.cli.refusal import load_plugins, refuse, refusing, split
+from linbench.cli.run_config import Config, config_words, read_config, to_toml
 
 if TYPE_CHECKING:
     from linbench.suites import Suite
@@ -30,11 +34,21 @@ class Request:
     """A parsed command line.
 
     run: The runner's own options.  suites: Those named, in order.  options: Of each suite.
+    config: The command line as the text of a file for ``--config``.
     """
 
     run: "RunOptions"
     suites: "Mapping[str, Suite[Any, Any]]"
     options: "Mapping[str, SuiteOptions]"
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The value of an option, and the text that it was read from."""
+
+    text: str
+    value: Any
 
 
 class _Command(TyperCommand):
@@ -59,26 +73,91 @@ def parse(arguments: Sequence[str], summary: str) -> Request:
     from linbench.suites import suite as registry
     from linbench.suites.runner.options import RunOptions, from_flags
 
-    plugins = [Path(text).resolve() for text in _values(arguments, "--plugin")]
+    config_path = (_values(arguments, "--config") or [""])[-1]
+    config = read_config(Path(config_path)) if config_path else {}
+    plugins = [Path(text).resolve() for text in _early(arguments, config, "plugin")]
     load_plugins(plugins, registry)
-    names = split((_values(arguments, "--suite") or ["latency"])[-1]) or refuse("--suite is empty")
+    names = split(",".join(_early(arguments, config, "suite")[-1:] or ["latency"])) or refuse("--suite is empty")
     with refusing():
         suites = {name: registry[name].build() for name in names}
-        declared = _merged({"linbench run": RunOptions} | {name: built.options for name, built in suites.items()})
+        declared = _declared(suites)
     command = _command(declared, summary, [line for built in suites.values() for line in built.examples])
-    try:
-        values = command.main(list(arguments), prog_name="linbench run", standalone_mode=False)
-    except USAGE_ERROR as error:
-        refuse(_refusal(error, declared, names))
-    if not isinstance(values, dict):  # --help was printed
-        raise typer.Exit(values or 0)
-    given = _given(values, declared)
+    written = _read_words(command, arguments, declared, names)
+    if config:
+        with _naming(config_path):
+            words = config_words(config, declared, lambda flag: _unknown(flag, declared, names))
+            written = _read_words(command, words, declared, names, config_path) | written
+    given = {flag: _value(declared[flag], entry) for flag, entry in written.items()}
     if plugins:
         given["--plugin"] = tuple(plugins)
     with refusing():
         options = {name: from_flags(built.options, given) for name, built in suites.items()}
         run = from_flags(RunOptions, given)
-    return Request(run, suites, options)
+    return Request(run, suites, options, to_toml({flag: _texts(entry) for flag, entry in written.items()}, declared))
+
+
+def command_of(arguments: Sequence[str]) -> TyperCommand:
+    """Return the command whose options are those of the suites that ``arguments`` name, for completion."""
+    from linbench.suites import suite as registry
+
+    names = split((_values(arguments, "--suite") or ["latency"])[-1])
+    return _command(_declared({name: registry[name].build() for name in names if name in registry}), "", ())
+
+
+def _declared(suites: "Mapping[str, Suite[Any, Any]]") -> "dict[str, Option]":
+    from linbench.suites.runner.options import RunOptions
+
+    return _merged({"linbench run": RunOptions} | {name: built.options for name, built in suites.items()})
+
+
+def _early(arguments: Sequence[str], config: Config, name: str) -> list[str]:
+    """Return the texts of an option that is read before the others, of the command line or else of the file."""
+    if given := _values(arguments, f"--{name}"):
+        return given
+    value = config.get(name, [])
+    listed = value if isinstance(value, list) else [value]
+    texts = [entry for entry in listed if isinstance(entry, str)]
+    return [",".join(texts)] if name == "suite" and texts else texts
+
+
+@contextmanager
+def _naming(config_path: str) -> Iterator[None]:
+    """Turn what is wrong in the file of ``--config`` into a refusal that names it."""
+    try:
+        yield
+    except ValueError as error:
+        refuse(f"--config {config_path}: {error}")
+
+
+def _read_words(
+    command: TyperCommand,
+    words: Sequence[str],
+    declared: "Mapping[str, Option]",
+    names: Sequence[str],
+    config_path: str = "",
+) -> dict[str, Any]:
+    """Return by flag what the words of a command line, or of a file, give; exits after ``--help``."""
+    try:
+        values = command.main(list(words), prog_name="linbench run", standalone_mode=False)
+    except USAGE_ERROR as error:
+        refuse(f"--config {config_path}: " * bool(config_path) + _refusal(error, declared, names))
+    if not isinstance(values, dict):  # --help was printed
+        raise typer.Exit(values or 0)
+    return _given(values, declared)
+
+
+def _value(option: "Option", entry: Any) -> Any:
+    """Return the value of an option that is given."""
+    if isinstance(entry, list):
+        return option.gather([single.value for single in entry])
+    return entry if isinstance(entry, bool) else entry.value
+
+
+def _texts(entry: Any) -> bool | list[str]:
+    """Return the texts of an option that is given; of a switch whether it is on."""
+    if isinstance(entry, bool):
+        return entry
+    return [single.text for single in (entry if isinstance(entry, list) else [entry])]
 
 
 def _values(arguments: Sequence[str], flag: str) -> list[str]:
@@ -144,6 +223,7 @@ def _annotation(option: "Option") -> Any:
     if option.kind is bool:
         return Annotated[bool | None, typer.Option(option.flag, **details)]
     details |= {"parser": _border(option), "metavar": option.metavar or METAVARS[option.kind]}
+    details |= {"autocompletion": completion_of(option)}
     if option.repeatable:
         return Annotated[list[str] | None, typer.Option(option.flag, **details)]
     return Annotated[str | None, typer.Option(option.flag, **details)]
@@ -154,7 +234,7 @@ def _border(option: "Option") -> Callable[[str], Any]:
 
     def parse_text(text: str) -> Any:
         try:
-            return option.read(text)
+            return _Written(text, option.read(text))
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
 
@@ -162,13 +242,13 @@ def _border(option: "Option") -> Callable[[str], Any]:
 
 
 def _given(values: Mapping[str, Any], declared: "Mapping[str, Option]") -> dict[str, Any]:
-    """Return the values of the flags that the command line gives."""
+    """Return what the command line gives, by flag: a switch's bool, or a text with its value, or several."""
     given = {}
     for flag, option in declared.items():
         value = values[_identifier(option)]
         if value is None or (option.repeatable and not value):
             continue
-        given[flag] = option.gather(value) if option.repeatable else value
+        given[flag] = list(value) if option.repeatable else value
     return given
 
 
@@ -177,6 +257,11 @@ def _refusal(error: Exception, declared: "Mapping[str, Option]", names: Sequence
     flag = getattr(error, "option_name", None)
     if not flag or not hasattr(error, "possibilities"):
         return str(getattr(error, "message", error))
+    return _unknown(flag, declared, names)
+
+
+def _unknown(flag: str, declared: "Mapping[str, Option]", names: Sequence[str]) -> str:
+    """Return the sentence about an option that no named suite has."""
     flags = [part for option in declared.values() for part in option.flag.split("/")]
     who = f"the suite {names[0]} has" if len(names) == 1 else f"the suites {' and '.join(names)} have"
     owners = _suites_with(flag)

@@ -53,7 +53,7 @@ def list_splits(root: str | None) -> list[SplitStatus]:
     Reads no dataset. Raises BadDataset where ``root`` is no folder.
     """
     folder = None if root is None else _folder(root)
-    entries = [dataset[name] for name in sorted(dataset)]
+    entries = [dataset[name] for name in sorted(dataset) if "layout" in dataset[name].facts]
     return [_status(entry, split, folder) for entry in entries for split in entry.facts["splits"]]
 
 
@@ -99,12 +99,14 @@ def _folder(root: str) -> Path:
 
 
 def _embedded(name: str, split: str, images: int | None, size: Size | None) -> Dataset[Any]:
-    from linbench.data.shapes import prepare_dataset
+    from linbench.data.shapes import LAYOUTS, prepare_dataset
 
     entry = dataset[name]
-    splits = entry.facts["splits"]
+    splits = entry.facts.get("splits", (split,))
     if split not in splits:
         raise BadDataset(f"{EMBEDDED} as {name} has the split {' and '.join(splits)}, not {split!r}")
+    if name not in LAYOUTS:
+        raise BadDataset(f"--data is missing: {name} is read from a folder, and {EMBEDDED} does not stand in for it")
     root = prepare_dataset(name, split, images=images or IMAGES[split], size=size or SIZE)
     embedded: IndexedDataset[Any] = entry.build(root, split)
     return replace(embedded, name=EMBEDDED, facts={**embedded.facts, "embedded": True})

@@ -33,7 +33,7 @@ from linbench.models.segmenter import Segmenter
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in px of the image
 EDGE = 20.0  # px: a box this near to an edge touches it
-ENLARGED = 24  # masks that are at the size of the image at a time; at 1024² each takes 4 MB
+ENLARGED = 24 * 1024**2  # px of masks that are at the size of the image at a time; 4 bytes each, at least one mask
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Everything:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if not 0 <= self.crop_layers <= 4:
             raise ValueError(f"crop_layers must be between 0 and 4, got {self.crop_layers}")
+        if self.points_per_side < self.crop_points_divisor**self.crop_layers:
+            raise ValueError(
+                f"crop_points_divisor must leave a point in layer {self.crop_layers} of crops, got "
+                f"{self.crop_points_divisor} with {self.points_per_side} points a side"
+            )
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,8 @@ def crop_boxes(size: tuple[int, int], settings: Everything) -> Iterator[tuple[Bo
         crop_height, crop_width = (math.ceil((overlap * (count - 1) + side) / count) for side in size)
         for column, row in product(range(count), repeat=2):
             x, y = (crop_width - overlap) * column, (crop_height - overlap) * row
-            yield (x, y, min(x + crop_width, width), min(y + crop_height, height)), layer
+            if x < width and y < height:  # an image of a few px has fewer crops
+                yield (x, y, min(x + crop_width, width), min(y + crop_height, height)), layer
 
 
 def _grid(settings: Everything, layer: int) -> Tensor:
@@ -192,7 +198,8 @@ def _passing(
         sure = ious > settings.min_iou
         logits, ious, points = logits[sure], ious[sure], points[sure.cpu()]
     batches = []
-    for part, iou, at in zip(*(x.split(ENLARGED) for x in (logits, ious, points)), strict=True):
+    count = max(1, ENLARGED // max((y1 - y0) * (x1 - x0), segmenter.transform.side**2))  # by way of the input's size
+    for part, iou, at in zip(*(x.split(count) for x in (logits, ious, points)), strict=True):
         full = segmenter.transform.logits(part[:, None], (y1 - y0, x1 - x0))[:, 0]
         stability = stability_scores(full, settings.offset)
         masks = full > 0
@@ -203,7 +210,7 @@ def _passing(
             passes &= stability >= settings.min_stability
         batch = _Candidates(
             [_encoded(mask, crop, shape) for mask in masks[passes].cpu().numpy()],
-            masks[passes].sum((1, 2)).cpu(),
+            _areas(masks[passes]).cpu(),
             shifted[passes].cpu().float(),
             iou[passes].cpu().float(),
             stability[passes].cpu(),
@@ -215,8 +222,15 @@ def _passing(
 
 def stability_scores(logits: Tensor, offset: float) -> Tensor:
     """Return the IoU of each mask ``m h w`` thresholded ``offset`` above and below 0; NaN where both are empty."""
-    inner, outer = ((logits > bound).sum((1, 2)) for bound in (offset, -offset))
+    inner, outer = (_areas(logits > bound) for bound in (offset, -offset))
     return inner / outer
+
+
+def _areas(masks: Tensor) -> Tensor:
+    """Return the number of pixels of each mask ``m h w``, with NumPy on a CPU: ten times faster than a sum."""
+    if masks.is_cpu:
+        return torch.tensor([np.count_nonzero(mask) for mask in masks.numpy()], dtype=torch.long)
+    return masks.sum((1, 2))
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

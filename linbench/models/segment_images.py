@@ -17,10 +17,15 @@ A prediction has ``prompt`` (its number, from 1), ``box`` (x0 y0 x1 y1), ``point
 ``area`` px, ``score`` (the IoU that the model predicts) and ``segmentation`` (COCO run lengths); the facts of a file
 of boxes, its own score as ``detection_score``; and ``candidates``, score and run lengths of all three masks, if there
 are three: the best of them is the prediction.
+
+With ``everything`` a prediction is a mask of the image: ``prompt`` counts them, ``box`` is that of its pixels (last
+ones included), ``points`` is the point of the grid; ``stability`` and ``crop`` (x0 y0 x1 y1, the part that the model
+saw) stand beside ``score``; there is no ``mask``, as no PNG is written.
 """
 
 import io
 import json
+import math
 import re
 import unicodedata
 import warnings
@@ -38,9 +43,11 @@ from linbench._version import __version__
 from linbench.coco.rle import encode
 from linbench.data.image import read_image
 from linbench.data.prompts import PromptSpec, validate_prompt
+from linbench.models.everything import Everything, segment_everything
 from linbench.models.finite import NotFinite
 from linbench.models.sam import PROMPT_CHUNK, Prompts
 from linbench.models.segmenter import Segmenter
+from linbench.models.tiles import predict_in_tiles
 from linbench.system.files import replacing
 from linbench.system.memory import is_out_of_memory
 
@@ -59,6 +66,9 @@ class ImageSegmenter:
     protected: Identities (``file_identities``) of files that are never overwritten, as those that the caller reads.
     multimask, prompt_chunk: As in ``Sam.decode``.
     draw_overlay: Draws ``NAME.overlay.png``; None writes no overlay.
+    tile_overlap: Of tiles of the input's size at full resolution, as a fraction of their side; None means no tiles.
+    everything: Settings of the masks of everything in the image, which need no prompts; None means prompts.
+    advance: Called with the tiles or prompts of an image that are done, and their number.
     """
 
     segmenter: Segmenter
@@ -67,6 +77,9 @@ class ImageSegmenter:
     multimask: bool = False
     prompt_chunk: int = PROMPT_CHUNK
     draw_overlay: DrawOverlay | None = None
+    tile_overlap: float | None = None
+    everything: Everything | None = None
+    advance: Callable[[int, int], None] = lambda done, total: None
 
     def __call__(self, path: Path, prompts: Sequence[PromptSpec], name: str = "") -> Result:
         """Segment one image, and write its files unless there is nothing to write.
@@ -96,10 +109,10 @@ class ImageSegmenter:
                 return _failed(
                     path, [*errors, f"{path}: {output} is an input and would be overwritten; name another --out"]
                 )
-        if not fitting:
+        if not fitting and not self.everything:
             return _failed(path, errors)
         try:
-            predicted = list(self._predict(pixels, fitting, masks))
+            predicted = list(self._everything(pixels) if self.everything else self._predict(pixels, fitting, masks))
         except NotFinite as error:
             return _failed(path, [*errors, f"{path}: {error}"])
         except (MemoryError, RuntimeError) as error:
@@ -109,7 +122,8 @@ class ImageSegmenter:
             return _failed(path, [*errors, f"{path}: {reason}"])
         predictions = [prediction for prediction, _ in predicted]
         for prediction, mask in predicted:
-            write_file(self.out / prediction["mask"], mask)
+            if mask is not None:
+                write_file(self.out / prediction["mask"], mask)
         if overlay and self.draw_overlay:
             write_file(overlay, _png(self.draw_overlay(path, pixels, predictions)))
         document = {
@@ -126,14 +140,26 @@ class ImageSegmenter:
 
     def _predict(
         self, pixels: NDArray[np.uint8], prompts: Mapping[int, PromptSpec], masks: Mapping[int, str]
-    ) -> Iterator[tuple[dict[str, Any], bytes]]:
+    ) -> Iterator[tuple[dict[str, Any], bytes | None]]:
         """Yield each prompt's entry of the JSON, and its mask as PNG. Raises NotFinite.
 
         prompts, masks: The prompts and the names of their mask files, by the prompt's number.
         """
-        predictions = self.segmenter.predict(
-            pixels, _model_prompts(list(prompts.values())), multimask=self.multimask, prompt_chunk=self.prompt_chunk
-        )
+        model_prompts = _model_prompts(list(prompts.values()))
+        if self.tile_overlap is None:
+            predictions = self.segmenter.predict(
+                pixels, model_prompts, multimask=self.multimask, prompt_chunk=self.prompt_chunk
+            )
+        else:
+            predictions = predict_in_tiles(
+                self.segmenter,
+                pixels,
+                model_prompts,
+                multimask=self.multimask,
+                prompt_chunk=self.prompt_chunk,
+                overlap=self.tile_overlap,
+                advance=self.advance,
+            )
         for (number, prompt), predicted in zip(prompts.items(), predictions, strict=True):
             best = int(predicted.scores.argmax())
             candidates = [
@@ -152,6 +178,25 @@ class ImageSegmenter:
                 **({"candidates": candidates} if len(candidates) > 1 else {}),
             }
             yield entry, _png(Image.fromarray(predicted.masks[best].astype("uint8") * 255))
+
+    def _everything(self, pixels: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+        """Yield the JSON's entry of each mask in the image. Raises NotFinite."""
+        masks = segment_everything(self.segmenter, pixels, self.everything, self.advance)
+        for number, mask in enumerate(masks, start=1):
+            yield (
+                {
+                    "prompt": number,
+                    "box": mask.box,
+                    "points": [(*mask.point, 1)],
+                    "name": "",
+                    "area": mask.area,
+                    "score": mask.predicted_iou,
+                    "stability": mask.stability if math.isfinite(mask.stability) else None,  # an empty mask has none
+                    "crop": mask.crop,
+                    "segmentation": mask.segmentation,
+                },
+                None,
+            )
 
 
 def _failed(path: Path, errors: list[str]) -> Result:

@@ -8,7 +8,7 @@ for predicted in segmenter.predict(image, Prompts(boxes=boxes)):
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ LOGITS_CHUNK = 256
 class PredictedMasks:
     """The masks of one prompt.
 
-    masks: ``k h w``, at the size of the image; k is 3 for ``multimask`` if the model has three masks, otherwise 1.
+    masks: ``k h w``, of the size given to ``predict``; k is 3 for ``multimask`` if the model has three
+        masks, otherwise 1.
     scores: ``k``, their IoUs as the model predicts them.
     """
 
@@ -56,14 +57,19 @@ class Segmenter:
         *,
         multimask: bool = False,
         prompt_chunk: int = PROMPT_CHUNK,
+        size: Literal["image", "stride-4"] = "image",
     ) -> Iterator[PredictedMasks]:
         """Encode the image once, and yield the masks of each prompt, in the prompts' order.
 
         image: ``h w 3``, 0 to 255.
         prompts: In px of the image.
         multimask, prompt_chunk: As in ``Sam.decode``.
-        Raises NotFinite if logits or scores are not finite.
+        size: Of the masks: of the image, or as the decoder writes them, a quarter of the input's side (256 of 1024)
+            without the padding of the input.
+        Raises NotFinite if logits or scores are not finite, and ValueError for another size.
         """
+        if size not in ("image", "stride-4"):
+            raise ValueError(f"size must be 'image' or 'stride-4', got {size!r}")
         height, width = image.shape[:2]
         with torch.inference_mode():
             embedding = self.embed(image)
@@ -75,7 +81,10 @@ class Segmenter:
                 check_finite("this image", logits=logits, scores=scores)
             for prompt_logits, prompt_scores in zip(logits, scores, strict=True):
                 with torch.inference_mode():
-                    masks = self.transform.masks(prompt_logits[None], (height, width))[0]
+                    if size == "image":
+                        masks = self.transform.masks(prompt_logits[None], (height, width))[0]
+                    else:
+                        masks = self._unpadded(prompt_logits, (height, width)) > 0
                 yield PredictedMasks(masks.cpu().numpy(), prompt_scores.float().cpu().numpy())
 
     def embed(self, image: NDArray[np.uint8]) -> Embedding:
@@ -91,6 +100,15 @@ class Segmenter:
         """
         prompts = self._to_input(prompts, size)
         return self.sam.decode(embedding, prompts, multimask=multimask, prompt_chunk=prompt_chunk)
+
+    def _unpadded(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return logits of low resolution ``k h w`` without those of the padding; a part of a row counts as a row."""
+        side = self.transform.side
+        rows, columns = (
+            -(-length * cells // side)
+            for length, cells in zip(self.transform.resized(size), logits.shape[-2:], strict=True)
+        )
+        return logits[..., :rows, :columns]
 
     @property
     def has_three_masks(self) -> bool:

@@ -164,21 +164,24 @@ def _local(prompts: Prompts, chosen: list[int], tile: Tile) -> Prompts:
 
 def _blended(segmenter: Segmenter, parts: list[_Part], size: tuple[int, int]) -> PredictedMasks:
     """Return the masks of one prompt: the logits of its tiles, averaged where they overlap."""
-    count = len(parts[0].scores)
-    total = torch.zeros(count, *size)
-    weights = torch.zeros(size)
+    tiles = [part.tile for part in parts]
+    top, left = min(tile.y for tile in tiles), min(tile.x for tile in tiles)
+    bottom, right = max(tile.y + tile.height for tile in tiles), max(tile.x + tile.width for tile in tiles)
+    total = torch.zeros(len(parts[0].scores), bottom - top, right - left)  # of the tiles' window, not of the image
     for part in parts:
         tile = part.tile
-        window = (slice(tile.y, tile.y + tile.height), slice(tile.x, tile.x + tile.width))
+        y, x = tile.y - top, tile.x - left
         with torch.inference_mode():
             logits = segmenter.transform.logits(part.logits[None], (tile.height, tile.width))[0].float().cpu()
         ramp = _ramp(tile.height)[:, None] * _ramp(tile.width)
-        total[(slice(None), *window)] += logits * ramp
-        weights[window] += ramp
-    masks = (total > 0) & (weights > 0)
+        total[:, y : y + tile.height, x : x + tile.width] += (
+            logits * ramp
+        )  # weights are positive: the sign is the mean's
+    masks = np.zeros((len(total), *size), np.bool_)
+    masks[:, top:bottom, left:right] = (total > 0).numpy()
     areas = torch.tensor([part.weight for part in parts])
     scores = torch.stack([part.scores.float().cpu() for part in parts])
-    return PredictedMasks(masks.numpy(), ((areas[:, None] * scores).sum(0) / areas.sum()).numpy())
+    return PredictedMasks(masks, ((areas[:, None] * scores).sum(0) / areas.sum()).numpy())
 
 
 def _ramp(length: int) -> Tensor:

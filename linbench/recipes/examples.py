@@ -87,7 +87,7 @@ def open_sources(
     split: None for the split of each source.
     """
     if isinstance(data, RandomImages):
-        return [data.dataset(source, split or source.split) for source in recipe.sources]
+        return [data.dataset(source.dataset, source.images, split or source.split) for source in recipe.sources]
     datasets = []
     for source in recipe.sources:
         try:

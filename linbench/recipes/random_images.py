@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from linbench.data.contract import Dataset, Instance, Sample
 from linbench.data.indexed_dataset import IndexedDataset
-from linbench.recipes.contract import Source
 
 OBJECT = (0.3, 0.7)  # sides of an object, as fractions of the image's
 
@@ -37,14 +36,14 @@ class RandomImages:
     images: Mapping[str, int] = field(default_factory=dict)
     objects: Mapping[str, int] = field(default_factory=dict)
 
-    def dataset(self, source: Source, split: str) -> Dataset[Any]:
-        """Return what stands in for a source's dataset."""
-        objects = self.objects.get(source.dataset, 1)
+    def dataset(self, name: str, images: int, split: str) -> Dataset[Any]:
+        """Return what stands in for the dataset of that name, with ``images`` where no other number is given."""
+        objects = self.objects.get(name, 1)
 
         def make(index: int) -> RandomSample:
             return _sample(index, self.side, objects)
 
-        count = self.images.get(source.dataset, source.images)
+        count = self.images.get(name, images)
         return IndexedDataset("random images", split, (), {}, make, count, content=tuple)
 
 

@@ -5,7 +5,7 @@ from linbench.reports.latency.best_settings import check_search
 from linbench.reports.latency.rows import key_digest as latency_key
 
 LARGEST_SIDE = 2**20  # px
-ACCURACY_SUITES = ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k")
+ACCURACY_SUITES = ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks")
 
 
 def record_fault(record: Record) -> str:

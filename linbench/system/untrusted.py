@@ -79,6 +79,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder at a path; False also for a name that no folder can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def open_file(path: Path | str) -> BufferedReader:
     """Open a file for reading; raises OSError, also for a folder, pipe, socket or device, without waiting for it."""
     number = os.open(path, _FLAGS)

@@ -53,9 +53,9 @@ def test_two_suites_share_a_command_and_each_takes_its_own_options(tmp_path: Pat
 
 def test_a_run_leaves_records_a_table_and_a_figure_and_a_second_one_measures_nothing(tmp_path: Path) -> None:
     asked = ["--suite", "kernels", "--op", "q_shift", "--case", "toy", "--direction", "forward", "--device", "cpu"]
-    quick = ["--rounds", "1", "--cell-seconds", "0.2", "--threads", "1", "--results", str(tmp_path)]
+    quick = ["--rounds", "1", "--cell-seconds", "0.2", "--threads", "1", "--wait", "0", "--results", str(tmp_path)]
     done = call("run", *asked, *quick)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code in (0, 3), done.output  # 3: other programs computed meanwhile
     assert "q_shift toy forward fast float32: " in done.stderr
     (path,) = tmp_path.glob("*/kernels/q-shift/toy-forward-fast-float32-*.json")
     assert json.loads(path.read_text())["rounds"][0]["yardsticks"]["copy"]["samples_ms"]

@@ -55,7 +55,7 @@ def test_help_shows_each_commands_summary_uncut_at_80_columns(
         (["--preset", "pape"], "--preset pape: did you mean paper? allowed are paper, best"),
         (["--attention", "flash"], "--attention flash: allowed are naive, sdpa, chunked"),
         (["--impl", "fats"], "--impl fats: did you mean fast? allowed are reference, fast, vendor"),
-        (["--redo", "stael"], "--redo stael: did you mean stale? allowed are stale, failed, all"),
+        (["--redo", "stael"], "--redo stael: did you mean stale? allowed are stale, failed, disturbed, all"),
         (["--option", "x"], "--option x: write NAME=VALUE"),
         (["--setting", "matmul"], "--setting matmul: write NAME=VALUE"),
         (["--setting", "matmul=lowest"], "--setting matmul=lowest: allowed are highest, high, medium"),
@@ -143,7 +143,7 @@ def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     assert {"vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t", "timm/*"} <= names
     below = {row["name"]: row["backbone"] for row in found["segmenters"]}
     assert below == {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
-    accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k"}
+    accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"}
     assert {row["name"] for row in found["suites"]} == {"kernels", "latency", *accuracy}
 
 

@@ -20,7 +20,7 @@ TWO = "import linbench\nfrom linbench.kernels.threads import set_threads\nset_th
 SWEEP = """
 import sys
 sys.argv[1:] = "run --suite latency --backbone vit-t --res 64 --preset paper".split()
-sys.argv += "--threads 2 --rounds 1 --cell-seconds 0.1 --results {}".split()
+sys.argv += "--threads 2 --rounds 1 --cell-seconds 0.1 --wait 0 --results {}".split()
 from linbench.cli import main
 main()
 """
@@ -79,7 +79,7 @@ def test_a_round_without_its_cores_is_no_result(tmp_path: Path) -> None:
 @needs_two
 def test_a_bound_round_has_all_its_cores_and_keeps_the_variable(tmp_path: Path) -> None:
     done = run(SWEEP.format(tmp_path), OMP_PROC_BIND="close")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 3), done.stderr  # 3: other programs computed meanwhile
     (path,) = tmp_path.rglob("latency/**/*.json")
     record = json.loads(path.read_text())
     assert record["key"]["threads"] == 2

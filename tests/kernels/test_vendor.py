@@ -144,11 +144,11 @@ def test_the_doctor_says_which_package_works_and_why_the_other_does_not(install)
     scan, conv = _vendor()
     assert (scan.part, scan.state) == ("mamba_ssm", "ok")
     assert (conv.part, conv.state) == ("causal_conv1d", "missing")
-    assert "gave wrong numbers" in conv.found
+    assert "gave wrong numbers" in conv.result
 
 
 def test_the_doctor_names_packages_that_are_absent() -> None:
     from linbench.cli.doctor import _vendor
 
     assert [(f.part, f.state) for f in _vendor()] == [("mamba_ssm", "missing"), ("causal_conv1d", "missing")]
-    assert all("it is not installed" in f.found for f in _vendor())
+    assert all("it is not installed" in f.result for f in _vendor())

@@ -181,3 +181,21 @@ def test_the_box_of_a_mask_holds_its_first_and_last_pixels_and_an_empty_one_is_z
 def test_a_setting_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .*{value}"):
         Everything(**{name: value})
+
+
+def test_an_image_of_a_few_pixels_has_only_crops_that_are_not_empty() -> None:
+    for (x0, y0, x1, y1), _ in crop_boxes((1, 3), Everything(crop_layers=3)):
+        assert 0 <= x0 < x1 <= 3 and 0 <= y0 < y1 <= 1
+
+
+def test_masks_of_a_large_image_are_enlarged_few_at_a_time(image, monkeypatch) -> None:
+    sizes = []
+    enlarge = LongestSide.logits
+    monkeypatch.setattr(LongestSide, "logits", lambda self, x, size: sizes.append(len(x)) or enlarge(self, x, size))
+    settings = Everything(points_per_side=4, min_iou=0, min_stability=0, max_overlap=1.0)
+    expected = segment_everything(blobs(), image, settings)
+    monkeypatch.setattr("linbench.models.everything.ENLARGED", 2 * image.shape[0] * image.shape[1])
+    sizes.clear()
+    masks = segment_everything(blobs(), image, settings)
+    assert max(sizes) == 2
+    assert masks == expected

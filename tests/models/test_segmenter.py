@@ -164,3 +164,13 @@ def test_the_weights_that_were_chosen_of_a_file_that_holds_both_are_named(tmp_pa
     assert "branch" not in load_segmenter("vit-t", tmp_path / "plain.pth", image_size=64).facts
     with pytest.raises(ValueError, match=r"plain.pth: it has no weights ema; it holds one set of weights"):
         load_segmenter("vit-t", tmp_path / "plain.pth", image_size=64, weights="ema")
+
+
+@pytest.mark.parametrize(("name", "shape"), [("sam-vit-b", (16, 32)), ("efficientsam-ti", (32, 32))])
+def test_stride_4_gives_the_decoders_masks_without_padding_and_image_the_images(name, shape):
+    segmenter = load_segmenter(name, None, image_size=128)
+    image, prompts = np.zeros((50, 100, 3), np.uint8), Prompts(boxes=torch.tensor([[5.0, 5, 60, 40]]))
+    (small,), (full,) = (list(segmenter.predict(image, prompts, size=size)) for size in ("stride-4", "image"))
+    assert (small.masks.shape[1:], full.masks.shape[1:]) == (shape, (50, 100))
+    with pytest.raises(ValueError, match="size must be 'image' or 'stride-4', got 'full'"):
+        list(segmenter.predict(image, prompts, size="full"))

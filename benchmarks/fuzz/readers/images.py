@@ -190,6 +190,16 @@ def _read_mask(folder: Path) -> int:
     return 0
 
 
+def _read_objects(folder: Path) -> int:
+    from linbench.data.object_masks import read_objects
+
+    objects = quiet(lambda: read_objects(only_file(folder)))
+    assert objects.values.ndim == 2
+    for index in range(min(2, len(objects.names))):
+        assert objects.mask(index).any()
+    return 0
+
+
 def _bad_sample() -> tuple[type[BaseException], ...]:
     from linbench.data.contract import BadSample
 
@@ -201,4 +211,5 @@ READERS = (
     Reader("image-stored", _images, _read_stored, _bad_sample, weight=6, hostile=_bombs, every=25),
     Reader("image-sample", _images, _read_sample, _bad_sample, weight=4, hostile=_bombs, every=25),
     Reader("mask", _masks, _read_mask, _bad_sample, weight=10, hostile=_bombs, every=25),
+    Reader("mask-objects", _masks, _read_objects, _bad_sample, weight=6, hostile=_bombs, every=25),
 )

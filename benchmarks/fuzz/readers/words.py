@@ -89,7 +89,7 @@ def _text(folder: Path) -> str:
 
 
 def _plan(*words: str) -> int:
-    return command("run", "--dry-run", "--results", "no-such-folder", "--preset", "paper", *words)
+    return command("run", "--dry-run", "--json", "--results", "no-such-folder", "--preset", "paper", *words)
 
 
 def _res(folder: Path) -> int:

@@ -102,7 +102,10 @@ class LongestSide(Transform):
         """Resize logits to the size of the image."""
         height, width = self.resized(original)
         whole = functional.interpolate(logits, (self.side, self.side), mode="bilinear", align_corners=False)
-        return functional.interpolate(whole[..., :height, :width], original, mode="bilinear", align_corners=False)
+        fitted = whole[..., :height, :width]
+        if original == (height, width):  # the second step would change nothing
+            return fitted
+        return functional.interpolate(fitted, original, mode="bilinear", align_corners=False)
 
     def masks(self, logits: Tensor, original: Size) -> Tensor:
         """Return the masks at the size of the image."""

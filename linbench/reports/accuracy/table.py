@@ -1,21 +1,25 @@
 """Accuracy by suite and model: a line for each model, a column for each suite, protocol, size and dataset."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from linbench.published.dataset_sizes import missing_images
+from linbench.records import as_number
 from linbench.reports.accuracy.rows import COLUMN
 from linbench.reports.render.table import MISSING, Table
 
 #: The metrics of each suite that the table shows, and their heads; the CSV has all.
 SHOWN = {
     "coco": {"map": "mask AP", "mbap": "boundary AP"},
-    **{name: {"miou": "mIoU", "mbiou": "mBIoU"} for name in ("dis", "coift", "hrsod")},
+    **{name: {"miou": "mIoU", "mbiou": "mBIoU"} for name in ("dis", "coift", "hrsod", "masks")},
     "imagenet": {"top1": "top-1", "top5": "top-5"},
     "ade20k": {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"},
 }
 MOST_REASONS = 12
+USER_SPLIT = "all"  # the split of data without a registration
 FEWEST_IMAGES = 30  # below, an interval over images says little
 FEW_IMAGES = "ᵇ"
 FEW_IMAGES_NOTE = f"{FEW_IMAGES}: fewer than {FEWEST_IMAGES} images."
@@ -35,7 +39,7 @@ def build(rows: pd.DataFrame) -> Table:
     rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "") for name in names})
     measured = [{str(k): v for k, v in c.items()} for c in rows[names].drop_duplicates().to_dict(orient="records")]
     columns = [Column(c, metric, head) for c in measured for metric, head in SHOWN[c["suite"]].items()]
-    heads = [f"{column.conditions['suite']} {column.head}\n{_protocol(column, columns)}" for column in columns]
+    heads = [f"{_data(c.conditions)} {c.head}\n{_boxes(c.conditions)}{_protocol(c, columns)}" for c in columns]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in ({str(k): v for k, v in r.items()} for r in rows.to_dict(orient="records")):
         groups.setdefault((row["label"], *(row[name] for name in names)), []).append(row)
@@ -49,7 +53,25 @@ def build(rows: pd.DataFrame) -> Table:
 def title(rows: pd.DataFrame) -> str:
     """Return the title of the rows of one standing."""
     standing = rows["standing"].iloc[0]
-    return "Accuracy" if not standing else f"Accuracy, comparable with nothing published: {standing}"
+    names = [_data(conditions) for conditions in rows.to_dict("records") if _is_user_data(conditions)]
+    data = f": {', '.join(dict.fromkeys(names))}" if names else ""
+    return f"Accuracy{data}" + (f", comparable with nothing published: {standing}" if standing else "")
+
+
+def _is_user_data(conditions: Mapping[Any, Any]) -> bool:
+    """Return whether a column is of data that the user named, not of the suite's published dataset."""
+    return conditions["suite"] == "masks" or conditions.get("split") == USER_SPLIT
+
+
+def _data(conditions: Mapping[Any, Any]) -> str:
+    """Return what a column is of: the suite, or the name of the user's data."""
+    return str(conditions["dataset" if _is_user_data(conditions) else "suite"])
+
+
+def _boxes(conditions: Mapping[Any, Any]) -> str:
+    """Return the boxes of a column of COCO where they are no detector's."""
+    is_true = conditions["suite"] == "coco" and conditions.get("box_source") == "ground truth"
+    return "true boxes, " if is_true else ""
 
 
 def _protocol(column: Column, columns: list[Column]) -> str:
@@ -79,6 +101,8 @@ def _conditions(rows: pd.DataFrame, measured: list[dict[str, Any]]) -> list[str]
             f"n = {column['images']} image{'s' * (column['images'] != 1)}, "
             f"data {str(column['dataset_checksum'])[:8]}{boxes}."
         )
+        if incomplete := missing_images(str(column["dataset"]), as_number(column["images"])):
+            notes.append(f"Incomplete: {incomplete}.")
     weights = rows.drop_duplicates(["label", "weights"]).groupby("weights", sort=False)["label"].agg(list)
     notes += [f"{', '.join(labels)}: {name}." for name, labels in weights.items()]
     ran = [f"{name} {', '.join(sorted(set(map(str, rows[name]))))}" for name in ("dtype", "device") if name in rows]

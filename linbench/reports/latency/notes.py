@@ -66,9 +66,10 @@ def disturbed(rows: pd.DataFrame, noun: str = "latencies") -> list[str]:
 def falling_curves(rows: pd.DataFrame) -> list[str]:
     """Name the models of one comparison of which a larger image is faster, beyond the intervals."""
     return [
-        f"{found.label} is faster at {found.larger} ({duration(found.larger_ms)}) than at {found.smaller} "
-        f"({duration(found.smaller_ms)}), beyond the intervals: measure both again before you use either."
-        for found in inversions(rows)
+        f"{inversion.label} is faster at {inversion.larger} ({duration(inversion.larger_ms)}) than at "
+        f"{inversion.smaller} ({duration(inversion.smaller_ms)}), beyond the intervals: measure both again before "
+        "you use either."
+        for inversion in inversions(rows)
     ]
 
 
@@ -131,7 +132,7 @@ def marks(rows: pd.DataFrame) -> list[str]:
         lines.append(f"{NOT_CONVERGED} not converged: time ran out before the interval was within ±1 %.")
     if (measured["others_share"] > MOST_BY_OTHERS).any():
         most = measured["others_share"].max() * 100
-        lines.append(f"{DISTURBED} disturbed: other processes used up to {percent(most)} of the machine's cores.")
+        lines.append(f"{DISTURBED} disturbed: other processes used up to {percent(most)} of the allowed cores.")
     if (measured["throttled"] != "").any():
         reasons = counted(measured.loc[measured["throttled"] != "", "throttled"])
         lines.append(f"{THROTTLED} throttled, also when the round was repeated: {reasons}.")

@@ -70,19 +70,19 @@ def _segmenters(rows: pd.DataFrame) -> dict[str, dict[str, Row]]:
     cells.sort(
         key=lambda cell: (order[cell["backbone"]], cell["options"], cell["fusion"], cell["pixels"], cell["height"])
     )
-    found: dict[tuple[object, ...], dict[str, Row]] = {}
+    segmenters: dict[tuple[object, ...], dict[str, Row]] = {}
     for cell in cells:
         if cell["part"] != "encoder":
-            found.setdefault(tuple(cell[name] for name in SEGMENTER), {})[cell["part"]] = cell
+            segmenters.setdefault(tuple(cell[name] for name in SEGMENTER), {})[cell["part"]] = cell
     encoders = {
         tuple(cell[name] for name in SEGMENTER if name != "fusion"): cell
         for cell in cells
         if cell["part"] == "encoder"
     }
-    for (backbone, options, _, *size), parts in found.items():
+    for (backbone, options, _, *size), parts in segmenters.items():
         encoder = encoders.get((backbone, options, *size))
         parts.update({"encoder": encoder} if encoder is not None else {})
-    return {_name(parts): parts for parts in found.values()}
+    return {_name(parts): parts for parts in segmenters.values()}
 
 
 def _name(parts: Mapping[str, Row]) -> str:

@@ -102,20 +102,20 @@ def _pair(rows: pd.DataFrame, cells: Mapping[str, Mapping[str, Row]], label: str
     yield from _crossing(rows, label, other, ratios)
 
 
-def ratio_sentence(label: str, other: str, size: str, found: Ratio) -> str:
+def ratio_sentence(label: str, other: str, size: str, needed: Ratio) -> str:
     """Say how long one model takes beside another at one size."""
-    interval = f"95 %: {ratio_text(found.low, math.floor)}–{ratio_text(found.high, math.ceil)}"
-    if not found.is_shown:
+    interval = f"95 %: {ratio_text(needed.low, math.floor)}–{ratio_text(needed.high, math.ceil)}"
+    if not needed.is_shown:
         return (
             f"At {size}, no test shows whether {label} or {other} is faster "
-            f"(ratio {ratio_text(found.value)}, {interval})."
+            f"(ratio {ratio_text(needed.value)}, {interval})."
         )
-    if found.value < SEVERAL_TIMES:
-        interval = f"95 %: {ratio_text(1 / found.high, math.floor)}–{ratio_text(1 / found.low, math.ceil)}"
-        return f"At {size}, {other} needs {ratio_text(1 / found.value)} times as long as {label} ({interval})."
-    if found.value < 1:
-        return f"At {size}, {label} needs {ratio_text(found.value)} of {other}'s time ({interval})."
-    return f"At {size}, {label} needs {ratio_text(found.value)} times as long as {other} ({interval})."
+    if needed.value < SEVERAL_TIMES:
+        interval = f"95 %: {ratio_text(1 / needed.high, math.floor)}–{ratio_text(1 / needed.low, math.ceil)}"
+        return f"At {size}, {other} needs {ratio_text(1 / needed.value)} times as long as {label} ({interval})."
+    if needed.value < 1:
+        return f"At {size}, {label} needs {ratio_text(needed.value)} of {other}'s time ({interval})."
+    return f"At {size}, {label} needs {ratio_text(needed.value)} times as long as {other} ({interval})."
 
 
 def _crossing(rows: pd.DataFrame, label: str, other: str, ratios: Mapping[str, Ratio]) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _crossing(rows: pd.DataFrame, label: str, other: str, ratios: Mapping[str, R
     if crossing is None or len(ratios) < 2:
         return
     sizes = list(ratios)
-    winners = [(label if found.value < 1 else other) if found.is_shown else "" for found in ratios.values()]
+    winners = [(label if needed.value < 1 else other) if needed.is_shown else "" for needed in ratios.values()]
     if crossing.count == 0 and "" not in winners and len(set(winners)) == 1:
         slower = other if winners[0] == label else label
         yield f"{winners[0]} is faster than {slower} at each of {len(sizes)} sizes, {sizes[0]} to {sizes[-1]}."

@@ -90,7 +90,7 @@ def html(content: PageContent) -> str:
     scaling = [scalings(group) for group in groups]
     drawn = [
         *figures(
-            groups, looks, LATENCY, [{label: model.crossover for label, model in found.items()} for found in scaling]
+            groups, looks, LATENCY, [{name: model.crossover for name, model in models.items()} for models in scaling]
         ),
         *figures(groups, looks, MEMORY),
         *figures([rows[rows["status"] == "ok"] for rows in measured], looks, ACCURACY),

@@ -16,6 +16,7 @@ from linbench.reports.paper.cell import Measurement
 from linbench.reports.paper.spec import image_counts, metrics
 
 EMBEDDED = "shapes"
+USER_SPLIT = "all"  # the split of data without a registration
 MIN_SEEDS = 3
 
 
@@ -235,6 +236,8 @@ def _exclusion(key: Mapping[str, Any], weights: Mapping[str, Any]) -> str:
         reasons.append("smoke training")
     if weights.get("random") or str(key["checkpoint"]).startswith("random"):
         reasons.append("random weights")
+    if key.get("split") == USER_SPLIT:
+        reasons.append("the user's data")
     fewest, most = image_counts()[str(key["suite"])]
     images = key.get("images")
     if not is_embedded and not (isinstance(images, int) and fewest <= images <= most):

@@ -40,7 +40,7 @@ Line = NDArray[np.float64]  # points ``n 2``, x y in px of the canvas
 class Mark:
     """A prompt, box or points or both, and its mask; coordinates are px of the image.
 
-    text: On the tag.
+    text: On the tag; empty for none.
     mask: ``h w``, of bool, at the size of the image.
     box: x0, y0, x1, y1.
     points: x, y and label, 1 foreground or 0 background.
@@ -226,6 +226,8 @@ def _tags(stage: Stage, marks: Sequence[Mark]) -> None:
     occupied = [_on_canvas(stage, (x, y, x, y), DISC) for mark in marks for x, y, _ in mark.points]
     for i, mark in enumerate(marks):
         text = clip(plain(mark.text), LONGEST_TAG)
+        if not text:
+            continue
         size = math.ceil(letters.getlength(text)) + 2 * pad, round(1.3 * letters.size) + pad
         named = _on_canvas(stage, mark.box) if mark.box else _on_canvas(stage, mark.points[0][:2] * 2, DISC)
         is_small = (named[2] - named[0]) * (named[3] - named[1]) < SMALL * size[0] * size[1]

@@ -83,10 +83,10 @@ def inversions(rows: pd.DataFrame) -> list[Inversion]:
     for row in _ok(rows):
         cells.setdefault(str(row["label"]), []).append(row)
     worst: dict[str, Inversion] = {}
-    for found in (inversion for model in cells.values() for inversion in _inverted(model)):
-        other = worst.get(found.label)
-        if other is None or found.smaller_ms / found.larger_ms > other.smaller_ms / other.larger_ms:
-            worst[found.label] = found
+    for inverted in (inversion for model in cells.values() for inversion in _inverted(model)):
+        other = worst.get(inverted.label)
+        if other is None or inverted.smaller_ms / inverted.larger_ms > other.smaller_ms / other.larger_ms:
+            worst[inverted.label] = inverted
     return list(worst.values())
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from linbench.backbones import backbone, build_backbone
-from linbench.data.contract import Dataset
+from linbench.data.contract import Dataset, dataset
+from linbench.data.custom import CocoData, MaskData
 from linbench.data.roots import open_dataset, resolve_data
 from linbench.models.checkpoint import own_size
 from linbench.models.sam import backbone_of, has_fine_maps
@@ -80,10 +81,10 @@ def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey
     machine = find_machine(options)
     checkpoints = read_checkpoints(options.checkpoints)
     names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
-    dataset = opened_dataset(plan.data, options)
-    boxes = plan.boxes(options, dataset)
-    images = min(len(dataset), options.images or len(dataset))
-    data = ScoredData(dataset.name, dataset.split, dataset.checksum, images, boxes.name, boxes.checksum)
+    opened = opened_dataset(plan.data, options)
+    boxes = plan.boxes(options, opened)
+    images = min(len(opened), options.most_images or len(opened))
+    data = ScoredData(opened.name, opened.split, opened.checksum, images, boxes.name, boxes.checksum)
     planned: dict[str, Cell[AccuracyKey]] = {}
     for name in names:
         source = backbone[backbone_of(name) if plan.task == "sam" else name].source
@@ -149,13 +150,21 @@ def weights_of(key: AccuracyKey, options: WeightOptions) -> Weights:
 
 
 def opened_dataset(name: str, options: AccuracyOptions) -> Dataset[Any]:
-    """Return the dataset of that name, opened once in a process."""
-    return _opened_dataset(name, resolve_data(options.data), options.images)
+    """Return the dataset of that name, or the user's own data, opened once in a process."""
+    if options.user_data:
+        return _opened_user_data(options.user_data)
+    return _opened_dataset(name, resolve_data(options.data), options.most_images)
+
+
+@cache
+def _opened_user_data(data: MaskData | CocoData) -> Dataset[Any]:
+    return data.open()
 
 
 @cache
 def _opened_dataset(name: str, data: str, images: int | None) -> Dataset[Any]:
-    return open_dataset(name, SPLIT, data, images=images)
+    splits = dataset[name].facts.get("splits", (SPLIT,))  # a plug-in may have others, or say none
+    return open_dataset(name, SPLIT if SPLIT in splits else splits[-1], data, images=images)
 
 
 def _models_of_checkpoints(plan: AccuracyPlan, checkpoints: list[NamedWeights]) -> tuple[str, ...]:

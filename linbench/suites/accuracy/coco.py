@@ -1,8 +1,9 @@
-"""The suite ``coco``: mask AP and boundary AP on COCO's val2017, prompted by a detector's boxes.
+"""The suite ``coco``: mask AP and boundary AP on COCO's val2017, or a user's file, prompted by a detector's boxes.
 
 Every box of the detector's file is a prompt; class and score are the detector's, and the mask is the segmenter's
-only mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). A detection's size is its mask's, as in mmdetection
-and RWKV-SAM. An image without a box counts with its missed objects.
+only mask (arXiv 2406.19369, section 4; the boxes are ViTDet-H's). With ``--boxes ground-truth`` the prompts are the
+boxes of the annotations. A detection's size is its mask's, as in mmdetection and RWKV-SAM. An image without a box
+counts with its missed objects.
 
 The scores of single images, and the slices, are of objects: each true object but crowds with the detection of its
 class that fits it best. An object without a pixel is missed.
@@ -14,8 +15,7 @@ summary is of the rows alone.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,13 @@ from pycocotools import mask as runs
 from torch import Tensor
 
 from linbench.coco import rle
-from linbench.coco.detections import Detection, DetectionResults, read_results
-from linbench.coco.entry import corners
-from linbench.data.contract import BadDataset, BadSample, Dataset, Instance, InstanceSample
-from linbench.data.prompts import box_fault
+from linbench.coco.detections import Detection
+from linbench.data.contract import BadSample, Dataset, Instance, InstanceSample
 from linbench.models.finite import check_finite
 from linbench.models.sam import Prompts
 from linbench.suites.accuracy import protocols
-from linbench.suites.accuracy.cells import AccuracyPlan, BoxSource, opened_dataset, weights_of
+from linbench.suites.accuracy.cells import AccuracyPlan, opened_dataset, weights_of
+from linbench.suites.accuracy.coco_boxes import open_boxes, prompts_of
 from linbench.suites.accuracy.coco_summary import summarize
 from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
 from linbench.suites.accuracy.models import build_model
@@ -42,14 +41,6 @@ from linbench.suites.accuracy.task import Task, faults_of
 from linbench.suites.runner.journal import Row
 
 AT_A_TIME = 64  # prompts whose logits are in memory at a time
-#: Names under which ViTDet-H's boxes are passed on, in the order in which they are tried; the embedded set's last.
-BOX_FILES = ("coco_instances_results_vitdet.json", "coco_vitdet.json", "coco_instances_results_val2017.json")
-
-
-def _box_source(options: DetectorOptions, dataset: Dataset[Any]) -> BoxSource:
-    file = _box_file(options, dataset)
-    return BoxSource(file.name, _detections(file).checksum)
-
 
 PLAN = AccuracyPlan(
     suite="coco",
@@ -61,7 +52,7 @@ PLAN = AccuracyPlan(
     protocol=protocols.protocol_name,
     protocol_versions=protocols.VERSIONS,
     entries=("linbench.suites.accuracy.coco", "linbench.data.coco"),
-    boxes=_box_source,
+    boxes=lambda options, dataset: open_boxes(options, dataset).source,
 )
 
 
@@ -86,7 +77,7 @@ class Prepared:
 def build_task(key: AccuracyKey, options: DetectorOptions, device: torch.device) -> Task[InstanceSample, Prepared]:
     """Build the evaluation of a key; raises ValueError where the model cannot be built."""
     dataset: Dataset[InstanceSample] = opened_dataset("coco", options)
-    detections = _detections(_box_file(options, dataset))
+    source = open_boxes(options, dataset)
     ids = dataset.facts["category_ids"]
     classes = {str(number): index for index, number in enumerate(ids)}
     protocol = protocols.protocol(key.protocol, key.model.backbone, key.model.size[0])
@@ -97,7 +88,7 @@ def build_task(key: AccuracyKey, options: DetectorOptions, device: torch.device)
         image = sample.image()
         size = (image.shape[0], image.shape[1])
         truths, faults = _truths(sample)
-        prompts, boxes, box_faults = _prompts(detections, sample.id, size, classes)
+        prompts, boxes, box_faults = prompts_of(source, sample, truths, size)
         inputs = (protocol.image(image), protocol.boxes(boxes, size))
         return Prepared(sample.id, size, *inputs, prompts, truths, [*faults, *box_faults])
 
@@ -105,7 +96,7 @@ def build_task(key: AccuracyKey, options: DetectorOptions, device: torch.device)
         masks = list(_masks(sam, protocol, prepared, device))
         return _row(prepared, masks, ids, classes)
 
-    faults = [*faults_of(dataset, key.data.images), *_detection_faults(detections, dataset, key.data.images, classes)]
+    faults = [*faults_of(dataset, key.data.images), *source.faults(key.data.images)]
     facts = {"checkpoint": weights.facts(key.model.backbone)}
     summary = partial(summarize, ids, int if dataset.facts["image_ids"] == "numbers" else str)
     return Task(dataset, prepare, score, summary, "iou", faults, facts)
@@ -166,23 +157,6 @@ def _truths(
     return truths, faults
 
 
-def _prompts(
-    detections: DetectionResults, image: str, size: tuple[int, int], classes: Mapping[str, int]
-) -> tuple[list[Detection], Tensor, list[dict[str, str]]]:
-    """Return an image's detections that are prompts, their boxes ``m 4`` in px of it, and a fault for each other."""
-    chosen, faults = [], []
-    for detection in detections.of_image(image):
-        if str(detection.category) not in classes:
-            continue  # named before the evaluation begins
-        if reason := box_fault(corners(detection.box), *size):
-            text = f"detection {detection.index}: its box {reason.removeprefix('it ')}"
-            faults.append({"id": image, "file": str(detections.file), "reason": text})
-        else:
-            chosen.append(detection)
-    boxes = torch.tensor([corners(detection.box) for detection in chosen], dtype=torch.float32).reshape(-1, 4)
-    return chosen, boxes, faults
-
-
 def _annotation(instance: Instance, category: int | str, mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Return an object as COCO writes it, with its mask as run lengths."""
     flags = {"iscrowd": int(instance.crowd), "ignore": int(instance.ignored)}
@@ -212,57 +186,3 @@ def _object(
 def _means(objects: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Return the mean scores of the objects of an image; None where it has none."""
     return {name: float(np.mean([scores[name] for scores in objects])) if objects else None for name in SCORES}
-
-
-def _box_file(options: DetectorOptions, dataset: Dataset[Any]) -> Path:
-    """Return the file of --boxes, or the one that lies with the dataset; raises ValueError where none does."""
-    if options.boxes:
-        return options.boxes
-    folder = Path(dataset.facts["annotations"]).parent.parent
-    tried = [folder / below / name for name in BOX_FILES for below in ("detections", "annotations", "")]
-    for file in tried:
-        if file.is_file():
-            return file
-    raise ValueError(
-        f"--boxes is missing: the suite coco takes a detector's boxes, and there is no {BOX_FILES[0]} in {folder} or "
-        "its folder detections. ViTDet-H's (cascade mask R-CNN) are offered by TinySAM and EfficientViT-SAM"
-    )
-
-
-@cache
-def _detections(file: Path) -> DetectionResults:
-    try:
-        return read_results(file)
-    except ValueError as error:
-        raise BadDataset(str(error)) from error
-
-
-def _detection_faults(
-    detections: DetectionResults, dataset: Dataset[Any], images: int, classes: Mapping[str, int]
-) -> list[dict[str, str]]:
-    """Return a fault for each unusable entry of the detector's file, of the first ``images`` images.
-
-    Where these are all images, entries of images that the dataset does not have are faults too.
-    """
-    known = {dataset[index].id for index in range(len(dataset))}
-    measured = {dataset[index].id: index for index in range(images)}
-    is_whole = len(measured) == len(known)
-    file = str(detections.file)
-    faults = [
-        {"id": fault.id, "file": fault.file, "reason": fault.reason}
-        for fault in detections.faults
-        if is_whole or fault.id in measured
-    ]
-    for image in sorted(set(detections.images) - known) if is_whole else ():
-        reason = (
-            f"{len(detections.of_image(image))} detections of image_id {image}, which {dataset.name} does not have"
-        )
-        faults.append({"id": image, "file": file, "reason": reason})
-    for image in measured:
-        for detection in detections.of_image(image):
-            if str(detection.category) not in classes:
-                reason = (
-                    f"detection {detection.index}: category_id {detection.category!r} is none of {dataset.name}'s"
-                )
-                faults.append({"id": image, "file": file, "reason": reason})
-    return faults

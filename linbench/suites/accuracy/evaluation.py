@@ -25,6 +25,7 @@ from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.models.checkpoint import BadCheckpoint, size_note
 from linbench.models.finite import NotFinite
+from linbench.published.dataset_sizes import missing_images
 from linbench.records import Record, Status, key_hash
 from linbench.suites.accuracy.cells import weights_of
 from linbench.suites.accuracy.key import AccuracyKey
@@ -73,7 +74,7 @@ def steps(
     header = {"key": key_hash(cell.key.to_json()), "code": cell.code_hash, "torch": torch.__version__}
     journal = Journal(record, header)
     for step in evaluate(cell, build, journal, ranks, max_bad=options.max_bad, ahead=options.eval_batch):
-        yield replace(step, note=note)
+        yield replace(step, note="; ".join(filter(None, (note, step.note))))
         note = ""
 
 
@@ -108,7 +109,7 @@ def evaluate(
     running = _RunningMean(task.running if task else "", known.values())
     if task and not any(failed for _, failed in before):
         todo = [index for index in ranks.shard(cell.key.data.images) if index not in known]
-    yield Step(0, len(todo), running.text())
+    yield Step(0, len(todo), running.text(), note="; ".join(_data_notes(cell.key, task)) if task else "")
     if task and todo:
         try:
             with journal.appending(ranks.rank) as append:
@@ -131,6 +132,12 @@ def evaluate(
     ranks.all_gather(None)  # no journal is cleared before the record exists
     if not failures:  # after a failure `--redo failed` goes on from them
         journal.clear()
+
+
+def _data_notes(key: AccuracyKey, task: Task[Any, Any]) -> list[str]:
+    """Return what a reader of the scores must know of the data: that images are missing, how masks were read."""
+    missing = missing_images(key.data.dataset, key.data.images)
+    return [*([missing] if missing else []), *task.dataset.facts.get("notes", ())]
 
 
 def _build(build: Callable[[], Task[Any, Any]], threads: int) -> tuple[Task[Any, Any] | None, Failure | None]:
@@ -241,6 +248,7 @@ def _record(cell: Cell[AccuracyKey], task: Task[Any, Any], rows: Sequence[Row], 
         "seconds": sum(row["seconds"] for row in rows),
         "scores": summary.scores,
         "slices": summary.slices,
+        "notes": _data_notes(cell.key, task),
         "skipped": skipped,
         "max_bad": max_bad,
     }

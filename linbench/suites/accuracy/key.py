@@ -8,7 +8,7 @@ from linbench.suites.runner.device import Dtype, Machine
 from linbench.suites.runner.resolutions import Size
 
 #: Of each suite, raised when its numbers stop being comparable.
-VERSIONS = {"dis": 1, "coift": 1, "hrsod": 1, "coco": 1, "imagenet": 1, "ade20k": 1}
+VERSIONS = {"dis": 1, "coift": 1, "hrsod": 1, "coco": 1, "imagenet": 1, "ade20k": 1, "masks": 1}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from linbench.backbones import backbone
 from linbench.models import build_classifier, build_sam
 from linbench.models import checkpoint as checkpoints
+from linbench.models.sam import backbone_of
 from linbench.models.semantic import build_semantic
 from linbench.suites.accuracy.key import ScoredModel
 from linbench.suites.accuracy.weights import Weights
@@ -39,7 +41,14 @@ def build_model(
         options["fusion"] = "conv" if model.fusion == "none" else model.fusion
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed)
-        module = BUILD[task](model.backbone, image_size=size, impl=model.impl, **options)
+        module = _builder(task, model.backbone)(model.backbone, image_size=size, impl=model.impl, **options)
     if weights.file:
         checkpoints.load(module, weights.file, weights.branch or "model")
     return module.to(device, model.dtype.torch).eval()
+
+
+def _builder(task: str, name: str) -> Callable[..., nn.Module]:
+    """Return what builds a model; a plug-in may register a whole segmenter beside its backbone, as ``segmenter=``."""
+    if task == "sam" and (segmenter := backbone[backbone_of(name)].facts.get("segmenter")):
+        return segmenter
+    return BUILD[task]

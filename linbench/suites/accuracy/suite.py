@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from linbench.suites.accuracy.key import VERSIONS, AccuracyKey
-from linbench.suites.accuracy.options import AccuracyOptions, DetectorOptions, SegmenterOptions
+from linbench.suites.accuracy.options import AccuracyOptions, DetectorOptions, MaskOptions, SegmenterOptions
 from linbench.suites.runner.ranks import Ranks
 from linbench.suites.runner.suite import Cell, Step, Suite, suite
 
@@ -22,7 +22,7 @@ SINGLE_OBJECT_EXAMPLE = "--suite dis,coift,hrsod --checkpoint rwkv-sam-t.safeten
 def ade20k() -> Suite[AccuracyOptions, AccuracyKey]:
     """mIoU of a semantic segmenter on ADE20K."""
     examples = ("--suite ade20k --checkpoint upernet.safetensors --protocol slide",)
-    return _suite("ade20k", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
+    return _suite("ade20k", lambda module, options: module.PLAN, AccuracyOptions, NAMED_BY, examples)
 
 
 @suite("coco", version=VERSIONS["coco"])
@@ -30,16 +30,17 @@ def coco() -> Suite[DetectorOptions, AccuracyKey]:
     """Mask AP and boundary AP on COCO val2017, from a detector's boxes."""
     examples = (
         "--suite coco --checkpoint rwkv-sam-s.safetensors",
+        "--suite coco --annotations a.json --images dir --boxes ground-truth",
         "--suite coco --backbone vim-s,vit-s --checkpoint vim-s=a.safetensors --checkpoint vit-s=b.safetensors",
     )
-    return _suite("coco", lambda module: module.PLAN, DetectorOptions, SEGMENTER_NAMED_BY, examples)
+    return _suite("coco", lambda module, options: module.PLAN, DetectorOptions, SEGMENTER_NAMED_BY, examples)
 
 
 @suite("imagenet", version=VERSIONS["imagenet"])
 def imagenet() -> Suite[AccuracyOptions, AccuracyKey]:
     """Top-1 and top-5 of a classifier on ImageNet-1k."""
     examples = ("--suite imagenet --checkpoint vim-t.pth",)
-    return _suite("imagenet", lambda module: module.PLAN, AccuracyOptions, NAMED_BY, examples)
+    return _suite("imagenet", lambda module, options: module.PLAN, AccuracyOptions, NAMED_BY, examples)
 
 
 @suite("dis", version=VERSIONS["dis"])
@@ -60,22 +61,36 @@ def hrsod() -> Suite[SegmenterOptions, AccuracyKey]:
     return _single_object("hrsod")
 
 
+@suite("masks", version=VERSIONS["masks"])
+def masks() -> Suite[MaskOptions, AccuracyKey]:
+    """mIoU and mBIoU of every object in a user's own images and masks."""
+    examples = (
+        "--suite masks --images photos --masks masks --checkpoint a.pth",
+        "--suite masks --dataset dis --random --first 8",
+    )
+
+    def plan(module: Any, options: MaskOptions) -> Any:
+        return module.plan_of(options)
+
+    return _suite("masks", plan, MaskOptions, SEGMENTER_NAMED_BY, examples)
+
+
 def _single_object(name: str) -> Suite[SegmenterOptions, AccuracyKey]:
-    def plan(module: Any) -> Any:
+    def plan(module: Any, options: SegmenterOptions) -> Any:
         return module.plan_of(name)
 
     return _suite("single_object", plan, SegmenterOptions, SEGMENTER_NAMED_BY, (SINGLE_OBJECT_EXAMPLE,))
 
 
 def _suite(
-    module: str, plan: Callable[[Any], Any], options: type[O], named_by: tuple[str, ...], examples: tuple[str, ...]
+    module: str, plan: Callable[[Any, O], Any], options: type[O], named_by: tuple[str, ...], examples: tuple[str, ...]
 ) -> Suite[O, AccuracyKey]:
     """Return the suite whose plan and task a module of this package holds; it is imported on first use."""
 
     def cells(chosen: O) -> list[Cell[AccuracyKey]]:
         from linbench.suites.accuracy.cells import cells
 
-        return cells(plan(import_module(f"{HERE}.{module}")), chosen)
+        return cells(plan(import_module(f"{HERE}.{module}"), chosen), chosen)
 
     def evaluate(cell: Cell[AccuracyKey], chosen: O, record: Path, ranks: Ranks) -> Iterator[Step]:
         from linbench.suites.accuracy.evaluation import steps

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from linbench.choices import choose, read_pair, split
+from linbench.suites.runner.shards import Shard, read_shard
 
 GENERAL = "Run"  # the help panel of the runner's own options
 
@@ -86,6 +87,8 @@ class Option:
     def _validated_single(self, value: Any) -> Any:
         if self.choices:
             return choose(self.name, value, self.choices)
+        if self.kind is int and self.parse is None and not isinstance(value, int):
+            raise ValueError(f"{self.name} {value}: write a whole number")
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"{self.name} {value}: at least {self.minimum:g} is allowed")
         return value
@@ -175,6 +178,14 @@ class RunOptions(SuiteOptions):
     redo: Redo | None = option(None, "Measure again: stale, failed, disturbed or all.", choices=tuple(Redo))
     dry_run: bool = option(False, "Print the cells; measure nothing.", kind=bool)
     as_json: bool = option(False, "Print JSON instead of tables.", flag="--json", kind=bool)
+    shard: Shard | None = option(
+        None,
+        "i/n: the i-th of n parts of the plan, for several machines; `linbench merge` joins their folders.",
+        parse=read_shard,
+        metavar="I/N",
+    )
+    config: Path | None = option(None, "A TOML file of options; those given here win over it.", kind=Path)
+    print_config: bool = option(False, "Print such a file for this command line; measure nothing.", kind=bool)
     plugins: tuple[Path, ...] = option(
         (),
         "A Python file that registers backbones or suites; repeatable.",

@@ -158,6 +158,7 @@ def test_another_recipe_is_open_and_has_a_column_of_its_own():
         ({}, {"recipe": "sam-joint", "recipe_hash": JOINT, "scale": "smoke"}, "smoke training"),
         ({"checkpoint": "random-0"}, {"random": True}, "random weights"),
         ({"images": 100}, None, "100 of 470 images"),
+        ({"split": "all", "dataset": "my-set"}, None, "the user's data"),
     ],
 )
 def test_what_is_no_answer_to_the_paper_goes_to_a_table_of_its_own(key, weights, reason):
