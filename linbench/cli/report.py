@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 #: the entry of a key that names what is measured.
 REPORTS = {
     "latency": ("linbench.reports.latency.report", "backbone"),
+    "throughput": ("linbench.reports.throughput.report", "backbone"),
     "kernels": ("linbench.reports.kernels.report", "op"),
     **dict.fromkeys(
         ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"),

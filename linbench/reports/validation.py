@@ -14,7 +14,12 @@ def record_fault(record: Record) -> str:
     try:
         if not isinstance(suite, str):
             raise BadRecord(f"key: a record needs a suite, got {suite!r:.80}")
-        checks = {"latency": latency_key, "kernels": kernel_key, **dict.fromkeys(ACCURACY_SUITES, accuracy_key)}
+        checks = {
+            "latency": latency_key,
+            "throughput": latency_key,
+            "kernels": kernel_key,
+            **dict.fromkeys(ACCURACY_SUITES, accuracy_key),
+        }
         checks.get(suite, _hash)(record)
         check_search(record.search)
     except BadRecord as error:

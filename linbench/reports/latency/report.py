@@ -15,7 +15,7 @@ from linbench.reports.render.table import Table, frame_to_csv, to_markdown, writ
 __all__ = ["plain", "printed", "rows", "sections", "write_files"]
 
 #: Conditions that tell two comparisons apart in a file name, where they are enough.
-SHORT = ("device", "part", "dtype", "preset", "impl", "threads")
+SHORT = ("device", "part", "batch", "dtype", "preset", "impl", "threads")
 
 
 def sections(frame: pd.DataFrame) -> list[list[Table]]:

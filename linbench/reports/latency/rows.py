@@ -49,14 +49,14 @@ SUMMARY = (
 HIDDEN = ("log_mean", "log_error", "freedom", "comparison", "search")  # inputs of statistics, of no use in a file
 
 
-def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None) -> pd.DataFrame:
+def rows(records: Iterable[Record], code_hashes: Mapping[str, str] | None = None, suite: str = SUITE) -> pd.DataFrame:
     """Return one row for each record of the suite; of several with one key the preferred one counts (``records``).
 
     code_hashes: The present hash of the measuring code by ``measured``; a row of another one is ``stale``.
 
     Raises BadRecord where a key lacks a backbone, a height or a width.
     """
-    latest = _latest(preferred_by_key((r for r in records if r.key.get("suite") == SUITE), key_digest))
+    latest = _latest(preferred_by_key((r for r in records if r.key.get("suite") == suite), key_digest))
     frame = pd.DataFrame([_row(digest, record, code_hashes or {}) for digest, record in latest.items()])
     if frame.empty:
         return frame

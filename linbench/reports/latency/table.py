@@ -166,10 +166,11 @@ def boxes(count: int) -> str:
 
 
 def subject(rows: pd.DataFrame) -> str:
-    """Return device, preset, dtype and threads of one comparison."""
+    """Return device, preset, dtype, threads and a batch other than 1 of one comparison."""
     key = conditions(rows)
     threads = f"{key['threads']} threads" if "threads" in key and key.get("device_type") == "cpu" else ""
     parts = [key.get("device", "unknown device"), key.get("preset", ""), key.get("dtype", ""), threads]
+    parts += [f"batch {batch}"] if (batch := key.get("batch", 1)) != 1 and "backbone" in rows else []
     return ", ".join(str(part) for part in parts if part)
 
 

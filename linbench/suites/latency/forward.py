@@ -46,14 +46,19 @@ def build(key: LatencyKey, device: torch.device) -> tuple[nn.Module, Maps]:
     arguments = (model.backbone, key.size, model.prompts, model.fusion, Impl(settings.impl), options)
     with torch.device(device):
         module = part.build(model.part, *arguments)
-        image = torch.randn(key.batch, 3, *key.size) if model.part.encodes else None
-    if image is not None:
-        return cast(key, module.eval(), (image.contiguous(memory_format=FORMATS[settings.memory_format]),))
+        batch = images(key, key.batch) if model.part.encodes else None
+    if batch is not None:
+        return cast(key, module.eval(), (batch,))
     with torch.device("meta"):
         whole = part.build(Part.ENCODER, *arguments).eval()
         encoder, (placeholder,) = cast(key, whole, (torch.empty(1, 3, *key.size),))
     with torch.device(device):
         return cast(key, module.eval(), part.embedding(encoder, placeholder))
+
+
+def images(key: LatencyKey, count: int) -> Tensor:
+    """Return random images on torch's present device, in the key's size and memory format, in float32."""
+    return torch.randn(count, 3, *key.size).contiguous(memory_format=FORMATS[key.settings.memory_format])
 
 
 def cast(key: LatencyKey, model: nn.Module, inputs: Maps) -> tuple[nn.Module, Maps]:

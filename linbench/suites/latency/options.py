@@ -33,8 +33,8 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyOptions(ModelOptions, FusionOptions):
-    """The cells of ``latency``: every backbone × part × fusion × size × dtype × preset."""
+class ForwardOptions(ModelOptions):
+    """The options of a suite that times forwards: which models, at which sizes, under which settings."""
 
     backbones: tuple[str, ...] = option(
         SMALL,
@@ -52,16 +52,6 @@ class LatencyOptions(ModelOptions, FusionOptions):
         panel="Model",
         shown="512..2048",
     )
-    batches: tuple[int, ...] = option(
-        (1,),
-        "Images in one forward, by comma: 1,8,32.",
-        flag="--batch",
-        kind=int,
-        minimum=1,
-        comma=True,
-        panel="Model",
-        shown="1",
-    )
     parts: tuple[Part, ...] = option(
         (Part.BACKBONE,),
         "backbone, or a segmenter's encoder, decoder, end-to-end; by comma.",
@@ -70,14 +60,6 @@ class LatencyOptions(ModelOptions, FusionOptions):
         comma=True,
         panel="Segmenter",
         shown="backbone",
-    )
-    prompts: int = option(
-        1,
-        "Box prompts that decoder and end-to-end decode.",
-        kind=int,
-        minimum=1,
-        panel="Segmenter",
-        shown="1",
     )
     presets: tuple[Preset, ...] = option(
         (Preset.PAPER, Preset.BEST),
@@ -109,12 +91,6 @@ class LatencyOptions(ModelOptions, FusionOptions):
         panel="Settings",
         shown="20",
     )
-    energy: bool = option(
-        False,
-        "Measure joules per image too, 15 s a round.",
-        kind=bool,
-        panel="Settings",
-    )
 
     @property
     def given(self) -> dict[str, Any]:
@@ -122,3 +98,33 @@ class LatencyOptions(ModelOptions, FusionOptions):
         chosen = {"impl": self.impl, "attention": self.attention}
         named = {name: str(value) if value else None for name, value in chosen.items()}
         return {**named, "compile": self.compile, **self.setting}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyOptions(ForwardOptions, FusionOptions):
+    """The cells of ``latency``: every backbone × part × fusion × size × batch × dtype × preset."""
+
+    batches: tuple[int, ...] = option(
+        (1,),
+        "Images in one forward, by comma: 1,8,32.",
+        flag="--batch",
+        kind=int,
+        minimum=1,
+        comma=True,
+        panel="Model",
+        shown="1",
+    )
+    prompts: int = option(
+        1,
+        "Box prompts that decoder and end-to-end decode.",
+        kind=int,
+        minimum=1,
+        panel="Segmenter",
+        shown="1",
+    )
+    energy: bool = option(
+        False,
+        "Measure joules per image too, 15 s a round.",
+        kind=bool,
+        panel="Settings",
+    )

@@ -4,7 +4,7 @@ from linbench.suites.latency.key import VERSION, LatencyKey
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.runner.suite import Suite, deferred, suite
 
-NAMED_BY = ("backbone", "part", "fusion", "size", "dtype", "preset")
+NAMED_BY = ("backbone", "part", "fusion", "size", "batch", "dtype", "preset")
 EXAMPLES = (
     "--suite latency --res 512..2048",
     "--backbone rwkv-sam-s,vit-s --res 256..1536:128 --rounds 5",

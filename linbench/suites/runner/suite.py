@@ -201,7 +201,12 @@ def deferred(module: str, name: str) -> Callable[..., Any]:
 
 
 def entry_text(entries: Mapping[str, Any], name: str) -> str:
-    """Return an entry of a key as text: ``size`` is height and width; empty where there is no such entry."""
+    """Return an entry of a key as text; empty where there is no such entry.
+
+    ``size`` is height and width; ``batch`` is named, and empty where it is 1.
+    """
+    if name == "batch":
+        return f"batch {entries[name]}" if entries.get(name, 1) != 1 else ""
     if name == "size":
         return f"{entries['height']}x{entries['width']}" if "height" in entries else ""
     return str(entries.get(name, ""))
