@@ -19,8 +19,9 @@ PIP = $(VENV)/bin/python -m pip install --quiet
 
 demo: $(VENV)/.linbench
 	$(VENV)/bin/linbench run --suite latency --res $(SIZES) --preset best --search-seconds 0 --rounds 3 \
-		--cell-seconds 2 --results $(RESULTS)
-	$(VENV)/bin/linbench report --results $(RESULTS) --html $(RESULTS)/report.html
+		--cell-seconds 2 --results $(RESULTS) || [ $$? = 3 ]  # 3: other programs computed meanwhile; the tables say so
+	@$(VENV)/bin/linbench report --results $(RESULTS) --html $(RESULTS)/report.html > $(RESULTS)/report.txt
+	@echo "Page: $(RESULTS)/report.html"
 
 test: $(VENV)/.linbench-dev lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
