@@ -85,8 +85,8 @@ class Estimate:
         return f"{format_range(self.seconds.low, self.seconds.high)}: {', '.join(work)}"
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def _count(number: int, singular: str, plural: str = "") -> str:
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def estimate(
