@@ -56,7 +56,8 @@ def test_the_backbones_of_tab_are_the_registered_ones() -> None:
     assert set(backbone_names()) == {name for name in own if not name.endswith("/*")}
 
 
-def test_the_script_for_a_shell_is_printed() -> None:
+def test_the_script_for_a_shell_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # no shell may be above this process
     done = call("--show-completion", "bash")
     assert done.exit_code == 0
     assert "complete" in done.stdout

@@ -15,7 +15,7 @@ from tests.cli.test_usage import call
         (["--suite", "kernels", "--backbone", "vit-t"], "--backbone: the suite kernels has no such option ("),
         (
             ["--suite", "kernels", "--preset", "best"],
-            "--preset: the suite kernels has no such option (latency has it); ",
+            "--preset: the suite kernels has no such option (latency, throughput have it); ",
         ),
         (
             ["--suite", "latency", "--op", "bi_wkv"],
