@@ -214,6 +214,7 @@ def empty(tmp_path, monkeypatch):
     return tmp_path / "here"
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_paper_needs_no_data_no_teacher_and_writes_nothing(empty, monkeypatch):
     monkeypatch.setattr("linbench.train.calibration.BUDGET_S", 0.0)  # the smallest size alone
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a plan needs no network"))

@@ -11,6 +11,7 @@ WARM_WINDOW = 10  # forwards whose median must stand still
 WARM_MOVE = 0.01
 TIGHT = 0.01  # half width of the median's 95 % interval, as a fraction of the median
 FEWEST = 3  # samples; one where a single forward takes longer than the budget, as the interval comes from rounds
+SHORTEST_S = 0.25  # of sampling: the system counts what others use in ticks of 10 ms
 LOOK = 100  # the interval is tested after each sample, and past this number after each further 1 % of them
 
 
@@ -46,13 +47,14 @@ def sample(forward_ms: Callable[[], float], seconds: float, first_s: float = 0.0
     forward_ms: Runs one forward and returns its time in milliseconds.
     first_s: Seconds of a forward that ran before. One longer than the warm-up's budget has been the warm-up.
     At most a third of the budget goes into warming up. At least ``FEWEST`` samples are taken, or one where it alone
-    takes longer than the budget.
+    takes longer than the budget; and for ``SHORTEST_S`` where the budget has that, so that a disturbance shows.
     """
     result = Samples()
     look = FEWEST
     start = time.perf_counter()
     if first_s <= seconds / 3:
         result.warmup, result.warm = _warm_up(forward_ms, start + seconds / 3)
+    shortest = time.perf_counter() + SHORTEST_S
     while True:
         result.samples_ms.append(forward_ms())
         n = len(result.samples_ms)
@@ -60,7 +62,7 @@ def sample(forward_ms: Callable[[], float], seconds: float, first_s: float = 0.0
         is_spent = is_enough and time.perf_counter() - start >= seconds
         if n >= look or is_spent:
             result.converged = is_tight(result.samples_ms)
-            if result.converged or is_spent:
+            if is_spent or (result.converged and time.perf_counter() >= shortest):
                 return result
             look = n + max(1, n // LOOK)
 

@@ -24,12 +24,14 @@ def test_the_modules_of_rwkv_sam_s_appear_once_in_a_fresh_process() -> None:
     assert sum(o.flops for o in result.operators) == result.flops["value"]
 
 
+@pytest.mark.slow
 def test_a_decoder_has_the_modules_of_its_segmenter() -> None:
     result = profile("sam-vit-b", 64, seconds=0, threads=1, part="decoder")
     assert {"sam.decoder", "sam.prompt"} <= {module.name for module in result.modules}
     assert result.inclusive_ms("sam.decoder") > 0
 
 
+@pytest.mark.slow
 def test_a_batch_multiplies_the_work() -> None:
     pair = profile("vit-t", 32, seconds=0, threads=1, batch=2)
     single = complexity(build_backbone("vit-t", image_size=32), torch.empty(1, 3, 32, 32))

@@ -164,12 +164,14 @@ def family(request: pytest.FixtureRequest) -> Iterator[tuple[nn.Module, Tensor]]
     yield build_backbone(request.param, image_size=64).eval(), torch.randn(1, 3, 64, 64)
 
 
+@pytest.mark.slow
 def test_flops_by_operator_sum_to_those_of_the_latency(family: tuple[nn.Module, Tensor]) -> None:
     model, image = family
     counted = count_work(model, lambda: model(image))
     assert sum(work.flops for work in counted.values()) == complexity(model, image)["flops"]["value"]
 
 
+@pytest.mark.slow
 def test_every_counted_operator_is_found_in_the_trace(family: tuple[nn.Module, Tensor]) -> None:
     model, image = family
     counted = count_work(model, lambda: model(image))
@@ -244,6 +246,7 @@ def test_a_compiled_module_is_refused() -> None:
         profile(torch.compile(Toy()), SIDE)
 
 
+@pytest.mark.slow
 def test_a_backbone_s_parts_are_named_as_in_the_model() -> None:
     model = build_backbone("rwkv-sam-s", image_size=32, impl=Impl.FAST)
     result = profile(model, 32, seconds=0)

@@ -48,6 +48,7 @@ def estimated(made: list[Cell], store: Store, sampling: SamplingConfig = SAMPLIN
     return estimate(suites, [("latency", cell) for cell in made], store, sampling, None)
 
 
+@pytest.mark.slow
 def test_the_estimate_holds_the_time_of_a_real_sweep(tmp_path: Path) -> None:
     """Within a third to three times the range: other programs may start or end meanwhile."""
     made = planned("vit-t", resolutions=((64, 64), (128, 128)))

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from linbench.suites.runner import sampling
-from linbench.suites.runner.sampling import FEWEST, Samples, is_tight, median_interval, sample
+from linbench.suites.runner.sampling import FEWEST, SHORTEST_S, Samples, is_tight, median_interval, sample
 
 
 class Clock:
@@ -37,6 +37,13 @@ def test_a_steady_forward_converges_before_its_budget(monkeypatch: pytest.Monkey
     assert result.converged
     assert result.warm
     assert clock.now < 1
+
+
+def test_a_fast_forward_is_sampled_long_enough_to_see_what_disturbs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, forever([], 0.1))
+    result = sample(clock, seconds=60)
+    assert result.converged
+    assert SHORTEST_S <= sum(result.samples_ms) / 1e3 < 2 * SHORTEST_S
 
 
 def test_a_drifting_start_is_warmed_up_and_not_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
