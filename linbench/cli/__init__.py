@@ -22,7 +22,7 @@ from linbench.cli import (
     run,
     train,
 )
-from linbench.cli.completion import RunCommand
+from linbench.cli.run_options import RunCommand
 
 app = typer.Typer(
     name="linbench",

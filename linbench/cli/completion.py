@@ -7,31 +7,10 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from typer.core import TyperCommand
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from linbench.suites.runner.options import Option
-
-
-class RunCommand(TyperCommand):
-    """The command ``run``, whose options depend on the suites that its arguments name."""
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Return options, or values of the option that stands before ``incomplete``."""
-        from linbench.cli.run_options import command_of
-
-        try:
-            command = command_of(ctx.args)
-        except Exception:  # noqa: BLE001 - Tab never prints an error: a half-typed name of a suite is no mistake
-            return []
-        inner = command.make_context("run", [], parent=ctx.parent, resilient_parsing=True)
-        before = ctx.args[-1] if ctx.args else ""
-        for parameter in command.params:
-            if before in parameter.opts and not getattr(parameter, "is_flag", False):
-                return list(parameter.shell_complete(inner, incomplete))
-        return list(command.shell_complete(inner, incomplete))
 
 
 def completion_of(option: "Option") -> Callable[[str], list[str]] | None:

@@ -104,6 +104,23 @@ def command_of(arguments: Sequence[str]) -> TyperCommand:
     return _command(_declared({name: registry[name].build() for name in names if name in registry}), "", ())
 
 
+class RunCommand(TyperCommand):
+    """The command ``run``, whose options depend on the suites that its arguments name."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return options, or values of the option that stands before ``incomplete``."""
+        try:
+            command = command_of(ctx.args)
+        except Exception:  # noqa: BLE001 - Tab never prints an error: a half-typed name of a suite is no mistake
+            return []
+        inner = command.make_context("run", [], parent=ctx.parent, resilient_parsing=True)
+        before = ctx.args[-1] if ctx.args else ""
+        for parameter in command.params:
+            if before in parameter.opts and not getattr(parameter, "is_flag", False):
+                return list(parameter.shell_complete(inner, incomplete))
+        return list(command.shell_complete(inner, incomplete))
+
+
 def _declared(suites: "Mapping[str, Suite[Any, Any]]") -> "dict[str, Option]":
     from linbench.suites.runner.options import RunOptions
 

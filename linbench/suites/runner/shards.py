@@ -9,10 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from linbench.suites.runner.suite import Cell
+from typing import Any
 
 #: Entries of a key that differ between the machines that share a plan.
 OF_MACHINE = ("device", "device_type", "threads")
@@ -41,10 +38,10 @@ def read_shard(text: str) -> Shard:
     return Shard(index, count)
 
 
-def cells_of_shard(planned: "Sequence[tuple[str, Cell[Any]]]", shard: Shard) -> "list[tuple[str, Cell[Any]]]":
+def cells_of_shard(planned: Sequence[tuple[str, Any]], shard: Shard) -> list[tuple[str, Any]]:
     """Return the cells of one shard, in the order of the plan.
 
-    planned: The name of the suite and the cell.
+    planned: The name of the suite and the ``Cell``.
     """
     groups: dict[str, list[int]] = {}
     for number, (_, cell) in enumerate(planned):
