@@ -67,10 +67,9 @@ class LiveModel:
         name = name or _name_of(model)
         if not isinstance(model, nn.Module):
             return cls(name, model, None, dtype or torch.float32, device or torch.device("cpu"))
-        own = next((tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()), None)
-        own_dtype, own_device = (torch.float32, torch.device("cpu")) if own is None else (own.dtype, own.device)
-        dtype, device = dtype or own_dtype, device or own_device
-        if (dtype, device) != (own_dtype, own_device):
+        present_device, present_dtype = device_and_dtype(model)
+        dtype, device = dtype or present_dtype, device or present_device
+        if (device, dtype) != (present_device, present_dtype):
             model = copy.deepcopy(model).to(device=device, dtype=dtype)
         return cls(name, model, model, dtype, device)
 
@@ -80,6 +79,14 @@ class LiveModel:
         if not outputs:
             raise TypeError(f"{self.name} returns no tensor, nor a tuple, list or dictionary with one")
         return outputs
+
+
+def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return those of the first floating parameter or buffer; CPU and float32 where there is none."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
 
 
 def measure_live(model: LiveModel, size: Size, batch: int, seconds: float) -> Record:

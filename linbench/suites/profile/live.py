@@ -3,10 +3,11 @@
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from linbench.environment import cpu_name
 from linbench.suites.latency.complexity import complexity
+from linbench.suites.latency.live import device_and_dtype
 from linbench.suites.profile.measure import Forward, measure
 from linbench.suites.profile.result import Profile, Subject
 from linbench.suites.runner.resolutions import Size
@@ -19,7 +20,7 @@ def profile_module(model: nn.Module, size: Size, batch: int, seconds: float, see
     """
     if hasattr(model, "_orig_mod") or isinstance(model, torch.jit.ScriptModule):
         raise ValueError(f"model is a compiled {type(model).__name__}: its modules do not run; profile the original")
-    device, dtype = _where(model)
+    device, dtype = device_and_dtype(model)
     torch.manual_seed(seed)
     image = torch.randn(batch, 3, *size, dtype=dtype, device=device)
     forward = Forward(model, partial(model, image), device, dtype, complexity(model, image)["flops"])
@@ -35,11 +36,3 @@ def profile_module(model: nn.Module, size: Size, batch: int, seconds: float, see
         process="this one",
     )
     return measure(forward, subject, seconds, seed)
-
-
-def _where(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device and dtype of the first floating parameter or buffer; CPU and float32 where there is none."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if isinstance(tensor, Tensor) and tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32
