@@ -43,6 +43,18 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return rng.uniform(-6, -2, shape).astype(np.float32)
     if leaf in ("x_proj_weight", "dt_projs_weight"):
         return (noise / np.sqrt(shape[-1])).astype(np.float32)
+    if leaf == "time_decay":
+        return (-6 + 5 * rng.random(shape)).astype(np.float32)
+    if leaf.startswith("time_maa_") and shape[:2] == (1, 1):
+        return rng.random(shape).astype(np.float32)
+    if leaf in ("time_maa_w1", "time_decay_w1", "time_decay_w2"):
+        return (noise / np.sqrt(shape[0])).astype(np.float32)
+    if leaf == "time_maa_w2":
+        return (0.3 * noise / np.sqrt(shape[1])).astype(np.float32)
+    if leaf in ("w1", "w2") and noise.ndim == 4:
+        return (noise / np.sqrt(shape[-1])).astype(np.float32)
+    if leaf == "weight" and any(part.startswith("cpe") for part in name.split(".")):
+        return (0.2 * noise / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
     if noise.ndim >= 2:
         return (noise / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
     return 1 + 0.1 * noise if leaf == "weight" else 0.1 * noise
