@@ -164,11 +164,11 @@ def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequen
     from linbench.reports.render.table import write_texts
 
     by_name = {part.name: part for part in parts}
-    names = ("latency", "accuracy", "kernels")
+    names = ("latency", "accuracy", "kernels", "throughput")
     rows = {name: by_name[name].rows if name in by_name else pd.DataFrame() for name in names}
     tables = [section[0] for section in by_name["latency"].sections] if "latency" in by_name else []
     try:
-        content = PageContent(records, rows["latency"], rows["accuracy"], rows["kernels"], tables, faults)
+        content = PageContent(records=records, tables=tables, faults=faults, **rows)
         write_texts({path: html(content)})
     except OSError as error:
         refuse(f"--html {path}: it cannot be written ({error.strerror or error}); name another file")

@@ -5,8 +5,10 @@ from typing import Any
 
 from linbench.provenance import code_hash
 from linbench.suites.latency.cells import cells as latency_cells
+from linbench.suites.latency.cells import work as latency_work
 from linbench.suites.runner import rounds
-from linbench.suites.runner.suite import Cell
+from linbench.suites.runner.suite import Cell, Work
+from linbench.suites.throughput.doubling import SEARCHING, WINDOW_S, WINDOWS
 from linbench.suites.throughput.key import ThroughputKey
 from linbench.suites.throughput.options import ThroughputOptions
 
@@ -16,6 +18,11 @@ ENTRIES = ("linbench.suites.throughput.measure", "linbench.suites.latency.settin
 def cells(options: ThroughputOptions) -> list[Cell[ThroughputKey]]:
     """Plan every backbone × part × size × dtype × preset; raises UnknownName and ValueError that teach."""
     return [_of_latency(cell) for cell in latency_cells(options.forwards())]
+
+
+def work(key: ThroughputKey) -> Work:
+    """Return the work of a round: that of a latency, and the windows of the batches that are tried."""
+    return replace(latency_work(key.forward()), window_s=WINDOW_S, search=SEARCHING, windows=WINDOWS)
 
 
 def _of_latency(cell: Cell[Any]) -> Cell[ThroughputKey]:
