@@ -35,6 +35,7 @@ from linbench.reports.page.accuracy import (
 from linbench.reports.page.columns import STEP, TextPool, as_columns, dictionaries, samples_per_round
 from linbench.reports.page.figure import figures, mark_paths
 from linbench.reports.page.latency import cells, scenes
+from linbench.reports.page.profile import KINDS, MOST_PROFILES, views
 from linbench.reports.page.throughput import comparison_data, throughputs
 from linbench.reports.render.palette import SERIES, SERIES_ON_DARK, Look, looks_of
 from linbench.reports.render.table import Table
@@ -74,7 +75,8 @@ class PageContent:
 
     latency, accuracy, kernels, throughput: Rows of the records of these kinds; empty where there are none.
     tables: The latency table of each comparison of ``latency``.
-    faults: Path and reason of each record that was skipped.
+    faults: Path and reason of each file that was skipped.
+    profiles: Their documents.
     """
 
     records: Sequence[Record]
@@ -84,6 +86,7 @@ class PageContent:
     tables: Sequence[Table]
     faults: Sequence[tuple[str, str]] = ()
     throughput: pd.DataFrame = field(default_factory=pd.DataFrame)
+    profiles: Sequence[Mapping[str, Any]] = ()
 
 
 def html(content: PageContent) -> str:
@@ -102,7 +105,9 @@ def html(content: PageContent) -> str:
         *figures(rated, looks, MEMORY, prefix="throughput-"),
     ]
     template = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    css = template.get_template("style.css.j2").render(light=SERIES, dark=SERIES_ON_DARK)
+    css = template.get_template("style.css.j2").render(
+        light=SERIES, dark=SERIES_ON_DARK, kinds=[kind.colour for kind in KINDS]
+    )
     script = "".join(["'use strict';\n", *((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)])
     return template.get_template("page.html.j2").render(
         policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(css)}'; base-uri 'none'; "
@@ -115,6 +120,8 @@ def html(content: PageContent) -> str:
         kernels=[
             (conditions(group).get("device", ""), kernel_table.build(group)) for group in comparisons(content.kernels)
         ],
+        profiles=views(content.profiles),
+        hidden_profiles=max(0, len(content.profiles) - MOST_PROFILES),
         version=__version__,
         records=len(content.records),
         faults=content.faults,

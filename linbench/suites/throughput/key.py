@@ -20,11 +20,6 @@ class ThroughputKey(LatencyKey):
         """Return the key of the throughput of a forward."""
         return cls(**{field.name: getattr(key, field.name) for field in fields(LatencyKey)} | {"version": VERSION})
 
-    def forward(self) -> LatencyKey:
-        """Return the key of the latency of one image."""
-        names = [field.name for field in fields(LatencyKey) if field.name != "version"]
-        return LatencyKey(**{name: getattr(self, name) for name in names})
-
     def to_json(self) -> dict[str, Any]:
         """Return the entries of a record's key."""
         entries = super().to_json() | {"suite": SUITE, "mode": SUITE}

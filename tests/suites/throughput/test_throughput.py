@@ -129,6 +129,13 @@ def test_the_estimate_counts_the_windows_and_the_search_for_a_batch() -> None:
     assert machine.start_s + sampling.cell_seconds <= span.high <= plain.high + 1.0
 
 
+def test_the_search_of_best_has_an_estimate_as_for_latencies() -> None:
+    (cell,) = plan("toy", presets=("best",))
+    declared = suite["throughput"].build()
+    assert declared.work is not None and cell.required_search is not None
+    assert declared.work(cell.required_search.base).flops == declared.work(cell.key).flops > 0
+
+
 def test_the_line_of_progress_has_images_per_second_and_the_batch() -> None:
     assert round_text(record("toy", 64, 4.0, rounds=1)) == "250 images/s at batch 4 (round 1, n = 7)"
 
