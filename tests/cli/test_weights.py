@@ -17,7 +17,6 @@ from linbench.published import weights
 from linbench.published.weights import PublishedWeights, find_weights, is_official, published_weights
 from tests.system.test_download import CONTENT, SHA256, Server, server  # noqa: F401 (a fixture)
 
-
 PLANNED = ("efficientvit-sam", "vrwkv6", "vig", "mila", "vittt", "h-vittt")
 
 
