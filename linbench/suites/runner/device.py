@@ -70,6 +70,8 @@ def find_device(name: str) -> "torch.device":
     """Return the device of the name: ``auto`` is CUDA where there is one; raises ValueError for an unknown one."""
     import torch
 
+    if "," in name:
+        raise ValueError(f"--device {name}: name one device; on several, --shard i/n splits the cells between runs")
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
