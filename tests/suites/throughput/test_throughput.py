@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from linbench.cli.run_progress import round_text
+from linbench.cli.run_summary import summary_lines
 from linbench.records import Record, Status
 from linbench.registry import load_plugin
 from linbench.reports.throughput.report import rows, sections, write_files
@@ -162,6 +163,12 @@ def test_the_table_has_images_per_second_the_batch_and_the_fastest(tmp_path: Pat
     written = write_files(frame, sections(frame), tmp_path, True)
     assert {path.suffix for path in written} == {".md", ".csv", ".tex", ".svg", ".png"}
     assert "images_per_s" in (tmp_path / "throughput.csv").read_text().splitlines()[0]
+
+
+def test_a_run_of_throughputs_ends_with_the_command_of_their_front(tmp_path: Path) -> None:
+    *_, head, command = summary_lines([record("toy", 64, 4.0)], [], tmp_path / "r")[:2]
+    assert head == "Next, the front of throughput:"
+    assert command.strip().startswith("linbench choose --metric images_per_s --front params_m")
 
 
 def test_a_doubtful_throughput_ranks_nothing() -> None:
