@@ -71,7 +71,10 @@ def find_device(name: str) -> "torch.device":
     import torch
 
     if "," in name:
-        raise ValueError(f"--device {name}: name one device; on several, --shard i/n splits the cells between runs")
+        raise ValueError(
+            f"--device {name}: name one device; for several GPUs, --shard i/n splits the cells between runs, each with "
+            "its own CUDA_VISIBLE_DEVICES"
+        )
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
