@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.backbones.contract import backbone, official
+from linbench.kernels.gated_linear_attention import gated_linear_attention
 from linbench.kernels.impl import Impl
 
 PATCH = 16
@@ -35,17 +36,6 @@ RMS_EPS = 1e-6
 GATE_RANK = 16
 GATE_NORMALIZER = 16
 Grid = tuple[int, int]
-
-
-def bidirectional(q, k, v, gf, gb, impl):
-    def scan(q, k, v, g):
-        state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3])
-        out = []
-        for t in range(q.shape[1]):
-            state = state * g[:, t].exp().unsqueeze(-1) + k[:, t].unsqueeze(-1) * v[:, t].unsqueeze(-2)
-            out.append((q[:, t].unsqueeze(-2) @ state).squeeze(-2))
-        return torch.stack(out, 1)
-    return scan(q, k, v, gf) + scan(*(x.flip(1) for x in (q, k, v, gb))).flip(1)
 
 
 class Mixer(nn.Module):
@@ -83,7 +73,7 @@ class Mixer(nn.Module):
         q, k, v = (self.cut(z) for z in self.qkv(u).split((width // 2, width // 2, width), dim=2))
         forwards, backwards = (self.cut(g) for g in log_gates(self.log_gates(u)).chunk(2, dim=2))
         scale = q.shape[3] ** -0.5 / (4 if self.halved_twice and not self.training else 2)
-        return scale * bidirectional(q, k, v, forwards, backwards, self.impl)
+        return gated_linear_attention(scale * q, k, v, forwards, backwards, impl=self.impl)
 
     def cut(self, x: Tensor) -> Tensor:
         """Cut ``b t c`` into heads, ``b t h d``."""

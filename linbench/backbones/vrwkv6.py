@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.backbones.contract import backbone, official
+from linbench.kernels.gated_linear_attention import gated_linear_attention
 from linbench.kernels.impl import Impl
 from linbench.kernels.q_shift import q_shift
 
@@ -73,8 +74,9 @@ class SpatialMix(nn.Module):
         x_w, x_k, x_v, x_r, x_g = self.mixes(x, grid)
         r, k, v = self.receptance(x_r), self.key(x_k), self.value(x_v)
         w = self.decay + torch.tanh(x_w @ self.decay_down) @ self.decay_up
-        y = wkv6(*(heads(z) for z in (r, k, v, w)), self.bonus, self.impl).flatten(2)
-        y = self.norm(y.flatten(0, 1)).unflatten(0, x.shape[:2])
+        gates = -torch.exp(heads(_wide(w)))
+        y = gated_linear_attention(heads(r), heads(k), heads(v), gates, gates, self.bonus, impl=self.impl)
+        y = self.norm(y.flatten(2).flatten(0, 1)).unflatten(0, x.shape[:2])
         return self.output(y * functional.silu(self.gate(x_g)))
 
     def mixes(self, x: Tensor, grid: Grid) -> list[Tensor]:
@@ -102,18 +104,6 @@ class ChannelMix(nn.Module):
         shifted = shift(x, grid, self.impl)
         k, r = (x * mix + shifted * (1 - mix) for mix in (self.mix_k, self.mix_r))
         return self.receptance(r).sigmoid() * self.value(self.key(k).relu().square())
-
-
-def wkv6(r, k, v, w, u, impl):
-    def scan(r, k, v, d):
-        state = r.new_zeros(r.shape[0], r.shape[2], r.shape[3], v.shape[3])
-        out = []
-        for t in range(r.shape[1]):
-            out.append((r[:, t].unsqueeze(-2) @ state).squeeze(-2))
-            state = state * d[:, t].unsqueeze(-1) + k[:, t].unsqueeze(-1) * v[:, t].unsqueeze(-2)
-        return torch.stack(out, 1)
-    d = torch.exp(-torch.exp(w))
-    return scan(r, k, v, d) + scan(*(x.flip(1) for x in (r, k, v, d))).flip(1) + (r * u * k).sum(-1, keepdim=True) * v
 
 
 def heads(x: Tensor) -> Tensor:
@@ -230,6 +220,10 @@ def drop_path(branch: Tensor, rate: float, training: bool) -> Tensor:
         return branch
     mask = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= rate
     return branch * mask / (1 - rate)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def initial_mix(width: int, layer: int, depth: int) -> Tensor:
