@@ -384,7 +384,7 @@ def _official(model: ViG, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @official(ViGH)
 def _official_pyramid(model: ViGH, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename ViG-H's entries: ``layers.s.blocks.j.op.gk_proj.0.weight``, ``outnorms.s.weight``, ``classifier.head.*``.
+    """Rename ViG-H's entries: ``layers.s.blocks.j.op.g_proj.bias``, ``outnorm0.bias``, ``classifier.head.bias``.
 
     A classification checkpoint has one norm over the last stage, ``classifier.norm``: it becomes the norm of stage
     3's map, or is omitted where that is not returned. The norms of stages 0 to 2 are not in such a checkpoint: they

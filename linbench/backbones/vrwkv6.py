@@ -82,10 +82,11 @@ class SpatialMix(nn.Module):
     def mixes(self, x: Tensor, grid: Grid) -> list[Tensor]:
         """Return x_w, x_k, x_v, x_r and x_g, ``b (h w) c``: the tokens, mixed with their Q-Shift."""
         change = shift(x, grid, self.impl) - x
-        low = torch.tanh((x + change * self.mix_x) @ self.mix_down).unflatten(2, (5, MIX_RANK))
-        by_token = torch.einsum("btir,irc->ibtc", low, self.mix_up)
-        mixes = (self.mix_w, self.mix_k, self.mix_v, self.mix_r, self.mix_g)
-        return [x + change * (mix + own) for mix, own in zip(mixes, by_token, strict=True)]
+        low = torch.tanh((x + change * self.mix_x) @ self.mix_down).flatten(0, 1)
+        parts = low.unflatten(1, (5, MIX_RANK)).transpose(0, 1)  # i (b t) r
+        fixed = torch.cat((self.mix_w, self.mix_k, self.mix_v, self.mix_r, self.mix_g))  # i 1 c
+        by_token = torch.baddbmm(fixed, parts, self.mix_up).unflatten(1, x.shape[:2])  # i b t c
+        return [x + change * mix for mix in by_token]
 
 
 class ChannelMix(nn.Module):
