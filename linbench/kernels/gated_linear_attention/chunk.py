@@ -1,4 +1,4 @@
-"""A chunk of sixteen tokens of one head: loads, decays, products (letters: ``reference``; used by ``cpu``, ``backward``).
+"""A chunk of sixteen tokens of one head: its rows, decays and products (letters: ``reference``).
 
 Rows of a chunk are dense in scratch memory and padded to a multiple of sixteen with zeros, which change nothing: a
 token of zeros with the decay 1. Every decay is a product of e^g at most 1: nothing overflows, nothing is divided.
@@ -6,10 +6,11 @@ token of zeros with the decay 1. Every decay is a product of e^g at most 1: noth
 
 from typing import Any
 
-import numpy as np
 from numba import njit
+from numba.extending import overload
 
 from linbench.kernels.simd import (
+    DOUBLE,
     LANES,
     broadcast,
     double,
@@ -18,6 +19,7 @@ from linbench.kernels.simd import (
     maximum,
     power_of_two,
     select_above,
+    single,
     splat,
     store,
     total,
@@ -34,23 +36,49 @@ def padded(size: int) -> int:
     return -(-size // LANES) * LANES
 
 
+def widened(x: Any) -> Any:
+    """Return lanes as float64."""
+    raise NotImplementedError
+
+
+@overload(widened, inline="always", strict=False)
+def _widened(x: Any) -> Any:
+    return (lambda x: x) if x == DOUBLE else (lambda x: double(x))
+
+
+def narrowed(x: Any, like: Any) -> Any:
+    """Return float64 lanes in the type of the lanes ``like``."""
+    raise NotImplementedError
+
+
+@overload(narrowed, inline="always", strict=False)
+def _narrowed(x: Any, like: Any) -> Any:
+    return (lambda x, like: x) if like == DOUBLE else (lambda x, like: single(x))
+
+
 @njit(**jit)
 def load_rows(scratch: Any, width: int, source: Any, first: int, step: int, size: int, rows: int) -> None:
     """Copy ``rows`` rows of ``size`` numbers, ``step`` apart, and put zeros into the others."""
+    vectors = size // LANES * LANES
     for i in range(rows):
-        for j in range(size):
+        for j in range(0, vectors, LANES):
+            store(scratch, i * width + j, load(source, first + i * step + j))
+        for j in range(vectors, size):
             scratch[i * width + j] = source[first + i * step + j]
     for i in range(rows * width, TOKENS * width):
         scratch[i] = 0
 
 
 @njit(**jit)
-def store_rows(scratch: Any, width: int, out: Any, first: int, step: int, size: int, rows: int, adds: bool) -> None:
-    """Write the first ``rows`` rows back; ``adds``: to what is there."""
+def add_rows(scratch: Any, width: int, out: Any, first: int, step: int, size: int, rows: int) -> None:
+    """Add the first ``rows`` rows to those of ``out``."""
+    vectors = size // LANES * LANES
     for i in range(rows):
-        for j in range(size):
-            old = out[first + i * step + j] if adds else scratch.dtype.type(0)
-            out[first + i * step + j] = old + scratch[i * width + j]
+        for j in range(0, vectors, LANES):
+            at = first + i * step + j
+            store(out, at, load(out, at) + load(scratch, i * width + j))
+        for j in range(vectors, size):
+            out[first + i * step + j] += scratch[i * width + j]
 
 
 @njit(**inline)
@@ -78,37 +106,57 @@ def _exp(x: Any) -> Any:
 
 
 @njit(**jit)
-def decays(g: Any, gate: Any, whole: Any, wide: Any, width: int) -> None:
+def decays(g: Any, gate: Any, whole: Any, width: int) -> None:
     """Write gate = e^g of each token, and the whole chunk's e^Σg in float64.
 
     The whole is not the product of the gates: their rounding would repeat from chunk to chunk.
     """
-    whole[:] = 0
-    for i in range(TOKENS):
-        for j in range(width):
-            whole[j] += g[i * width + j]
-            wide[i * width + j] = g[i * width + j]
     for j in range(0, width, LANES):
-        store(whole, j, _exp(load(whole, j)))
-    for j in range(0, TOKENS * width, LANES):
-        store(wide, j, _exp(load(wide, j)))
-    for j in range(TOKENS * width):
-        gate[j] = wide[j]
+        x = splat(0.0)
+        for i in range(TOKENS):
+            row = load(g, i * width + j)
+            x = x + widened(row)
+            store(gate, i * width + j, narrowed(_exp(widened(row)), row))
+        store(whole, j, _exp(x))
 
 
 @njit(**jit)
-def running(gate: Any, before: Any, after: Any, width: int, reads_itself: bool) -> None:
-    """Write the decay of each token from the chunk's start (to it, or to the token before), and to the chunk's end."""
-    for j in range(width):
-        x = gate.dtype.type(1)
+def running(gate: Any, one: Any, before: Any, after: Any, width: int, reads_itself: bool) -> None:
+    """Write the decay from the chunk's start to each token, or to the one before, and from it to the chunk's end."""
+    for j in range(0, width, LANES):
+        x = load(one, 0)
         for i in range(TOKENS):
-            decayed = x * gate[i * width + j]
-            before[i * width + j] = decayed if reads_itself else x
+            decayed = x * load(gate, i * width + j)
+            store(before, i * width + j, decayed if reads_itself else x)
             x = decayed
-        x = gate.dtype.type(1)
-        for i in range(TOKENS - 1, -1, -1):
-            after[i * width + j] = x
-            x *= gate[i * width + j]
+        x = load(one, 0)
+        for i in range(TOKENS):
+            at = (TOKENS - 1 - i) * width + j
+            store(after, at, x)
+            x = x * load(gate, at)
+
+
+@njit(**jit)
+def multiply(x: Any, other: Any) -> None:
+    """Multiply the numbers of x by those of ``other``."""
+    for j in range(0, x.size, LANES):
+        store(x, j, load(x, j) * load(other, j))
+
+
+@njit(**jit)
+def advance(state: Any, whole: Any, local: Any, entering: Any, rows: int, size: int, decays_rows: bool) -> None:
+    """Decay a state, ``rows size``, over a chunk, add the chunk's own part, and write it rounded to ``entering``.
+
+    decays_rows: Whether the keys are the rows of the state, else its columns.
+    """
+    for i in range(rows):
+        for j in range(0, size, LANES):
+            at = i * size + j
+            own = load(local, at)
+            decay = broadcast(whole, i) if decays_rows else load(whole, j)
+            x = decay * load(state, at) + widened(own)
+            store(state, at, x)
+            store(entering, at, narrowed(x, own))
 
 
 @njit(**jit)

@@ -22,34 +22,38 @@ from linbench.kernels.compiled import compiled
 from linbench.kernels.gated_linear_attention.chunk import (
     TOKENS,
     add_product,
+    add_rows,
+    advance,
     decays,
     jit,
     load_rows,
+    multiply,
     padded,
     running,
     scores,
-    store_rows,
 )
 from linbench.kernels.half_floats import flat
 from linbench.kernels.memory import on_huge_pages
+from linbench.kernels.simd import LANES
 from linbench.kernels.threads import parallel_for
 
 
 @compiled(**jit)
 def _scan(
     q: Any, k: Any, v: Any, g: Any, own: Any, y: Any, t: int, h: int, keys: int, values: int, kp: int, vp: int,
-    reverse: bool, reads_itself: bool, adds: bool, start: int, stop: int,
+    reverse: bool, reads_itself: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Write y of one scan, or add to it, for the pieces ``start:stop`` of ``b · h``.
+    """Add one scan to y for the pieces ``start:stop`` of ``b · h``.
 
     own: Weight of the current token, ``h kp``.  kp, vp: keys and values, padded.
     """
     rows_k, rows_v = np.zeros((6, TOKENS * kp), y.dtype), np.zeros((2, TOKENS * vp), y.dtype)
     q_rows, k_rows, g_rows, gate, before, after = rows_k[0], rows_k[1], rows_k[2], rows_k[3], rows_k[4], rows_k[5]
     v_rows, y_rows = rows_v[0], rows_v[1]
-    reach, zero, weights = np.zeros(kp, y.dtype), np.zeros(TOKENS, y.dtype), np.zeros(TOKENS * TOKENS, y.dtype)
+    reach, zero, one = np.zeros(kp, y.dtype), np.zeros(LANES, y.dtype), np.ones(LANES, y.dtype)
+    weights = np.zeros(TOKENS * TOKENS, y.dtype)
     entering, local = np.zeros(kp * vp, y.dtype), np.zeros(kp * vp, y.dtype)
-    state, whole, wide = np.zeros(kp * vp), np.zeros(kp), np.zeros(TOKENS * kp)
+    state, whole = np.zeros(kp * vp), np.zeros(kp)
     for piece in range(start, stop):
         image, head = piece // h, piece % h
         state[:], entering[:] = 0, 0
@@ -61,21 +65,17 @@ def _scan(
             load_rows(k_rows, kp, k, token * keys, step * keys, keys, rows)
             load_rows(g_rows, kp, g, token * keys, step * keys, keys, rows)
             load_rows(v_rows, vp, v, token * values, step * values, values, rows)
-            decays(g_rows, gate, whole, wide, kp)
-            running(gate, before, after, kp, reads_itself)
+            decays(g_rows, gate, whole, kp)
+            running(gate, one, before, after, kp, reads_itself)
             scores(q_rows, k_rows, gate, own[head * kp : head * kp + kp], reach, zero, weights, kp, reads_itself)
-            for i in range(TOKENS * kp):
-                before[i] *= q_rows[i]
-                after[i] *= k_rows[i]
+            multiply(before, q_rows)
+            multiply(after, k_rows)
             y_rows[:], local[:] = 0, 0
             add_product(weights, TOKENS, 1, v_rows, y_rows, TOKENS, TOKENS, vp)
             add_product(before, kp, 1, entering, y_rows, TOKENS, kp, vp)
-            store_rows(y_rows, vp, y, token * values, step * values, values, rows, adds)
+            add_rows(y_rows, vp, y, token * values, step * values, values, rows)
             add_product(after, 1, kp, v_rows, local, kp, TOKENS, vp)
-            for i in range(kp):
-                for j in range(i * vp, (i + 1) * vp):
-                    state[j] = whole[i] * state[j] + local[j]
-                    entering[j] = state[j]
+            advance(state, whole, local, entering, kp, vp, True)
 
 
 def gated_linear_attention(
@@ -97,14 +97,14 @@ def gated_linear_attention(
         weight = own_weight(bonus, h, keys, dtype, is_first=i == 0)
         run = partial(
             _scan, queries, key_rows, value_rows, flat(g.to(dtype)), weight, flat(y), *sizes,
-            reverse, bonus is None, i > 0,
+            reverse, bonus is None,
         )  # fmt: skip
         parallel_for(run, b * h)
     return y.to(v.dtype)
 
 
 def own_weight(bonus: Tensor | None, h: int, keys: int, dtype: torch.dtype, is_first: bool) -> Any:
-    """Return the weight of the current token, ``h k`` with padded keys: 1 without a bonus, else u in the first scan."""
+    """Return the current token's weight, ``h k``, keys padded: 1 without a bonus, else u in the first scan alone."""
     weight = torch.zeros(h, padded(keys), dtype=dtype)
     if bonus is None:
         weight[:, :keys] = 1

@@ -44,8 +44,8 @@ def gated_linear_attention(
     if decay is not None:
         y = y + _scan(wide_q, k, wide_v, decay.to(dtype), reads_itself=bonus is None)
     if decay_backward is not None:
-        reverse = (x.flip(1) for x in (wide_q, k, wide_v, decay_backward.to(dtype)))
-        y = y + _scan(*reverse, reads_itself=bonus is None).flip(1)
+        g = decay_backward.to(dtype)
+        y = y + _scan(wide_q.flip(1), k.flip(1), wide_v.flip(1), g.flip(1), reads_itself=bonus is None).flip(1)
     if bonus is not None:
         y = y + (wide_q * bonus.to(dtype) * k).sum(-1, keepdim=True) * wide_v
     return y.to(v.dtype)
@@ -76,9 +76,10 @@ def verify(arguments: Sequence[Any], y: Tensor) -> float:
     if not v.numel():
         return 0.0
     heads, values = spread_indices(v.shape[2], HEADS, v.device), spread_indices(v.shape[3], VALUES, v.device)
-    *tokens, bonus = (None if x is None else x[-1:, :, heads] if x.ndim > 2 else x[heads] for x in arguments)
-    q, k, some_v, *decays = (None if x is None else x.detach().cpu().double() for x in tokens)
+    q, k, some_v, decay, decay_backward = (
+        None if x is None else x[-1:, :, heads].detach().cpu().double() for x in arguments[:5]
+    )
+    bonus = None if arguments[5] is None else arguments[5][heads].detach().cpu().double()
     assert q is not None and k is not None and some_v is not None
-    bonus = None if bonus is None else bonus.detach().cpu().double()
-    truth = gated_linear_attention(q, k, some_v[..., values.cpu()], *decays, bonus)
+    truth = gated_linear_attention(q, k, some_v[..., values.cpu()], decay, decay_backward, bonus)
     return relative_error(y[-1:, :, heads][..., values].cpu(), truth)
