@@ -1,6 +1,6 @@
 """The backbones. A new one is a file in this folder and an import line below."""
 
-from linbench.backbones import efficientsam, rwkv_sam, sam_vit, timm_model, vim, vit, vmamba, vrwkv
+from linbench.backbones import efficientsam, rwkv_sam, sam_vit, timm_model, vig, vim, vit, vmamba, vrwkv, vrwkv6
 from linbench.backbones.contract import Backbone, backbone, build_backbone, load_official
 
 __all__ = [
@@ -12,8 +12,10 @@ __all__ = [
     "rwkv_sam",
     "sam_vit",
     "timm_model",
+    "vig",
     "vim",
     "vit",
     "vmamba",
     "vrwkv",
+    "vrwkv6",
 ]
