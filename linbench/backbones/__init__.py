@@ -1,6 +1,6 @@
 """The backbones. A new one is a file in this folder and an import line below."""
 
-from linbench.backbones import efficientsam, rwkv_sam, sam_vit, timm_model, vim, vit, vmamba, vrwkv
+from linbench.backbones import efficientsam, mila, rwkv_sam, sam_vit, timm_model, vim, vit, vmamba, vrwkv
 from linbench.backbones.contract import Backbone, backbone, build_backbone, load_official
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "build_backbone",
     "efficientsam",
     "load_official",
+    "mila",
     "rwkv_sam",
     "sam_vit",
     "timm_model",
