@@ -1,6 +1,18 @@
 """The backbones. A new one is a file in this folder and an import line below."""
 
-from linbench.backbones import efficientsam, mila, rwkv_sam, sam_vit, timm_model, vim, vit, vmamba, vrwkv
+from linbench.backbones import (
+    efficientsam,
+    h_vittt,
+    mila,
+    rwkv_sam,
+    sam_vit,
+    timm_model,
+    vim,
+    vit,
+    vittt,
+    vmamba,
+    vrwkv,
+)
 from linbench.backbones.contract import Backbone, backbone, build_backbone, load_official
 
 __all__ = [
@@ -8,6 +20,7 @@ __all__ = [
     "backbone",
     "build_backbone",
     "efficientsam",
+    "h_vittt",
     "load_official",
     "mila",
     "rwkv_sam",
@@ -15,6 +28,7 @@ __all__ = [
     "timm_model",
     "vim",
     "vit",
+    "vittt",
     "vmamba",
     "vrwkv",
 ]
