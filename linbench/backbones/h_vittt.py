@@ -44,16 +44,20 @@ class Turns:
     def __init__(self, height: int, width: int, channels: int, device: torch.device) -> None:
         count = channels // 4
         frequencies = ROPE_BASE ** (-torch.arange(count, device=device) / count)
-        rows = (torch.arange(height, device=device)[:, None] * frequencies)[:, None].expand(-1, width, -1)
-        columns = (torch.arange(width, device=device)[:, None] * frequencies)[None].expand(height, -1, -1)
-        angles = torch.cat([rows, columns], dim=-1)
-        self.values = torch.view_as_complex(torch.stack([angles.cos(), angles.sin()], dim=-1))
+        rows = _on_circle(torch.arange(height, device=device)[:, None] * frequencies)
+        columns = _on_circle(torch.arange(width, device=device)[:, None] * frequencies)
+        by_row, by_column = rows[:, None].expand(-1, width, -1, -1), columns[None].expand(height, -1, -1, -1)
+        self.values = torch.view_as_complex(torch.cat([by_row, by_column], dim=2))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Turn the pairs of x, ``b h w c``, in float32 at least; return x's dtype."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * self.values).flatten(-2).to(x.dtype)
+
+
+def _on_circle(angles: Tensor) -> Tensor:
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 
 class LocalMLP(nn.Module):
@@ -194,7 +198,8 @@ class HViTTT(nn.Module):
         for index, stage in enumerate(self.stages):
             if index:
                 x = convolved(self.downsamples[index - 1], x)
-            turns = Turns(*x.shape[1:], x.device)
+            _, height, width, channels = x.shape
+            turns = Turns(height, width, channels, x.device)
             for block in cast(nn.ModuleList, stage):
                 x = block(x, turns)
             maps.append(x)

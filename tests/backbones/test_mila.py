@@ -38,9 +38,13 @@ def classification_entries() -> dict[str, Tensor]:
     model = Classifier(toy((3,)), 10)
     torch.manual_seed(1)
     ours = {k.removeprefix("backbone."): v for k, v in model.state_dict().items()}
-    ours = {k: torch.randn_like(v) / 4 if v.is_floating_point() and "running" not in k else v for k, v in ours.items()}
+    ours = {
+        k: torch.randn_like(v) / 4 if v.is_floating_point() and "running" not in k else v for k, v in ours.items()
+    }
     names = {mila.renamed(name): name for name, _ in golden("mila_t_224")[0]["entries"]}
-    return {names[k]: v for k, v in ours.items()} | {"layers.0.blocks.0.attn.rope.rotations": torch.zeros(7, 7, 16, 2)}
+    return {names[k]: v for k, v in ours.items()} | {
+        "layers.0.blocks.0.attn.rope.rotations": torch.zeros(7, 7, 16, 2)
+    }
 
 
 def test_logits_stages_and_final_map_equal_the_source():

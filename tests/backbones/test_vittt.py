@@ -87,7 +87,7 @@ def test_the_mixer_and_its_gradients_equal_the_source(index, dtype):
         expected = torch.as_tensor(arrays[f"out_c{index:02d}_{name}"])
         shown = result[::2] if name.startswith("g_") and result.ndim == 2 else result
         bound = 5e-5 if name.startswith("g_") else 2e-5
-        torch.testing.assert_close(shown, expected, atol=bound, rtol=0, check_dtype=False, msg=lambda m: f"{name}: {m}")
+        assert (shown - expected).abs().max() <= bound, name
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,9 @@ def classification_entries() -> dict[str, Tensor]:
     model = Classifier(toy(batch_norm=True, outputs=(3,)), 10)
     torch.manual_seed(1)
     ours = {k.removeprefix("backbone."): v for k, v in model.state_dict().items()}
-    ours = {k: torch.randn_like(v) / 4 if v.is_floating_point() and "running" not in k else v for k, v in ours.items()}
+    ours = {
+        k: torch.randn_like(v) / 4 if v.is_floating_point() and "running" not in k else v for k, v in ours.items()
+    }
     names = {h_vittt.renamed(name): name for name, _ in golden("h_vittt_t_224")[0]["entries"]}
     return {names[k]: v for k, v in ours.items()} | {"layers.0.blocks.0.rope.rotations": torch.zeros(7, 7, 16, 2)}
 
@@ -239,7 +241,9 @@ def test_a_dense_checkpoint_loads_under_the_sources_names():
     names = {h_vittt.renamed(name): name for name, _ in golden("h_vittt_t_224")[0]["entries"]}
     for key, value in model.state_dict().items():
         stage = key.split(".")[1]
-        theirs[key.replace(f"outnorms.{stage}.", f"norm{stage}.") if key.startswith("outnorms.") else names[key]] = value
+        theirs[key.replace(f"outnorms.{stage}.", f"norm{stage}.") if key.startswith("outnorms.") else names[key]] = (
+            value
+        )
     theirs["layers.0.blocks.0.attn.rope.rotations"] = torch.zeros(56, 56, 16, 2)
     load_official(toy(), theirs)
 
