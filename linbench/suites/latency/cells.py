@@ -11,7 +11,7 @@ import torch
 
 from linbench.backbones import backbone, build_backbone
 from linbench.kernels.impl import Unsupported
-from linbench.models.sam import HQ, backbone_of, has_fine_maps
+from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
@@ -58,8 +58,8 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
 
 def _entry(name: str, part: Part) -> Entry:
     """Return the backbone of the model of that name; raises ValueError for a segmenter that is timed as one."""
-    if part is Part.BACKBONE and name in HQ:
-        raise ValueError(f"{name} is a segmenter on {HQ[name]}: name that, or another --part than backbone")
+    if part is Part.BACKBONE and backbone_of(name) != name:
+        raise ValueError(f"{name} is a segmenter on {backbone_of(name)}: name that, or another --part than backbone")
     return backbone[backbone_of(name)]
 
 
@@ -71,7 +71,7 @@ def _multiple(entry: Entry, part: Part) -> int:
 
 def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
     """Return the fusions of the options, or ``none`` alone where they make no difference to the part."""
-    if not part.decodes or name in HQ:
+    if not part.decodes or backbone_of(name) != name:
         return ("none",)
     try:
         with torch.device("meta"):
