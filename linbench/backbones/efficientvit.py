@@ -3,13 +3,13 @@
 | here | papers |
 |---|---|
 | ``LinearAttention`` | multi-scale ReLU linear attention, section 3.1 and figure 2 |
-| ``relu_attention`` | equation 2: ReLU(Q)(ReLU(K)ᵀ V) / ReLU(Q)(ReLU(K)ᵀ 1), which takes linear time |
-| ``near`` | the aggregation of nearby tokens: depthwise k x k, then 1 x 1 in groups of 32 channels; the second scale |
+| ``relu_attention`` | equation 2: ReLU(Q)(ReLU(K)ᵀ V) / ReLU(Q)(ReLU(K)ᵀ 1), in linear time |
+| ``near`` | aggregation of nearby tokens, the second scale: depthwise k x k, 1 x 1 in groups of 32 channels |
 | ``HEAD`` | d: channels of a head; a width of C has C / 32 heads, and as many again at the second scale |
 | ``Residual``, ``Fused``, ``Inverted`` | residual block of two 3 x 3, FusedMBConv, MBConv: the local blocks |
 | ``AttentionBlock`` | EfficientViT module: attention for the context, then MBConv for what is local |
 
-A map for each stage, at strides 2, 4, 8, 16, 32, and 64 in XL; images have any size, and sides are rounded up at every
+A map for each stage, at strides 2, 4, 8, 16, 32, and 64 in XL. Images have any size; sides are rounded up at every
 halving. The qkv of a head lie together: head i owns channels 96 i to 96 i + 95. ``Inverted`` has biases instead of
 norms behind its first two convolutions. Activations are tanh GELU. All norms have the eps of EfficientViT-SAM, 1e-6
 (the classifiers' is 1e-7). Initial values: convolutions truncated normal of 0.02, biases 0.

@@ -59,7 +59,7 @@ def build_sam(
 
 
 def backbone_of(name: str) -> str:
-    """Return the name of a model's backbone. Raises UnknownName for an unknown model of HQ-SAM or EfficientViT-SAM."""
+    """Return the name of a model's backbone. Raises UnknownName for one that FAMILIES lack."""
     if name.startswith(FAMILIES) and name not in NAMED:
         family = next(family for family in FAMILIES if name.startswith(family))
         raise UnknownName(

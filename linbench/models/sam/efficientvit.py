@@ -4,7 +4,7 @@
 |---|---|
 | ``EfficientViTEncoder`` | the image encoder; ``neck`` fuses the maps of the last three stages, section 3.1 |
 | ``GRID`` | cells of the embedding, 64 x 64 whatever the image's size; the maps are resized to it, bicubic |
-| ``FRAME`` | sides of the frame, px, that prompts are encoded in and logits are resized to, whatever the image's size |
+| ``FRAME`` | sides of the frame, px, in which prompts are encoded and to which logits are resized first |
 
 The models L see 512 px, XL 1024 px. Prompts here are in px of the input, as for every model; ``FramedPromptEncoder``
 moves them to the frame. The norms of SAM's decoder have an eps of 1e-6 in the source, where SAM's have 1e-5.
@@ -13,6 +13,7 @@ moves them to the frame. The norms of SAM's decoder have an eps of 1e-6 in the s
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ def _scaled(coordinates: Tensor | None, along_x: float, along_y: float) -> Tenso
 class Framed(LongestSide):
     """EfficientViT-SAM's transform: images as SAM's, prompts and logits by way of FRAME.
 
-    Sides are rounded to whole px in the frame, not in the input, and logits are resized to it before they are cropped.
+    Sides are rounded to whole px in the frame, not in the input; logits are resized to it, and then cropped.
     """
 
     def points(self, points: Tensor, original: Size) -> Tensor:
@@ -136,7 +137,8 @@ NECK_NAMES = (
 def encoder_names(encoder: EfficientViTEncoder, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the official entries below ``image_encoder.`` under the encoder's own names."""
     backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
-    ours = {f"backbone.{name}": value for name, value in official_names(encoder.backbone, backbone).items()}
+    inner: Any = encoder.backbone
+    ours = {f"backbone.{name}": value for name, value in official_names(inner, backbone).items()}
     for name, value in state.items():
         if name not in backbone:
             for pattern, replacement in NECK_NAMES:

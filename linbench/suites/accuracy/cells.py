@@ -12,6 +12,7 @@ from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset, dataset
 from linbench.data.custom import CocoData, MaskData
 from linbench.data.roots import open_dataset, resolve_data
+from linbench.groups import expand
 from linbench.models.checkpoint import own_size
 from linbench.models.sam import HQ, backbone_of, has_fine_maps, trained_side
 from linbench.provenance import code_hash
@@ -80,7 +81,7 @@ def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey
     """Plan every model × fusion × size × dtype; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
     checkpoints = read_checkpoints(options.checkpoints)
-    names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
+    names = expand(options.backbones, backbone) or _models_of_checkpoints(plan, checkpoints) or SMALL
     opened = opened_dataset(plan.data, options)
     boxes = plan.boxes(options, opened)
     images = min(len(opened), options.most_images or len(opened))

@@ -128,7 +128,7 @@ def test_an_official_file_is_loaded_with_its_wrapper(tmp_path):
 @pytest.mark.slow
 def test_an_official_file_of_another_variant_is_named(tmp_path):
     torch.save(filled(golden("efficientvit_sam_l0_512")[0]["entries"]), tmp_path / "l0.pt")
-    with pytest.raises(checkpoint.Misfit, match="it looks like efficientvit-sam-l0$"):
+    with pytest.raises(checkpoint.Misfit, match=r"it looks like efficientvit-sam-l0$"):
         checkpoint.load(on_meta("efficientvit-sam-l1"), tmp_path / "l0.pt")
 
 
@@ -185,5 +185,5 @@ def test_a_segmenter_gives_masks_of_the_images_size_and_three_of_them():
 
 
 def test_an_unknown_model_teaches_those_of_its_family():
-    with pytest.raises(UnknownName, match="nearest are efficientvit-sam-l0, .*efficientvit-sam-xl1"):
+    with pytest.raises(UnknownName, match=r"nearest are efficientvit-sam-l0, .*efficientvit-sam-xl1"):
         build_sam("efficientvit-sam-b0", image_size=64)
