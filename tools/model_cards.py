@@ -26,7 +26,7 @@ def main() -> None:
     rows = {row["name"]: row for row in csv.DictReader(FILE.read_text(encoding="utf-8").splitlines())}
     for name, entry in backbone.items():
         if not name.endswith("/*") and entry.source.startswith("linbench."):
-            rows.setdefault(name, dict.fromkeys(COLUMNS, "") | {"name": name, "weights": "unknown"})
+            rows.setdefault(name, dict.fromkeys(COLUMNS, "") | {"name": name, "weights": "no"})
     with FILE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -21,7 +21,7 @@ OTHER = "and every backbone under its own name; `linbench show NAME` names its d
 
 
 def list_(plugin: Plugin = None, as_json: Json = False) -> None:
-    """List backbones and their groups, segmenters, recipes, suites and datasets."""
+    """List backbones, groups, recipes, suites and datasets."""
     from linbench.backbones import backbone
     from linbench.data import roots  # noqa: F401 (it registers the datasets)
     from linbench.data.contract import dataset

@@ -32,7 +32,7 @@ class ModelCard:
     mixer: One of MIXERS.  strides: Of its maps; empty where it was not built yet.
     parameters: Of the backbone alone, built for images of SIDE px; 0 where it was not built yet.
     licence: Of the source and its weights.
-    weights: Whether its authors published any: ``yes``, ``no`` or ``unknown``.
+    weights: Whether its authors published any: ``yes`` or ``no``; ``weights.py`` has the files.
     """
 
     name: str
