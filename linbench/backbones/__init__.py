@@ -2,6 +2,7 @@
 
 from linbench.backbones import (
     efficientsam,
+    efficientvit,
     h_vittt,
     mila,
     rwkv_sam,
@@ -22,6 +23,7 @@ __all__ = [
     "backbone",
     "build_backbone",
     "efficientsam",
+    "efficientvit",
     "h_vittt",
     "load_official",
     "mila",

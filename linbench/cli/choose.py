@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
-from linbench.cli.refusal import choice, echo_faults, exit_if, pairs, refuse, split
+from linbench.cli.refusal import choice, echo_faults, exit_if, pairs, refuse, refusing, split
+from linbench.groups import expand
 
 if TYPE_CHECKING:
     from linbench.reports.decide.comparable_cells import ComparableCell
@@ -37,6 +38,10 @@ def choose(
         str | None,
         typer.Option(help="Dataset of the scores; shapes admits scores of the embedded dataset, marked as such."),
     ] = None,
+    backbones: Annotated[
+        str | None,
+        typer.Option(help="Only these, comma-separated, or a group such as @linear; default all recorded."),
+    ] = None,
     condition: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VALUE that all numbers must share, such as threads=8; repeatable."),
@@ -56,6 +61,8 @@ def choose(
     conditions = {name: str(value) for name, value in pairs("--condition", condition or [], "threads=8").items()}
     request = Request(metric, _sizes(res), latency_ms, memory_gb, params_m, device, preset, part, dataset, conditions)
     cells, faults = _read(results, metric)
+    if backbones is not None:
+        cells = _of_backbones(cells, backbones)
     echo_faults(faults)
     try:
         answer = recommend(request, cells)
@@ -75,6 +82,15 @@ def _read(results: Path, metric: str) -> "tuple[list[ComparableCell], list[str]]
     recorded = sorted({str(cell.key["metric"]) for cell in cells if "metric" in cell.key})
     choice("--metric", metric, tuple(dict.fromkeys((*METRICS, *(name for name in recorded if name[-1] != "_")))))
     return cells, faults
+
+
+def _of_backbones(cells: "list[ComparableCell]", backbones: str) -> "list[ComparableCell]":
+    """Return the cells of the named backbones; refuse one without a record."""
+    recorded = sorted({cell.labels["backbone"] for cell in cells} - {""})
+    with refusing():
+        listed = expand(split(backbones), recorded, "--backbones")
+    names = {choice("--backbones", name, recorded) for name in listed}
+    return [cell for cell in cells if cell.labels["backbone"] in names]
 
 
 def _print(answer: "Recommendation", as_json: bool, folder: str) -> None:

@@ -110,6 +110,7 @@ class Cell(Generic[K]):
     variables: Environment of the process that measures it.
     required_search: The search that its settings wait for; its key holds those that the search starts from.
     search: How its settings were chosen, for its record.
+    unsupported: Why the model does not take this cell, where that is known before; its process is never started.
     """
 
     key: K
@@ -118,6 +119,7 @@ class Cell(Generic[K]):
     variables: Mapping[str, str] = field(default_factory=dict)
     required_search: Search | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
+    unsupported: str = ""
 
 
 @dataclass(frozen=True)
