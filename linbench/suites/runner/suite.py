@@ -155,11 +155,16 @@ class Work:
     """The work of one round of a cell, as far as it is known before.
 
     flops: Of one call of what is timed.  calls: Calls before the samples.  seconds: What else the round takes.
+    window_s: The shortest sample, where one is several calls.
+    search: The fraction of the budget that the search for a batch may take, with ``windows`` for each batch.
     """
 
     flops: float
     calls: int
     seconds: float = 0.0
+    window_s: float = 0.0
+    search: float = 0.0
+    windows: int = 0
 
 
 @dataclass(frozen=True)
