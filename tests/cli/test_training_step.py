@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.test_usage import call
 
-TOY = Path(__file__).parents[1] / "plugins" / "toy.py"
+BULKY = Path(__file__).parents[1] / "plugins" / "bulky.py"
 STEP = ("--suite", "training-step", "--device", "cpu", "--threads", "1")
 
 
@@ -80,21 +80,22 @@ def test_shards_and_a_file_make_up_the_plan(tmp_path: Path) -> None:
     assert json.loads(again.stdout) == whole
 
 
-def test_a_run_leaves_records_and_a_report_and_a_second_one_measures_what_failed(tmp_path: Path) -> None:
-    chosen = ["--plugin", str(TOY), "--backbone", "toy", "--res", "64", "--gradient-checkpointing", "none"]
+def test_a_run_finds_the_largest_batch_and_leaves_a_record_and_a_report(tmp_path: Path) -> None:
+    # A step of this backbone takes 256 MiB for each image, and less than 200 beside them.
+    chosen = ["--plugin", str(BULKY), "--backbone", "bulky", "--res", "64", "--gradient-checkpointing", "none"]
+    limited = ["--largest-batch", "--memory-limit", "0.45"]
     quick = ["--rounds", "1", "--cell-seconds", "0.2", "--wait", "0", "--results", str(tmp_path)]
-    done = call("run", *STEP, *chosen, *quick, "--batch", "2")
+    done = call("run", *STEP, *chosen, *limited, *quick)
     assert done.exit_code in (0, 3), done.output  # 3: other programs computed meanwhile
-    (path,) = tmp_path.glob("*/training-step/toy/*.json")
+    (path,) = tmp_path.glob("*/training-step/bulky/*.json")
     (entry,) = json.loads(path.read_text())["rounds"]
+    assert [(tried["batch"], tried["status"]) for tried in entry["tries"]] == [(1, "ok"), (2, "oom")]
+    assert entry["batch"] == 1
     assert entry["loss"][1] < entry["loss"][0]
-    assert entry["parameters_without_gradient"] == 0
-    again = call("run", *STEP, *chosen, *quick, "--batch", "2")
+    assert (entry["parameters_without_gradient"], entry["slope_error"] < 0.005) == (0, True)
+    again = call("run", *STEP, *chosen, *limited, *quick)
     assert "1 of 1 cells already have a record" in again.stderr
-    report = call("report", "--results", str(tmp_path), "--json")
-    (row,) = json.loads(report.stdout)
-    assert (row["label"], row["batch"], row["gradient_checkpointing"]) == ("toy", "2", "none")
-    assert row["images_per_s"] == pytest.approx(2e3 / row["median_ms"])
+    (row,) = json.loads(call("report", "--results", str(tmp_path), "--json").stdout)
+    assert (row["label"], row["batch"], row["limit_gib"]) == ("bulky", "1", 0.45)
     names = {file.name for file in tmp_path.iterdir()}
     assert {"training-step.md", "training-step.csv", "training-step.png", "training-step.svg"} <= names
-    assert "toy" in (tmp_path / "training-step.md").read_text()

@@ -144,7 +144,13 @@ def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     below = {row["name"]: row["backbone"] for row in found["segmenters"]}
     assert below == {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
     accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"}
-    assert {row["name"] for row in found["suites"]} == {"kernels", "latency", "throughput", *accuracy}
+    assert {row["name"] for row in found["suites"]} == {
+        "kernels",
+        "latency",
+        "throughput",
+        "training-step",
+        *accuracy,
+    }
 
 
 def test_show_tells_maps_parameters_flops_and_source() -> None:

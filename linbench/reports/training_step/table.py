@@ -13,7 +13,7 @@ from linbench.reports.render.table import MISSING, Table
 from linbench.reports.statistics.quality import quality
 from linbench.reports.training_step.rows import LARGEST
 
-Row = Mapping[Any, Any]
+Row = Mapping[str, Any]
 STEP = (
     "A step: forward, loss, backward, clipping and AdamW of the backbone and SAM's neck in training mode, under "
     "autocast where the dtype is not float32; the weights are float32 (docs/training-step.md)."
@@ -25,17 +25,16 @@ COUNTED = (
 
 def build(rows: pd.DataFrame) -> Table:
     """Return the table of one comparison of ``training_step.rows.rows``."""
-    cells = rows.to_dict(orient="records")
+    cells = [{str(name): value for name, value in row.items()} for row in rows.to_dict(orient="records")]
     notes = [*_conditions(rows), STEP, COUNTED, *marks(rows), *_idle(rows), *_reasons(rows)]
+    columns: tuple[str, ...] = ("backbone", "size", "check-\npoint")
+    lines: list[tuple[str, ...]]
     if is_largest(rows):
-        columns = ("backbone", "size", "check-\npoint", "largest\nbatch", "per image", "images/s", "peak\nMiB")
-        lines = [(*_point(row), row["batch"] or MISSING, latency(row), _rate(row), _peak(row)) for row in cells]
+        columns += ("largest\nbatch", "per image", "images/s", "peak\nMiB")
+        lines = [(*_point(row), row["batch"] or MISSING, *_measured(row)) for row in cells]
     else:
-        columns = ("backbone", "size", "check-\npoint", "batch", "step", "images/s", "peak\nMiB", "GFLOP")
-        lines = [
-            (*_point(row), row["batch"], latency(row), _rate(row), _peak(row), str(row["gflops"]) or MISSING)
-            for row in cells
-        ]
+        columns += ("batch", "step", "images/s", "peak\nMiB", "GFLOP")
+        lines = [(*_point(row), row["batch"], *_measured(row), row["gflops"] or MISSING) for row in cells]
         notes += effects(rows)
     return Table(title(rows), columns, tuple(lines), tuple(notes), tuple(disturbed(rows, "steps")))
 
@@ -58,7 +57,7 @@ def effects(rows: pd.DataFrame) -> Iterator[str]:
     """
     ok = rows[rows["status"] == "ok"]
     for (label, size, batch), group in ok.groupby(["label", "size", "batch"], sort=False):
-        cells = {row["gradient_checkpointing"]: row for row in group.to_dict(orient="records")}
+        cells = {str(row["gradient_checkpointing"]): row for row in group.to_dict(orient="records")}
         if cells.keys() >= {"none", "blocks"}:
             with_it, without = cells["blocks"], cells["none"]
             memory = ratio_text(with_it["peak_mib"] / without["peak_mib"])
@@ -66,7 +65,7 @@ def effects(rows: pd.DataFrame) -> Iterator[str]:
             yield f"{label} {size}, batch {batch}: checkpointing takes {memory} × the memory, {time}."
 
 
-def _time(with_it: Row, without: Row) -> str:
+def _time(with_it: Mapping[Any, Any], without: Mapping[Any, Any]) -> str:
     doubt = quality(with_it).doubt or quality(without).doubt
     if doubt:
         return f"of its time nothing is stated: {doubt}"
@@ -78,12 +77,12 @@ def _point(row: Row) -> tuple[str, str, str]:
     return str(row["label"]), str(row["size"]), str(row["gradient_checkpointing"])
 
 
-def _rate(row: Row) -> str:
-    return significant(row["images_per_s"]) if row["status"] == "ok" else MISSING
-
-
-def _peak(row: Row) -> str:
-    return f"{row['peak_mib']:.0f}" if row["status"] == "ok" and row["peak_mib"] > 0 else MISSING
+def _measured(row: Row) -> tuple[str, str, str]:
+    """Return the time, the images per second and the peak of memory."""
+    if row["status"] != "ok":
+        return latency(row), MISSING, MISSING
+    peak = f"{row['peak_mib']:.0f}" if row["peak_mib"] > 0 else MISSING
+    return latency(row), significant(row["images_per_s"]), peak
 
 
 def _conditions(rows: pd.DataFrame) -> list[str]:

@@ -16,7 +16,6 @@ import torch
 from linbench.backbones import backbone
 from linbench.environment import environment
 from linbench.records import Status
-from linbench.suites.latency.forward import pin
 from linbench.suites.runner import rounds
 from linbench.suites.runner.memory import available_bytes
 from linbench.suites.runner.sampling import SamplingConfig
@@ -36,7 +35,7 @@ class Try:
 
     @property
     def fits(self) -> bool:
-        """Whether its steps ran within the limit; raises RuntimeError where they failed for another reason."""
+        """Whether its steps ran within the limit; raises SearchFailed where they failed for another reason."""
         if self.outcome.status not in (Status.OK, Status.OOM):
             raise SearchFailed(self)
         return self.outcome.status is Status.OK
@@ -96,10 +95,14 @@ def measure_largest(key: TrainingStepKey, seconds: float, seed: int) -> Outcome:
 
 
 def _free_gib(key: TrainingStepKey) -> float | None:
-    """Return the free memory of this machine; None on a GPU, whose allocator refuses what it has not."""
-    pin(key)
-    free = available_bytes(torch.device(key.machine.device_type))
-    return free / GIB if free is not None and key.machine.device_type == "cpu" else None
+    """Return the free memory of this machine; None for a GPU, whose allocator refuses what it has not.
+
+    A GPU is not even looked at: a process that does so holds a context there, and the tries would be contended.
+    """
+    if key.machine.device_type == "cuda":
+        return None
+    free = available_bytes(torch.device("cpu"))
+    return None if free is None else free / GIB
 
 
 def _in_process(key: TrainingStepKey, batch: int, seconds: float, seed: int, call: str) -> Outcome:

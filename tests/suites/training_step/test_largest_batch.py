@@ -70,21 +70,14 @@ def limit_for(images: int) -> float:
     return (images * MIB + BESIDE) / GIB
 
 
-def test_the_largest_batch_under_a_limit_is_the_one_that_the_memory_of_an_image_tells() -> None:
-    (cell,) = plan(largest_batch=True, memory_limit=limit_for(1))
-    outcome = measure_largest(cell.key, 0.2, 0)
-    assert outcome.status is Status.OK, outcome.reason
-    assert outcome.round["batch"] == 1
-    assert [(entry["batch"], entry["status"]) for entry in outcome.round["tries"]] == [(1, "ok"), (2, "oom")]
-    assert outcome.round["samples_ms"]
-    assert outcome.round["slope_error"] < 0.005
-
-
-@pytest.mark.slow
+@pytest.mark.slow  # tests/cli/test_training_step.py has the smallest of them
 @pytest.mark.parametrize("images", [2, 3, 5])
 def test_bisection_finds_the_largest_batch_under_a_limit(images: int) -> None:
     (cell,) = plan(largest_batch=True, memory_limit=limit_for(images))
-    assert measure_largest(cell.key, 0.2, 0).round["batch"] == images
+    round = measure_largest(cell.key, 0.2, 0).round
+    assert round["batch"] == images
+    assert (images, "ok") in ((entry["batch"], entry["status"]) for entry in round["tries"])
+    assert (images + 1, "oom") in ((entry["batch"], entry["status"]) for entry in round["tries"])
 
 
 def test_a_batch_that_the_process_gets_no_memory_for_is_oom() -> None:
