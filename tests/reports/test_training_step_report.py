@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from linbench.records import Record, Status
+from linbench.reports.frame import tidy_frame
 from linbench.reports.training_step.report import rows, sections, write_files
 from linbench.reports.training_step.table import effects
 
@@ -116,3 +117,14 @@ def test_files_have_the_table_every_row_and_a_figure(tmp_path: Path) -> None:
     assert "images/s" in (tmp_path / "training-step.md").read_text()
     assert "gradient_checkpointing" in (tmp_path / "training-step.csv").read_text().splitlines()[0]
     assert "peak memory, MiB" in (tmp_path / "training-step.svg").read_text()
+
+
+def test_the_tidy_frame_has_steps_with_their_batch_as_a_number_and_their_doubt() -> None:
+    key = {name: value for name, value in KEY.items() if name != "batch"} | {"mode": "largest batch"}
+    taken = tuple({"samples_ms": [970.0] * 7, "batch": 97, "others_share": 0.0} for _ in range(3))
+    frame = tidy_frame([record(rounds=2), Record(key, Status.OK, "", taken, {}, {}, "hash", "")])
+    by_mode = frame.set_index("mode")
+    assert (by_mode.loc["training step", "batch"], by_mode.loc["largest batch", "batch"]) == (4, 97)
+    assert by_mode.loc["training step", "doubt"] == "fewer than 3 rounds"
+    assert by_mode.loc["largest batch", "median_ms"] == pytest.approx(10)
+    assert set(by_mode["gradient_checkpointing"]) == {"none"}
