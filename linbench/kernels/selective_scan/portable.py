@@ -20,7 +20,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch._higher_order_ops.scan import scan_op
 from torch.nn import functional
@@ -55,7 +54,7 @@ def chunked(
     (b, d, t), n, g = u.shape, A.shape[1], B.shape[1]
     delta, u = delta.transpose(1, 2), u.transpose(1, 2)  # b t d
     delta = delta if delta_bias is None else delta + delta_bias
-    delta = functional.softplus(delta) if delta_softplus else delta
+    delta = softplus(delta) if delta_softplus else delta
     T = chunk_length(t)
 
     def by_step(x: Tensor, e: int) -> Tensor:
@@ -81,6 +80,17 @@ def chunked(
     return y.transpose(1, 2), last.transpose(2, 3).flatten(1, 2)
 
 
+def softplus(x: Tensor) -> Tensor:
+    """Return log(1 + e^x) with all digits, also where it is tiny; ONNX Runtime's own takes as long as the scan.
+
+    With y = e^-|x| and w = 1 + y as rounded, log(1 + y) is log w + (y - (w - 1)) / w: the second term is what the
+    rounding lost.
+    """
+    y = (-x.abs()).exp()
+    w = 1 + y
+    return x.relu() + (w.log() + (y - (w - 1)) / w)
+
+
 def _scan(step: Callable[..., Sequence[Tensor]], states: Sequence[Tensor], xs: Sequence[Tensor]) -> Sequence[Any]:
     """Apply ``step(*states, *x)`` along the first axis of xs; return the last states and the stacked results.
 
@@ -100,4 +110,5 @@ def _join(h: Tensor, decay: Tensor, end: Tensor) -> list[Tensor]:
 
 def _read(h: Tensor, rates: Tensor, delta: Tensor, drive: Tensor, into: Tensor, out: Tensor) -> list[Tensor]:
     h = h * (delta * rates).exp() + drive * into
-    return [h, rates.clone(), (h * out).sum(2, keepdim=True)]
+    read = h * out
+    return [h, rates.clone(), read if read.shape[2] == 1 else read.sum(2, keepdim=True)]
