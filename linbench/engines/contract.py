@@ -225,6 +225,12 @@ def build(name: str) -> Engine:
     return built
 
 
+def portable_modules() -> tuple[str, ...]:
+    """Return the modules with the plain forms of linbench's ops, which an export takes in their place."""
+    folder = Path(__file__).parents[1] / "kernels"
+    return tuple(f"linbench.kernels.{path.parent.name}.portable" for path in sorted(folder.glob("*/portable.py")))
+
+
 def exported(name: str) -> ExportedEngine | None:
     """Return the engine of that name where it loads artifacts, None for those of PyTorch."""
     built = build(name)

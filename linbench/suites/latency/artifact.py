@@ -19,7 +19,7 @@ import torch
 
 from linbench.backbones import backbone
 from linbench.engines.check import EngineError, Truth
-from linbench.engines.contract import Arrays, EngineUnsupported, ExportedEngine, exported
+from linbench.engines.contract import Arrays, EngineUnsupported, ExportedEngine, exported, portable_modules
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.models.sam import backbone_of
@@ -75,7 +75,7 @@ def address(key: LatencyKey, engine: ExportedEngine) -> Path:
         "seed": WEIGHTS_SEED,
     }
     source = backbone[backbone_of(key.model.backbone)].source
-    code = code_hash((*CODE, type(engine).__module__), source)
+    code = code_hash((*CODE, *portable_modules(), type(engine).__module__), source)
     packages = environment()["packages"]
     libraries = [packages.get(name, "") for name in LIBRARIES]
     readable = slug(f"{key.model.backbone}-{key.model.part}-{key.size[0]}x{key.size[1]}-{engine.name}")

@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from linbench.engines import engine as engines
-from linbench.engines.contract import COMPILE, EAGER, EngineKey, build, exported
+from linbench.engines.contract import COMPILE, EAGER, EngineKey, build, exported, portable_modules
 from linbench.provenance import code_hash as hash_of
 from linbench.records import Record, Status
 from linbench.suites.latency.key import SUITE, LatencyKey, search_key
@@ -180,7 +180,7 @@ def engine_entries(name: str) -> tuple[str, ...]:
     """Return the modules behind an engine, and those of the export where it loads artifacts; none for eager."""
     if name == EAGER:
         return ()
-    return (engines[name].source, REFERENCE, *(EXPORTING if exported(name) else ()))
+    return (engines[name].source, REFERENCE, *((*EXPORTING, *portable_modules()) if exported(name) else ()))
 
 
 def run_search(
