@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from linbench.engines.contract import COMPILE
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
@@ -88,7 +89,7 @@ def _inputs(key: LatencyKey, batch: int, model: nn.Module, device: torch.device)
 
 def _prepared(key: LatencyKey, model: nn.Module, inputs: Maps) -> Forward:
     """Return the forward of a batch; one that was compiled for another batch is compiled anew."""
-    if key.settings.compile:
+    if key.settings.engine.name == COMPILE:
         torch.compiler.reset()
     return prepare(key, model, inputs)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from linbench.engines.contract import EngineKey
 from linbench.records import Record, Status, Store
 from linbench.registry import load_plugin
 from linbench.suites import Cell, Outcome
@@ -159,8 +160,10 @@ def test_where_nothing_is_right_nothing_is_kept_and_the_axes_are_left_alone() ->
 
 
 def test_the_axes_are_those_that_the_device_and_the_backbone_have() -> None:
-    names = [name for name, _ in axes("cuda", "bfloat16", ("attention", "fused"))]
-    assert names == ["cuda_graph", "attention", "sdpa_backend", "fused", "memory_format", "compile"]
+    names = [
+        name for name, _ in axes("cuda", "bfloat16", ("attention", "fused"), (EngineKey(), EngineKey("compile")))
+    ]
+    assert names == ["cuda_graph", "attention", "sdpa_backend", "fused", "memory_format", "engine"]
     assert "attention" not in dict(axes("cpu", "float32", ("image_size",)))
     assert "matmul" not in dict(axes("cpu", "bfloat16", ()))  # no float32 products to choose for
     assert dict(axes("cpu", "float32", ("attention", "fused"))).keys() >= {"attention", "fused", "memory_format"}
