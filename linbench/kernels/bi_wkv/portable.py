@@ -23,6 +23,8 @@ from torch.nn import functional
 
 from linbench.kernels.operators import Calls, NotPortable, lowering
 
+Sums = Callable[[Tensor], Tensor]
+
 SPREAD = 30.0  # of max|w| t in the form of one scale: e^±30 is 1e±13
 REACH = 8.0  # of max|w| T in the form of two scales; at 30 an error of 3e-5 was seen
 MOST_BONUS = 40.0  # of |u|: e^40 squared is near float32's end
@@ -103,36 +105,48 @@ def one_scale(w: Tensor, u: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return y, ``b t c``, right for max|w| t up to SPREAD."""
     k, v = k.transpose(1, 2), v.transpose(1, 2)  # b c t
     x = (k - k.amax(2, keepdim=True)).exp()
-    return (_sums(w, u, x * v) / _sums(w, u, x)).transpose(1, 2)
+    sums = _sums(w, u, k.shape[2])
+    return (sums(x * v) / sums(x)).transpose(1, 2)
 
 
-def _sums(w: Tensor, u: Tensor, x: Tensor) -> Tensor:
-    """Return S of x, ``b c t``: within chunks, and from the sums of the chunks before and behind."""
-    t = x.shape[2]
+def _sums(w: Tensor, u: Tensor, t: int) -> Sums:
+    """Return S, a function of x, ``b c t``: products within chunks, and of the sums of the chunks before and behind.
+
+    Its matrices are made once, for the numerator and the denominator.
+    """
     if t <= SMALL:
-        return (x[:, :, None] @ _within(w, u, t))[:, :, 0]
-    chunks = _chunks(x, CHUNK if t > SMALL * SMALL // 4 else 8)  # b c N T
-    T = chunks.shape[3]
-    local = chunks @ _within(w, u, T)
-    i = torch.arange(T, device=x.device)
+        whole = _within(w, u, t)
+        return lambda x: (x[:, :, None] @ whole)[:, :, 0]
+    T = CHUNK if t > SMALL * CHUNK else 8
+    within, earlier = _within(w, u, T), _earlier(w * T, -(-t // T))
+    i = torch.arange(T, device=w.device)
     ends = torch.stack([_decays(w, T - 1 - i), _decays(w, i)], dim=2)  # c T 2
-    before, behind = (chunks @ ends).unbind(3)  # b c N
-    states = torch.stack([_earlier(w * T, before), _earlier(w * T, behind.flip(2)).flip(2)], dim=3)
-    starts = torch.stack([_decays(w, i), _decays(w, T - 1 - i)], dim=1)  # c 2 T
-    return (local + states @ starts).flatten(2)[..., :t]
+    starts = ends.flip(1).transpose(1, 2)  # c 2 T
+
+    def sums(x: Tensor) -> Tensor:
+        chunks = _chunks(x, T)  # b c N T
+        before, behind = (chunks @ ends).unbind(3)  # b c N
+        states = torch.stack([earlier(before), earlier(behind.flip(2)).flip(2)], dim=3)
+        return (chunks @ within + states @ starts).flatten(2)[..., :t]
+
+    return sums
 
 
-def _earlier(w: Tensor, f: Tensor) -> Tensor:
-    """Return the sum over j < n of e^(-w (n - 1 - j)) f_j, ``b c N``."""
-    size = f.shape[2]
+def _earlier(w: Tensor, size: int) -> Sums:
+    """Return a function of f, ``b c N``: the sum over j < n of e^(-w (n - 1 - j)) f_j."""
     if size <= SMALL:
-        return (f[:, :, None] @ _lower(w, size))[:, :, 0]
-    chunks = _chunks(f, CHUNK)
-    T = chunks.shape[3]
-    i = torch.arange(T, device=f.device)
-    ends = (chunks * _decays(w, T - 1 - i)[:, None]).sum(3)
-    states = _earlier(w * T, ends)[..., None] * _decays(w, i)[:, None]
-    return (chunks @ _lower(w, T) + states).flatten(2)[..., :size]
+        whole = _lower(w, size)
+        return lambda f: (f[:, :, None] @ whole)[:, :, 0]
+    within, between = _lower(w, CHUNK), _earlier(w * CHUNK, -(-size // CHUNK))
+    i = torch.arange(CHUNK, device=w.device)
+    to_end, from_start = _decays(w, CHUNK - 1 - i)[:, None], _decays(w, i)[:, None]
+
+    def earlier(f: Tensor) -> Tensor:
+        chunks = _chunks(f, CHUNK)
+        states = between((chunks * to_end).sum(3))[..., None] * from_start
+        return (chunks @ within + states).flatten(2)[..., :size]
+
+    return earlier
 
 
 def _decays(w: Tensor, steps: Tensor) -> Tensor:
