@@ -76,7 +76,9 @@ class Artifact:
         except BadArtifact:
             raise
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise BadArtifact(f"its metadata are not what linbench writes: {one_line(error)}; export it again") from None
+            raise BadArtifact(
+                f"its metadata are not what linbench writes: {one_line(error)}; export it again"
+            ) from None
         return artifact
 
 

@@ -198,7 +198,8 @@ class ExportedEngine(Engine):
             try:
                 import_module(package)
             except ImportError:
-                return f"{package} is not installed, and the export needs it: pip install linbench[onnxruntime]"
+                extra = self.extra or "engines"
+                return f"{package} is not installed, and the export needs it: pip install linbench[{extra}]"
         return None
 
     def save(self, model: "nn.Module", inputs: "tuple[Tensor, ...]", path: Path) -> None:

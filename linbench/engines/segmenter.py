@@ -71,7 +71,9 @@ class _Encoder(_Loaded):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of images, ``b 3 h w``, one after another."""
         if tuple(image.shape[2:]) != self.image_size:
-            raise ValueError(f"image must be of {self.image_size} px (h, w) for this file, got {tuple(image.shape[2:])}")
+            raise ValueError(
+                f"image must be of {self.image_size} px (h, w) for this file, got {tuple(image.shape[2:])}"
+            )
         maps = zip(*(self.run(one) for one in image.split(1)), strict=True)
         return tuple(torch.cat(parts) for parts in maps)
 
@@ -131,7 +133,9 @@ def load_exported_segmenter(path: Path, threads: int, side: int | None = None) -
         raise BadArtifact(f"{decoder_file}: it is {decoder}, and its encoder {encoder}, or their weights differ")
     height, width = encoder.image_size
     if height != width or side not in (None, height):
-        raise BadArtifact(f"{path}: it is {encoder}; it takes no input of {side or 'another shape'} px: export that size")
+        raise BadArtifact(
+            f"{path}: it is {encoder}; it takes no input of {side or 'another shape'} px: export that size"
+        )
     loaded = [_Encoder(path, encoder, threads), _Boxes(), _Decoder(decoder_file, decoder, threads)]
     sam = Sam(*loaded, description=f"{encoder.options.get('decoder', 'mask decoder')}, in {encoder.engine}")
     sam.register_parameter("device_of_outputs", nn.Parameter(torch.zeros(0), requires_grad=False))

@@ -137,19 +137,19 @@ def _write(key: LatencyKey, engine: ExportedEngine, folder: Path) -> None:
     export_s = time.perf_counter() - begin
     arrays = {
         f"{kind}-{i}-{j:02d}": np.asarray(x)
-        for kind, images in (("input", reference.inputs), ("output", reference.truth.outputs))
+        for kind, images in (("input", reference.inputs), ("output", reference.outputs))
         for i, maps in enumerate(images)
         for j, x in enumerate(maps)
     }
     np.savez(folder / "check.npz", allow_pickle=False, **arrays)
     sizes = [path.stat().st_size for path in folder.iterdir() if path.name != "check.npz"]
-    noise = reference.truth.noise
+    halves = {dtype: reference.noise(replace(key, dtype=dtype)) for dtype in {Dtype.BFLOAT16, key.dtype}}
     manifest = {
         "file": file,
         "export_s": export_s,
         "bytes": sum(sizes),
         "metrics": metrics,
-        "noise": {str(key.dtype): asdict(noise)} if noise else {},
+        "noise": {str(dtype): asdict(noise) for dtype, noise in halves.items() if noise},
         "environment": environment(),
         "python": sys.version.split()[0],
     }

@@ -10,7 +10,8 @@ code is made again.
 The time for a search counts the starts of processes. The first candidate always runs, since the cells run under its
 settings and it must be proven right. A further one starts only where the time left is as long as the best one took,
 and is ended when the time is spent. Engines come last, against the best of eager: ``best`` tries ``compile``,
-``deployed`` all that are installed. They compile or export first, so each has ENGINE_LIFE for itself.
+``deployed`` all that are installed. They compile or export first, so each has ENGINE_LIFE for itself, where the
+search has LEAST_FOR_ENGINES at all.
 """
 
 import time
@@ -41,6 +42,7 @@ MARGIN = 0.03  # of the best median so far: what a candidate must win; less is n
 SAMPLE_SECONDS = 2.0  # sampling of one candidate
 LONGEST = 2.0  # the first candidate's life, start included, as a multiple of the time for the search; at least
 LEAST_LIFE = 60.0  # this many seconds
+LEAST_FOR_ENGINES = 10.0  # seconds of a search that tries engines at all
 ENGINE_LIFE = 300.0  # of a candidate that compiles or exports, whose time does not count as the search's
 
 Axes: TypeAlias = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -256,7 +258,7 @@ def explore(
                 continue
             began = clock()
             left = None if name == "engine" else begin + seconds - began
-            if not seconds or (left is not None and left < needed):
+            if seconds < LEAST_FOR_ENGINES if left is None else left < needed:
                 untried.append(candidate)
                 continue
             yield SearchStep(len(attempts) + 1, _differences(base, candidate), began - begin)
