@@ -22,6 +22,7 @@ from linbench.cli import (
     report,
     run,
     train,
+    weights,
 )
 from linbench.cli.run_options import RunCommand
 
@@ -53,6 +54,7 @@ app.command("profile")(profile.profile)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
 
 
 def _version(requested: bool) -> None:
