@@ -27,6 +27,7 @@ runs in a fresh process; a cell that has a fresh record is skipped. Accuracy sui
 their images among those that torchrun started.
 """
 WIDTH = 80  # columns of a terminal
+ESTIMATED = 4  # rounds: fewer are soon over, and an estimate takes as long as one
 CONDITIONS = ("device_type", "attention", "threads")  # columns of a plan beside what names a cell
 
 
@@ -58,7 +59,7 @@ def run(context: typer.Context) -> None:
         sampling, plugins, redo = sampling_of(request), request.run.plugins, request.run.redo
         timed = [cell for name, cell in planned if request.suites[name].evaluate is None]
         await_quiet(timed, store, sampling, redo)
-        if ranks.is_first and (expected := estimate(request.suites, planned, store, sampling, redo)):
+        if ranks.is_first and (expected := estimate(request.suites, planned, store, sampling, redo, ESTIMATED)):
             typer.echo(str(expected), err=True)
         resolved = resolve_best([cell for _, cell in planned], store, sampling, plugins, redo)
         planned = list(zip((name for name, _ in planned), resolved, strict=True))

@@ -79,7 +79,7 @@ class AccuracyPlan:
 def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey]]:
     """Plan every model × fusion × size × dtype; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
-    checkpoints = read_checkpoints(options.checkpoints)
+    checkpoints = read_checkpoints(options.checkpoints, options.backbones or ())
     names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
     opened = opened_dataset(plan.data, options)
     boxes = plan.boxes(options, opened)
@@ -144,7 +144,7 @@ def weights_of(key: AccuracyKey, options: WeightOptions) -> Weights:
     """Return the weights that the key names."""
     if options.random:
         return Weights(seed=options.seed)
-    checkpoints = read_checkpoints(options.checkpoints)
+    checkpoints = read_checkpoints(options.checkpoints, options.backbones or ())
     same = (named.weights for named in checkpoints if key.model.checkpoint.startswith(named.weights.sha256))
     return with_branch(next(same), key.model.backbone, options.weights)
 

@@ -95,10 +95,12 @@ def estimate(
     store: Store,
     sampling: SamplingConfig,
     redo: Redo | None,
+    fewest: int = 1,
 ) -> Estimate | None:
     """Return how long what remains will take; None where nothing is left that runs in rounds.
 
     planned: The cells with the names of their suites; suites that evaluate are left out.
+    fewest: Rounds that must remain, where no search does: an estimate takes as long as a round or two.
     """
     waiting: list[tuple[Suite[Any, Any], Cell[Any], int, Record | None]] = []
     for name, cell in planned:
@@ -114,7 +116,7 @@ def estimate(
         for search in required_searches(cell for owner, cell, *_ in waiting if owner is suite)
         if search_record(search, store, redo) is None
     ]
-    if not waiting:
+    if not waiting or (sum(rounds for *_, rounds, _ in waiting) < fewest and not searches):
         return None
     names = [name for name, suite in suites.items() if suite.evaluate is None]
     first = waiting[0][1].key.to_json()
