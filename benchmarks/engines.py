@@ -1,8 +1,8 @@
 """The same backbones in PyTorch and in deployment engines, side by side: ``python benchmarks/engines.py``.
 
 One interleaved run of ``linbench run --suite latency`` over families × engines × dtypes × sizes, then a table in
-Markdown of its records: status, error against eager float32, ms, the ratio to eager at its best of the same dtype, and what is
-paid once. What the folder holds already is not measured again.
+Markdown of its records: status, error against eager float32, ms, the ratio to eager at its best of the same dtype and
+what is paid once. What the folder holds already is not measured again.
 """
 
 import argparse
