@@ -1,7 +1,7 @@
 """The cells of an accuracy suite: their keys, and the options that are refused before anything is read."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -112,6 +112,8 @@ def _models(
     attention = (options.attention or "sdpa") if "attention" in entry.options else "none"
     backbone_options = _options(name, entry.options, weights, options)
     sizes = options.resolutions or (own_size(weights.about, (plan.side, plan.side)),)
+    if weights.engine and weights.about:
+        _check_exported(weights, sizes, options)
     for size in sizes:
         _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), size)
     return [
@@ -129,6 +131,18 @@ def _models(
         for fusion in _fusions(plan, name, weights, options)
         for dtype in options.dtypes
     ]
+
+
+def _check_exported(weights: Weights, sizes: Sequence[Size], options: AccuracyOptions) -> None:
+    """Refuse another size, dtype or option than an exported file's own."""
+    assert weights.about is not None
+    about = weights.about
+    if tuple(sizes) != (about.image_size,):
+        raise ValueError(f"--res: {weights.file} is {about}, and takes no other size; export each size by itself")
+    if [str(dtype) for dtype in options.dtypes] != ["float32"]:
+        raise ValueError(f"--dtype: {weights.file} is of float32; leave it out")
+    if options.options or options.impl or options.attention:
+        raise ValueError(f"--option, --impl and --attention: {weights.file} is exported, and stays as it is")
 
 
 def modules_behind(plan: AccuracyPlan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:

@@ -33,6 +33,10 @@ def build_model(
     head: Arguments of the builder that are not options of the backbone, as ``num_classes``.
     Raises ValueError where the file does not fit it.
     """
+    if weights.engine and weights.file:
+        from linbench.engines.segmenter import load_exported_segmenter  # engines are imported where one runs
+
+        return load_exported_segmenter(weights.file, torch.get_num_threads(), model.size[0]).sam
     size = checkpoints.built_for(weights.about, model.backbone, model.size)
     options = {**model.options, **head}
     if model.attention != "none":
