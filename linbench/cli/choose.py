@@ -10,7 +10,8 @@ import typer
 
 from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
 from linbench.cli.option_groups import grouped_options
-from linbench.cli.refusal import choice, echo_faults, exit_if, pairs, refuse, split
+from linbench.cli.refusal import choice, echo_faults, exit_if, pairs, refuse, refusing, split
+from linbench.groups import expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ class GoalOptions:
         str | None,
         typer.Option(help="Show the front of latency_ms or images_per_s against this: params_m or an accuracy."),
     ] = None
-    backbone: Annotated[
+    family: Annotated[
         str | None,
         typer.Option(help="With --front: is it on the front at every resolution? A name or a family; default vit."),
     ] = None
@@ -58,6 +59,10 @@ class RecordOptions:
     dataset: Annotated[
         str | None,
         typer.Option(help="Dataset of the scores; shapes admits scores of the embedded dataset, marked as such."),
+    ] = None
+    backbones: Annotated[
+        str | None,
+        typer.Option(help="Only these, comma-separated, or a group such as @linear; default all recorded."),
     ] = None
     condition: Annotated[
         list[str] | None,
@@ -87,12 +92,14 @@ def choose(goal: GoalOptions, records: RecordOptions, output: OutputOptions) -> 
     results = records.results
     request = _request(goal, records)
     cells, faults = _read(results)
-    _refuse_metrics(request, goal.backbone, cells)
+    if records.backbones is not None:
+        cells = _of_backbones(cells, records.backbones)
+    _refuse_metrics(request, goal.family, cells)
     echo_faults(faults)
     folder = "" if results == Path("results") else str(results)
     try:
         if goal.front:
-            has_answer = _front(request, cells, goal.backbone, folder, output.as_json)
+            has_answer = _front(request, cells, goal.family, folder, output.as_json)
         else:
             has_answer = _recommend(request, cells, folder, output.as_json)
     except AmbiguousRequest as error:
@@ -126,7 +133,7 @@ def _read(results: Path) -> "tuple[list[ComparableCell], list[str]]":
     return read_cells(results)
 
 
-def _refuse_metrics(request: "Request", backbone: str | None, cells: "Sequence[ComparableCell]") -> None:
+def _refuse_metrics(request: "Request", family: str | None, cells: "Sequence[ComparableCell]") -> None:
     """Refuse an unknown metric or axis, and options that do not go together."""
     from linbench.reports.decide.contenders import METRICS, PARAMETERS, SCORES
     from linbench.reports.decide.speed import LATENCY, SPEEDS
@@ -142,8 +149,17 @@ def _refuse_metrics(request: "Request", backbone: str | None, cells: "Sequence[C
             refuse(f"--front: --metric {request.metric} is no speed; name {' or '.join(SPEEDS)}")
         if request.latency_ms is not None:
             refuse("--latency-ms: a front shows every latency; --memory-gb and --params-m limit it")
-    elif backbone is not None:
-        refuse("--backbone: with --front only, as --front params_m")
+    elif family is not None:
+        refuse("--family: with --front only, as --front params_m")
+
+
+def _of_backbones(cells: "list[ComparableCell]", backbones: str) -> "list[ComparableCell]":
+    """Return the cells of the named backbones; refuse one without a record."""
+    recorded = sorted({cell.labels["backbone"] for cell in cells} - {""})
+    with refusing():
+        listed = expand(split(backbones), recorded, "--backbones")
+    names = {choice("--backbones", name, recorded) for name in listed}
+    return [cell for cell in cells if cell.labels["backbone"] in names]
 
 
 def _recommend(request: "Request", cells: "Sequence[ComparableCell]", folder: str, as_json: bool) -> bool:
@@ -164,21 +180,21 @@ def _recommend(request: "Request", cells: "Sequence[ComparableCell]", folder: st
 
 
 def _front(
-    request: "Request", cells: "Sequence[ComparableCell]", backbone: str | None, folder: str, as_json: bool
+    request: "Request", cells: "Sequence[ComparableCell]", family: str | None, folder: str, as_json: bool
 ) -> bool:
-    """Print the front at each resolution, and whether a backbone is on all of them; return whether there is any."""
+    """Print the front at each resolution, and whether a family is on all of them; return whether there is any."""
     from linbench.reports.decide import front_table
     from linbench.reports.decide.front import answer_for, fronts
 
     front = fronts(request, cells)
-    family = answer_for(front, backbone or front_table.PLAIN)
-    if backbone is not None and family is None:
+    standing = answer_for(front, family or front_table.PLAIN)
+    if family is not None and standing is None:
         names = {s.contender.cell.labels["backbone"] for group in front.sizes for s in group.standings}
-        refuse(f"--backbone {backbone}: no such model is recorded here; there are {', '.join(sorted(names))}")
+        refuse(f"--family {family}: no such model is recorded here; there are {', '.join(sorted(names))}")
     if as_json:
-        typer.echo(json.dumps(front_table.as_json(front, family), indent=1))
+        typer.echo(json.dumps(front_table.as_json(front, standing), indent=1))
     else:
-        lines, tables = front_table.describe(front, family), front_table.tables(front)
+        lines, tables = front_table.describe(front, standing), front_table.tables(front)
         _print(lines, tables, front_table.left_out(front, folder))
     return bool(front.sizes)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REPORTS = {
     "latency": ("linbench.reports.latency.report", "backbone"),
     "throughput": ("linbench.reports.throughput.report", "backbone"),
+    "training-step": ("linbench.reports.training_step.report", "backbone"),
     "kernels": ("linbench.reports.kernels.report", "op"),
     **dict.fromkeys(
         ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"),

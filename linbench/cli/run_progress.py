@@ -180,5 +180,5 @@ def _print_kept(suite: "Suite[Any, Any]", cells: "Sequence[Cell[Any]]", remainin
     for cell, state in zip(cells, remaining, strict=True):
         if state.reason == "stale":
             typer.echo(f"stale, kept: {suite.cell_name(cell)} (--redo stale measures it again)", err=True)
-    if skipped := sum(not state.rounds for state in remaining):
+    if skipped := sum(not state.rounds and state.reason != "unsupported" for state in remaining):
         typer.echo(f"{skipped} of {len(cells)} cells already have a record", err=True)

@@ -69,8 +69,8 @@ def test_where_nothing_fits_the_exit_code_is_1(folder):
         (["--metric", "images_per_s", "--latency-ms", "9"], "--latency-ms: --metric images_per_s ranks no latencies"),
         (["--metric", "dis_miou", "--front", "params_m"], "--front: --metric dis_miou is no speed; name latency_ms"),
         (["--metric", "latency_ms", "--front", "param_m"], "--front param_m: did you mean params_m?"),
-        (["--metric", "latency_ms", "--backbone", "vit"], "--backbone: with --front only"),
-        (["--metric", "latency_ms", "--front", "params_m", "--backbone", "vt"], "--backbone vt: no such model is"),
+        (["--metric", "latency_ms", "--family", "vit"], "--family: with --front only"),
+        (["--metric", "latency_ms", "--front", "params_m", "--family", "vt"], "--family vt: no such model is"),
         (["--metric", "latency_ms", "--condition", "threads"], "write NAME=VALUE, such as threads=8"),
     ],
 )
