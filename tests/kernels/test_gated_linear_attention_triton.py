@@ -1,4 +1,4 @@
-"""Gated linear attention's Triton kernels without a GPU: interpreted, they equal the recurrence; compiled, they fit."""
+"""Gated linear attention in Triton: interpreted it equals the recurrence, compiled its kernels spill nothing."""
 
 import json
 from dataclasses import replace
