@@ -21,6 +21,7 @@ from linbench.cli import (
     report,
     run,
     train,
+    weights,
 )
 from linbench.cli.run_options import RunCommand
 
@@ -51,6 +52,7 @@ app.command("profile")(profile.profile)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
 
 
 def _version(requested: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: ``(arguments, output) -> error``: the largest error on a sample, as a fraction of the largest true value.
@@ -22,6 +23,14 @@ Verifier = Callable[[Sequence[Any], Any], float]
 
 _BYTES: dict[str, Callable[..., int]] = {}
 _VERIFIERS: dict[str, Verifier] = {}
+
+
+class EagerMode(TorchDispatchMode):
+    """A mode that sees the operators of eager forwards; it does not import torch's compiler, which takes a second."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 def byte_formula(*operators: str) -> Callable[[F], F]:

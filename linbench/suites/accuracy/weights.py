@@ -2,6 +2,8 @@
 
 --checkpoint FILE                   one of ours, which says its model; or one backbone's, of whatever origin
 --checkpoint rwkv-sam-s=FILE        repeatable; a file that does not say its model needs the name
+--checkpoint rwkv-sam-s=official    the official weights that `linbench weights get` downloaded; official:VARIANT too;
+                                    without a name those of every model
 --weights ema                       of a file that holds the trained weights and their moving average
 --random                            for smoke tests; records are stamped with it
 """
@@ -14,6 +16,7 @@ from typing import Any
 
 from linbench.models import checkpoint as checkpoints
 from linbench.models.checkpoint import About
+from linbench.published.weights import is_official, official_checkpoint
 from linbench.system.files import file_sha256
 
 MISSING = (
@@ -87,13 +90,22 @@ class NamedWeights:
         return self.name or (self.weights.about.model if self.weights.about else "")
 
 
-def read_checkpoints(texts: Sequence[str]) -> list[NamedWeights]:
-    """Return the checkpoints of a command line; raises ValueError where a file is missing or contradicts its name."""
+def read_checkpoints(texts: Sequence[str], backbones: Sequence[str] = ()) -> list[NamedWeights]:
+    """Return the checkpoints of a command line; raises ValueError where a file is missing or contradicts its name.
+
+    backbones: The models that ``official`` without a name stands for.
+    """
     named = []
     for text in texts:
         name, equals, path = text.partition("=")
         if Path(text).is_file() or not equals:
             name, path = "", text
+        if is_official(path):
+            models = (name,) if name else tuple(backbones)
+            if not models:
+                raise ValueError(f"--checkpoint {text}: of which model? Name it, as in sam-vit-b={text}")
+            named += [NamedWeights(model, _read(official_checkpoint(model, path))) for model in models]
+            continue
         weights = _read(Path(path))
         if weights.about and name and weights.about.model != name:
             raise ValueError(f"--checkpoint {text}: it is {weights.about}, not {name}")

@@ -10,8 +10,9 @@ from itertools import product
 import torch
 
 from linbench.backbones import backbone, build_backbone
+from linbench.groups import expand
 from linbench.kernels.impl import Unsupported
-from linbench.models.sam import HQ, backbone_of, has_fine_maps
+from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
@@ -40,7 +41,7 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
     """Plan every backbone × part × fusion × size × dtype × preset; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
     planned: dict[str, Cell[LatencyKey]] = {}
-    for name in dict.fromkeys(options.backbones):
+    for name in expand(options.backbones, backbone):
         for part in dict.fromkeys(options.parts):
             entry = _entry(name, part)
             _refuse_sizes(name, _multiple(entry, part), options)
@@ -58,8 +59,8 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
 
 def _entry(name: str, part: Part) -> Entry:
     """Return the backbone of the model of that name; raises ValueError for a segmenter that is timed as one."""
-    if part is Part.BACKBONE and name in HQ:
-        raise ValueError(f"{name} is a segmenter on {HQ[name]}: name that, or another --part than backbone")
+    if part is Part.BACKBONE and backbone_of(name) != name:
+        raise ValueError(f"{name} is a segmenter on {backbone_of(name)}: name that, or another --part than backbone")
     return backbone[backbone_of(name)]
 
 
@@ -71,7 +72,7 @@ def _multiple(entry: Entry, part: Part) -> int:
 
 def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
     """Return the fusions of the options, or ``none`` alone where they make no difference to the part."""
-    if not part.decodes or name in HQ:
+    if not part.decodes or backbone_of(name) != name:
         return ("none",)
     try:
         with torch.device("meta"):
@@ -90,16 +91,25 @@ def _cells_of_model(
     behind, without = modules["backbone"], modules["without"]
     hashed = code_hash(ENTRIES, behind, without)
     search_hash = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
+    refusals = {size: refusal_of(entry, size) for size in options.resolutions}
+    taken = tuple(size for size in options.resolutions if not refusals[size])
     for preset in options.presets:
         for dtype in options.dtypes:
             chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given)
             first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
             required = None
-            if chosen.preset is Preset.BEST:
-                required = search.plan(first, options.resolutions, tunable, search_hash, options.search_seconds)
+            if chosen.preset is Preset.BEST and taken:
+                required = search.plan(first, taken, tunable, search_hash, options.search_seconds)
             variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
             for size, batch in product(options.resolutions, options.batches):
-                yield Cell(replace(first, size=size, batch=batch), hashed, modules, variables, required)
+                key, refusal = replace(first, size=size, batch=batch), refusals[size]
+                yield Cell(key, hashed, modules, variables, None if refusal else required, unsupported=refusal)
+
+
+def refusal_of(entry: Entry, size: tuple[int, int]) -> str:
+    """Return why a member of a family such as ``timm/*`` does not take a size; empty where it does."""
+    refusal = entry.facts.get("refusal")
+    return str(refusal(entry.name.partition("/")[2], size)) if refusal else ""
 
 
 def work(key: LatencyKey) -> Work:
