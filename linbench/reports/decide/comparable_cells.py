@@ -16,7 +16,7 @@ import numpy as np
 
 from linbench.records import Record, Status, as_number, key_hash, preferred
 from linbench.reports.accuracy.rows import standing
-from linbench.reports.latency.rows import SEARCHED, VARIES, WHOLE, measured, phases, timings
+from linbench.reports.latency.rows import SEARCHED, SEARCHES, VARIES, WHOLE, measured, phases, timings
 from linbench.reports.statistics.latency_summary import Floats, LatencySummary, summarize
 from linbench.reports.statistics.quality import Quality, quality
 from linbench.reports.validation import ACCURACY_SUITES
@@ -32,7 +32,18 @@ TRAININGS = ("checkpoint",)
 LABELS = (
     *("suite", "metric", "backbone", "op", "case", "direction", "part", "prompts", "fusion", "options", "size"),
     *("protocol", "dataset", "images", "box_source", "dtype", "preset", "mode", "impl", "attention"),
-    *("matmul", "allocator", "memory_format", "compile", "fused", "threads", "device", "checkpoint"),
+    *(
+        "engine",
+        "engine_version",
+        "matmul",
+        "allocator",
+        "memory_format",
+        "compile",
+        "fused",
+        "threads",
+        "device",
+        "checkpoint",
+    ),
 )
 
 
@@ -154,7 +165,7 @@ def group_cells(cells: Iterable[ComparableCell], ignored: Sequence[str]) -> Side
 
 def identity(key: Mapping[str, Any], ignored: Sequence[str]) -> str:
     """Return a key without ``ignored`` and without the settings that a search chose, as text."""
-    left_out = {*ignored, *(CHOSEN if key.get("preset") == "best" else ())}
+    left_out = {*ignored, *(CHOSEN if key.get("preset") in SEARCHES else ())}
     return json.dumps({k: v for k, v in key.items() if k not in left_out}, sort_keys=True)
 
 

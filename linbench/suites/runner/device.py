@@ -72,8 +72,8 @@ def find_device(name: str) -> "torch.device":
 
     if "," in name:
         raise ValueError(
-            f"--device {name}: name one device; for several GPUs, --shard i/n splits the cells between runs, each with "
-            "its own CUDA_VISIBLE_DEVICES"
+            f"--device {name}: name one device; for several GPUs, --shard i/n splits the cells between runs, each "
+            "with its own CUDA_VISIBLE_DEVICES"
         )
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")

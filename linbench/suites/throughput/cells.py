@@ -3,10 +3,12 @@
 from dataclasses import fields, replace
 from typing import Any
 
+from linbench.engines.contract import exported
 from linbench.provenance import code_hash
 from linbench.suites.latency.cells import cells as latency_cells
 from linbench.suites.latency.cells import work as latency_work
 from linbench.suites.latency.key import LatencyKey
+from linbench.suites.latency.search import engine_entries
 from linbench.suites.runner import rounds
 from linbench.suites.runner.suite import Cell, Work
 from linbench.suites.throughput.doubling import SEARCHING, WINDOW_S, WINDOWS
@@ -14,6 +16,9 @@ from linbench.suites.throughput.key import ThroughputKey
 from linbench.suites.throughput.options import ThroughputOptions
 
 ENTRIES = ("linbench.suites.throughput.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
+
+
+EXPORTED = ("linbench.suites.throughput.exported",)  # for engines that load artifacts
 
 
 def cells(options: ThroughputOptions) -> list[Cell[ThroughputKey]]:
@@ -31,6 +36,8 @@ def work(key: LatencyKey) -> Work:
 
 
 def _of_latency(cell: Cell[Any]) -> Cell[ThroughputKey]:
-    modules = {**cell.modules, "suite": ENTRIES}
-    hashed = code_hash(ENTRIES, modules["backbone"], modules["without"])
+    engine = cell.key.settings.engine.name
+    further = engine_entries(engine)
+    modules = {**cell.modules, "suite": (*ENTRIES, *further, *EXPORTED[: bool(exported(engine))])}
+    hashed = code_hash(modules["suite"], modules["backbone"], modules["without"])
     return replace(cell, key=ThroughputKey.of(cell.key), code_hash=hashed, modules=modules)

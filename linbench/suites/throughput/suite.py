@@ -17,6 +17,6 @@ def throughput() -> Suite[ThroughputOptions, ThroughputKey]:
         measure=deferred("linbench.suites.throughput.measure", "measure"),
         trial=deferred("linbench.suites.latency.trial", "trial"),
         work=deferred("linbench.suites.throughput.cells", "work"),
-        named_by=("backbone", "part", "size", "dtype", "preset"),
+        named_by=("backbone", "part", "size", "dtype", "preset", "engine"),
         examples=EXAMPLES,
     )
