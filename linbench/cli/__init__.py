@@ -13,6 +13,7 @@ from linbench.cli import (
     compare,
     data,
     doctor,
+    export,
     inspect,
     merge,
     paper,
@@ -21,6 +22,7 @@ from linbench.cli import (
     report,
     run,
     train,
+    weights,
 )
 from linbench.cli.run_options import RunCommand
 
@@ -40,6 +42,7 @@ app.command(
 )(run.run)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("paper")(paper.paper)
 app.command("choose")(choose.choose)
@@ -51,6 +54,7 @@ app.command("profile")(profile.profile)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
 
 
 def _version(requested: bool) -> None:

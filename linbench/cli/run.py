@@ -27,6 +27,7 @@ runs in a fresh process; a cell that has a fresh record is skipped. Accuracy sui
 their images among those that torchrun started.
 """
 WIDTH = 80  # columns of a terminal
+ESTIMATED = 4  # rounds: fewer are soon over, and an estimate takes as long as one
 CONDITIONS = ("device_type", "attention", "threads")  # columns of a plan beside what names a cell
 
 
@@ -58,7 +59,7 @@ def run(context: typer.Context) -> None:
         sampling, plugins, redo = sampling_of(request), request.run.plugins, request.run.redo
         timed = [cell for name, cell in planned if request.suites[name].evaluate is None]
         await_quiet(timed, store, sampling, redo)
-        if ranks.is_first and (expected := estimate(request.suites, planned, store, sampling, redo)):
+        if ranks.is_first and (expected := estimate(request.suites, planned, store, sampling, redo, ESTIMATED)):
             typer.echo(str(expected), err=True)
         resolved = resolve_best([cell for _, cell in planned], store, sampling, plugins, redo)
         planned = list(zip((name for name, _ in planned), resolved, strict=True))
@@ -142,7 +143,7 @@ def _print_plan(request: Request, planned: "Sequence[tuple[str, Cell[Any]]]", st
         words = f"search first: {required.name}, over {', '.join(required.searched)}"
         typer.echo(fill(words, WIDTH, subsequent_indent="    "))
     left = sum(row["rounds_to_measure"] > 0 for row in rows)
-    typer.echo(f"{len(rows)} cells, {left} to measure")
+    typer.echo(f"{len(rows)} {'cell' if len(rows) == 1 else 'cells'}, {left} to measure")
     resolved = list(zip(names, cells, strict=True))
     if expected := estimate(request.suites, resolved, store, sampling_of(request), run.redo):
         typer.echo(str(expected))
@@ -154,10 +155,11 @@ def _print_table(request: Request, names: Sequence[str], rows: Sequence[dict[str
 
     columns = dict.fromkeys(column for name in names for column in (*request.suites[name].named_by, *CONDITIONS))
     texts = {column: [entry_text(row, column) for row in rows] for column in columns}
-    common = {column: values[0] for column, values in texts.items() if len(set(values)) == 1 < len(rows)}
+    common = {column: values[0] for column, values in texts.items() if len(set(values)) == 1}
     if common:
         words = ", ".join(f"{column} {value}" for column, value in common.items() if value)
-        typer.echo(fill(f"all: {words}", WIDTH, subsequent_indent="     ") + "\n")
+        head = "all: " if len(rows) > 1 else "cell: "
+        typer.echo(fill(head + words, WIDTH, subsequent_indent=" " * len(head)) + "\n")
     shown = {column: values for column, values in texts.items() if column not in common}
     if "preset" in shown:
         shown.pop("attention", None)  # it follows from the preset and the backbone

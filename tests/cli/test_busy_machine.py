@@ -77,6 +77,7 @@ def test_beside_a_program_on_its_core_a_sweep_waits_warns_repeats_and_marks(tmp_
     assert 0.1 < entry["others_share"] <= min(shares)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_core")
 def test_without_waiting_a_disturbed_round_is_measured_once_and_marked(tmp_path: Path, plugins: Path) -> None:
     done = swept(tmp_path, plugins, "--wait", "0")

@@ -86,7 +86,7 @@ def test_a_failed_cell_is_a_record_the_sweep_goes_on_and_redo_measures_it_again(
 
 def kill_at_random_moments(times: int, results: Path, plugins: Path) -> None:
     """SIGKILL the sweep ``times`` times, rerun it to its end, and hold the folder against the promise."""
-    cells = times + 3
+    cells = times + 2
     sizes = f"64..{64 + 32 * (cells - 1)}:32"
     arguments = command(results, plugins, "--backbone", "toy", "--res", sizes, "--rounds", "1")
     draw = random.Random(20261121)

@@ -507,13 +507,11 @@ def check_front(oracle: Oracle, side: int, labels: list[str], text: str) -> None
     assert sorted(left) == sorted(name for name in oracle.ran(side) if oracle.is_doubtful(name, side))
 
 
-SETS = 50
-
-
-def test_what_a_page_states_of_models_is_implied_by_the_records(chromium: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sets", [range(20), pytest.param(range(20, 200), marks=pytest.mark.slow)])
+def test_what_a_page_states_of_models_is_implied_by_the_records(chromium: Any, tmp_path: Path, sets: range) -> None:
     tab = chromium.new_page()
     path, fronts, curves = tmp_path / "random.html", 0, 0
-    for seed in range(SETS):
+    for seed in sets:
         oracle = random_set(seed)
         path.write_text(text_of(list(oracle.records.values())), encoding="utf-8")
         tab.goto(path.as_uri())
@@ -531,6 +529,6 @@ def test_what_a_page_states_of_models_is_implied_by_the_records(chromium: Any, t
             labels = [point.get_attribute("aria-label") for point in tab.locator("#front g.point").all()]
             check_front(oracle, side_of(size), labels, tab.locator("#front-text").inner_text())
             fronts += "On the front" in tab.locator("#front-text").inner_text()
-    assert fronts > SETS / 2
-    assert curves > SETS / 10
+    assert fronts > len(sets) / 2
+    assert curves > len(sets) / 10
     tab.close()

@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from linbench.kernels import verifier
 from linbench.kernels.bench_cases import BenchCase, Inputs, is_floating, leaves, outputs
-from linbench.kernels.operators import bytes_moved, relative_error
+from linbench.kernels.operators import EagerMode, bytes_moved, relative_error
 from linbench.suites.runner.correctness import BUDGET
 
 #: Largest error of a gradient, as a fraction of its largest true value. In half dtypes 8 units in the last place:
@@ -25,7 +24,7 @@ from linbench.suites.runner.correctness import BUDGET
 GRADIENT_BUDGET = {torch.float32: 1e-4, torch.bfloat16: 2.0**-5, torch.float16: 2.0**-8}
 
 
-class Calls(TorchDispatchMode):
+class Calls(EagerMode):
     """A record of the arguments and outputs of our operators while it is entered."""
 
     def __init__(self) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from linbench.kernels.operators import EagerMode
 
 #: ATen operators outside torch's own ``pointwise`` tag and views that count zero by the convention, each by the name
 #: of its functional form.
@@ -56,7 +57,7 @@ CORRECTED = {
 }
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(EagerMode):
     """Adds up the FLOPs of the operators that run while it is entered."""
 
     def __init__(self) -> None:
