@@ -138,5 +138,11 @@ def load_plugin(path: Path) -> str:
     return name
 
 
+def plugin_files() -> list[Path]:
+    """Return the plug-in files that this process has loaded."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("linbench_plugin_")]
+    return [Path(module.__file__) for module in modules if module.__file__]
+
+
 def _message(plugin: str, error: Exception) -> str:
     return f"plug-in {plugin} raised {type(error).__name__} at import: {error}"

@@ -3,13 +3,18 @@
 from linbench.backbones import (
     efficientsam,
     efficientvit,
+    h_vittt,
+    mila,
     rwkv_sam,
     sam_vit,
     timm_model,
+    vig,
     vim,
     vit,
+    vittt,
     vmamba,
     vrwkv,
+    vrwkv6,
 )
 from linbench.backbones.contract import Backbone, backbone, build_backbone, load_official
 
@@ -19,12 +24,17 @@ __all__ = [
     "build_backbone",
     "efficientsam",
     "efficientvit",
+    "h_vittt",
     "load_official",
+    "mila",
     "rwkv_sam",
     "sam_vit",
     "timm_model",
+    "vig",
     "vim",
     "vit",
+    "vittt",
     "vmamba",
     "vrwkv",
+    "vrwkv6",
 ]

@@ -146,7 +146,13 @@ def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     sizes = ("l0", "l1", "l2", "xl0", "xl1")
     assert below == hq | {f"efficientvit-sam-{size}": f"efficientvit-{size}" for size in sizes}
     accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"}
-    assert {row["name"] for row in found["suites"]} == {"kernels", "latency", "throughput", *accuracy}
+    assert {row["name"] for row in found["suites"]} == {
+        "kernels",
+        "latency",
+        "throughput",
+        "training-step",
+        *accuracy,
+    }
 
 
 def test_show_tells_maps_parameters_flops_and_source() -> None:
@@ -175,7 +181,7 @@ def test_doctor_names_every_part_and_a_remedy_for_what_is_broken() -> None:
         "numba",
         "triton",
         "timm",
-        "C compiler",
+        "C++ compiler",
         "mamba_ssm",
     } <= found.keys()
     assert found["numba"]["state"] == "ok"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -21,7 +21,7 @@ from linbench.suites.latency.forward import build
 from linbench.suites.latency.key import LatencyKey, TimedModel
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.part import STRIDE, Part, options_of, tunable_options
-from linbench.suites.latency.settings import Preset, preset_settings
+from linbench.suites.latency.settings import Preset, engine_name, is_searched, preset_settings
 from linbench.suites.runner import rounds
 from linbench.suites.runner.device import Dtype, Machine, find_machine
 from linbench.suites.runner.energy import BUSY_SECONDS, IDLE_SECONDS
@@ -87,23 +87,24 @@ def _cells_of_model(
 ) -> Iterator[Cell[LatencyKey]]:
     """Yield the cells of one part of one model, under each preset, dtype and size."""
     tunable = tunable_options(model.backbone, model.part)
-    modules = modules_behind(model, entry)
-    behind, without = modules["backbone"], modules["without"]
-    hashed = code_hash(ENTRIES, behind, without)
-    search_hash = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
     refusals = {size: refusal_of(entry, size) for size in options.resolutions}
     taken = tuple(size for size in options.resolutions if not refusals[size])
-    for preset in options.presets:
-        for dtype in options.dtypes:
-            chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given)
-            first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
-            required = None
-            if chosen.preset is Preset.BEST and taken:
-                required = search.plan(first, taken, tunable, search_hash, options.search_seconds)
-            variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
-            for size, batch in product(options.resolutions, options.batches):
-                key, refusal = replace(first, size=size, batch=batch), refusals[size]
-                yield Cell(key, hashed, modules, variables, None if refusal else required, unsupported=refusal)
+    for preset, dtype, name in product(options.presets, options.dtypes, options.engines or (None,)):
+        chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given, engine=name)
+        first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
+        modules = modules_behind(model, entry, chosen.engine.name)
+        required = None
+        if is_searched(chosen.preset) and taken:
+            given = engine_name({**options.given, "engine": name or ""})
+            names = (given,) if given else search.engines_of(chosen.preset)
+            further = [module for engine in names for module in search.engine_entries(engine)]
+            hashed = hash_of(modules, *search.ENTRIES, *further)
+            required = search.plan(first, taken, tunable, hashed, options.search_seconds, names)
+        variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
+        for size, batch in product(options.resolutions, options.batches):
+            key, refusal = replace(first, size=size, batch=batch), refusals[size]
+            needed = None if refusal else required
+            yield Cell(key, hash_of(modules), modules, variables, needed, unsupported=refusal)
 
 
 def refusal_of(entry: Entry, size: tuple[int, int]) -> str:
@@ -131,12 +132,18 @@ def _flops(key: str) -> float:
         return 0.0
 
 
-def modules_behind(model: TimedModel, entry: Entry) -> dict[str, tuple[str, ...]]:
-    """Return the arguments of ``code_hash`` for the numbers of a part."""
+def hash_of(modules: Mapping[str, tuple[str, ...]], *more: str) -> str:
+    """Return the hash of the code in ``modules_behind``, and in further modules."""
+    return code_hash((*modules["suite"], *more), modules["backbone"], modules["without"])
+
+
+def modules_behind(model: TimedModel, entry: Entry, engine: str) -> dict[str, tuple[str, ...]]:
+    """Return the arguments of ``code_hash`` for the numbers of a part under an engine."""
+    entries = (*ENTRIES, *search.engine_entries(engine))
     if model.part is Part.BACKBONE:
-        return {"suite": ENTRIES, "backbone": (entry.source,), "without": ("linbench.models",)}
+        return {"suite": entries, "backbone": (entry.source,), "without": ("linbench.models",)}
     mixer = (MIXERS[model.fusion],) if model.fusion in MIXERS else ()
-    return {"suite": ENTRIES, "backbone": (entry.source, NECK, *mixer), "without": ()}
+    return {"suite": entries, "backbone": (entry.source, NECK, *mixer), "without": ()}
 
 
 def _refuse_sizes(name: str, multiple: int, options: LatencyOptions) -> None:
