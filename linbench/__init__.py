@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from linbench import kernels as kernels
     from linbench.api.compare import compare as compare
     from linbench.api.evaluate import evaluate as evaluate
+    from linbench.api.export import export as export
     from linbench.api.measure import measure as measure
     from linbench.api.results import Results as Results
     from linbench.api.results import load_results as load_results
@@ -33,6 +34,7 @@ _HOME = {
     "load_results": "linbench.api.results",
     "compare": "linbench.api.compare",
     "evaluate": "linbench.api.evaluate",
+    "export": "linbench.api.export",
     "profile": "linbench.suites.profile",
     "build_backbone": "linbench.backbones",
     "load_official": "linbench.backbones",
@@ -51,6 +53,7 @@ __all__ = [
     "build_semantic",
     "compare",
     "evaluate",
+    "export",
     "kernels",
     "load_official",
     "load_results",

@@ -13,7 +13,10 @@ from typing import Any
 from linbench.system.cgroup import cpu_quota, memory_limit
 from linbench.system.threads import cores as cores
 
-PACKAGES = ("linbench", "torch", "torchvision", "triton", "numba", "numpy", "timm", "mamba-ssm", "causal-conv1d")
+PACKAGES = (
+    *("linbench", "torch", "torchvision", "triton", "numba", "numpy", "timm", "mamba-ssm", "causal-conv1d"),
+    *("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt"),
+)
 #: Variables that change how this process computes, allocates or binds its threads; stored where they are set.
 RELEVANT = re.compile(
     "ATEN_|BLIS_|CUBLAS_|CUDA_|CUDNN_|DNNL_|GLIBC_TUNABLES$|GOMP_|GOTO_|KMP_|LD_PRELOAD$|MALLOC_|MKL_|NUMBA_"

@@ -95,9 +95,14 @@ class Registry(Mapping[str, Entry]):
         return f"nearest are {', '.join(near)}; {hint}" if near else f"none is near; {hint}"
 
     def _in_families(self, name: str) -> list[str]:
-        """Return the full name of a member of a family that is named without its prefix."""
+        """Return the full name of a member of a family that is named without its prefix, or with ``-`` for ``_``."""
         families = (entry for entry in self._entries.values() if entry.name.endswith("/*"))
-        return [f"{family.name[:-1]}{name}" for family in families if name in family.facts.get("members", tuple)()]
+        return [
+            f"{family.name[:-1]}{member}"
+            for family in families
+            for member in dict.fromkeys((name, name.replace("-", "_")))
+            if member in family.facts.get("members", tuple)()
+        ]
 
     def load_entry_points(self) -> None:
         """Import every installed plug-in of this registry's group, once; raise PluginFailed."""
@@ -131,6 +136,12 @@ def load_plugin(path: Path) -> str:
         del sys.modules[name]
         raise PluginFailed(_message(str(path), error)) from error
     return name
+
+
+def plugin_files() -> list[Path]:
+    """Return the plug-in files that this process has loaded."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("linbench_plugin_")]
+    return [Path(module.__file__) for module in modules if module.__file__]
 
 
 def _message(plugin: str, error: Exception) -> str:

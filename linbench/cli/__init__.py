@@ -13,6 +13,7 @@ from linbench.cli import (
     compare,
     data,
     doctor,
+    export,
     inspect,
     merge,
     paper,
@@ -41,6 +42,7 @@ app.command(
 )(run.run)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("paper")(paper.paper)
 app.command("choose")(choose.choose)

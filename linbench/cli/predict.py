@@ -16,6 +16,7 @@ from linbench.cli.predict_options import (
     ModelOptions,
     OutputOptions,
     PromptOptions,
+    check_artifact_options,
     check_large_image_options,
     check_model_options,
     check_prompt_options,
@@ -95,12 +96,17 @@ def _load(model: ModelOptions, device: str, threads: int | None) -> "Segmenter":
     import torch
 
     from linbench.backbones import backbone as backbones
+    from linbench.engines.artifact import is_artifact
+    from linbench.engines.segmenter import load_exported_segmenter
     from linbench.models.segmenter import load_segmenter
     from linbench.suites.runner.device import find_device
     from linbench.system.threads import thread_count
 
     load_plugins(model.plugin or [], backbones)
     torch.set_num_threads(thread_count(threads))
+    if model.checkpoint is not None and is_artifact(model.checkpoint):
+        check_artifact_options(model, device)
+        return load_exported_segmenter(model.checkpoint, thread_count(threads), model.image_size)
     return load_segmenter(
         model.backbone,
         model.checkpoint,

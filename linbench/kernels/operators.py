@@ -7,6 +7,10 @@ An op's package registers both when it is imported, the bytes in ``op.py`` and t
         return 2 * tensor_bytes(x)                      ...
 
 A byte formula takes the operator's arguments, on any device, ``meta`` included.
+
+A deployment engine knows none of these operators. ``portable.py`` of an op's package registers its form in plain
+operators: ``portable`` a function of the operator's arguments, ``lowering`` one that must first look at the calls in
+the program, as where a form is right for small weights only.
 """
 
 import math
@@ -20,9 +24,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 F = TypeVar("F", bound=Callable[..., Any])
 #: ``(arguments, output) -> error``: the largest error on a sample, as a fraction of the largest true value.
 Verifier = Callable[[Sequence[Any], Any], float]
+#: The arguments of an operator's calls in a program: a tensor that the program holds, or computes from such ones, is
+#: itself; another one is a ``meta`` tensor of its shape.
+Calls = Sequence[Sequence[Any]]
+#: ``(engine, calls) -> function`` of the operator's arguments, of plain operators alone. Raises NotPortable.
+Lowering = Callable[[str, Calls], Callable[..., Any]]
 
 _BYTES: dict[str, Callable[..., int]] = {}
 _VERIFIERS: dict[str, Verifier] = {}
+_LOWERINGS: dict[str, Lowering] = {}
+
+
+class NotPortable(ValueError):
+    """An operator whose plain form would be wrong for a program's weights or shapes; the message names the bound."""
 
 
 class EagerMode(TorchDispatchMode):
@@ -43,6 +57,21 @@ def verifies(*operators: str) -> Callable[[F], F]:
     return _register(_VERIFIERS, operators)
 
 
+def lowering(*operators: str) -> Callable[[F], F]:
+    """Register the decorated function as the ``Lowering`` of ``operators``, by qualified name."""
+    return _register(_LOWERINGS, operators)
+
+
+def portable(*operators: str) -> Callable[[F], F]:
+    """Register the decorated function as the plain form of ``operators``, whatever the engine and the calls."""
+
+    def register(function: F) -> F:
+        _LOWERINGS.update(dict.fromkeys(operators, lambda engine, calls: function))
+        return function
+
+    return register
+
+
 def _register(registry: dict[str, Any], operators: Sequence[str]) -> Callable[[F], F]:
     def register(function: F) -> F:
         registry.update(dict.fromkeys(operators, function))
@@ -61,6 +90,13 @@ def bytes_moved(operator: str) -> Callable[..., int]:
 def verifier(operator: str) -> Verifier | None:
     """Return the check of an operator against its reference; ``None`` for an operator that has none."""
     return _VERIFIERS.get(operator)
+
+
+def lowering_of(operator: str) -> Lowering:
+    """Return how an operator becomes plain ones; raise LookupError that names one without a plain form."""
+    if operator not in _LOWERINGS:
+        raise LookupError(f"{operator} has no plain form; add portable.py to its package in linbench.kernels")
+    return _LOWERINGS[operator]
 
 
 def tensor_bytes(*tensors: Tensor | None) -> int:

@@ -4,12 +4,21 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from linbench.reports.decide.comparable_cells import CHOSEN, ComparableCell
-from linbench.reports.latency.rows import VARIES
+from linbench.reports.latency.rows import SEARCHES, VARIES
 
 Size = tuple[int, int]  # height, width, px
 
 #: Parts of a key that tell models apart and so are no condition; a score's device need not be that of the latency.
-NO_CONDITION = {*VARIES, *CHOSEN, "impl", "checkpoint", "metric", "device_type", "box_checksum", "tf32"}
+NO_CONDITION = {
+    *VARIES,
+    *(name for name in CHOSEN if name != "engine"),
+    "impl",
+    "checkpoint",
+    "metric",
+    "device_type",
+    "box_checksum",
+    "tf32",
+}
 NO_CONDITION_OF_SCORES = NO_CONDITION | {"threads", "dtype"}
 FLAGS = {"part": "--part", "preset": "--preset", "dataset": "--dataset"}
 
@@ -74,7 +83,7 @@ def _shared_conditions(cells: Sequence[ComparableCell], kind: str) -> dict[str, 
     ignored = NO_CONDITION_OF_SCORES if kind == "scores" else NO_CONDITION
     shared: dict[str, str] = {}
     for name in dict.fromkeys(name for cell in cells for name in cell.key if name not in ignored):
-        values = list(dict.fromkeys(str(cell.key.get(name, "none")) for cell in cells))
+        values = list(dict.fromkeys(_condition(cell, name) for cell in cells))
         if len(values) > 1:
             example = "" if name in FLAGS else f", as {_flag(name, values[0])}"
             raise AmbiguousRequest(
@@ -83,6 +92,12 @@ def _shared_conditions(cells: Sequence[ComparableCell], kind: str) -> dict[str, 
             )
         shared[name] = values[0]
     return shared
+
+
+def _condition(cell: ComparableCell, name: str) -> str:
+    """Return a condition of a cell; the engine is none where a search chose it, among other settings."""
+    is_chosen = name == "engine" and cell.key.get("preset") in SEARCHES
+    return "chosen by search" if is_chosen else str(cell.key.get(name, "none"))
 
 
 def _values(cells: Sequence[ComparableCell], name: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from linbench.reports.decide.comparable_cells import LABELS, ComparableCell
 from linbench.reports.decide.compare import Comparison
+from linbench.reports.latency.rows import SEARCHES
 
 MOST_NAMED = 12
 #: The labels that name a cell outside its table.
@@ -20,8 +21,9 @@ def distinguishing(cells: Sequence[ComparableCell], comparison: Comparison) -> t
     ignored: set[str] = set() if comparison.is_ranked else {"device", "threads"}
     if any(cell.labels["backbone"] in comparison.names for cell in cells):
         ignored |= {"backbone", "attention", "fusion", "options", "checkpoint", "fused"}
-    if any(cell.labels["preset"] == "best" for cell in cells):  # these differ only as each search chose its own
+    if any(cell.labels["preset"] in SEARCHES for cell in cells):  # these differ only as each search chose its own
         ignored |= {"attention", "matmul", "allocator", "memory_format", "compile", "fused"}
+        ignored |= {"engine", "engine_version"}
     names = [name for name, different in values.items() if len(different) > 1 and name not in ignored]
     shared = ", ".join(
         f"{name} {same[0]}" for name, same in values.items() if len(same) == 1 and same[0] not in ("", "none", "0")

@@ -21,7 +21,14 @@ DESCRIPTIONS = {
     ("sdpa_backend", "math"): "math backend",
     ("cuda_graph", True): "CUDA graph",
     ("compile", True): "torch.compile",
+    ("engine", "compile"): "torch.compile",
 }
+
+
+DEPLOYED = (
+    "deployed: of all engines that are installed; error: max|diff| / max|eager float32| on drawn weights. Engines "
+    "have other kernels than PyTorch: compare backbones within one engine too (--engine)."
+)
 
 
 def check_search(search: Mapping[str, Any]) -> None:
@@ -39,6 +46,9 @@ def check_search(search: Mapping[str, Any]) -> None:
 def describe_settings(settings: Mapping[str, Any]) -> str:
     """Describe how settings differ from torch's defaults, or say that they do not."""
     texts = [text for (name, value), text in DESCRIPTIONS.items() if settings.get(name) == value]
+    engine = settings.get("engine", "eager")
+    if engine not in ("eager", "compile"):
+        texts.insert(0, f"{engine} {settings.get('engine_version', '')}".strip())
     return ", ".join(texts) or "torch's defaults"
 
 
@@ -48,13 +58,19 @@ def describe_search(search: Mapping[str, Any]) -> str:
     wrong = [str(candidate.get("reason")) for candidate in candidates if candidate.get("status") == "wrong"]
     settings = describe_settings(chosen or search.get("start") or {})
     unproven = "" if chosen else ", unproven: no candidate ran and was right"
+    error = next((c["error"] for c in candidates if c.get("kept") is True and _is_number(c.get("error"))), None)
+    proven = "" if error is None or search.get("preset") != "deployed" else f", error {error:.0e}"
     untried = len(search.get("untried") or [])
     return (
-        f"{settings}{unproven} ({describe_tried(len(candidates), f' at {_size(search)}')}"
+        f"{settings}{unproven}{proven} ({describe_tried(len(candidates), f' at {_size(search)}')}"
         + (f"; {untried} untried for lack of time" if untried else "")
         + (f"; {len(wrong)} wrong: {wrong[0]}" if wrong else "")
         + ")"
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def describe_tried(count: int, where: str = "") -> str:
@@ -80,20 +96,22 @@ def describe_search_record(record: Record) -> str:
 
 
 def notes(rows: pd.DataFrame) -> list[str]:
-    """Return what was chosen for each backbone, and how; empty unless all rows are of the preset ``best``."""
-    if "preset" not in rows or not (rows["preset"] == "best").all():
+    """Return what was chosen for each backbone, and how; empty unless all rows are of one preset with a search."""
+    if "preset" not in rows or (not set(rows["preset"]) <= {"best"} and not set(rows["preset"]) <= {"deployed"}):
         return []
+    preset = str(rows["preset"].iloc[0])
     searched = rows[rows["search"].map(bool)]
     if searched.empty:
         return []
     chosen = [
-        f"best: {label}: {' or '.join(dict.fromkeys(describe_search(search) for search in group['search']))}."
+        f"{preset}: {label}: {' or '.join(dict.fromkeys(describe_search(search) for search in group['search']))}."
         for label, group in searched.groupby("label", sort=False)
     ]
     margins = {search["margin"] for search in searched["search"] if "margin" in search}
     margin = f" by {100 * margins.pop():g} %" if len(margins) == 1 else ""
     return [
         *chosen,
-        "best: each setting is tried in a fresh process at the size named above; the search adopts those that give "
-        f"the plain forward's output and are faster{margin}. All sizes run with the result.",
+        f"{preset}: each setting is tried in a fresh process at the size named above; the search adopts those that "
+        f"give the plain forward's output and are faster{margin}. All sizes run with the result.",
+        *([DEPLOYED] if preset == "deployed" else []),
     ]

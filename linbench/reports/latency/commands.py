@@ -12,7 +12,7 @@ from linbench.reports.render.plain_text import plain
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
 from linbench.reports.statistics.quality import COLUMNS, quality
 
-PRESETS = ("paper", "best")  # those that a command names; other settings were given by hand
+PRESETS = ("paper", "best", "deployed")  # those that a command names; other settings were given by hand
 MOST_BACKBONES = 10  # in one command
 LONGEST_NAME = 80  # characters
 
@@ -21,7 +21,7 @@ def measure_again(rows: pd.DataFrame, results: str = "results") -> list[str]:
     """Return the commands that measure the doubtful ok cells of one comparison; empty where there are none.
 
     Cells of a command that have enough undisturbed rounds are skipped when it runs. Settings given by hand are not
-    repeated: there is no command where the preset is neither ``paper`` nor ``best``.
+    repeated: there is no command for the preset ``custom``.
 
     results: The folder of the records.
     """

@@ -162,7 +162,8 @@ def percent(value: float) -> str:
 
 def _conditions(rows: pd.DataFrame) -> list[str]:
     key = conditions(rows)
-    named = [f"{name} {value}" for name, value in key.items() if name not in ("suite", "device", "device_type")]
+    unnamed = ("suite", "device", "device_type")
+    named = [f"{name} {value}" for name, value in key.items() if name not in unnamed and value != ""]
     measured = rows[rows["status"] == "ok"]
     attention = rows.loc[rows["attention"] != "none", "attention"]
     described = f"attention {counted(attention)}; " if len(attention) else ""

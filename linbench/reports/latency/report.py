@@ -15,7 +15,7 @@ from linbench.reports.render.table import Table, frame_to_csv, to_markdown, writ
 __all__ = ["plain", "printed", "rows", "sections", "write_files"]
 
 #: Conditions that tell two comparisons apart in a file name, where they are enough.
-SHORT = ("device", "part", "batch", "dtype", "preset", "impl", "threads")
+SHORT = ("device", "part", "batch", "dtype", "preset", "engine", "impl", "threads")
 
 
 def sections(frame: pd.DataFrame) -> list[list[Table]]:
@@ -102,4 +102,6 @@ def _names(groups: list[pd.DataFrame]) -> list[str]:
 
 def _name_part(field: str, value: object) -> str:
     """Return a value as part of a file name, with its field where the value alone is unclear."""
-    return str(value) if field in ("device", "part", "dtype", "preset", "impl", "mode") else f"{field}-{value}"
+    return (
+        str(value) if field in ("device", "part", "dtype", "preset", "engine", "impl", "mode") else f"{field}-{value}"
+    )

@@ -1,8 +1,9 @@
 """Latency records as a table with one row each, and which rows may be compared.
 
 Rows of one comparison agree in all of their key but the backbone, its options, what only some models have (attention,
-its backend, fused chains, a design of fusion) and the resolution. In the preset ``best`` each model also has the
-settings that its search chose. Devices, presets, dtypes, parts of a segmenter and numbers of prompts never mix.
+its backend, fused chains, a design of fusion) and the resolution. In the presets ``best`` and ``deployed`` each model
+also has the settings that its search chose, its engine among them. Devices, presets, dtypes, engines, parts of a
+segmenter and numbers of prompts never mix.
 
 | column | contains |
 |---|---|
@@ -29,17 +30,23 @@ from linbench.reports.statistics.quality import MOST_BY_OTHERS
 
 SUITE = "latency"
 VARIES = ("backbone", "options", "height", "width", "attention", "sdpa_backend", "fused", "fusion")
-SEARCHED = ("allocator", "compile", "cuda_graph", "matmul", "memory_format")  # also vary within the preset `best`
+SEARCHES = ("best", "deployed")  # the presets whose settings a search chooses
+ENGINE = ("engine", "engine_version", "engine_provider", "engine_options")
+#: Settings that also vary within them; `compile` is what records had before they had an engine.
+SEARCHED = ("allocator", "compile", "cuda_graph", "matmul", "memory_format", *ENGINE)
 WHOLE = {
     "part": "backbone",
     "prompts": 0,
     "fusion": "none",
 }  # of records without parts
+EAGER = "eager"  # the engine that needs no mention
 DESIGN = "conv"  # the fusion that needs no mention
 PIXELS_PER_TOKEN = 256
 MIB = 2**20
 MOST = 1e300  # a larger number in a record is none
 FEWEST_MS_IN_SECONDS = 10_000
+#: Seconds that each process pays once, or that one process paid for all.
+PAID_ONCE = ("export_s", "load_s", "first_forward_s", "kernel_compile_s", "compile_s")
 PEAKS = {"allocated": "allocated on the GPU", "rss": "resident, above the process before its model"}
 #: The columns of a cell's timings, in the order of the CSV.
 SUMMARY = (
@@ -91,7 +98,13 @@ def measured(key: Mapping[str, Any], subject: str = "backbone") -> str:
     """Name the code behind a record: its subject, of a segmenter the part and fusion, of an evaluation the suite."""
     has_parts = "part" in key or "protocol" in key
     parts = [key[name] for name in ("part", "fusion") if has_parts and key.get(name) not in (None, WHOLE[name])]
+    parts += [name for name in [engine_of(key)] if name != EAGER]
     return " ".join(map(str, (*([key["suite"]] if "protocol" in key else []), key[subject], *parts)))
+
+
+def engine_of(key: Mapping[str, Any]) -> str:
+    """Return the engine of a record; one without is older than engines are, and was eager or compiled."""
+    return str(key.get("engine") or ("compile" if key.get("compile") is True else EAGER))
 
 
 def key_digest(record: Record) -> str:
@@ -131,7 +144,7 @@ def _cell(record: Record) -> str:
 
 def _comparison(key: Mapping[str, Any]) -> str:
     """Return what all rows of one comparison share, as text."""
-    varies = (*VARIES, *SEARCHED) if key.get("preset") == "best" else VARIES
+    varies = (*VARIES, *SEARCHED) if key.get("preset") in SEARCHES else VARIES
     return json.dumps({k: v for k, v in key.items() if k not in varies}, sort_keys=True)
 
 
@@ -147,6 +160,7 @@ def _row(digest: str, record: Record, code_hashes: Mapping[str, str]) -> dict[st
         **{name: _scalar(value) for name, value in key.items()},
         "options": json.dumps(key.get("options") or {}, sort_keys=True),
         "attention": str(key.get("attention", "none")),
+        "engine": engine_of(key),
         "size": f"{height}²" if height == width else f"{height}×{width}",
         "pixels": height * width,
         "status": status.value,
@@ -184,7 +198,10 @@ def phases(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     kind = "allocated" if any("allocated_bytes" in part for part in memory) else "rss"
     errors = [part if isinstance(part := entry.get("kernel_errors"), dict) else {} for entry in entries]
     return {
-        **{name: _median(entries, name) for name in ("load_s", "first_forward_s", "kernel_compile_s", "compile_s")},
+        **{name: _median(entries, name) for name in PAID_ONCE},
+        "artifact_mib": _largest([entry.get("artifact_bytes") for entry in entries]) / MIB,
+        "engine_error": _largest([entry.get("error") for entry in entries]),
+        "engine_error_allowed": _largest([entry.get("error_allowed") for entry in entries]),
         "peak_mib": _largest([_above_empty(part, f"{kind}_bytes") for part in memory]) / MIB,
         "peak_kind": PEAKS[kind] if any(f"{kind}_bytes" in part for part in memory) else "",
         "reserved_mib": _largest([part.get("reserved_bytes") for part in memory]) / MIB,
@@ -253,7 +270,8 @@ def parameters(cells: Iterable[Mapping[str, Any]]) -> tuple[float, str]:
 def _labels(frame: pd.DataFrame) -> list[str]:
     """Return each row's backbone with its options, and with attention and fusion where a comparison has several."""
     attention, fusion = (_several(frame, name) for name in ("attention", "fusion"))
-    attention &= frame["preset"] != "best" if "preset" in frame else True  # the notes name what the search chose
+    # The notes name what the search chose.
+    attention &= ~frame["preset"].isin(SEARCHES) if "preset" in frame else True
     fusion |= ~frame["fusion"].isin([WHOLE["fusion"], DESIGN])
     labels = []
     for (_, row), with_attention, with_fusion in zip(frame.iterrows(), attention, fusion, strict=True):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from linbench.reports.latency.best_settings import describe_tried
 from linbench.reports.latency.notes import by_sizes, counted_noun, doubt_text, listed, warnings
+from linbench.reports.latency.rows import SEARCHES
 from linbench.reports.statistics.crossover import reference_of
 from linbench.reports.statistics.doubts import supported_crossover
 from linbench.reports.statistics.latency_summary import contrast, including
@@ -171,9 +172,14 @@ def _shown_fastest(cells: Sequence[Row]) -> str:
 
 
 def _tried(rows: pd.DataFrame) -> list[str]:
-    """Say of the preset ``best`` how many settings its searches tried."""
+    """Say of a preset with searches how many settings they tried."""
     searched = rows[rows["search"].map(bool)]
-    if searched.empty or "preset" not in rows or not (rows["preset"] == "best").all():
+    if (
+        searched.empty
+        or "preset" not in rows
+        or len(presets := set(rows["preset"])) > 1
+        or not presets <= set(SEARCHES)
+    ):
         return []
     models: dict[int, list[str]] = {}
     untried = 0
@@ -183,7 +189,7 @@ def _tried(rows: pd.DataFrame) -> list[str]:
         untried += len(search.get("untried") or [])
     texts = [f"{describe_tried(count)} ({listed(labels, MOST)})" for count, labels in models.items()]
     more = f" Not tried for lack of time: {counted_noun(untried, 'setting')}; raise --search-seconds."
-    return [f"best: {'; '.join(texts)}.{more if untried else ''}"]
+    return [f"{presets.pop()}: {'; '.join(texts)}.{more if untried else ''}"]
 
 
 def _no_pairs(rows: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from linbench.reports.latency.notes import notes, percent, warnings
-from linbench.reports.latency.rows import conditions, duration, parameters, significant
+from linbench.reports.latency.rows import EAGER, conditions, duration, engine_of, parameters, significant
 from linbench.reports.render.table import MISSING, Table
 from linbench.reports.statistics.crossover import Crossover, crossing_of, reference_of
 from linbench.reports.statistics.doubts import SUPPORTED, doubts
@@ -18,6 +18,24 @@ from linbench.reports.statistics.quality import STALE, quality
 from linbench.reports.statistics.scaling import Exponent, area_tokens, curve, exponent
 
 Row = Mapping[str, Any]
+
+
+#: Columns of what is paid once, and of what is checked before the first sample; those of ALWAYS in every table.
+ONCE = {
+    "load_s": "load\ns",
+    "first_forward_s": "first forward\ns",
+    "kernel_compile_s": "kernel compile\ns",
+    "compile_s": "compile, capture\ns",
+    "export_s": "export\ns",
+    "artifact_mib": "artifact\nMiB",
+    "engine_error": "error",
+}
+ALWAYS = ("load_s", "first_forward_s", "kernel_compile_s")
+ONCE_NOTES = {
+    "compile_s": "compile, capture: torch.compile and a CUDA graph; the first forward does not contain them.",
+    "export_s": "export: once for all rounds, in a process of its own. load: reading and compiling the artifact.",
+    "engine_error": "error: max|diff| / max|eager float32| of the outputs, on drawn weights and two images.",
+}
 
 
 @dataclass(frozen=True)
@@ -116,19 +134,19 @@ def _scalings(content: str) -> Mapping[str, Scaling]:
 def phases(rows: pd.DataFrame) -> Table:
     """Return what each process pays once, at the largest resolution that ran; it is part of no latency."""
     lines = []
-    has_compiled = bool(rows["compile_s"].notna().any())
-    seconds = [*("load_s", "first_forward_s", "kernel_compile_s"), *(["compile_s"] if has_compiled else [])]
-    for label, cells in _models(rows[["label", "status", "size", *seconds]]).items():
-        last = next((row for row in reversed(cells) if row["status"] == "ok"), None)
-        values = [MISSING if last is None else _first_number([last[name]]) for name in seconds]
+    shown = {name: head for name, head in ONCE.items() if name in ALWAYS or bool(rows[name].notna().any())}
+    for label, cells in _models(rows[["label", "status", "size", *shown]]).items():
+        last = next((row for row in reversed(cells) if row["status"] in ("ok", "wrong")), None)
+        values = [MISSING if last is None else _once(name, float(last[name])) for name in shown]
         lines.append((label, MISSING if last is None else str(last["size"]), *values))
-    columns = ["backbone", "at", "load\ns", "first forward\ns", "kernel compile\ns"]
     texts = ["Each process pays these costs once; no latency above contains them. Medians over the rounds."]
-    if has_compiled:
-        columns.append("compile, capture\ns")
-        texts.append("compile, capture: torch.compile and a CUDA graph; the first forward does not contain them.")
+    texts += [text for name, text in ONCE_NOTES.items() if name in shown]
     heading = f"Before the first sample of the {timed(rows)}: {subject(rows)}"
-    return Table(heading, tuple(columns), tuple(lines), tuple(texts))
+    return Table(heading, ("backbone", "at", *shown.values()), tuple(lines), tuple(texts))
+
+
+def _once(name: str, value: float) -> str:
+    return f"{value:.0e}" if name == "engine_error" and not math.isnan(value) else _first_number([value])
 
 
 def energy(rows: pd.DataFrame) -> Table | None:
@@ -169,7 +187,8 @@ def subject(rows: pd.DataFrame) -> str:
     """Return device, preset, dtype, threads and a batch other than 1 of one comparison."""
     key = conditions(rows)
     threads = f"{key['threads']} threads" if "threads" in key and key.get("device_type") == "cpu" else ""
-    parts = [key.get("device", "unknown device"), key.get("preset", ""), key.get("dtype", ""), threads]
+    engine = engine_of(key) if engine_of(key) != EAGER else ""
+    parts = [key.get("device", "unknown device"), key.get("preset", ""), engine, key.get("dtype", ""), threads]
     parts += [f"batch {batch}"] if (batch := key.get("batch", 1)) != 1 and "backbone" in rows else []
     return ", ".join(str(part) for part in parts if part)
 

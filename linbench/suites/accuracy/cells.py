@@ -1,7 +1,7 @@
 """The cells of an accuracy suite: their keys, and the options that are refused before anything is read."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -12,8 +12,12 @@ from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset, dataset
 from linbench.data.custom import CocoData, MaskData
 from linbench.data.roots import open_dataset, resolve_data
+from linbench.engines import engine as engines
+from linbench.engines.artifact import SUFFIX
+from linbench.engines.contract import EAGER, EngineKey, build, exported, portable_modules
+from linbench.groups import expand
 from linbench.models.checkpoint import own_size
-from linbench.models.sam import backbone_of, has_fine_maps
+from linbench.models.sam import HQ, backbone_of, has_fine_maps, trained_side
 from linbench.provenance import code_hash
 from linbench.suites.accuracy.key import AccuracyKey, ScoredData, ScoredModel
 from linbench.suites.accuracy.options import AccuracyOptions, SegmenterOptions, WeightOptions
@@ -56,7 +60,7 @@ class AccuracyPlan:
     """What distinguishes the cells of one suite.
 
     data: Name of its dataset.  task: Of the models that it measures.
-    side: Of the model's input where neither --res nor the checkpoint gives it, px.
+    side: Of the model's input where neither --res, nor the checkpoint, nor a published model gives it, px.
     multiple: What must divide its sides, beside what the backbone requires.
     protocol: ``(requested, model, size) -> name``; raises ValueError.
     protocol_versions: By name.
@@ -79,8 +83,9 @@ class AccuracyPlan:
 def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey]]:
     """Plan every model × fusion × size × dtype; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
-    checkpoints = read_checkpoints(options.checkpoints, options.backbones or ())
-    names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
+    named = expand(options.backbones, backbone)
+    checkpoints = read_checkpoints(options.checkpoints, named)
+    names = named or _models_of_checkpoints(plan, checkpoints) or SMALL
     opened = opened_dataset(plan.data, options)
     boxes = plan.boxes(options, opened)
     images = min(len(opened), options.most_images or len(opened))
@@ -89,7 +94,7 @@ def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey
     for name in names:
         source = backbone[backbone_of(name) if plan.task == "sam" else name].source
         for model in _models(plan, name, len(names) == 1, checkpoints, options):
-            modules = modules_behind(plan, source, model.fusion)
+            modules = modules_behind(plan, source, model.fusion, model.engine.name)
             digest = code_hash(modules["suite"], modules["backbone"], modules["without"])
             protocol = plan.protocol(options.protocol, name, model.size)
             versions = (protocol, plan.protocol_versions[protocol])
@@ -111,7 +116,10 @@ def _models(
     weights = choose_weights(checkpoints, name, plan.task, is_only, seed, options.weights)
     attention = (options.attention or "sdpa") if "attention" in entry.options else "none"
     backbone_options = _options(name, entry.options, weights, options)
-    sizes = options.resolutions or (own_size(weights.about, (plan.side, plan.side)),)
+    side = trained_side(name, plan.side) if plan.task == "sam" else plan.side
+    sizes = options.resolutions or (own_size(weights.about, (side, side)),)
+    if weights.engine and weights.about:
+        _check_exported(weights, sizes, options)
     for size in sizes:
         _refuse_size(name, math.lcm(plan.multiple, entry.facts.get("multiple_of", 1)), size)
     return [
@@ -124,19 +132,49 @@ def _models(
             fusion=fusion,
             impl=str(options.impl or "fast"),
             attention=str(attention),
+            engine=engine,
         )
+        for engine in _engines(weights, options)
         for size in sizes
         for fusion in _fusions(plan, name, weights, options)
         for dtype in options.dtypes
     ]
 
 
-def modules_behind(plan: AccuracyPlan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:
+def _check_exported(weights: Weights, sizes: Sequence[Size], options: AccuracyOptions) -> None:
+    """Refuse another size, dtype or option than an exported file's own."""
+    assert weights.about is not None
+    about = weights.about
+    if tuple(sizes) != (about.image_size,):
+        raise ValueError(f"--res: {weights.file} is {about}, and takes no other size; export each size by itself")
+    if [str(dtype) for dtype in options.dtypes] != ["float32"]:
+        raise ValueError(f"--dtype: {weights.file} is of float32; leave it out")
+    if options.options or options.impl or options.attention:
+        raise ValueError(f"--option, --impl and --attention: {weights.file} is exported, and stays as it is")
+
+
+def _engines(weights: Weights, options: AccuracyOptions) -> list[EngineKey]:
+    """Return the engines of the options; raises UnknownName, and ValueError for those that take no segmenter."""
+    names = options.engines if isinstance(options, SegmenterOptions) else ()
+    for name in (name for name in names if name != EAGER):
+        engine = exported(name)
+        if engine is None or engine.suffix != SUFFIX or not engine.is_tested:
+            raise ValueError(f"--engine {name}: segmenters run in eager, onnxruntime and openvino")
+        if weights.engine:
+            raise ValueError(f"--engine {name}: {weights.file} is exported for {weights.engine}; leave it out")
+        if [str(dtype) for dtype in options.dtypes] != ["float32"] or options.device not in ("auto", "cpu"):
+            raise ValueError(f"--engine {name}: segmenters run in it in float32, on the CPU")
+    return [build(name).key("cpu") for name in names or (EAGER,)]
+
+
+def modules_behind(plan: AccuracyPlan, backbone: str, fusion: str, engine: str = EAGER) -> dict[str, tuple[str, ...]]:
     """Return the arguments of ``code_hash`` for the numbers of a model."""
     neck = ("linbench.backbones.sam_vit",) if plan.task == "sam" else ()
     mixer = (MIXERS[fusion],) if fusion in MIXERS else ()
     others = tuple(module for task, module in BUILDERS.items() if task != plan.task)
     entries = ("linbench.suites.accuracy.evaluation", *plan.entries)
+    if engine != EAGER:
+        entries += ("linbench.engines.in_engine", engines[engine].source, *portable_modules())
     return {"suite": entries, "backbone": (backbone, *neck, *mixer), "without": others}
 
 
@@ -188,7 +226,7 @@ def _models_of_checkpoints(plan: AccuracyPlan, checkpoints: list[NamedWeights]) 
 
 def _options(name: str, known: tuple[str, ...], weights: Weights, options: AccuracyOptions) -> dict[str, Any]:
     """Return the checkpoint's options of the backbone, and on top of them those given by hand."""
-    allowed = {*known, *(("output",) if backbone_of(name) != name else ())} - {"attention", "impl", "image_size"}
+    allowed = {*known, *(("output",) if name in HQ else ())} - {"attention", "impl", "image_size"}
     for option in options.options:
         if option not in allowed:
             listed = ", ".join(sorted(allowed)) or "none"

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from linbench.engines.artifact import Artifact, is_artifact, read_artifact
 from linbench.models import checkpoint as checkpoints
 from linbench.models.checkpoint import About
 from linbench.published.weights import is_official, official_checkpoint
@@ -34,6 +35,7 @@ class Weights:
     about: What the file says of itself; None where linbench did not write it.
     branch: ``model`` or ``ema``, where the file holds both; empty elsewhere.
     seed: Of random ones.
+    engine: That runs them, where the file is an exported one; empty elsewhere.
     """
 
     file: Path | None = None
@@ -41,6 +43,7 @@ class Weights:
     about: About | None = None
     branch: str = ""
     seed: int = 0
+    engine: str = ""
 
     @property
     def key(self) -> str:
@@ -71,6 +74,7 @@ class Weights:
             "file": self.file.name,
             "sha256": self.sha256,
             **({"weights": self.branch} if self.branch else {}),
+            **({"engine": self.engine} if self.engine else {}),
             "model": self.about.model if self.about else model,
             "recipe_hash": self.about.recipe if self.about else "",
             "image_size": list(self.about.image_size) if self.about else None,
@@ -122,6 +126,10 @@ def with_branch(weights: Weights, model: str, branch: str | None) -> Weights:
     """Return the weights of a file's branch for the model; raises ValueError where the file does not hold it."""
     if weights.file is None:
         return weights
+    if weights.engine:
+        if branch:
+            raise ValueError(f"--weights {branch}: {weights.file} is an exported file, with one set of weights")
+        return weights
     return replace(weights, branch=_branch(weights.file, branch, checkpoints.default_branch(model)))
 
 
@@ -163,5 +171,17 @@ def _branch(file: Path, branch: str | None, default: str) -> str:
 
 @cache
 def _read(file: Path) -> Weights:
+    if is_artifact(file):
+        artifact = read_artifact(file)
+        return Weights(file, file_sha256(file), _about(artifact), engine=artifact.engine)
     about = checkpoints.describe(file)
     return Weights(file, file_sha256(file), about)
+
+
+def _about(artifact: Artifact) -> About:
+    """Return what an exported file states, as a checkpoint would: an encoder is that of a segmenter."""
+    task = "sam" if artifact.part == "encoder" else artifact.part
+    is_random = {} if artifact.weights.get("sha256") else {"random": True}
+    training = {"scale": artifact.weights.get("scale") or "", **is_random}
+    recipe = artifact.weights.get("recipe") or ""
+    return About(artifact.name, task, artifact.image_size, artifact.options, recipe, artifact.version, training)

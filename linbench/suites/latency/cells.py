@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -10,8 +10,9 @@ from itertools import product
 import torch
 
 from linbench.backbones import backbone, build_backbone
+from linbench.groups import expand
 from linbench.kernels.impl import Unsupported
-from linbench.models.sam import HQ, backbone_of, has_fine_maps
+from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
@@ -20,7 +21,7 @@ from linbench.suites.latency.forward import build
 from linbench.suites.latency.key import LatencyKey, TimedModel
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.part import STRIDE, Part, options_of, tunable_options
-from linbench.suites.latency.settings import Preset, preset_settings
+from linbench.suites.latency.settings import Preset, engine_name, is_searched, preset_settings
 from linbench.suites.runner import rounds
 from linbench.suites.runner.device import Dtype, Machine, find_machine
 from linbench.suites.runner.energy import BUSY_SECONDS, IDLE_SECONDS
@@ -40,7 +41,7 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
     """Plan every backbone × part × fusion × size × dtype × preset; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
     planned: dict[str, Cell[LatencyKey]] = {}
-    for name in dict.fromkeys(options.backbones):
+    for name in expand(options.backbones, backbone):
         for part in dict.fromkeys(options.parts):
             entry = _entry(name, part)
             _refuse_sizes(name, _multiple(entry, part), options)
@@ -58,8 +59,8 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
 
 def _entry(name: str, part: Part) -> Entry:
     """Return the backbone of the model of that name; raises ValueError for a segmenter that is timed as one."""
-    if part is Part.BACKBONE and name in HQ:
-        raise ValueError(f"{name} is a segmenter on {HQ[name]}: name that, or another --part than backbone")
+    if part is Part.BACKBONE and backbone_of(name) != name:
+        raise ValueError(f"{name} is a segmenter on {backbone_of(name)}: name that, or another --part than backbone")
     return backbone[backbone_of(name)]
 
 
@@ -71,7 +72,7 @@ def _multiple(entry: Entry, part: Part) -> int:
 
 def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
     """Return the fusions of the options, or ``none`` alone where they make no difference to the part."""
-    if not part.decodes or name in HQ:
+    if not part.decodes or backbone_of(name) != name:
         return ("none",)
     try:
         with torch.device("meta"):
@@ -86,20 +87,30 @@ def _cells_of_model(
 ) -> Iterator[Cell[LatencyKey]]:
     """Yield the cells of one part of one model, under each preset, dtype and size."""
     tunable = tunable_options(model.backbone, model.part)
-    modules = modules_behind(model, entry)
-    behind, without = modules["backbone"], modules["without"]
-    hashed = code_hash(ENTRIES, behind, without)
-    search_hash = code_hash((*ENTRIES, *search.ENTRIES), behind, without)
-    for preset in options.presets:
-        for dtype in options.dtypes:
-            chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given)
-            first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
-            required = None
-            if chosen.preset is Preset.BEST:
-                required = search.plan(first, options.resolutions, tunable, search_hash, options.search_seconds)
-            variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
-            for size, batch in product(options.resolutions, options.batches):
-                yield Cell(replace(first, size=size, batch=batch), hashed, modules, variables, required)
+    refusals = {size: refusal_of(entry, size) for size in options.resolutions}
+    taken = tuple(size for size in options.resolutions if not refusals[size])
+    for preset, dtype, name in product(options.presets, options.dtypes, options.engines or (None,)):
+        chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given, engine=name)
+        first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
+        modules = modules_behind(model, entry, chosen.engine.name)
+        required = None
+        if is_searched(chosen.preset) and taken:
+            given = engine_name({**options.given, "engine": name or ""})
+            names = (given,) if given else search.engines_of(chosen.preset)
+            further = [module for engine in names for module in search.engine_entries(engine)]
+            hashed = hash_of(modules, *search.ENTRIES, *further)
+            required = search.plan(first, taken, tunable, hashed, options.search_seconds, names)
+        variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
+        for size, batch in product(options.resolutions, options.batches):
+            key, refusal = replace(first, size=size, batch=batch), refusals[size]
+            needed = None if refusal else required
+            yield Cell(key, hash_of(modules), modules, variables, needed, unsupported=refusal)
+
+
+def refusal_of(entry: Entry, size: tuple[int, int]) -> str:
+    """Return why a member of a family such as ``timm/*`` does not take a size; empty where it does."""
+    refusal = entry.facts.get("refusal")
+    return str(refusal(entry.name.partition("/")[2], size)) if refusal else ""
 
 
 def work(key: LatencyKey) -> Work:
@@ -121,12 +132,18 @@ def _flops(key: str) -> float:
         return 0.0
 
 
-def modules_behind(model: TimedModel, entry: Entry) -> dict[str, tuple[str, ...]]:
-    """Return the arguments of ``code_hash`` for the numbers of a part."""
+def hash_of(modules: Mapping[str, tuple[str, ...]], *more: str) -> str:
+    """Return the hash of the code in ``modules_behind``, and in further modules."""
+    return code_hash((*modules["suite"], *more), modules["backbone"], modules["without"])
+
+
+def modules_behind(model: TimedModel, entry: Entry, engine: str) -> dict[str, tuple[str, ...]]:
+    """Return the arguments of ``code_hash`` for the numbers of a part under an engine."""
+    entries = (*ENTRIES, *search.engine_entries(engine))
     if model.part is Part.BACKBONE:
-        return {"suite": ENTRIES, "backbone": (entry.source,), "without": ("linbench.models",)}
+        return {"suite": entries, "backbone": (entry.source,), "without": ("linbench.models",)}
     mixer = (MIXERS[model.fusion],) if model.fusion in MIXERS else ()
-    return {"suite": ENTRIES, "backbone": (entry.source, NECK, *mixer), "without": ()}
+    return {"suite": entries, "backbone": (entry.source, NECK, *mixer), "without": ()}
 
 
 def _refuse_sizes(name: str, multiple: int, options: LatencyOptions) -> None:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from linbench.engines.contract import RunConfig, TorchEngine
+from linbench.engines.contract import build as build_engine
 from linbench.kernels.impl import Impl
 from linbench.suites.latency import part
 from linbench.suites.latency.key import LatencyKey
@@ -80,16 +82,33 @@ def eager(key: LatencyKey, run: Forward) -> Forward:
     return restricted
 
 
+def wrap(key: LatencyKey, model: nn.Module) -> Callable[..., Maps]:
+    """Return the model under the key's engine, one of PyTorch; its first call compiles where that compiles."""
+    engine = build_engine(key.settings.engine.name)
+    assert isinstance(engine, TorchEngine)
+    return engine.wrap(model, run_config(key))
+
+
+def run_config(key: LatencyKey) -> RunConfig:
+    """Return how the key's engine is to run."""
+    return RunConfig(key.machine.device_type, str(key.dtype), key.machine.threads)
+
+
 def prepare(key: LatencyKey, model: nn.Module, inputs: Maps) -> Forward:
     """Return the forward that is timed: compiled and captured where the key says so; its first call compiles.
 
     A captured forward gives its maps in the same memory each time.
     """
-    run = eager(key, partial(torch.compile(model) if key.settings.compile else model, *inputs))
+    return bound(key, wrap(key, model), inputs)
+
+
+def bound(key: LatencyKey, wrapped: Callable[..., Maps], inputs: Maps) -> Forward:
+    """Return the forward of a wrapped model on its inputs, captured where the key says so."""
+    run = eager(key, partial(wrapped, *inputs))
     return _capture(run, inputs[0].device) if key.settings.cuda_graph else run
 
 
-def run_once(run: Forward, device: torch.device) -> float:
+def run_once(run: Callable[[], object], device: torch.device) -> float:
     """Run a forward to its end, and return the seconds that it took."""
     start = time.perf_counter()
     with torch.inference_mode():

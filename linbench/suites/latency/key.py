@@ -1,17 +1,19 @@
 """The key of a latency: all that moves it, typed; in a record a flat JSON object."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from linbench.engines.contract import COMPILE
 from linbench.suites.latency.options import Part
 from linbench.suites.latency.settings import Settings
 from linbench.suites.runner.device import Dtype, Machine
 from linbench.suites.runner.resolutions import Size
 
 SUITE = "latency"
-VERSION = 3
-SEARCH_VERSION = 2  # raised when a search chooses in another way
+VERSION = 4
+EAGER_SEARCH_VERSION = 2  # of a search that chooses no engine
+SEARCH_VERSION = 3  # raised when a search chooses in another way
 MODES = {False: "latency", True: "latency and energy"}
 
 
@@ -47,9 +49,11 @@ class LatencyKey:
     batch: int = 1
     version: int = VERSION
 
+    engines_since: ClassVar[int] = 4  # the first version whose keys name an engine
+
     def to_json(self) -> dict[str, Any]:
         """Return the entries of a record's key."""
-        return {
+        entries = {
             "suite": SUITE,
             "suite_version": self.version,
             **_point(self),
@@ -57,6 +61,7 @@ class LatencyKey:
             "threads": self.machine.threads,
             **self.settings.to_json(),
         }
+        return entries if self.version >= self.engines_since else _before_engines(entries)
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> "LatencyKey":
@@ -80,15 +85,26 @@ class LatencyKey:
         )
 
 
-def search_key(key: LatencyKey) -> dict[str, Any]:
-    """Return the key of a search's record: that of a latency without settings, which it chooses."""
+def _before_engines(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries as versions without engines wrote them: ``compile`` in their place."""
+    kept = {name: value for name, value in entries.items() if not name.startswith("engine")}
+    return kept | {"compile": entries["engine"] == COMPILE}
+
+
+def search_key(key: LatencyKey, engines: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the key of a search's record: that of a latency without settings, which it chooses.
+
+    engines: Those that it chooses from; none where all its candidates are eager, as in all searches of version 2.
+    """
+    chooses_engine = {"suite_version": SEARCH_VERSION, "engines": list(engines)} if engines else {}
     return {
         "suite": "search",
-        "suite_version": SEARCH_VERSION,
+        "suite_version": EAGER_SEARCH_VERSION,
         **_point(key),
         "mode": MODES[False],
         "threads": key.machine.threads,
         "searched_by": SUITE,
+        **chooses_engine,
     }
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from linbench.engines.contract import COMPILE, EAGER, EngineKey
 from linbench.environment import cpu_name, environment
 from linbench.kernels.impl import Unsupported
 from linbench.kernels.threads import engine
@@ -143,7 +144,7 @@ def _key(model: LiveModel, size: Size, batch: int) -> dict[str, Any]:
         "mode": MODES[False],
         "threads": torch.get_num_threads(),
         "process": PROCESS,
-        "compile": _uncompiled(model.forward) is not model.forward,
+        **EngineKey(EAGER if _uncompiled(model.forward) is model.forward else COMPILE).to_json(),
         "matmul": torch.get_float32_matmul_precision(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
     }

@@ -9,18 +9,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
 from numba.core import event
 
+from linbench.engines.contract import EAGER, exported
+from linbench.engines.contract import build as engine_of
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.latency.complexity import complexity
 from linbench.suites.latency.dtype_error import dtype_error
-from linbench.suites.latency.forward import Forward, build, eager, pin, prepare, run_once
+from linbench.suites.latency.forward import Forward, bound, build, eager, pin, run_config, run_once, wrap
 from linbench.suites.latency.key import LatencyKey
+from linbench.suites.latency.part import Maps
 from linbench.suites.runner import gpu
 from linbench.suites.runner.correctness import Verdict, check_kernels
 from linbench.suites.runner.cpu_usage import cpu_usage
@@ -36,7 +40,11 @@ LOAD_MS = 50.0  # forwards queued on a GPU while its state is read
 
 def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
     """Measure one round of one cell: build, first forward, correctness check, warm-up, samples."""
+    if exported(key.settings.engine.name):
+        return by_artifact("measure", key, seconds, seed)
     device = torch.device(key.machine.device_type)
+    if reason := engine_of(key.settings.engine.name).available(run_config(key)):
+        return Outcome(Status.UNSUPPORTED, reason, environment=environment())
     pin(key)
     torch.manual_seed(seed)
     try:
@@ -61,20 +69,42 @@ def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
         return Outcome(Status.WRONG, "; ".join(verdict.wrong), entries, metrics, environment())
     if reason := gpu.contention(device):
         return Outcome(Status.CONTENDED, reason, metrics=metrics, environment=environment())
-    start = time.perf_counter()
-    run = prepare(key, model, inputs)
-    if key.settings.compile or key.settings.cuda_graph:
-        run_once(run, device)
-        entries["compile_s"] = time.perf_counter() - start
+    wrapped: Callable[..., Maps] = model
+    if key.settings.engine.name != EAGER:
+        wrapped = wrap(key, model)
+        judgement, entries["compile_s"] = judge_wrapped(key, model, wrapped, device)
+        entries |= judgement.to_json()
+        if judgement.reason:
+            return Outcome(Status.WRONG, judgement.reason, entries, metrics, environment())
         first_s = 0.0  # of another forward than the one that is timed
-    entries |= _samples(run, device, seconds, first_s, key.machine.threads)
+    start = time.perf_counter()
+    run = bound(key, wrapped, inputs)
+    if key.settings.cuda_graph:
+        run_once(run, device)
+        entries["compile_s"] = entries.get("compile_s", 0.0) + time.perf_counter() - start
+        first_s = 0.0
+    entries |= samples_of(run, device, seconds, first_s, key.machine.threads)
     entries["peak_memory"]["empty_process_bytes"] = empty
-    if key.dtype is not Dtype.FLOAT32:
+    if key.dtype is not Dtype.FLOAT32 and "error" in entries:
+        entries["dtype_error"] = entries["error"]
+    elif key.dtype is not Dtype.FLOAT32:
         entries |= dtype_error(key, model, run, device, seed, entries["peak_memory"])
     if key.with_energy:
         with torch.inference_mode():
             entries["energy"] = energy(run, lambda: wait(device), counter(device))
     return Outcome(Status.OK, "", entries, metrics, environment())
+
+
+def by_artifact(call: str, key: LatencyKey, seconds: float, seed: int) -> Outcome:
+    """Return the outcome of an engine that loads an artifact. Its module is named, not imported: other code."""
+    outcome: Outcome = getattr(import_module("linbench.suites.latency.exported"), call)(key, seconds, seed)
+    return outcome
+
+
+def judge_wrapped(key: LatencyKey, model: Any, wrapped: Any, device: torch.device) -> tuple[Any, float]:
+    """Return the judgement of a compiled model, and the seconds that its first call took, the compilation's."""
+    reference = import_module("linbench.suites.latency.reference")
+    return reference.judge_compiled(key, model, wrapped, device)
 
 
 def _kernel_entries(verdict: Verdict) -> dict[str, Any]:
@@ -96,7 +126,9 @@ def _first_forward(run: Forward, device: torch.device) -> dict[str, float]:
     return {"first_forward_s": seconds, "kernel_compile_s": _covered_seconds(spans)}
 
 
-def _samples(run: Forward, device: torch.device, seconds: float, first_s: float, threads: int) -> dict[str, Any]:
+def samples_of(
+    run: Callable[[], object], device: torch.device, seconds: float, first_s: float, threads: int
+) -> dict[str, Any]:
     """Return raw samples, and the peak of memory and the use of the processor while they were taken.
 
     first_s: Seconds of a forward that ran before.
@@ -116,7 +148,9 @@ def _samples(run: Forward, device: torch.device, seconds: float, first_s: float,
     return entries
 
 
-def _state_under_load(forward_ms: Callable[[], float], run: Forward, device: torch.device) -> dict[str, Any]:
+def _state_under_load(
+    forward_ms: Callable[[], float], run: Callable[[], object], device: torch.device
+) -> dict[str, Any]:
     """Return NVML's state of the GPU while forwards run; an idle GPU would give its idle clocks."""
     for _ in range(1 + int(LOAD_MS / forward_ms())):
         run()

@@ -38,7 +38,7 @@ class ForwardOptions(ModelOptions):
 
     backbones: tuple[str, ...] = option(
         SMALL,
-        "Backbones, by comma; `linbench list` shows all.",
+        "Backbones, and groups such as @linear, by comma; `linbench list` shows all.",
         flag="--backbone",
         comma=True,
         panel="Model",
@@ -63,16 +63,23 @@ class ForwardOptions(ModelOptions):
     )
     presets: tuple[Preset, ...] = option(
         (Preset.PAPER, Preset.BEST),
-        "Columns: paper, best, or both by comma.",
+        "Columns by comma: paper, best (fastest in PyTorch), deployed (fastest engine).",
         flag="--preset",
-        choices=(Preset.PAPER, Preset.BEST),
+        choices=(Preset.PAPER, Preset.BEST, Preset.DEPLOYED),
         comma=True,
         panel="Settings",
         shown="paper,best",
     )
+    engines: tuple[str, ...] = option(
+        (),
+        "eager, compile, onnxruntime, openvino, aotinductor, tensorrt, by comma; default the preset's.",
+        flag="--engine",
+        comma=True,
+        panel="Settings",
+    )
     compile: bool | None = option(
         None,
-        "torch.compile, instead of the preset's.",
+        "The same as --engine compile, or eager.",
         flag="--compile/--no-compile",
         kind=bool,
         panel="Settings",
@@ -94,7 +101,7 @@ class ForwardOptions(ModelOptions):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The settings given by hand; None where one is not."""
+        """The settings given by hand, the engine apart; None where one is not."""
         chosen = {"impl": self.impl, "attention": self.attention}
         named = {name: str(value) if value else None for name, value in chosen.items()}
         return {**named, "compile": self.compile, **self.setting}

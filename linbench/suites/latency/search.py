@@ -9,7 +9,9 @@ code is made again.
 
 The time for a search counts the starts of processes. The first candidate always runs, since the cells run under its
 settings and it must be proven right. A further one starts only where the time left is as long as the best one took,
-and is ended when the time is spent.
+and is ended when the time is spent. Engines come last, against the best of eager: ``best`` tries ``compile``,
+``deployed`` all that are installed. They compile or export first, so each has ENGINE_LIFE for itself, where the
+search has LEAST_FOR_ENGINES at all.
 """
 
 import time
@@ -20,26 +22,28 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
 
+from linbench.engines import engine as engines
+from linbench.engines.contract import COMPILE, EAGER, EngineKey, build, exported, portable_modules
+from linbench.provenance import code_hash as hash_of
 from linbench.records import Record, Status
 from linbench.suites.latency.key import SUITE, LatencyKey, search_key
-from linbench.suites.latency.settings import (
-    Preset,
-    Settings,
-    can_keep_memory,
-    preset_settings,
-    rounds_products,
-)
+from linbench.suites.latency.settings import Preset, Settings, can_keep_memory, rounds_products
 from linbench.suites.runner.resolutions import Size
 from linbench.suites.runner.rounds import run
 from linbench.suites.runner.sampling import SamplingConfig, median_interval
 from linbench.suites.runner.suite import Cell, Outcome, SearchStep
 
 ENTRIES = ("linbench.suites.latency.search", "linbench.suites.latency.trial")
+#: Modules that check an engine, and that export and run an artifact.
+REFERENCE = "linbench.suites.latency.reference"
+EXPORTING = ("linbench.suites.latency.exported", "linbench.suites.latency.artifact")
 MOST_PIXELS = 1024**2
 MARGIN = 0.03  # of the best median so far: what a candidate must win; less is not worth its name
 SAMPLE_SECONDS = 2.0  # sampling of one candidate
 LONGEST = 2.0  # the first candidate's life, start included, as a multiple of the time for the search; at least
 LEAST_LIFE = 60.0  # this many seconds
+LEAST_FOR_ENGINES = 10.0  # seconds of a search that tries engines at all
+ENGINE_LIFE = 300.0  # of a candidate that compiles or exports, whose time does not count as the search's
 
 Axes: TypeAlias = tuple[tuple[str, tuple[Any, ...]], ...]
 Attempt: TypeAlias = tuple[Settings, Outcome]
@@ -70,11 +74,12 @@ class SettingsSearch:
     @property
     def searched(self) -> tuple[str, ...]:
         """The entries of a key that the search decides."""
-        return tuple(dict.fromkeys(name for name, _ in self.axes))
+        names = dict.fromkeys(name for name, _ in self.axes)
+        return (*names, *(name for name in EngineKey().to_json() if "engine" in names and name != "engine"))
 
     def record_key(self) -> dict[str, Any]:
         """Return the key of the search's record."""
-        return search_key(self.base)
+        return search_key(self.base, [key.name for key in dict(self.axes).get("engine", ())])
 
     def is_complete(self, record: Record) -> bool:
         """Return whether the record says which settings were chosen, or that none was."""
@@ -99,6 +104,10 @@ class SettingsSearch:
         """Return ``cell`` under the settings that were chosen, or those at the start where none was."""
         chosen = record.search["kept"]
         settings = Settings.from_json(chosen) if chosen else self.base.settings
+        if further := engine_entries(settings.engine.name):
+            modules = {**cell.modules, "suite": (*cell.modules["suite"], *further)}
+            hashed = hash_of(modules["suite"], modules["backbone"], modules["without"])
+            cell = replace(cell, code_hash=hashed, modules=modules)
         return replace(
             cell,
             key=replace(cell.key, settings=settings),
@@ -118,11 +127,13 @@ def _pixels(size: Size) -> int:
     return size[0] * size[1]
 
 
-def axes(device_type: str, dtype: str, options: tuple[str, ...]) -> Axes:
+def axes(device_type: str, dtype: str, options: tuple[str, ...], tried: tuple[EngineKey, ...] = ()) -> Axes:
     """Return the settings that may help on a device, each with its values, the least certain first.
 
-    options: The arguments of the backbone's factory.
+    options: The arguments of the backbone's factory.  tried: Engines, where there is a choice; they come last, so
+        that they are held against the best of eager.
     """
+    engine = (("engine", tried),) if len(tried) > 1 else ()
     fused = (("fused", (True, False)),) if "fused" in options else ()
     layout = (("memory_format", ("contiguous", "channels_last")),)
     if device_type == "cuda":
@@ -130,27 +141,48 @@ def axes(device_type: str, dtype: str, options: tuple[str, ...]) -> Axes:
             ("attention", ("sdpa",)),
             ("sdpa_backend", ("auto", "cudnn", "flash", "efficient", "math")),
         )
-        rest = (*fused, *layout, ("compile", (False, True)))
+        rest = (*fused, *layout, *engine)
         return (("cuda_graph", (False, True)), *(attention if "attention" in options else ()), *rest)
     attention = (("attention", ("sdpa", "chunked")),) if "attention" in options else ()
     matmul = (("matmul", ("highest", "medium")),) if dtype == "float32" and not rounds_products() else ()
     allocator = (("allocator", ("default", "keep")),) if can_keep_memory() else ()
-    return (*attention, *fused, *layout, *matmul, *allocator)
+    return (*attention, *fused, *layout, *matmul, *allocator, *engine)
 
 
 def plan(
-    key: LatencyKey, resolutions: Sequence[Size], options: tuple[str, ...], code_hash: str, seconds: float
+    key: LatencyKey,
+    resolutions: Sequence[Size],
+    options: tuple[str, ...],
+    code_hash: str,
+    seconds: float,
+    names: tuple[str, ...] = (EAGER, COMPILE),
 ) -> SettingsSearch:
     """Return the search that the settings of a cell wait for.
 
-    key: Of any of its cells.  options: The arguments of the backbone's factory that a preset may set.
+    key: Of any of its cells, under the settings that the search starts from.
+    options: The arguments of the backbone's factory that a preset may set.
+    names: The engines that are tried.
     """
     device_type = key.machine.device_type
-    start = preset_settings(Preset.BEST, device_type, key.dtype, options)
-    base = replace(key, size=search_size(resolutions), settings=start, with_energy=False)
-    tried = axes(device_type, key.dtype, options)
+    base = replace(key, size=search_size(resolutions), with_energy=False)
+    tried = axes(device_type, key.dtype, options, tuple(build(name).key(device_type) for name in names))
     variables = {"OMP_NUM_THREADS": str(key.machine.threads)}
     return SettingsSearch(base, tried, code_hash, seconds, variables)
+
+
+def engines_of(preset: Preset) -> tuple[str, ...]:
+    """Return the engines that a preset chooses from: those of PyTorch; for ``deployed`` all that are installed."""
+    if preset is not Preset.DEPLOYED:
+        return (EAGER, COMPILE)
+    installed = [name for name in engines if (candidate := exported(name)) and candidate.is_installed]
+    return (EAGER, COMPILE, *installed)
+
+
+def engine_entries(name: str) -> tuple[str, ...]:
+    """Return the modules behind an engine, and those of the export where it loads artifacts; none for eager."""
+    if name == EAGER:
+        return ()
+    return (engines[name].source, REFERENCE, *((*EXPORTING, *portable_modules()) if exported(name) else ()))
 
 
 def run_search(
@@ -163,7 +195,8 @@ def run_search(
     def attempt(settings: Settings, left: float | None) -> Outcome:
         key = replace(search.base, settings=settings)
         cell = Cell(key, search.code_hash, {}, {**search.variables, **settings.variables})
-        life = longest if left is None else min(longest, left)
+        life = min(sampling.timeout_s, ENGINE_LIFE) if settings.engine.name != EAGER else longest
+        life = life if left is None else min(life, left)
         outcome = run(SUITE, cell, replace(config, timeout_s=life), sampling.seed, plugins, call="trial")
         if outcome.status is Status.TIMEOUT and left == life:
             return replace(outcome, reason=f"still running when --search-seconds {search.seconds:g} were spent")
@@ -218,16 +251,17 @@ def explore(
         return SearchResult(tuple(attempts), None, ())
     times, needed = attempts[-1][1].round["samples_ms"], clock() - began
     for name, values in along:
+        base = best
         for value in values:
-            candidate = replace(best, **{name: value})
+            candidate = base.under(value) if name == "engine" else replace(base, **{name: value})
             if any(candidate == tried for tried, _ in attempts):
                 continue
             began = clock()
-            left = begin + seconds - began
-            if left < needed:
+            left = None if name == "engine" else begin + seconds - began
+            if seconds < LEAST_FOR_ENGINES if left is None else left < needed:
                 untried.append(candidate)
                 continue
-            yield SearchStep(len(attempts) + 1, {name: value}, began - begin)
+            yield SearchStep(len(attempts) + 1, _differences(base, candidate), began - begin)
             outcome = attempt(candidate, left)
             attempts.append((candidate, outcome))
             if outcome.status is Status.OK and wins(outcome.round["samples_ms"], times):
@@ -278,6 +312,7 @@ def to_record(search: SettingsSearch, result: SearchResult, started: str, second
     )
     last = result.attempts[-1][1]
     block = {
+        "preset": str(search.base.settings.preset),
         "start": search.base.settings.to_json(),
         "kept": result.best.to_json() if result.best else None,
         "candidates": [{k: v for k, v in entry.items() if k != "samples_ms"} for entry in entries],

@@ -4,7 +4,7 @@ from linbench.suites.latency.key import VERSION, LatencyKey
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.runner.suite import Suite, deferred, suite
 
-NAMED_BY = ("backbone", "part", "fusion", "size", "batch", "dtype", "preset")
+NAMED_BY = ("backbone", "part", "fusion", "size", "batch", "dtype", "preset", "engine")
 EXAMPLES = (
     "--suite latency --res 512..2048",
     "--backbone rwkv-sam-s,vit-s --res 256..1536:128 --rounds 5",
@@ -21,6 +21,7 @@ def latency() -> Suite[LatencyOptions, LatencyKey]:
         cells=deferred("linbench.suites.latency.cells", "cells"),
         measure=deferred("linbench.suites.latency.measure", "measure"),
         trial=deferred("linbench.suites.latency.trial", "trial"),
+        export=deferred("linbench.suites.latency.artifact", "export"),
         work=deferred("linbench.suites.latency.cells", "work"),
         named_by=NAMED_BY,
         examples=EXAMPLES,

@@ -14,11 +14,14 @@ from dataclasses import asdict, replace
 import torch
 from torch import nn
 
+from linbench.engines.contract import build as engine_of
+from linbench.engines.contract import exported
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
-from linbench.suites.latency.forward import build, cast, distance, pin, prepare, run_once
+from linbench.suites.latency.forward import build, cast, distance, pin, prepare, run_config, run_once
 from linbench.suites.latency.key import LatencyKey
+from linbench.suites.latency.measure import by_artifact
 from linbench.suites.latency.part import Maps, tunable_options
 from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner.cpu_usage import cpu_usage
@@ -35,7 +38,11 @@ TIMES_NOISE = 2.0
 
 def trial(key: LatencyKey, seconds: float, seed: int) -> Outcome:
     """Time the candidate that ``key`` describes, then compare its maps with the plain forward's."""
+    if exported(key.settings.engine.name):
+        return by_artifact("trial", key, seconds, seed)
     device = torch.device(key.machine.device_type)
+    if reason := engine_of(key.settings.engine.name).available(run_config(key)):
+        return Outcome(Status.UNSUPPORTED, reason, environment=environment())
     pin(key)
     torch.manual_seed(seed)
     try:

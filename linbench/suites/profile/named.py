@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from linbench.engines.contract import COMPILE, EAGER
 from linbench.records import Record, Store
 from linbench.suites.latency.cells import cells
 from linbench.suites.latency.key import LatencyKey
@@ -24,7 +25,14 @@ from linbench.suites.runner.suite import Cell, Search
 from linbench.system.affinity import unbound
 
 #: Options of ``latency`` that list values, by the name of a single one.
-SINGLE = {"part": "parts", "fusion": "fusions", "preset": "presets", "dtype": "dtypes", "batch": "batches"}
+SINGLE = {
+    "part": "parts",
+    "fusion": "fusions",
+    "preset": "presets",
+    "engine": "engines",
+    "dtype": "dtypes",
+    "batch": "batches",
+}
 FIXED = ("backbones", "resolutions", "energy", "compile", "search_seconds", *SINGLE.values())
 QUIET = {"KINETO_LOG_LEVEL": "6"}  # the profiler's library prints two lines at each start
 
@@ -64,12 +72,14 @@ def settle(cell: Cell[LatencyKey], results: Path, seed: int, plugins: Sequence[P
     if search := cell.required_search:
         record = search_record(search, Store(results)) or _search(search, seed, plugins)
         cell = search.with_settings(cell, record)
-    for name in ("compile", "cuda_graph"):
-        if getattr(cell.key.settings, name):
-            raise ValueError(
-                f"--setting {name}=true (preset {cell.key.settings.preset}): modules do not run one by one under it; "
-                f"profile --preset paper, or set {name}=false"
-            )
+    settings = cell.key.settings
+    other = "compile=true" if settings.engine.name == COMPILE else f"engine={settings.engine.name}"
+    names = {other: settings.engine.name != EAGER, "cuda_graph=true": settings.cuda_graph}
+    for name in (name for name, is_set in names.items() if is_set):
+        raise ValueError(
+            f"--setting {name} (preset {settings.preset}): modules do not run one by one under it; "
+            "profile --preset paper, or leave it out"
+        )
     return cell
 
 

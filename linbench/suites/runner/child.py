@@ -1,7 +1,7 @@
 """The fresh process of one round: ``python -m linbench.suites.runner.child`` reads a request and prints its outcome.
 
-Request (JSON on standard input): ``suite``, ``call`` (``measure`` or ``trial``), ``key``, ``seconds``, ``seed``,
-``plugins``, ``parent`` (process id).
+Request (JSON on standard input): ``suite``, ``call`` (``measure``, ``trial`` or ``export``), ``key``, ``seconds``,
+``seed``, ``plugins``, ``parent`` (process id).
 Outcome: one line of JSON on standard output; whatever else prints goes to standard error, the round's log.
 """
 
@@ -41,7 +41,7 @@ def _outcome(request: Mapping[str, Any]) -> dict[str, Any]:
         for plugin in request["plugins"]:
             load_plugin(Path(plugin))
         built: Suite[Any, Any] = suite[request["suite"]].build()
-        measure = {"measure": built.measure, "trial": built.trial}[request["call"]]
+        measure = {"measure": built.measure, "trial": built.trial, "export": built.export}[request["call"]]
         if measure is None:
             raise ValueError(f"the suite {request['suite']} has no {request['call']}")
         outcome = measure(built.key.from_json(request["key"]), request["seconds"], request["seed"])

@@ -93,7 +93,7 @@ def run(
 ) -> Outcome:
     """Measure one round of one cell in a fresh process; never raises for what happens in there.
 
-    call: ``measure``, or ``trial`` for a candidate of a search.
+    call: ``measure``, ``trial`` for a candidate of a search, or ``export`` for the artifact that a cell needs.
     """
     request = {
         "suite": suite,

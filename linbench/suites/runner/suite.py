@@ -110,6 +110,7 @@ class Cell(Generic[K]):
     variables: Environment of the process that measures it.
     required_search: The search that its settings wait for; its key holds those that the search starts from.
     search: How its settings were chosen, for its record.
+    unsupported: Why the model does not take this cell, where that is known before; its process is never started.
     """
 
     key: K
@@ -118,6 +119,7 @@ class Cell(Generic[K]):
     variables: Mapping[str, str] = field(default_factory=dict)
     required_search: Search | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
+    unsupported: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,16 @@ class Work:
     """The work of one round of a cell, as far as it is known before.
 
     flops: Of one call of what is timed.  calls: Calls before the samples.  seconds: What else the round takes.
+    window_s: The shortest sample, where one is several calls.
+    search: The fraction of the budget that the search for a batch may take, with ``windows`` for each batch.
     """
 
     flops: float
     calls: int
     seconds: float = 0.0
+    window_s: float = 0.0
+    search: float = 0.0
+    windows: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,7 @@ class Suite(Generic[O, K]):
     cells: Plans without measuring; raises ValueError that teaches.
     measure: ``(key, seconds, seed) -> Outcome``, in a fresh process; None where ``evaluate`` is given.
     trial: As ``measure``, for one candidate of a search; for suites whose cells require one.
+    export: As ``measure``, for the artifact that a cell's engine loads; for suites that have such engines.
     evaluate: ``(cell, options, path of the record, ranks)``: yields a step for each image, in this process.
     work: ``(key) -> Work``, without data; for the estimate of a run's time.
     named_by: The entries of a key that tell a person which cell it is; ``size`` is height and width.
@@ -179,6 +187,7 @@ class Suite(Generic[O, K]):
     cells: Callable[[O], list[Cell[K]]]
     measure: Callable[[K, float, int], Outcome] | None = None
     trial: Callable[[K, float, int], Outcome] | None = None
+    export: Callable[[K, float, int], Outcome] | None = None
     evaluate: Callable[[Cell[K], O, Path, Ranks], Iterator[Step]] | None = None
     named_by: tuple[str, ...] = ("backbone", "size", "dtype", "preset")
     examples: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ from typing import Any
 
 LEAST_GAIN = 0.03  # of images/s, by a batch twice as large
 WINDOWS = 3  # for each batch that is tried
+WINDOW_S = 0.2  # the shortest window: waiting once in it costs nothing
+SEARCHING = 0.5  # of the budget of a round, for finding the batch; the rest samples it
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,22 @@ class Doubling:
         return best
 
 
-def double(run: Callable[[int], Trial], free: Callable[[], int | None], seconds: float) -> Doubling:
+def double(
+    run: Callable[[int], Trial],
+    free: Callable[[], int | None],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Doubling:
     """Try batches of 1, 2, 4 and so on.
 
     run: Tries a batch.  free: Tells the free bytes of the device, None where that is unknown.
     seconds: For all batches together; one that would take longer than what is left is not tried.
+    clock: Returns the seconds that count.
     """
-    begin = start = time.perf_counter()
+    begin = start = clock()
     trials = [run(1)]
     while True:
-        now, last = time.perf_counter(), trials[-1]
+        now, last = clock(), trials[-1]
         before = trials[-2].rate if len(trials) > 1 else 0.0
         if stopped := _reason(last, before, free(), seconds - (now - start), 2 * (now - begin)):
             return Doubling(tuple(trials), stopped)

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from linbench.suites.latency import key as latency
 from linbench.suites.latency.key import LatencyKey
 
 SUITE = "throughput"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class ThroughputKey(LatencyKey):
     """All that moves a throughput; ``batch`` is 1, where the search for the best one begins."""
+
+    engines_since: ClassVar[int] = 2
 
     @classmethod
     def of(cls, key: LatencyKey) -> "ThroughputKey":

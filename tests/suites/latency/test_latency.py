@@ -53,7 +53,7 @@ def test_cells_are_every_backbone_at_every_resolution_dtype_and_preset() -> None
 
 def test_the_key_holds_what_moves_the_number() -> None:
     (cell,) = plan("vit-t")
-    moving = {"attention", "compile", "matmul", "tf32", "allocator", "threads", "dtype", "batch", "impl", "device"}
+    moving = {"attention", "engine", "matmul", "tf32", "allocator", "threads", "dtype", "batch", "impl", "device"}
     moving |= {"memory_format", "fused", "sdpa_backend", "cuda_graph", "mode"}
     entries = cell.key.to_json()
     assert moving <= entries.keys()
@@ -73,7 +73,7 @@ def test_a_setting_given_by_hand_makes_its_own_column() -> None:
 
 def test_paper_is_eager_naive_attention_in_strict_float32_under_the_default_allocator() -> None:
     paper = preset_settings(Preset.PAPER, "cpu")
-    assert (paper.attention, paper.compile, paper.matmul, paper.tf32) == ("naive", False, "highest", False)
+    assert (paper.attention, paper.engine.name, paper.matmul, paper.tf32) == ("naive", "eager", "highest", False)
     assert paper.variables == {}
 
 

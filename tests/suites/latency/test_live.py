@@ -60,7 +60,7 @@ def test_a_torchvision_model_and_a_compiled_module_are_measured() -> None:
     assert measured(torchvision.models.squeezenet1_1(weights=None)).status is Status.OK
     compiled = measured(torch.compile(Net(), backend="aot_eager"))
     assert compiled.status is Status.OK
-    assert compiled.key["compile"] is True and compiled.key["backbone"] == "Net"
+    assert compiled.key["engine"] == "compile" and compiled.key["backbone"] == "Net"
     assert compiled.metrics["flops"]["coverage"] == 1
 
 

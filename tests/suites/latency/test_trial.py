@@ -90,13 +90,13 @@ def test_the_distance_is_that_of_the_worst_map() -> None:
 def test_the_plain_forward_is_what_the_paper_did() -> None:
     reference = plain_key(key(memory_format="channels_last", allocator="keep", matmul="medium"))
     entries = reference.to_json()
-    named = {n: entries[n] for n in ("attention", "matmul", "memory_format", "fused", "compile", "dtype")}
+    named = {n: entries[n] for n in ("attention", "matmul", "memory_format", "fused", "engine", "dtype")}
     assert named == {
         "attention": "naive",
         "matmul": "highest",
         "memory_format": "contiguous",
         "fused": False,
-        "compile": False,
+        "engine": "eager",
         "dtype": "float32",
     }
 

@@ -1,0 +1,103 @@
+"""From a module to a file that an engine loads: torch.export, plain forms of linbench's operators, ONNX.
+
+    program = export_program(model, (image,), "openvino")
+    save_onnx(program, Path("model.onnx"), metadata)
+
+Static shapes, one file per size: an export with symbolic height and width carries a guard on the grid that ONNX
+cannot state, and is silently wrong at another size.
+"""
+
+import logging
+import operator
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from linbench.kernels.decompositions import decompositions, name, operator_nodes
+
+OPSET = 20
+MOST_OPTIMIZED = 600  # nodes; beyond, the exporter's optimizer takes a minute, and engines fold constants themselves
+
+
+def export_program(model: nn.Module, inputs: tuple[Tensor, ...], engine: str) -> ExportedProgram:
+    """Return a module's forward on inputs of these shapes, with no operator of linbench's left.
+
+    model: In eval mode, on the CPU.
+    engine: Whose forms of the operators are taken.
+    Raises NotPortable where a form would be wrong for the weights, LookupError for an operator without one.
+    """
+    with torch.no_grad():
+        program = torch.export.export(model, inputs)
+        program = program.run_decompositions(decompositions(engine, program))
+    if left := {name(node.target) for node in operator_nodes(program)}:  # type: ignore[arg-type]
+        raise LookupError(f"{', '.join(sorted(left))} is still in the exported program")
+    _join_stacks(program)
+    return program
+
+
+def _join_stacks(program: ExportedProgram) -> None:
+    """Let the parts of a stack that is taken apart again be used as they are: engines would copy them twice."""
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is not torch.ops.aten.unbind.int:
+            continue
+        stack, axis = node.args[0], node.args[1] if len(node.args) > 1 else 0
+        if stack.target is not torch.ops.aten.stack.default or (*stack.args[1:], 0)[0] != axis:
+            continue
+        for part in list(node.users):
+            if part.target is operator.getitem and all(user.op != "output" for user in part.users):
+                part.replace_all_uses_with(stack.args[0][part.args[1]])
+                graph.erase_node(part)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def save_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str] | None = None) -> int:
+    """Write a program as ONNX, and its weights beside it where they exceed 2 GB; return the opset.
+
+    A reader sees the whole file or none: it is written into a folder beside it, and renamed.
+    metadata: Text by name, stored in the file.
+    Raises OSError where it cannot be written.
+    """
+    optimize = len(program.graph.nodes) < MOST_OPTIMIZED
+    with torch.no_grad(), _quiet():
+        exported: Any = torch.onnx.export(
+            program, (), dynamo=True, verbose=False, optimize=optimize, opset_version=OPSET
+        )
+    exported.model.metadata_props.update(metadata or {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        exported.save(str(folder / path.name))
+        for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):  # the file itself comes last
+            with part.open("r+b") as file:
+                os.fsync(file.fileno())
+            part.replace(path.with_name(part.name))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return OPSET
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the exporter's remarks about its own conversion, which are not about the model."""
+    logger = logging.getLogger("torch.onnx")
+    level, disabled = logger.level, logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        logging.disable(disabled)
