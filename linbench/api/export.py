@@ -155,9 +155,7 @@ def _named_parts(
         preprocessing = "" if kind == "backbone" else str(transform_of(name, size[0]))
         hashed = code_hash(ENTRIES, entry.source)
         model_options = dict(facts["options"])
-        return Artifact(
-            name, kind, size, engine, model_options, preprocessing, "float32", OPSET, kept, hashed
-        )
+        return Artifact(name, kind, size, engine, model_options, preprocessing, "float32", OPSET, kept, hashed)
 
     if part == "backbone":
         yield _Part(module, _images(size), path, artifact(part))

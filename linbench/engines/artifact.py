@@ -135,7 +135,7 @@ def _field(file: IO[bytes]) -> tuple[int, int]:
         _varint(file)
         return number, 0
     sizes = {1: 8, 5: 4}
-    if kind != 2 and kind not in sizes or number == 0:
+    if (kind != 2 and kind not in sizes) or number == 0:
         raise BadArtifact("it is no ONNX file, or a damaged one")
     return number, _varint(file) if kind == 2 else sizes[kind]
 

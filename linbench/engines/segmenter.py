@@ -6,7 +6,6 @@
 boxes alone: static shapes fix what a prompt is made of.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
