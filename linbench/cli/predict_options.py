@@ -97,7 +97,9 @@ class ModelOptions:
     backbone: Annotated[
         str | None, typer.Option(help="Backbone or hq-sam-b/l/h; default as linbench's checkpoint states it.")
     ] = None
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights: .safetensors, an official .pth, or an exported .onnx.")] = None
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights: .safetensors, an official .pth, or an exported .onnx.")
+    ] = None
     weights: Annotated[
         str | None, typer.Option(help="model or ema, if the checkpoint holds both; default as its source does.")
     ] = None
@@ -231,6 +233,8 @@ def check_artifact_options(model: ModelOptions, device: str) -> None:
     """Refuse options of a checkpoint for an exported file, which is one model, with its weights, on the CPU."""
     for flag in ("backbone", "weights", "fusion", "option"):
         if getattr(model, flag):
-            refuse(f"--{flag} beside an exported file: {model.checkpoint} is one model with its weights; leave it out")
+            refuse(
+                f"--{flag} beside an exported file: {model.checkpoint} is one model with its weights; leave it out"
+            )
     if device not in ("auto", "cpu"):
         refuse(f"--device {device}: an exported file runs on the CPU here")

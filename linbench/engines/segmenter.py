@@ -6,7 +6,6 @@
 boxes alone: static shapes fix what a prompt is made of.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,9 @@ class _Encoder(_Loaded):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of images, ``b 3 h w``, one after another."""
         if tuple(image.shape[2:]) != self.image_size:
-            raise ValueError(f"image must be of {self.image_size} px (h, w) for this file, got {tuple(image.shape[2:])}")
+            raise ValueError(
+                f"image must be of {self.image_size} px (h, w) for this file, got {tuple(image.shape[2:])}"
+            )
         maps = zip(*(self.run(one) for one in image.split(1)), strict=True)
         return tuple(torch.cat(parts) for parts in maps)
 
@@ -131,19 +132,21 @@ def load_exported_segmenter(path: Path, threads: int, side: int | None = None) -
         raise BadArtifact(f"{decoder_file}: it is {decoder}, and its encoder {encoder}, or their weights differ")
     height, width = encoder.image_size
     if height != width or side not in (None, height):
-        raise BadArtifact(f"{path}: it is {encoder}; it takes no input of {side or 'another shape'} px: export that size")
-    loaded = [_Encoder(path, encoder, threads), _Boxes(), _Decoder(decoder_file, decoder, threads)]
-    sam = Sam(*loaded, description=f"{encoder.options.get('decoder', 'mask decoder')}, in {encoder.engine}")
+        raise BadArtifact(
+            f"{path}: it is {encoder}; it takes no input of {side or 'another shape'} px: export that size"
+        )
+    parts = _Encoder(path, encoder, threads), _Boxes(), _Decoder(decoder_file, decoder, threads)
+    sam = Sam(*parts, f"the exported decoder, in {encoder.engine}")
     sam.register_parameter("device_of_outputs", nn.Parameter(torch.zeros(0), requires_grad=False))
     return Segmenter(sam.eval(), transform_of(encoder.name, height), _facts(path, encoder))
 
 
 def _facts(path: Path, artifact: Artifact) -> dict[str, Any]:
-    """Return the facts of a segmenter, as ``load_segmenter`` does; a file of random weights has no hash of weights."""
+    """Return the facts of a segmenter, as ``load_segmenter`` does; random weights have no hash."""
     weights = artifact.weights
     return {
         "name": artifact.name,
-        "decoder": f"in {artifact.engine}",
+        "decoder": f"the exported decoder, in {artifact.engine}",
         "image_size": artifact.image_size[0],
         "options": dict(artifact.options),
         "engine": artifact.engine,
