@@ -2,6 +2,7 @@
 
 correctness: every op at the models' shapes, forward and backward, in three dtypes, against float64.
 kernels, latency: those suites; latency of the S models in both presets.
+engines: latency in deployment engines, in float32; none has run on a GPU before.
 targets: a short table, last: what was reached of what is aimed at.
 
 ``--parts`` chooses; a run that was cut off goes on from its records. ``--device cpu --small`` takes toy inputs, to
@@ -29,8 +30,10 @@ from linbench.suites.kernels.check import check
 from linbench.suites.kernels.options import Direction
 from linbench.suites.runner.device import Dtype
 
-PARTS = ("correctness", "kernels", "latency", "targets")
+PARTS = ("correctness", "kernels", "latency", "engines", "targets")
 LATENCY = ("--backbone", "vit-s,vim-s,vmamba-s,vrwkv-s,rwkv-sam-s", "--res", "512..4096")
+ENGINES = ("--backbone", "vit-s,vrwkv-s,rwkv-sam-s", "--res", "512,1024", "--preset", "best")
+GPU_ENGINES = ("--engine", "compile,onnxruntime,tensorrt")  # those not installed are `unsupported`, with the command
 SMALL_KERNELS = ("--case", TOY, "--op", "bi_wkv,q_shift", "--threads", "1", "--wait", "0")
 SMALL_LATENCY = ("--backbone", "vit-t", "--res", "64", "--search-seconds", "1", "--threads", "1", "--wait", "0")
 
@@ -68,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _linbench(asked, "kernels", asked.dtype, *(SMALL_KERNELS if asked.small else ()))
     if "latency" in asked.parts:
         _linbench(asked, "latency", asked.dtype, *(SMALL_LATENCY if asked.small else LATENCY))
+    if "engines" in asked.parts and not asked.small:
+        _linbench(asked, "latency", "float32", *ENGINES, *GPU_ENGINES)
     records = [record for record in Store(asked.results) if record.key.get("device") == name]
     wrong += sum(record.status is Status.WRONG for record in records)
     found = list(targets(records)) if "targets" in asked.parts else []

@@ -40,6 +40,7 @@ def measure(
     dtype: str | torch.dtype | None = None,
     device: str | None = None,
     preset: str = "best",
+    engine: str | None = None,
     rounds: int = 3,
     seconds: float = 20.0,
     wait: float = 60.0,
@@ -56,6 +57,8 @@ def measure(
     batch: Images in one forward.
     dtype: float32, bfloat16 or float16; by default a module's own, and float32 of a registered name.
     device: cpu, cuda or cuda:N; by default a module's own, and for a registered name the GPU where there is one.
+    preset, engine: Of a registered name: ``paper``, ``best`` or ``deployed``; what runs it, such as ``openvino``, in
+        the place of the preset's. A module runs as it is; ``linbench.export`` writes it for an engine.
     rounds: Fresh processes of each registered name; three or more let results be compared.
     seconds: Sampling budget of each round of each cell.
     wait: Longest wait of a registered name for other programs to stop computing, s, at the start and for each round.
@@ -76,12 +79,15 @@ def measure(
     records: list[Record] = []
     registered = [model for model in named.values() if isinstance(model, str)]
     if registered:
+        options |= {"engines": (engine,)} if engine else {}
         options |= {"device": device or "auto", "dtypes": (precision or Dtype.FLOAT32,), "batches": tuple(images)}
-        presets = (Preset(choose("preset", preset, (Preset.PAPER, Preset.BEST))),)
+        presets = (Preset(choose("preset", preset, (Preset.PAPER, Preset.BEST, Preset.DEPLOYED))),)
         chosen = LatencyOptions(backbones=tuple(registered), resolutions=_sizes(sizes), presets=presets, **options)
         records += _measure_registered(chosen, SamplingConfig(rounds, seconds, wait_s=wait), results, tell)
-    elif options:
-        raise TypeError(f"{next(iter(options))}: an option of registered names; none is among the models")
+    elif options or engine:
+        raise TypeError(
+            f"{next(iter([*options, 'engine']))}: an option of registered names; none is among the models"
+        )
     for name, model in named.items():
         if not isinstance(model, str):
             where = torch.device(device) if device else None

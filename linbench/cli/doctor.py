@@ -67,7 +67,29 @@ def examine() -> Iterator[Finding]:
     yield _numba()
     yield from (_package(*package) for package in _PACKAGES)
     yield _compiler()
+    yield from _engines()
     yield from _vendor()
+
+
+def _engines() -> Iterator[Finding]:
+    """Import each engine, and ask it whether it runs float32 on this machine's device."""
+    import torch
+
+    from linbench.engines import engine
+    from linbench.engines.contract import UNTESTED, RunConfig, build
+
+    device_type = "cuda" if torch.cuda.is_available() else "cpu"
+    for name in (name for name in engine if build(name).packages):
+        chosen = build(name)
+        reason = chosen.available(RunConfig(device_type, "float32", 1))
+        if reason and device_type == "cuda" and not chosen.missing():
+            reason = chosen.available(RunConfig("cpu", "float32", 1))
+        untested = "" if chosen.is_tested else f"; {UNTESTED}"
+        if reason:
+            remedy = chosen.install if chosen.missing() and chosen.is_tested else ""
+            yield Finding(name, "missing", f"optional, an engine: {reason.partition(': ')[0]}{untested}", remedy)
+        else:
+            yield Finding(name, "ok", f"{chosen.version()}, for --engine {name}{untested}")
 
 
 _PACKAGES = (
@@ -147,12 +169,12 @@ def _package(name: str, purpose: str, remedy: str) -> Finding:
 
 
 def _compiler() -> Finding:
-    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    from linbench.engines.compile import cpp_compiler
+
+    compiler, needing = cpp_compiler(), "only --engine compile and aotinductor need one"
     if compiler:
-        return Finding("C compiler", "ok", f"{compiler}; only --compile needs one")
-    return Finding(
-        "C compiler", "missing", "none; only --compile needs one", "apt install gcc, or leave --compile out"
-    )
+        return Finding("C++ compiler", "ok", f"{compiler}; {needing}")
+    return Finding("C++ compiler", "missing", f"none; {needing}", "apt install g++, or set CXX")
 
 
 def _vendor() -> Iterator[Finding]:

@@ -21,15 +21,16 @@ OTHER = "and every backbone under its own name; `linbench show NAME` names its d
 
 
 def list_(plugin: Plugin = None, as_json: Json = False) -> None:
-    """List backbones, segmenters, recipes, suites and datasets."""
+    """List backbones, segmenters, recipes, suites, engines and datasets."""
     from linbench.backbones import backbone
     from linbench.data import roots  # noqa: F401 (it registers the datasets)
     from linbench.data.contract import dataset
+    from linbench.engines import engine
     from linbench.models.sam import HQ
     from linbench.recipes import recipe
     from linbench.suites import suite
 
-    load_plugins(plugin or [], backbone, recipe, suite, dataset)
+    load_plugins(plugin or [], backbone, recipe, suite, dataset, engine)
     listed = {
         "backbones": [
             {"name": e.name, "paper": e.facts.get("paper", ""), "source": e.facts.get("source", e.source)}
@@ -40,12 +41,29 @@ def list_(plugin: Plugin = None, as_json: Json = False) -> None:
         "suites": [
             {"name": e.name, "version": e.facts.get("version"), "what": _summary(e.build)} for e in suite.values()
         ],
+        "engines": [_engine_row(name) for name in sorted(engine, key=_order)],
         "datasets": [
             {"name": e.name, "title": e.facts["title"], "splits": ", ".join(e.facts["splits"])}
             for e in dataset.values()
         ],
     }
     typer.echo(json.dumps(listed, indent=1) if as_json else "\n".join(map(_table, _tables(listed))))
+
+
+def _engine_row(name: str) -> dict[str, Any]:
+    from linbench.engines.contract import UNTESTED, build
+
+    chosen = build(name)
+    state = chosen.version() or "part of torch" if chosen.is_installed else "not installed"
+    what = chosen.what if chosen.is_tested else f"{chosen.what}; {UNTESTED}"
+    return {"name": name, "state": state, "what": what, "install": chosen.install}
+
+
+def _order(engine: str) -> tuple[bool, bool, str]:
+    """Return a sort key of an engine: eager before what else runs in PyTorch, before all others."""
+    from linbench.engines.contract import EAGER, exported
+
+    return exported(engine) is not None, engine != EAGER, engine
 
 
 def _recipe_row(entry: Entry) -> dict[str, Any]:
@@ -74,6 +92,11 @@ def _tables(listed: dict[str, list[dict[str, Any]]]) -> "Iterator[Table]":
     yield Table("Recipes", heads, rows("recipes", *heads), pipelines)
     measures = tuple(f"{entry['name']}: {entry['what']}" for entry in listed["suites"])
     yield Table("Suites", ("name", "version"), rows("suites", "name", "version"), measures)
+    runs = tuple(
+        f"{entry['name']}: {entry['what']}" + (f" ({entry['install']})" if entry["install"] else "")
+        for entry in listed["engines"]
+    )
+    yield Table("Engines", ("name", "state"), rows("engines", "name", "state"), runs)
     yield Table("Datasets", ("name", "title", "splits"), rows("datasets", "name", "title", "splits"))
 
 

@@ -198,7 +198,8 @@ class ExportedEngine(Engine):
             try:
                 import_module(package)
             except ImportError:
-                return f"{package} is not installed, and the export needs it: pip install linbench[onnxruntime]"
+                extra = self.extra or "engines"
+                return f"{package} is not installed, and the export needs it: pip install linbench[{extra}]"
         return None
 
     def save(self, model: "nn.Module", inputs: "tuple[Tensor, ...]", path: Path) -> None:
@@ -223,6 +224,12 @@ def build(name: str) -> Engine:
     """Return the engine of that name; raises UnknownName."""
     built: Engine = engine[name].build()
     return built
+
+
+def portable_modules() -> tuple[str, ...]:
+    """Return the modules with the plain forms of linbench's ops, which an export takes in their place."""
+    folder = Path(__file__).parents[1] / "kernels"
+    return tuple(f"linbench.kernels.{path.parent.name}.portable" for path in sorted(folder.glob("*/portable.py")))
 
 
 def exported(name: str) -> ExportedEngine | None:

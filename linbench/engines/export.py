@@ -51,7 +51,7 @@ def export_program(model: nn.Module, inputs: tuple[Tensor, ...], engine: str) ->
 def _folded(module: GraphModule) -> GraphModule:
     """Return an exported module whose small values that depend on weights alone are computed.
 
-    The plain forms make matrices of decays and tables of indices: half of all nodes, and each costs the exporter 10 ms.
+    The plain forms make matrices of decays and tables of indices: half of all nodes, at 10 ms each in the exporter.
     """
     values: dict[Node, Tensor] = {}
     for node in module.graph.nodes:

@@ -2,8 +2,8 @@
 
     segmenter = load_exported_segmenter(Path("model.onnx"), threads=2)
 
-``model.onnx`` is the encoder; ``model.decoder.onnx`` beside it takes the encoder's maps and one box. The decoder takes
-boxes alone: static shapes fix what a prompt is made of.
+``model.onnx`` is the encoder; ``model.decoder.onnx`` beside it takes the encoder's maps and one box: static shapes
+fix what a prompt is made of.
 """
 
 from pathlib import Path

@@ -173,7 +173,7 @@ def test_doctor_names_every_part_and_a_remedy_for_what_is_broken() -> None:
         "numba",
         "triton",
         "timm",
-        "C compiler",
+        "C++ compiler",
         "mamba_ssm",
     } <= found.keys()
     assert found["numba"]["state"] == "ok"

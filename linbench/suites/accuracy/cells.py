@@ -12,6 +12,9 @@ from linbench.backbones import backbone, build_backbone
 from linbench.data.contract import Dataset, dataset
 from linbench.data.custom import CocoData, MaskData
 from linbench.data.roots import open_dataset, resolve_data
+from linbench.engines import engine as engines
+from linbench.engines.artifact import SUFFIX
+from linbench.engines.contract import EAGER, EngineKey, build, exported, portable_modules
 from linbench.models.checkpoint import own_size
 from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
@@ -89,7 +92,7 @@ def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey
     for name in names:
         source = backbone[backbone_of(name) if plan.task == "sam" else name].source
         for model in _models(plan, name, len(names) == 1, checkpoints, options):
-            modules = modules_behind(plan, source, model.fusion)
+            modules = modules_behind(plan, source, model.fusion, model.engine.name)
             digest = code_hash(modules["suite"], modules["backbone"], modules["without"])
             protocol = plan.protocol(options.protocol, name, model.size)
             versions = (protocol, plan.protocol_versions[protocol])
@@ -126,7 +129,9 @@ def _models(
             fusion=fusion,
             impl=str(options.impl or "fast"),
             attention=str(attention),
+            engine=engine,
         )
+        for engine in _engines(weights, options)
         for size in sizes
         for fusion in _fusions(plan, name, weights, options)
         for dtype in options.dtypes
@@ -145,12 +150,28 @@ def _check_exported(weights: Weights, sizes: Sequence[Size], options: AccuracyOp
         raise ValueError(f"--option, --impl and --attention: {weights.file} is exported, and stays as it is")
 
 
-def modules_behind(plan: AccuracyPlan, backbone: str, fusion: str) -> dict[str, tuple[str, ...]]:
+def _engines(weights: Weights, options: AccuracyOptions) -> list[EngineKey]:
+    """Return the engines of the options; raises UnknownName, and ValueError for those that take no segmenter."""
+    names = options.engines if isinstance(options, SegmenterOptions) else ()
+    for name in (name for name in names if name != EAGER):
+        engine = exported(name)
+        if engine is None or engine.suffix != SUFFIX or not engine.is_tested:
+            raise ValueError(f"--engine {name}: segmenters run in eager, onnxruntime and openvino")
+        if weights.engine:
+            raise ValueError(f"--engine {name}: {weights.file} is exported for {weights.engine}; leave it out")
+        if [str(dtype) for dtype in options.dtypes] != ["float32"] or options.device not in ("auto", "cpu"):
+            raise ValueError(f"--engine {name}: segmenters run in it in float32, on the CPU")
+    return [build(name).key("cpu") for name in names or (EAGER,)]
+
+
+def modules_behind(plan: AccuracyPlan, backbone: str, fusion: str, engine: str = EAGER) -> dict[str, tuple[str, ...]]:
     """Return the arguments of ``code_hash`` for the numbers of a model."""
     neck = ("linbench.backbones.sam_vit",) if plan.task == "sam" else ()
     mixer = (MIXERS[fusion],) if fusion in MIXERS else ()
     others = tuple(module for task, module in BUILDERS.items() if task != plan.task)
     entries = ("linbench.suites.accuracy.evaluation", *plan.entries)
+    if engine != EAGER:
+        entries += ("linbench.engines.in_engine", engines[engine].source, *portable_modules())
     return {"suite": entries, "backbone": (backbone, *neck, *mixer), "without": others}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from linbench.engines.contract import EAGER, EngineKey
 from linbench.suites.runner.device import Dtype, Machine
 from linbench.suites.runner.resolutions import Size
 
@@ -17,6 +18,7 @@ class ScoredModel:
 
     options: Of the backbone.  fusion: ``none`` where nothing is fused.  size: Of its input, px.
     attention: ``none`` where the backbone has no choice.  checkpoint: Names the weights (``Weights.key``).
+    engine: What runs it; in a record's key where it is not eager, which all records without it are.
     """
 
     backbone: str
@@ -27,6 +29,7 @@ class ScoredModel:
     fusion: str = "none"
     impl: str = "fast"
     attention: str = "none"
+    engine: EngineKey = field(default_factory=EngineKey)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class AccuracyKey:
             **self.machine.to_json(),
             "impl": model.impl,
             "attention": model.attention,
+            **(model.engine.to_json() if model.engine.name != EAGER else {}),
             "protocol": self.protocol,
             "protocol_version": self.protocol_version,
             "dataset": data.dataset,
@@ -97,6 +101,7 @@ class AccuracyKey:
             fusion=entries["fusion"],
             impl=entries["impl"],
             attention=entries["attention"],
+            engine=EngineKey.from_json(entries),
         )
         names = ("dataset", "split", "dataset_checksum", "images", "box_source", "box_checksum")
         return cls(

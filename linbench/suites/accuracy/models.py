@@ -5,12 +5,14 @@ position table for each image, the way its source does: so one checkpoint is mea
 """
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import nn
 
 from linbench.backbones import backbone
+from linbench.engines.contract import EAGER, EngineUnsupported, exported
 from linbench.models import build_classifier, build_sam
 from linbench.models import checkpoint as checkpoints
 from linbench.models.sam import backbone_of
@@ -48,7 +50,23 @@ def build_model(
         module = _builder(task, model.backbone)(model.backbone, image_size=size, impl=model.impl, **options)
     if weights.file:
         checkpoints.load(module, weights.file, weights.branch or "model")
-    return module.to(device, model.dtype.torch).eval()
+    module = module.to(device, model.dtype.torch).eval()
+    return module if model.engine.name == EAGER else _in_engine(module, model, weights)
+
+
+def _in_engine(module: Any, model: ScoredModel, weights: Weights) -> nn.Module:
+    """Return a segmenter in the engine of its key; raises ValueError where it does not run or its masks are off."""
+    engine = exported(model.engine.name)
+    assert engine is not None
+    # Named, not imported: its code is behind the scores of cells with an engine alone.
+    run_in_engine = import_module("linbench.engines.in_engine").run_in_engine
+    facts = weights.facts(model.backbone)
+    try:
+        sam, _ = run_in_engine(module, engine, model.backbone, model.size[0], torch.get_num_threads(), facts)
+    except EngineUnsupported as error:
+        raise ValueError(str(error)) from None
+    segmenter: nn.Module = sam
+    return segmenter
 
 
 def _builder(task: str, name: str) -> Callable[..., nn.Module]:

@@ -103,6 +103,14 @@ class AccuracyOptions(WeightOptions):
 class SegmenterOptions(AccuracyOptions, FusionOptions):
     """The options of suites over promptable segmenters."""
 
+    engines: tuple[str, ...] = option(
+        (),
+        "eager, onnxruntime, openvino, by comma: what runs encoder and decoder; default eager.",
+        flag="--engine",
+        comma=True,
+        panel="Settings",
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOptions(SegmenterOptions):

@@ -19,7 +19,7 @@ import torch
 
 from linbench.backbones import backbone
 from linbench.engines.check import EngineError, Truth
-from linbench.engines.contract import Arrays, EngineUnsupported, ExportedEngine, exported
+from linbench.engines.contract import Arrays, EngineUnsupported, ExportedEngine, exported, portable_modules
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.models.sam import backbone_of
@@ -75,7 +75,7 @@ def address(key: LatencyKey, engine: ExportedEngine) -> Path:
         "seed": WEIGHTS_SEED,
     }
     source = backbone[backbone_of(key.model.backbone)].source
-    code = code_hash((*CODE, type(engine).__module__), source)
+    code = code_hash((*CODE, *portable_modules(), type(engine).__module__), source)
     packages = environment()["packages"]
     libraries = [packages.get(name, "") for name in LIBRARIES]
     readable = slug(f"{key.model.backbone}-{key.model.part}-{key.size[0]}x{key.size[1]}-{engine.name}")
@@ -137,19 +137,19 @@ def _write(key: LatencyKey, engine: ExportedEngine, folder: Path) -> None:
     export_s = time.perf_counter() - begin
     arrays = {
         f"{kind}-{i}-{j:02d}": np.asarray(x)
-        for kind, images in (("input", reference.inputs), ("output", reference.truth.outputs))
+        for kind, images in (("input", reference.inputs), ("output", reference.outputs))
         for i, maps in enumerate(images)
         for j, x in enumerate(maps)
     }
     np.savez(folder / "check.npz", allow_pickle=False, **arrays)
     sizes = [path.stat().st_size for path in folder.iterdir() if path.name != "check.npz"]
-    noise = reference.truth.noise
+    halves = {dtype: reference.noise(replace(key, dtype=dtype)) for dtype in {Dtype.BFLOAT16, key.dtype}}
     manifest = {
         "file": file,
         "export_s": export_s,
         "bytes": sum(sizes),
         "metrics": metrics,
-        "noise": {str(key.dtype): asdict(noise)} if noise else {},
+        "noise": {str(dtype): asdict(noise) for dtype, noise in halves.items() if noise},
         "environment": environment(),
         "python": sys.version.split()[0],
     }

@@ -7,7 +7,7 @@ of this process is the engine's. Its outputs are held against eager's before a t
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,13 +21,14 @@ from linbench.suites.latency import artifact
 from linbench.suites.latency.artifact import Artifact
 from linbench.suites.latency.forward import run_config
 from linbench.suites.latency.key import SUITE, LatencyKey
+from linbench.suites.latency.measure import samples_of
 from linbench.suites.runner import gpu
-from linbench.suites.runner.cpu_usage import cpu_usage
 from linbench.suites.runner.device import Dtype
+from linbench.suites.runner.energy import counter, energy
 from linbench.suites.runner.memory import peak, resident_bytes
 from linbench.suites.runner.process import start_conditions, timer, wait
 from linbench.suites.runner.rounds import run as run_process
-from linbench.suites.runner.sampling import SamplingConfig, sample
+from linbench.suites.runner.sampling import SamplingConfig
 from linbench.suites.runner.suite import Cell, Outcome
 
 LONGEST_EXPORT = 3600.0  # seconds; the process that waits has a limit of its own
@@ -96,15 +97,15 @@ def _round(key: LatencyKey, engine: ExportedEngine, got: Artifact, seconds: floa
     if reason := gpu.contention(device):
         return Outcome(Status.CONTENDED, reason, metrics=metrics, environment=environment())
     forward = loaded.session.bind(got.inputs()[0])
-    forward_ms = timer(forward, device)
-    first_s = forward_ms() / 1e3
-    with peak(device) as memory, cpu_usage(key.machine.threads) as usage:
-        samples = sample(forward_ms, seconds, first_s)
-    entries |= asdict(samples) | usage | {"peak_memory": memory | {"empty_process_bytes": empty}}
+    first_s = timer(forward, device)() / 1e3
+    entries |= samples_of(forward, device, seconds, first_s, key.machine.threads)
+    entries["peak_memory"]["empty_process_bytes"] = empty
     if key.dtype is not Dtype.FLOAT32:
         entries["dtype_error"] = entries["error"]
         if reason := _wrong_in_float32(engine, got, config, device):
             return Outcome(Status.WRONG, reason, _without_times(entries), metrics, environment())
+    if key.with_energy:
+        entries["energy"] = energy(forward, lambda: wait(device), counter(device))
     return Outcome(Status.OK, "", entries, metrics, environment())
 
 

@@ -108,7 +108,7 @@ def bound(key: LatencyKey, wrapped: Callable[..., Maps], inputs: Maps) -> Forwar
     return _capture(run, inputs[0].device) if key.settings.cuda_graph else run
 
 
-def run_once(run: Forward, device: torch.device) -> float:
+def run_once(run: Callable[[], object], device: torch.device) -> float:
     """Run a forward to its end, and return the seconds that it took."""
     start = time.perf_counter()
     with torch.inference_mode():

@@ -83,7 +83,7 @@ def measure(key: LatencyKey, seconds: float, seed: int) -> Outcome:
         run_once(run, device)
         entries["compile_s"] = entries.get("compile_s", 0.0) + time.perf_counter() - start
         first_s = 0.0
-    entries |= _samples(run, device, seconds, first_s, key.machine.threads)
+    entries |= samples_of(run, device, seconds, first_s, key.machine.threads)
     entries["peak_memory"]["empty_process_bytes"] = empty
     if key.dtype is not Dtype.FLOAT32 and "error" in entries:
         entries["dtype_error"] = entries["error"]
@@ -126,7 +126,9 @@ def _first_forward(run: Forward, device: torch.device) -> dict[str, float]:
     return {"first_forward_s": seconds, "kernel_compile_s": _covered_seconds(spans)}
 
 
-def _samples(run: Forward, device: torch.device, seconds: float, first_s: float, threads: int) -> dict[str, Any]:
+def samples_of(
+    run: Callable[[], object], device: torch.device, seconds: float, first_s: float, threads: int
+) -> dict[str, Any]:
     """Return raw samples, and the peak of memory and the use of the processor while they were taken.
 
     first_s: Seconds of a forward that ran before.
@@ -146,7 +148,9 @@ def _samples(run: Forward, device: torch.device, seconds: float, first_s: float,
     return entries
 
 
-def _state_under_load(forward_ms: Callable[[], float], run: Forward, device: torch.device) -> dict[str, Any]:
+def _state_under_load(
+    forward_ms: Callable[[], float], run: Callable[[], object], device: torch.device
+) -> dict[str, Any]:
     """Return NVML's state of the GPU while forwards run; an idle GPU would give its idle clocks."""
     for _ in range(1 + int(LOAD_MS / forward_ms())):
         run()

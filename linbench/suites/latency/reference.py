@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from linbench.engines.check import Judgement, Truth, error_of, judge
+from linbench.engines.check import EngineError, Judgement, Truth, error_of, judge
 from linbench.engines.contract import Arrays
 from linbench.engines.drawn import draw_weights
 from linbench.suites.latency.forward import build, cast, in_float32
@@ -23,7 +23,7 @@ class Reference:
     """A model in eager float32 with drawn weights, two images, and its outputs for them.
 
     model: On the device; other forms of it take its ``state_dict``.
-    inputs: For each image, in float32.  truth: The outputs, and the noise of eager in the key's dtype.
+    inputs: For each image, in float32.  outputs: For each image.
     """
 
     def __init__(self, key: LatencyKey, device: torch.device) -> None:
@@ -31,12 +31,14 @@ class Reference:
         self.model, self.given = build(in_float32(key), device)
         draw_weights(self.model, WEIGHTS_SEED)
         self.inputs = tuple(_like(self.given, seed) for seed in IMAGE_SEEDS)
-        outputs = outputs_of(self.model, self.inputs)
-        noise = None
-        if key.dtype is not Dtype.FLOAT32:
-            half = cast(key, copy.deepcopy(self.model), ())[0]
-            noise = error_of(outputs_of(half, in_dtype(key, self.inputs)), outputs)
-        self.truth = Truth(outputs, noise)
+        self.outputs = outputs_of(self.model, self.inputs)
+
+    def noise(self, key: LatencyKey) -> EngineError | None:
+        """Return how far eager in the key's dtype is from float32; None for float32."""
+        if key.dtype is Dtype.FLOAT32:
+            return None
+        half = cast(key, copy.deepcopy(self.model), ())[0]
+        return error_of(outputs_of(half, in_dtype(key, self.inputs)), self.outputs)
 
 
 def in_dtype(key: LatencyKey, inputs: Sequence[Maps]) -> tuple[Maps, ...]:
@@ -68,7 +70,8 @@ def judge_compiled(
     start = time.perf_counter()
     outputs_of(wrapped, inputs[:1])
     seconds = time.perf_counter() - start
-    return judge(outputs_of(wrapped, inputs), reference.truth), seconds
+    truth = Truth(reference.outputs, reference.noise(key))
+    return judge(outputs_of(wrapped, inputs), truth), seconds
 
 
 def _like(inputs: Maps, seed: int) -> Maps:

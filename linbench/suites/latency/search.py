@@ -10,7 +10,8 @@ code is made again.
 The time for a search counts the starts of processes. The first candidate always runs, since the cells run under its
 settings and it must be proven right. A further one starts only where the time left is as long as the best one took,
 and is ended when the time is spent. Engines come last, against the best of eager: ``best`` tries ``compile``,
-``deployed`` all that are installed. They compile or export first, so each has ENGINE_LIFE for itself.
+``deployed`` all that are installed. They compile or export first, so each has ENGINE_LIFE for itself, where the
+search has LEAST_FOR_ENGINES at all.
 """
 
 import time
@@ -22,7 +23,7 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from linbench.engines import engine as engines
-from linbench.engines.contract import COMPILE, EAGER, EngineKey, build, exported
+from linbench.engines.contract import COMPILE, EAGER, EngineKey, build, exported, portable_modules
 from linbench.provenance import code_hash as hash_of
 from linbench.records import Record, Status
 from linbench.suites.latency.key import SUITE, LatencyKey, search_key
@@ -41,6 +42,7 @@ MARGIN = 0.03  # of the best median so far: what a candidate must win; less is n
 SAMPLE_SECONDS = 2.0  # sampling of one candidate
 LONGEST = 2.0  # the first candidate's life, start included, as a multiple of the time for the search; at least
 LEAST_LIFE = 60.0  # this many seconds
+LEAST_FOR_ENGINES = 10.0  # seconds of a search that tries engines at all
 ENGINE_LIFE = 300.0  # of a candidate that compiles or exports, whose time does not count as the search's
 
 Axes: TypeAlias = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -180,7 +182,7 @@ def engine_entries(name: str) -> tuple[str, ...]:
     """Return the modules behind an engine, and those of the export where it loads artifacts; none for eager."""
     if name == EAGER:
         return ()
-    return (engines[name].source, REFERENCE, *(EXPORTING if exported(name) else ()))
+    return (engines[name].source, REFERENCE, *((*EXPORTING, *portable_modules()) if exported(name) else ()))
 
 
 def run_search(
@@ -256,7 +258,7 @@ def explore(
                 continue
             began = clock()
             left = None if name == "engine" else begin + seconds - began
-            if not seconds or (left is not None and left < needed):
+            if seconds < LEAST_FOR_ENGINES if left is None else left < needed:
                 untried.append(candidate)
                 continue
             yield SearchStep(len(attempts) + 1, _differences(base, candidate), began - begin)

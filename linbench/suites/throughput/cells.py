@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from linbench.engines.contract import exported
 from linbench.provenance import code_hash
 from linbench.suites.latency.cells import cells as latency_cells
+from linbench.suites.latency.search import engine_entries
 from linbench.suites.runner import rounds
 from linbench.suites.runner.suite import Cell
 from linbench.suites.throughput.key import ThroughputKey
@@ -13,12 +15,17 @@ from linbench.suites.throughput.options import ThroughputOptions
 ENTRIES = ("linbench.suites.throughput.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
 
 
+EXPORTED = ("linbench.suites.throughput.exported",)  # for engines that load artifacts
+
+
 def cells(options: ThroughputOptions) -> list[Cell[ThroughputKey]]:
     """Plan every backbone × part × size × dtype × preset; raises UnknownName and ValueError that teach."""
     return [_of_latency(cell) for cell in latency_cells(options.forwards())]
 
 
 def _of_latency(cell: Cell[Any]) -> Cell[ThroughputKey]:
-    modules = {**cell.modules, "suite": ENTRIES}
-    hashed = code_hash(ENTRIES, modules["backbone"], modules["without"])
+    engine = cell.key.settings.engine.name
+    further = engine_entries(engine)
+    modules = {**cell.modules, "suite": (*ENTRIES, *further, *EXPORTED[: bool(exported(engine))])}
+    hashed = code_hash(modules["suite"], modules["backbone"], modules["without"])
     return replace(cell, key=ThroughputKey.of(cell.key), code_hash=hashed, modules=modules)

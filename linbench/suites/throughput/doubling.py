@@ -50,16 +50,22 @@ class Doubling:
         return best
 
 
-def double(run: Callable[[int], Trial], free: Callable[[], int | None], seconds: float) -> Doubling:
+def double(
+    run: Callable[[int], Trial],
+    free: Callable[[], int | None],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Doubling:
     """Try batches of 1, 2, 4 and so on.
 
     run: Tries a batch.  free: Tells the free bytes of the device, None where that is unknown.
     seconds: For all batches together; one that would take longer than what is left is not tried.
+    clock: Returns the seconds that count.
     """
-    begin = start = time.perf_counter()
+    begin = start = clock()
     trials = [run(1)]
     while True:
-        now, last = time.perf_counter(), trials[-1]
+        now, last = clock(), trials[-1]
         before = trials[-2].rate if len(trials) > 1 else 0.0
         if stopped := _reason(last, before, free(), seconds - (now - start), 2 * (now - begin)):
             return Doubling(tuple(trials), stopped)

@@ -8,18 +8,32 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import nn
 
-from linbench.engines.contract import COMPILE
+from linbench.engines.contract import COMPILE, EAGER, exported
+from linbench.engines.contract import build as engine_of
 from linbench.environment import environment
 from linbench.kernels.impl import Unsupported
 from linbench.records import Status
 from linbench.suites.latency.complexity import complexity
-from linbench.suites.latency.forward import Forward, build, cast, eager, images, pin, prepare, run_once
+from linbench.suites.latency.forward import (
+    Forward,
+    build,
+    cast,
+    eager,
+    images,
+    pin,
+    prepare,
+    run_config,
+    run_once,
+    wrap,
+)
 from linbench.suites.latency.key import LatencyKey
+from linbench.suites.latency.measure import judge_wrapped
 from linbench.suites.latency.part import Maps
 from linbench.suites.runner import gpu
 from linbench.suites.runner.correctness import Verdict, check_kernels
@@ -37,7 +51,12 @@ SEARCHING = 0.5  # of the budget of a round, for finding the batch; the rest sam
 
 def measure(key: ThroughputKey, seconds: float, seed: int) -> Outcome:
     """Measure one round of one cell: build, check at batch 1, find the batch, check there, samples."""
+    if exported(key.settings.engine.name):
+        outcome: Outcome = import_module("linbench.suites.throughput.exported").measure(key, seconds, seed)
+        return outcome
     device = torch.device(key.machine.device_type)
+    if reason := engine_of(key.settings.engine.name).available(run_config(key)):
+        return Outcome(Status.UNSUPPORTED, reason, environment=environment())
     pin(key)
     try:
         metrics = dict(complexity(*_flat(build(key, torch.device("meta")))))
@@ -52,6 +71,11 @@ def measure(key: ThroughputKey, seconds: float, seed: int) -> Outcome:
         return Outcome(Status.UNSUPPORTED, first_line(error), environment=environment())
     if verdict.wrong:
         return _wrong(verdict, 1, entries, metrics)
+    if key.settings.engine.name != EAGER:
+        judgement, entries["compile_s"] = judge_wrapped(key, model, wrap(key, model), device)
+        entries |= judgement.to_json()
+        if judgement.reason:
+            return Outcome(Status.WRONG, f"at batch 1: {judgement.reason}", entries, metrics, environment())
     if reason := gpu.contention(device):
         return Outcome(Status.CONTENDED, reason, metrics=metrics, environment=environment())
     search = double(partial(_try, key, model, device), partial(available_bytes, device), SEARCHING * seconds)
@@ -115,7 +139,7 @@ def _used_bytes(device: torch.device) -> int:
     return torch.cuda.memory_reserved(device) if device.type == "cuda" else resident_bytes() or 0
 
 
-def image_ms(run: Forward, batch: int, device: torch.device) -> Callable[[], float]:
+def image_ms(run: Callable[[], object], batch: int, device: torch.device) -> Callable[[], float]:
     """Return a function that runs one window and returns its milliseconds per image.
 
     A window holds as many forwards as take WINDOW_S, at least one.

@@ -16,6 +16,6 @@ def throughput() -> Suite[ThroughputOptions, ThroughputKey]:
         cells=deferred("linbench.suites.throughput.cells", "cells"),
         measure=deferred("linbench.suites.throughput.measure", "measure"),
         trial=deferred("linbench.suites.latency.trial", "trial"),
-        named_by=("backbone", "part", "size", "dtype", "preset"),
+        named_by=("backbone", "part", "size", "dtype", "preset", "engine"),
         examples=EXAMPLES,
     )

@@ -44,8 +44,8 @@ def built(name: str) -> ExportedEngine:
 
 @pytest.fixture(scope="module", autouse=True)
 def _plugin() -> None:
-    load_plugin(Path(__file__).parents[2] / "plugins" / "engines.py")
-    load_plugin(Path(__file__).parents[2] / "plugins" / "toy.py")
+    for name in ("engines", "toy", "accidents"):
+        load_plugin(Path(__file__).parents[2] / "plugins" / f"{name}.py")
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +170,12 @@ def test_an_export_that_was_killed_leaves_nothing_that_is_loaded_and_older_code_
     assert artifact.export(key, 0, 0).status is Status.OK
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert rounds.check(engine.load(folder / "model.onnx", CONFIG), artifact.stored(key, engine), Dtype.FLOAT32)
+
+
+def test_an_export_that_dies_is_one_line(cache: Path) -> None:
+    outcome = rounds.obtain(key_of("onnxruntime", backbone="is-killed"), built("onnxruntime"), 0)
+    assert isinstance(outcome, rounds.Outcome)
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "the export: its process was ended by SIGKILL")
 
 
 def test_an_engine_makes_a_column_of_its_own_and_drops_settings_of_pytorch() -> None:

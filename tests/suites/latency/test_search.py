@@ -15,6 +15,7 @@ from linbench.suites import Cell, Outcome
 from linbench.suites.latency.cells import cells
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.search import (
+    LEAST_FOR_ENGINES,
     MARGIN,
     SearchResult,
     SettingsSearch,
@@ -69,8 +70,8 @@ class Machine:
             median *= self.ms.get(value, 1.0)
         return Outcome(Status.OK, round={"samples_ms": [median] * 6})
 
-    def explore(self, start: Settings = START, seconds: float = 100.0) -> SearchResult:
-        steps = explore(start, CPU, self.attempt, seconds, lambda: self.now)
+    def explore(self, start: Settings = START, seconds: float = 100.0, along: Any = CPU) -> SearchResult:
+        steps = explore(start, along, self.attempt, seconds, lambda: self.now)
         while True:
             try:
                 self.steps.append(next(steps))
@@ -89,6 +90,32 @@ def test_each_axis_is_tried_from_what_is_in_hand_and_the_fastest_is_kept() -> No
         ("chunked", "highest", "keep"),
         ("chunked", "medium", "default"),
     ]
+
+
+ENGINES = (("engine", (EngineKey(), EngineKey("compile"), EngineKey("openvino", "1"))),)
+
+
+def test_engines_are_held_against_the_best_of_eager_and_load_what_their_graph_depends_on() -> None:
+    machine = Machine({"chunked": 0.5, "compile": 0.9, "openvino": 0.8})
+    chosen = machine.explore(along=(*CPU, *ENGINES)).best
+    assert chosen == Settings(Preset.BEST, attention="chunked", engine=EngineKey("openvino", "1"))
+    assert [t.engine.name for t in machine.tried[-2:]] == ["compile", "openvino"]
+    assert machine.tried[-2] == replace(START, attention="chunked", engine=EngineKey("compile"))
+
+
+def test_a_wrong_engine_is_never_kept_however_fast() -> None:
+    machine = Machine({"compile": 0.9, "openvino": 0.1}, wrong=("openvino",))
+    chosen = machine.explore(along=ENGINES).best
+    assert chosen is not None and chosen.engine.name == "compile"
+
+
+def test_the_time_of_a_search_does_not_end_an_engine_but_a_short_search_tries_none() -> None:
+    slow = Machine({"compile": 0.9}, takes=lambda chosen: 99.0 if chosen.engine.name != "eager" else 4.0)
+    chosen = slow.explore(seconds=LEAST_FOR_ENGINES, along=ENGINES)
+    assert chosen.best is not None and chosen.best.engine.name == "compile"
+    assert (slow.left, chosen.untried) == ([None, None, None], ())
+    short = Machine({"compile": 0.9}).explore(seconds=LEAST_FOR_ENGINES - 1, along=ENGINES)
+    assert (short.best, len(short.untried)) == (START, 2)
 
 
 def test_a_fast_candidate_that_is_wrong_is_never_kept() -> None:

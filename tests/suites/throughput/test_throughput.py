@@ -10,12 +10,14 @@ from linbench.records import Record, Status
 from linbench.registry import load_plugin
 from linbench.reports.throughput.report import rows, sections, write_files
 from linbench.suites import Cell
+from linbench.suites.latency.artifact import export
 from linbench.suites.latency.cells import cells as latency_cells
 from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.runner.rounds import run
 from linbench.suites.runner.sampling import SamplingConfig
+from linbench.suites.throughput import exported
 from linbench.suites.throughput.cells import cells
-from linbench.suites.throughput.doubling import Trial, double
+from linbench.suites.throughput.doubling import Doubling, Trial, double
 from linbench.suites.throughput.key import ThroughputKey
 from linbench.suites.throughput.options import ThroughputOptions
 
@@ -119,3 +121,21 @@ def test_a_doubtful_throughput_ranks_nothing() -> None:
     ((table,),) = sections(frame)
     assert not any("is fastest" in note for note in table.notes)
     assert any("64²: nothing is stated: vit-t: fewer than 3 rounds" in note for note in table.notes)
+
+
+def test_an_engine_has_an_artifact_for_each_batch_and_its_export_is_no_time_of_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "linbench.suites.latency.exported.run_process", lambda suite, cell, *_, call: export(cell.key, 0, 0)
+    )
+    monkeypatch.setattr("linbench.suites.throughput.exported.double", lambda run, *_: Doubling((run(1), run(2)), ""))
+    (cell,) = plan("toy", engines=("onnxruntime",))
+    outcome = exported.measure(cell.key, 0.2, 0)
+    assert outcome.status is Status.OK, outcome
+    assert [trial["batch"] for trial in outcome.round["batches"]] == [1, 2]
+    assert outcome.round["error"] <= 2e-5 and outcome.round["samples_ms"]
+    assert len(list((tmp_path / "linbench" / "artifacts").iterdir())) == 2
+    assert ThroughputKey.from_json(cell.key.to_json()) == cell.key
