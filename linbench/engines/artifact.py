@@ -1,6 +1,6 @@
 """What an exported file states about itself: written into the ONNX file's metadata, read back without an engine.
 
-The metadata stand behind the graph, so a cut file has none. A few length-prefixed fields lead to them, and the weights
+The metadata stand behind the graph, so a cut file has none. A few length-prefixed fields lead to them; the weights
 between are skipped, not read. No torch and no onnx here.
 """
 
