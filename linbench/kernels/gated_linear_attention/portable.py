@@ -5,8 +5,8 @@
 q, k: ``b t h k``.  v: ``b t h v``.  g: log decay, ``b t h k``, at most 0.  T: tokens of a chunk, N: chunks.
 
 The decay between two tokens of a chunk is e to the sum of the g between them, added up by a product with zeros and
-ones: no difference of running sums, which loses digits, and no exponent above 0. States pass from chunk to chunk in one
-ONNX ``Scan`` of N steps.
+ones: no difference of running sums, which loses digits, and no exponent above 0. States pass from chunk to chunk in
+one ONNX ``Scan`` of N steps.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def gated_linear_attention(
 
 def _scan(q: Tensor, k: Tensor, v: Tensor, g: Tensor, reads_itself: bool) -> Tensor:
     """Return y of one scan, of S_t if ``reads_itself``, else of S_{t-1}."""
-    b, t = v.shape[:2]
+    t = v.shape[1]
 
     def chunks(x: Tensor) -> Tensor:
         """Return x, ``b t h c``, as ``b N h T c``; a padded token has k = 0 and g = 0 and changes nothing."""
