@@ -16,8 +16,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from linbench.environment import cores, cpu_name
+from linbench.models.optimizer import build_optimizer
 from linbench.recipes import Batch, Recipe, Task, epoch_order, override, recipe, task
-from linbench.recipes.optimizer import build_optimizer
 
 DEFAULT = "rwkv-sam-t"
 ASKED = 3.0

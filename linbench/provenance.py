@@ -32,6 +32,8 @@ LEAVES = (
     *("linbench.suites.runner.model_options", "linbench.suites.runner.resuming"),
     *("linbench.suites.latency.options", "linbench.suites.latency.cells", "linbench.suites.latency.suite"),
     *("linbench.suites.throughput.options", "linbench.suites.throughput.cells", "linbench.suites.throughput.suite"),
+    *("linbench.suites.training_step.options", "linbench.suites.training_step.cells"),
+    "linbench.suites.training_step.suite",
     *("linbench.suites.kernels.options", "linbench.suites.kernels.cells", "linbench.suites.kernels.suite"),
     *("linbench.suites.accuracy.options", "linbench.suites.accuracy.cells", "linbench.suites.accuracy.suite"),
     # The search for settings, which are in the key; its own records are hashed with it.

@@ -95,9 +95,14 @@ class Registry(Mapping[str, Entry]):
         return f"nearest are {', '.join(near)}; {hint}" if near else f"none is near; {hint}"
 
     def _in_families(self, name: str) -> list[str]:
-        """Return the full name of a member of a family that is named without its prefix."""
+        """Return the full name of a member of a family that is named without its prefix, or with ``-`` for ``_``."""
         families = (entry for entry in self._entries.values() if entry.name.endswith("/*"))
-        return [f"{family.name[:-1]}{name}" for family in families if name in family.facts.get("members", tuple)()]
+        return [
+            f"{family.name[:-1]}{member}"
+            for family in families
+            for member in dict.fromkeys((name, name.replace("-", "_")))
+            if member in family.facts.get("members", tuple)()
+        ]
 
     def load_entry_points(self) -> None:
         """Import every installed plug-in of this registry's group, once; raise PluginFailed."""

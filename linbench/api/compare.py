@@ -10,6 +10,7 @@ import pandas as pd
 
 from linbench.api.results import Results, read_records
 from linbench.choices import choose
+from linbench.groups import expand
 from linbench.records import Record
 from linbench.reports.decide import compare_table, marks
 from linbench.reports.decide.comparable_cells import ComparableCell
@@ -85,7 +86,7 @@ def compare(
 def _compare_models(models: Sequence[str], cells: Sequence[ComparableCell], margins: Margins) -> Comparison:
     """Compare each two of the models; raises ValueError for fewer than two, and for one without a record."""
     recorded = sorted({cell.labels["backbone"] for cell in cells} - {""})
-    names = [choose("models", name, recorded) for name in dict.fromkeys(models)]
+    names = [choose("models", name, recorded) for name in expand(models, recorded, "models")]
     if len(names) < 2:
         raise ValueError(f"models={list(models)}: give two or more")
     return compare_backbones(names, cells, margins)

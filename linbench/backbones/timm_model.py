@@ -58,7 +58,27 @@ class TimmModel(nn.Module):
         return tuple(maps)
 
 
-@backbone("timm/*", source="huggingface/pytorch-image-models", members=lambda: _import_timm().list_models())
+@cache
+def refusal(name: str, image_size: tuple[int, int]) -> str:
+    """Return why timm's model ``name`` takes no images of a size; empty where it does. It is built without data.
+
+    Whether a size is fixed for good, as ``fixed_input_size`` of timm's ``pretrained_cfg`` says, or can be chosen at
+    building, and what must divide it, only building tells. Raises UnknownName and ImportError.
+    """
+    try:
+        with torch.device("meta"):
+            timm_model(name, image_size, Impl.FAST)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@backbone(
+    "timm/*",
+    source="huggingface/pytorch-image-models",
+    members=lambda: _import_timm().list_models(),
+    refusal=refusal,
+)
 def timm_model(name: str, image_size: tuple[int, int], impl: Impl, attention: str = "sdpa") -> TimmModel:
     """Return timm's ``features_only`` model ``name``.
 

@@ -12,6 +12,7 @@ import typer
 
 from linbench.cli.decisions import echo_commands, echo_wrapped, print_tables, read_cells
 from linbench.cli.refusal import choice, echo_faults, exit_if, refuse, refusing, split
+from linbench.groups import expand
 
 if TYPE_CHECKING:
     from linbench.reports.decide.comparable_cells import ComparableCell
@@ -26,7 +27,7 @@ def compare(
         list[Path], typer.Argument(help="Two folders of records, or one with --backbones or --commits.")
     ],
     backbones: Annotated[
-        str | None, typer.Option(help="Compare two or more backbones of one folder, comma-separated, pairwise.")
+        str | None, typer.Option(help="Compare two or more backbones, or a group such as @seed, of one folder.")
     ] = None,
     commits: Annotated[
         str | None,
@@ -99,7 +100,9 @@ def _compare_backbones(
 
     _require_one(folders, "--backbones")
     recorded = sorted({cell.labels["backbone"] for cell in cells} - {""})
-    names = [choice("--backbones", name, recorded) for name in dict.fromkeys(split(backbones))]
+    with refusing():
+        listed = expand(split(backbones), recorded, "--backbones")
+    names = [choice("--backbones", name, recorded) for name in listed]
     if len(names) < 2:
         refuse(f"--backbones {backbones}: write two or more, such as vit-t,vim-t")
     return compare_backbones(names, cells, margins)

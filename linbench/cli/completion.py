@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linbench.groups import groups
+
 if TYPE_CHECKING:
     from linbench.suites.runner.options import Option
 
@@ -21,7 +23,7 @@ def completion_of(option: "Option") -> Callable[[str], list[str]] | None:
     elif option.name == "--suite":
         names = _suites
     elif option.name == "--backbone":
-        names = lambda: sorted(backbone_names())  # noqa: E731
+        names = lambda: sorted((*groups(), *backbone_names()))  # noqa: E731
     else:
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from linbench.cli.refusal import load_plugins, refusing
-from linbench.registry import Entry
+from linbench.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from linbench.reports.render.table import Table
@@ -21,22 +21,23 @@ OTHER = "and every backbone under its own name; `linbench show NAME` names its d
 
 
 def list_(plugin: Plugin = None, as_json: Json = False) -> None:
-    """List backbones, segmenters, recipes, suites, engines and datasets."""
+    """List backbones, groups, recipes, suites, engines and datasets."""
     from linbench.backbones import backbone
     from linbench.data import roots  # noqa: F401 (it registers the datasets)
     from linbench.data.contract import dataset
     from linbench.engines import engine
-    from linbench.models.sam import HQ
+    from linbench.groups import groups
     from linbench.recipes import recipe
     from linbench.suites import suite
 
     load_plugins(plugin or [], backbone, recipe, suite, dataset, engine)
     listed = {
-        "backbones": [
-            {"name": e.name, "paper": e.facts.get("paper", ""), "source": e.facts.get("source", e.source)}
-            for e in sorted(backbone.values(), key=lambda e: e.name)
+        "backbones": _backbone_rows(backbone),
+        "groups": [
+            {"name": g.name, "what": g.what, "members": [m for m in g.members if m in backbone]}
+            for g in groups().values()
         ],
-        "segmenters": [{"name": name, "backbone": encoder, "paper": "2306.01567"} for name, encoder in HQ.items()],
+        "segmenters": _segmenter_rows(),
         "recipes": [_recipe_row(entry) for entry in recipe.values()],
         "suites": [
             {"name": e.name, "version": e.facts.get("version"), "what": _summary(e.build)} for e in suite.values()
@@ -48,6 +49,43 @@ def list_(plugin: Plugin = None, as_json: Json = False) -> None:
         ],
     }
     typer.echo(json.dumps(listed, indent=1) if as_json else "\n".join(map(_table, _tables(listed))))
+
+
+def _backbone_rows(registry: Registry) -> list[dict[str, Any]]:
+    """Return the registered backbones, and the members of families that groups name, in the order of their cards."""
+    from linbench.published.models import model_cards
+
+    cards = model_cards()
+    listed = [name for name in cards if name in registry]
+    entries = [registry[name] for name in (*listed, *sorted(set(registry) - set(listed)))]
+    return [
+        {
+            "name": entry.name,
+            "paper": entry.facts.get("paper", ""),
+            "source": entry.facts.get("source", entry.source),
+            **_card_row(entry.name),
+        }
+        for entry in entries
+    ]
+
+
+def _card_row(name: str) -> dict[str, Any]:
+    """Return what is known of a backbone without building it; ``None`` and empty texts for one without a card."""
+    from linbench.published.models import model_cards
+
+    card = model_cards().get(name)
+    if card is None:
+        return {"mixer": "", "strides": [], "parameters": None, "licence": "", "weights": ""}
+    known = {"mixer": card.mixer, "strides": list(card.strides), "parameters": card.parameters or None}
+    return {**known, "licence": card.licence, "weights": card.weights}
+
+
+def _segmenter_rows() -> list[dict[str, Any]]:
+    """Return the segmenters that are named otherwise than their backbones."""
+    from linbench.models.sam import HQ, NAMED
+
+    papers = {name: "2306.01567" if name in HQ else "2402.05008" for name in NAMED}
+    return [{"name": name, "backbone": encoder, "paper": papers[name]} for name, encoder in NAMED.items()]
 
 
 def _engine_row(name: str) -> dict[str, Any]:
@@ -81,9 +119,10 @@ def _tables(listed: dict[str, list[dict[str, Any]]]) -> "Iterator[Table]":
     def rows(kind: str, *names: str) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(str(entry[name]) for name in names) for entry in listed[kind])
 
-    for entry in listed["backbones"]:
-        entry["repository"] = entry["source"].partition("@")[0]
-    yield Table("Backbones", ("name", "arXiv", "from"), rows("backbones", "name", "paper", "repository"))
+    yield from _backbone_tables(listed["backbones"])
+    grouped = tuple((g["name"], str(len(g["members"])), g["what"]) for g in listed["groups"])
+    sizes = "@linear, @transformer and @convolution: of each family the variant of about the size of vit-s"
+    yield Table("Groups, as in --backbone @linear,vit-s", ("name", "models", "what"), grouped, (sizes,))
     yield Table(
         "Segmenters", ("name", "backbone", "arXiv"), rows("segmenters", "name", "backbone", "paper"), (OTHER,)
     )
@@ -98,6 +137,44 @@ def _tables(listed: dict[str, list[dict[str, Any]]]) -> "Iterator[Table]":
     )
     yield Table("Engines", ("name", "state"), rows("engines", "name", "state"), runs)
     yield Table("Datasets", ("name", "title", "splits"), rows("datasets", "name", "title", "splits"))
+
+
+def _backbone_tables(rows: list[dict[str, Any]]) -> "Iterator[Table]":
+    """Yield the backbones of this package and of plug-ins, and those of timm that groups name."""
+    from linbench.published.models import SIDE
+    from linbench.reports.render.table import Table
+
+    heads = ("name", "mixer", "strides", f"parameters\nat {SIDE}²", "licence", "weights")
+    own = [row for row in rows if "/" not in row["name"]]
+    sources: dict[str, list[str]] = {}
+    for row in own:
+        words = (f"arXiv {row['paper']}" * bool(row["paper"]), row["source"].partition("@")[0])
+        sources.setdefault(", ".join(filter(None, words)), []).append(row["name"])
+    notes = tuple(f"{', '.join(names)}: {source}" for source, names in sources.items())
+    cells = tuple((*_cells(row), row["weights"] or "–") for row in own)
+    yield Table("Backbones", heads, cells, notes)
+    yield _timm_table([row for row in rows if row["name"].startswith("timm/") and row["mixer"]])
+
+
+def _timm_table(rows: list[dict[str, Any]]) -> "Table":
+    """Return the backbones of timm that groups name, narrow enough for their long names."""
+    from linbench.published.models import MIXERS, SIDE
+    from linbench.reports.render.table import Table
+
+    cells = tuple(_cells({**row, "parameters": round(row["parameters"] / 1e6, 1)}) for row in rows)
+    notes = (
+        f"M: millions of parameters at {SIDE}²; all have official weights, under the licence that timm states; "
+        "timm/NAME is any other model of timm's",
+        "mixers: " + "; ".join(f"{name}: {what}" for name, what in MIXERS.items()),
+    )
+    return Table("Backbones of timm in groups", ("name", "mixer", "strides", "M", "licence"), cells, notes)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return name, mixer, strides, parameters and licence; a dash for what is not known."""
+    ends = dict.fromkeys(str(stride) for stride in (*row["strides"][:1], *row["strides"][-1:]))
+    count = f"{row['parameters']:,}" if row["parameters"] else ""
+    return tuple(text or "–" for text in (row["name"], row["mixer"], "–".join(ends), count, row["licence"]))
 
 
 def _table(table: "Table") -> str:
@@ -117,8 +194,8 @@ def show(
 ) -> None:
     """Show one backbone: maps, parameters, FLOPs, source.
 
-    Also the settings that the preset best chose, and the segmenter that uses the backbone; for hq-sam-b, -l and -h
-    that segmenter and its backbone.
+    Also the settings that the preset best chose, and the segmenter that uses the backbone; for hq-sam-b and
+    efficientvit-sam-l0 and their kin that segmenter and its backbone.
     """
     from linbench.backbones import backbone
     from linbench.suites.runner.resolutions import resolutions
@@ -140,12 +217,12 @@ def _facts(name: str, size: tuple[int, int], results: Path) -> dict[str, Any]:
     import torch
 
     from linbench.backbones import backbone, build_backbone
-    from linbench.models.sam import HQ
+    from linbench.models.sam import backbone_of
     from linbench.suites.latency.complexity import complexity
 
-    entry = backbone[HQ.get(name, name)]
+    entry = backbone[backbone_of(name)]
     with torch.device("meta"):
-        model: Any = build_backbone(HQ.get(name, name), image_size=size).eval()  # type: ignore[attr-defined]
+        model: Any = build_backbone(entry.name, image_size=size).eval()  # type: ignore[attr-defined]
         image = torch.empty(1, 3, *size)
         maps = model(image)
     metrics = complexity(model, image)
@@ -159,6 +236,7 @@ def _facts(name: str, size: tuple[int, int], results: Path) -> dict[str, Any]:
         "paper": f"arXiv {entry.facts['paper']}" if "paper" in entry.facts else "",
         "source": entry.facts.get("source", ""),
         "file": entry.source,
+        **{key: known for key, known in _card_row(entry.name).items() if key in ("mixer", "licence", "weights")},
         "options": [option for option in entry.options if option not in ("image_size", "impl")],
         "size": f"{size[0]}x{size[1]}",
         "parameters": metrics["parameters"]["value"],
@@ -212,6 +290,7 @@ def _print(facts: dict[str, Any]) -> None:
     lines = [
         facts["what"],
         "definition: " + " · ".join(filter(None, (facts["paper"], facts["source"], facts["file"]))),
+        *([_card_line(facts)] if facts["mixer"] else []),
         "options: " + (", ".join(facts["options"]) or "none"),
         f"parameters at {facts['size']}: {facts['parameters']:,}",
         f"FLOPs at {facts['size']}: {bound}{facts['flops'] / 1e9:.2f} G (a multiply-add counts as two)",
@@ -235,6 +314,14 @@ def _print(facts: dict[str, Any]) -> None:
         )
     )
     typer.echo("\n" + _table(_parameters("Parameters of the segmenter", segmenter["parameters"])))
+
+
+def _card_line(facts: dict[str, Any]) -> str:
+    """Return mixer, licence and whether there are official weights in one line."""
+    from linbench.published.models import MIXERS
+
+    mixer = f"mixer: {facts['mixer']} ({MIXERS[facts['mixer']]})"
+    return f"{mixer} · licence: {facts['licence']} · official weights: {facts['weights']}"
 
 
 def _parameters(title: str, parts: dict[str, int]) -> "Table":

@@ -48,7 +48,7 @@ class SettingOptions:
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None
     seconds: Annotated[float, typer.Option(min=0, help="Time for forwards, plain and profiled in turn, s.")] = 10.0
     seed: Annotated[int, typer.Option(help="Of random weights and images.")] = 0
-    results: Annotated[Path, typer.Option(help="Folder of records with the searches of best.")] = Path("results")
+    results: Annotated[Path, typer.Option(help="Folder of records; keeps the profile too.")] = Path("results")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def profile(model: ModelOptions, settings: SettingOptions, output: OutputOptions
     """Show where the time of one forward goes.
 
     Time, FLOPs, bytes, distance from this machine's roofline, and memory, of each module or operator. The overhead
-    of the profiler is measured and stated. Exit code 1 if the forward fails.
+    of the profiler is measured and stated. The profile is kept for the page of linbench report --html. Exit code 1
+    if the forward fails.
     """
     choice("--by", output.by, ORDERS)
     if output.out is not None and output.out.suffix not in FORMATS:
@@ -78,6 +79,7 @@ def profile(model: ModelOptions, settings: SettingOptions, output: OutputOptions
         refuse("--depth and --expand: with --by module only; operators have no levels")
     document = _measured(model, settings).to_json()
     _print(document, output)
+    _store(document, settings.results)
     if output.out is not None:
         _write(document, output.out, output.by)
 
@@ -135,6 +137,16 @@ def _print(document: Mapping[str, Any], output: OutputOptions) -> None:
     is_by_module = output.by == "module"
     table = module_table(document, depth, output.expand) if is_by_module else operator_table(document)
     typer.echo(to_terminal(table, shutil.get_terminal_size((100, 24)).columns))
+
+
+def _store(document: Mapping[str, Any], results: Path) -> None:
+    """Keep the profile beside the records, for the page of ``linbench report --html``."""
+    from linbench.reports.profile import stored
+
+    try:
+        typer.echo(f"wrote {stored.store(document, results)}", err=True)
+    except OSError as error:
+        refuse(f"--results {results}: it cannot be written ({error.strerror or error}); name another folder")
 
 
 def _write(document: Mapping[str, Any], out: Path, by: str) -> None:

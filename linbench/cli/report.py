@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REPORTS = {
     "latency": ("linbench.reports.latency.report", "backbone"),
     "throughput": ("linbench.reports.throughput.report", "backbone"),
+    "training-step": ("linbench.reports.training_step.report", "backbone"),
     "kernels": ("linbench.reports.kernels.report", "op"),
     **dict.fromkeys(
         ("coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"),
@@ -87,21 +88,23 @@ def report(
     """Print the tables of all records; write files and a page.
 
     Files are Markdown, LaTeX, CSV with a row for each record, and each figure as PNG and SVG; --html adds a page for
-    a browser. Damaged records are named and left out; the exit code is then 1.
+    a browser, with the profiles that are stored too. Damaged records are named and left out; the exit code is then 1.
     """
     suites = [choice("--suite", name, tuple(REPORTS)) for name in split(suite)]
     records, faults = sound(Store(results))
     records = [record for record in records if not suites or record.key.get("suite") in suites]
+    profiles, unread = stored_profiles(results) if html is not None and not suites else ([], [])
+    faults += unread
     for path, reason in faults:
         typer.echo(f"left out: {path}: {_one_line(reason)}", err=True)
-    if not records and not faults:
+    if not records and not faults and not profiles:
         of = f" of the suite {' or '.join(suites)}" if suites else ""
         refuse(f"--results {results}: no records{of} there; `linbench run --results {results}` makes some")
     parts = _parts(records)
     _print(parts, as_json)
     _write(parts, out or results, figures)
     if html is not None:
-        _write_page(records, parts, faults, html)
+        _write_page(records, parts, profiles, faults, html)
     if faults:
         typer.echo(f"linbench: {len(faults)} left out as damaged, named above", err=True)
         raise typer.Exit(1)
@@ -157,18 +160,31 @@ def _write(parts: Sequence[Part], out: Path, figures: bool | None) -> list[Path]
     return written
 
 
-def _write_page(records: Sequence[Record], parts: Sequence[Part], faults: Sequence[Fault], path: Path) -> None:
+def stored_profiles(results: Path) -> tuple[list[Mapping[str, Any]], list[Fault]]:
+    """Return the stored profiles, and path and reason of each file that is none."""
+    from linbench.reports.profile import stored
+
+    return stored.read_all(results)
+
+
+def _write_page(
+    records: Sequence[Record],
+    parts: Sequence[Part],
+    profiles: Sequence[Mapping[str, Any]],
+    faults: Sequence[Fault],
+    path: Path,
+) -> None:
     import pandas as pd
 
     from linbench.reports.page.document import PageContent, html
     from linbench.reports.render.table import write_texts
 
     by_name = {part.name: part for part in parts}
-    names = ("latency", "accuracy", "kernels")
+    names = ("latency", "accuracy", "kernels", "throughput")
     rows = {name: by_name[name].rows if name in by_name else pd.DataFrame() for name in names}
     tables = [section[0] for section in by_name["latency"].sections] if "latency" in by_name else []
     try:
-        content = PageContent(records, rows["latency"], rows["accuracy"], rows["kernels"], tables, faults)
+        content = PageContent(records=records, tables=tables, faults=faults, profiles=profiles, **rows)
         write_texts({path: html(content)})
     except OSError as error:
         refuse(f"--html {path}: it cannot be written ({error.strerror or error}); name another file")

@@ -143,7 +143,7 @@ def _print_plan(request: Request, planned: "Sequence[tuple[str, Cell[Any]]]", st
         words = f"search first: {required.name}, over {', '.join(required.searched)}"
         typer.echo(fill(words, WIDTH, subsequent_indent="    "))
     left = sum(row["rounds_to_measure"] > 0 for row in rows)
-    typer.echo(f"{len(rows)} cells, {left} to measure")
+    typer.echo(f"{len(rows)} {'cell' if len(rows) == 1 else 'cells'}, {left} to measure")
     resolved = list(zip(names, cells, strict=True))
     if expected := estimate(request.suites, resolved, store, sampling_of(request), run.redo):
         typer.echo(str(expected))
@@ -155,10 +155,11 @@ def _print_table(request: Request, names: Sequence[str], rows: Sequence[dict[str
 
     columns = dict.fromkeys(column for name in names for column in (*request.suites[name].named_by, *CONDITIONS))
     texts = {column: [entry_text(row, column) for row in rows] for column in columns}
-    common = {column: values[0] for column, values in texts.items() if len(set(values)) == 1 < len(rows)}
+    common = {column: values[0] for column, values in texts.items() if len(set(values)) == 1}
     if common:
         words = ", ".join(f"{column} {value}" for column, value in common.items() if value)
-        typer.echo(fill(f"all: {words}", WIDTH, subsequent_indent="     ") + "\n")
+        head = "all: " if len(rows) > 1 else "cell: "
+        typer.echo(fill(head + words, WIDTH, subsequent_indent=" " * len(head)) + "\n")
     shown = {column: values for column, values in texts.items() if column not in common}
     if "preset" in shown:
         shown.pop("attention", None)  # it follows from the preset and the backbone

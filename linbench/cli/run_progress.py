@@ -96,17 +96,27 @@ def measure_rounds(
                 current = f"{suite.cell_name(event.cell)}: round {event.number + 1} of {sampling.rounds}"
                 advance.now(current)
             else:
-                advance(f"{suite.cell_name(event.cell)}: {_round_text(event.record)}", event.rounds)
+                advance(f"{suite.cell_name(event.cell)}: {round_text(event.record)}", event.rounds)
 
 
-def _round_text(record: Record) -> str:
+def round_text(record: Record) -> str:
     """Return the last round of a record in a few words."""
     if record.status is not Status.OK:
         return f"{record.status}, {record.reason}"
     last: Mapping[str, Any] = record.rounds[-1]
     samples = last["samples_ms"]
     mark = "" if last["converged"] else ", not converged"
-    return f"{format_ms(median(samples))} (round {len(record.rounds)}, n = {len(samples)}{mark}){attempts_text(last)}"
+    return f"{_result_text(record, last)} (round {len(record.rounds)}, n = {len(samples)}{mark}){attempts_text(last)}"
+
+
+def _result_text(record: Record, entry: Mapping[str, Any]) -> str:
+    """Return the result of a round: its median, of a throughput as images/s with the batch that it chose."""
+    from linbench.reports.latency.rows import significant
+
+    middle = median(entry["samples_ms"])
+    if record.key.get("mode") == "throughput":
+        return f"{significant(1e3 / middle)} images/s at batch {entry['batch']}"
+    return format_ms(middle)
 
 
 def evaluate(
@@ -170,5 +180,5 @@ def _print_kept(suite: "Suite[Any, Any]", cells: "Sequence[Cell[Any]]", remainin
     for cell, state in zip(cells, remaining, strict=True):
         if state.reason == "stale":
             typer.echo(f"stale, kept: {suite.cell_name(cell)} (--redo stale measures it again)", err=True)
-    if skipped := sum(not state.rounds for state in remaining):
+    if skipped := sum(not state.rounds and state.reason != "unsupported" for state in remaining):
         typer.echo(f"{skipped} of {len(cells)} cells already have a record", err=True)

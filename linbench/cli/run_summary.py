@@ -42,9 +42,11 @@ def summary_lines(records: Sequence[Record], paths: Sequence[Path], results: Pat
     commands = [command for group in groups for command in measure_again(group, str(results))]
     if commands:
         return [*lines, *_next("To measure what is missing:", commands[:MOST_NAMED])]
-    if not groups:
-        return lines
     folder = ["--results", str(results)]
+    if not groups:
+        has_throughput = any(record.key.get("suite") == "throughput" for record in records)
+        front = ["linbench", "choose", "--metric", "images_per_s", "--front", "params_m", *folder]
+        return [*lines, *(_next("Next, the front of throughput:", [shlex.join(front)]) if has_throughput else [])]
     if any(path.suffix == ".html" for path in paths):
         size, part = groups[0]["size"].iloc[-1].replace("²", "").replace("×", "x"), str(groups[0]["part"].iloc[0])
         choose = ["linbench", "choose", "--metric", "latency_ms", "--res", size, "--part", part, *folder]

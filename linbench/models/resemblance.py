@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from linbench.backbones import backbone, build_backbone
 from linbench.backbones.contract import official_names
 from linbench.backbones.layouts import readings
-from linbench.models.sam import HQ, build_sam
+from linbench.models.sam import NAMED, build_sam
 
 #: Fraction of the entries that a file and a model must have in common to resemble each other.
 RESEMBLANCE = 0.5
@@ -42,7 +42,7 @@ def _candidates(entries: Mapping[str, Tensor]) -> Iterator[tuple[str, Any]]:
     is_segmenter = any(key.startswith(SEGMENTER_PREFIXES) for key in entries)
     build: Callable[..., Any] = build_sam if is_segmenter else build_backbone
     with torch.device("meta"):
-        for name in [*names, *HQ] if is_segmenter else names:
+        for name in [*names, *NAMED] if is_segmenter else names:
             with suppress(ValueError):  # a plug-in may have no map at stride 16, or not take this size
                 yield name, build(name, image_size=224)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from linbench.models import checkpoint as checkpoints
 from linbench.models.finite import check_finite
-from linbench.models.sam import PROMPT_CHUNK, Embedding, Fusion, Prompts, Sam, build_sam, transform_of
+from linbench.models.sam import PROMPT_CHUNK, Embedding, Fusion, Prompts, Sam, build_sam, trained_side, transform_of
 from linbench.models.sam.transforms import Transform
 from linbench.system.files import file_sha256
 
@@ -149,7 +149,7 @@ def load_segmenter(
 
     name: As in ``build_sam``; None for a checkpoint of linbench's, which states its model, size and options.
     checkpoint: None for random weights, the same each time.
-    image_size: Side of the input, px; None for the checkpoint's own, or 1024 if it states none.
+    image_size: Side of the input, px; None for the checkpoint's own; if it states none, the model's, mostly 1024.
     fusion, options: As in ``build_sam``; None for the checkpoint's, or the defaults.
     weights: ``model`` or ``ema``, if the checkpoint holds both; None for the one that its source evaluates.
     Raises BadCheckpoint and Misfit, which are ValueError, ValueError for other input, and UnknownName.
@@ -167,8 +167,8 @@ def load_segmenter(
     chosen = {"fusion": Fusion.CONV, **stored, **(options or {}), **({"fusion": fusion} if fusion else {})}
     if reserved := chosen.keys() & {"name", "image_size"}:
         raise ValueError(f"option {min(reserved)}: it is no option of a model; it has an argument of its own")
-    side = image_size or checkpoints.own_size(about, (DEFAULT_SIDE, DEFAULT_SIDE))[0]
     name = name or (about.model if about else "")
+    side = image_size or checkpoints.own_size(about, (trained_side(name, DEFAULT_SIDE),) * 2)[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = build_sam(name, image_size=checkpoints.built_for(about, name, (side, side)), **chosen)

@@ -12,14 +12,21 @@ PAPER = "Yuan et al., arXiv 2406.19369"
 
 @dataclass(frozen=True)
 class PublishedNumber:
-    """A number as the paper prints it.
+    """A number as it was printed.
 
     text: Its digits.
     source: The table or figure that it stands in.
+    publication: The paper, or the repository.
     """
 
     text: str
     source: str
+    publication: str = PAPER
+
+    @property
+    def citation(self) -> str:
+        """Return the publication and the place in it."""
+        return f"{self.publication}, {self.source}"
 
     @property
     def value(self) -> float:
@@ -38,13 +45,19 @@ class PublishedNumber:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table or figure of the paper as printed: rows of texts by column.
+    """A table or figure as printed: rows of texts by column.
 
-    source: How its numbers are cited.
+    source, publication: How its numbers are cited.
     """
 
     source: str
     rows: tuple[Mapping[str, str], ...]
+    publication: str = PAPER
+
+    @property
+    def citation(self) -> str:
+        """Return the publication and the place in it."""
+        return f"{self.publication}, {self.source}"
 
     def text(self, where: Mapping[str, str], column: str) -> str:
         """Return the text of a column in the rows that have the values ``where``.
@@ -58,11 +71,11 @@ class PublishedTable:
 
     def number(self, where: Mapping[str, str], column: str) -> PublishedNumber:
         """Return the number that ``text`` finds."""
-        return PublishedNumber(self.text(where, column), self.source)
+        return PublishedNumber(self.text(where, column), self.source, self.publication)
 
 
 @cache
-def published_table(name: str, source: str) -> PublishedTable:
+def published_table(name: str, source: str, publication: str = PAPER) -> PublishedTable:
     """Read ``paper/NAME.csv`` of this package."""
     text = (files(__package__) / "paper" / f"{name}.csv").read_text(encoding="utf-8")
-    return PublishedTable(source, tuple(csv.DictReader(text.splitlines())))
+    return PublishedTable(source, tuple(csv.DictReader(text.splitlines())), publication)

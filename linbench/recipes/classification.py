@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.data.contract import BadSample, ClassSample
+from linbench.models import optimizer
 from linbench.models.classifier import build_classifier
-from linbench.recipes import optimizer
 from linbench.recipes.augmentation import seeded
 from linbench.recipes.contract import (
     Batch,

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linbench.data.contract import Sample
+from linbench.models import optimizer
 from linbench.models.sam import Sam, build_sam
-from linbench.recipes import optimizer
 from linbench.recipes.augmentation import draw_view, pad_to_square
 from linbench.recipes.contract import Batch, Recipe, Source, recipe, task
 from linbench.recipes.examples import Examples, collate, normalize, open_sources

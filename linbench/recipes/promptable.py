@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from linbench.data.contract import BadSample, InstanceSample
+from linbench.models import optimizer
 from linbench.models.sam import Prompts, Sam, build_sam
-from linbench.recipes import optimizer
 from linbench.recipes.augmentation import View, draw_view, mask_box, pad_to_square
 from linbench.recipes.contract import (
     Batch,

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from linbench.data.contract import IGNORED, BadSample, SemanticSample
 from linbench.metrics.semantic import Confusion
+from linbench.models import optimizer
 from linbench.models.semantic import Semantic, build_semantic, resize
-from linbench.recipes import optimizer
 from linbench.recipes.augmentation import View, distort, draw_crop, pad_to_square
 from linbench.recipes.contract import Batch, Recipe, Source, check_at_least_one, check_fractions, recipe, task
 from linbench.recipes.examples import Examples, collate, normalize, open_sources

@@ -10,10 +10,12 @@ from linbench.reports.accuracy.rows import rows as accuracy_rows
 from linbench.reports.kernels.rows import rows as kernel_rows
 from linbench.reports.latency.rows import rows as latency_rows
 from linbench.reports.statistics.quality import quality
+from linbench.reports.training_step.rows import LARGEST
+from linbench.reports.training_step.rows import rows as step_rows
 
 #: The columns, and what each contains. A column that means nothing for a row is empty there, or NaN.
 COLUMNS = {
-    "suite": "latency, kernels, or an accuracy suite such as dis",
+    "suite": "latency, kernels, training-step, or an accuracy suite such as dis",
     "model": "the backbone's or module's name, or the op's",
     "part": "backbone, encoder, decoder, end-to-end, or module for one of your own",
     "case": "of an op: its named input and the direction",
@@ -22,7 +24,9 @@ COLUMNS = {
     "prompts": "decoded box prompts",
     "height": "px",
     "width": "px",
-    "batch": "images in one forward",
+    "batch": "images in one forward or training step; the smallest of the rounds' largest batches",
+    "mode": "how it was measured, such as latency, training step or largest batch",
+    "gradient_checkpointing": "of a training step: none, or blocks",
     "dtype": "of the model and its input",
     "device": "the device's own name",
     "threads": "CPU threads",
@@ -35,7 +39,8 @@ COLUMNS = {
     "metric": "of a score: its name",
     "status": "ok, oom, timeout, unsupported, wrong, contended or failed",
     "reason": "why the status is not ok",
-    "median_ms": "time of one forward: the median over the rounds of each round's median, ms",
+    "median_ms": "time of one forward or training step (of a largest batch, per image): the median over the rounds "
+    "of each round's median, ms",
     "low_ms": "lower end of its 95 % interval, ms",
     "high_ms": "upper end, ms",
     "interval": "what the interval rests on: rounds, samples (of single processes), or none",
@@ -51,7 +56,7 @@ COLUMNS = {
     "p95_ms": "95th percentile, ms",
     "peak_mib": "peak memory above the process before its model, MiB",
     "parameters_m": "parameters of the part, millions",
-    "gflop": "FLOPs of one forward, 10⁹; a multiply-add is two; ≥ marks operators without a formula",
+    "gflop": "FLOPs of one forward or training step, 10⁹; a multiply-add is two; ≥ marks operators without a formula",
     "others_share": "what other programs used of the cores in the most disturbed round, 0 to 1",
     "git_commit": "of linbench, where it ran from a checkout",
     "key_hash": "SHA-256 of the record's key",
@@ -65,7 +70,8 @@ def tidy_frame(records: Iterable[Record]) -> pd.DataFrame:
     Raises BadRecord for a record whose key lacks what its suite needs.
     """
     every = list(records)
-    parts = [_timed(latency_rows(every)), _timed(kernel_rows(every)), accuracy_rows(every)]
+    timed = (latency_rows(every), kernel_rows(every), _with_batch(step_rows(every)))
+    parts = [*map(_timed, timed), accuracy_rows(every)]
     frames = [part.rename(columns=_RENAMED) for part in parts if not part.empty]
     if not frames:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -84,3 +90,11 @@ def _timed(rows: pd.DataFrame) -> pd.DataFrame:
     if "op" in rows:
         added |= {"case": rows["case"] + " " + rows["direction"]}
     return rows.assign(**added)
+
+
+def _with_batch(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return training steps with the batch as a number."""
+    if rows.empty:
+        return rows
+    given = pd.to_numeric(rows["batch"], errors="coerce")
+    return rows.assign(batch=rows["largest"].where(rows["mode"] == LARGEST, given))

@@ -17,6 +17,7 @@ def record_fault(record: Record) -> str:
         checks = {
             "latency": latency_key,
             "throughput": latency_key,
+            "training-step": latency_key,
             "kernels": kernel_key,
             **dict.fromkeys(ACCURACY_SUITES, accuracy_key),
         }

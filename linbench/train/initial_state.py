@@ -5,8 +5,7 @@ task model is a backbone and parts around it: a classifier's backbone goes into 
 neck into the promptable one, and everything into a model of the same task.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +13,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.checkpoint import checkpoint as checkpointed
 
 from linbench.backbones.contract import Misfit, load_named, load_official, official_names
 from linbench.backbones.layouts import readings
 from linbench.models import checkpoint
 from linbench.models.checkpoint import About, BadCheckpoint
+from linbench.models.gradient_checkpointing import backbone_of, checkpoint_blocks
+from linbench.models.optimizer import build_optimizer
 from linbench.models.sam import Sam
 from linbench.recipes.contract import Task, derive_seed
-from linbench.recipes.optimizer import build_optimizer, build_schedule
+from linbench.recipes.schedule import build_schedule
 from linbench.train.loop import ModelWithLoss, TrainingState
 from linbench.train.run import Run, TrainingOptions
 
@@ -184,41 +184,3 @@ def init_from_sam(sam: Sam, path: Path) -> list[str]:
     except Misfit as misfit:
         raise Misfit(f"{path}: {misfit}") from misfit
     return sorted(named.keys() - taken.keys())
-
-
-def backbone_of(model: nn.Module) -> nn.Module:
-    """Return the backbone inside a task model: the outermost module of that name, or the model itself."""
-    named = (module for name, module in model.named_modules() if name.split(".")[-1] == "backbone")
-    return next(named, model)
-
-
-def checkpoint_blocks(model: nn.Module) -> int:
-    """Recompute the activations inside the backbone's blocks in the backward pass instead of storing them.
-
-    The numbers stay the same. Return the number of blocks.
-    """
-    blocks = list(_blocks(backbone_of(model)))
-    for block in blocks:
-        block.forward = partial(checkpointed, block.forward, use_reentrant=False)
-    return len(blocks)
-
-
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost modules that repeat in a row and have parameters in several modules."""
-    children = list(module.children())
-    if isinstance(module, (nn.ModuleList, nn.Sequential)):
-        kinds = [type(child) for child in children if _is_large(child)]
-        repeated = {kind for kind in kinds if kinds.count(kind) > 1}
-        for child in children:
-            if type(child) in repeated:
-                yield child
-            else:
-                yield from _blocks(child)
-        return
-    for child in children:
-        yield from _blocks(child)
-
-
-def _is_large(module: nn.Module) -> bool:
-    """Return whether several modules in it have parameters: a block, and no single layer."""
-    return sum(any(True for _ in part.parameters(recurse=False)) for part in module.modules()) > 1

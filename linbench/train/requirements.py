@@ -15,12 +15,13 @@ from linbench.backbones import backbone as backbones
 from linbench.data.contract import BadDataset, dataset
 from linbench.data.indexed_dataset import dataset_dir
 from linbench.data.roots import EMBEDDED, VARIABLE, list_splits, resolve_data
+from linbench.models.gradient_checkpointing import checkpoint_blocks
 from linbench.published.downloads import Download, downloads
 from linbench.recipes.contract import Recipe, Source, Task, task
 from linbench.recipes.examples import cannot_open
 from linbench.recipes.teacher import RANDOM, check_teacher
 from linbench.train.batches import BatchShard
-from linbench.train.initial_state import check_initial, checkpoint_blocks
+from linbench.train.initial_state import check_initial
 from linbench.train.log import require_tensorboard
 from linbench.train.run import Run, TrainingOptions
 

@@ -8,14 +8,18 @@ import pytest
 import timm
 import torch
 
-from linbench.backbones import build_backbone, load_official
+from linbench.backbones import backbone, build_backbone, load_official
 from linbench.backbones.conformance import conform
 from linbench.backbones.contract import Misfit
+from linbench.groups import groups
 from linbench.models import build_classifier
+from linbench.published.models import SIDE, model_cards
 from linbench.registry import UnknownName
 from tests.goldens import image
 
 HIERARCHICAL = "timm/swin_tiny_patch4_window7_224"
+#: The models of timm that groups name.
+NAMED = sorted({m for group in groups().values() for m in group.members if m.startswith("timm/")})
 
 
 @pytest.mark.parametrize("name", ["timm/resnet18", "timm/vit_tiny_patch16_224", HIERARCHICAL])
@@ -165,3 +169,43 @@ def test_an_entry_that_timm_does_not_know_is_left_over():
     whole = timm.create_model("resnet18").state_dict() | {"layer9.weight": torch.zeros(1)}
     with pytest.raises(Misfit, match=r"1 left over: layer9.weight"):
         load_official(build_backbone("timm/resnet18", image_size=64), whole)
+
+
+def test_sixteen_models_of_timm_are_in_groups():
+    assert len(NAMED) == 16
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_model_in_a_group_takes_an_image_and_has_the_numbers_of_its_card(name):
+    with torch.device("meta"):
+        model = build_backbone(name, image_size=SIDE).eval()
+        maps = model(torch.empty(1, 3, SIDE, SIDE))
+    card = model_cards()[name]
+    counted = (tuple(model.strides), sum(p.numel() for p in model.parameters()))
+    assert (card.strides, card.parameters) == counted, "run tools/model_cards.py"
+    cells = [SIDE // stride for stride in model.strides]
+    assert [tuple(m.shape) for m in maps] == [(1, w, c, c) for w, c in zip(model.widths, cells, strict=True)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMED)
+@torch.no_grad()
+def test_a_model_in_a_group_runs_at_256_px(name):
+    torch.manual_seed(0)
+    maps = build_backbone(name, image_size=256).eval()(image(0, (1, 3, 256, 256)))
+    assert all(m.isfinite().all() for m in maps)
+
+
+def test_a_size_that_a_model_refuses_is_known_without_running_it():
+    refusal = backbone["timm/sam2_hiera_tiny"].facts["refusal"]
+    assert refusal("sam2_hiera_tiny", (512, 512)) == ""
+    assert refusal("sam2_hiera_tiny", (528, 528)).startswith("timm/sam2_hiera_tiny does not take (528, 528) images")
+    with pytest.raises(UnknownName):
+        refusal("resnet19", (64, 64))
+
+
+@pytest.mark.parametrize("name", ["efficientvit_l2", "convnext-tiny"])
+def test_a_name_of_timms_without_its_prefix_or_with_dashes_is_found(name):
+    found = "timm/" + name.replace("-", "_")
+    with pytest.raises(UnknownName, match=f"nearest are {found}"):
+        build_backbone(name, image_size=64)

@@ -12,6 +12,7 @@ from linbench.cli import app
 from linbench.records import Store
 from tests.reports.cases import record
 from tests.reports.test_choose import BEST
+from tests.reports.test_front import throughput
 
 
 @pytest.fixture
@@ -64,12 +65,31 @@ def test_where_nothing_fits_the_exit_code_is_1(folder):
         (["--metric", "dis_miou", "--res", "big"], "--res big: big is not a resolution"),
         (["--metric", "dis_miou", "--res", "333"], "--res: no latencies of that size; there are 2048²"),
         (["--metric", "latency_ms", "--device", "gpu"], "--device gpu: there are Intel Xeon"),
+        (["--metric", "images_per_s"], "no throughput is recorded; `linbench run --suite throughput` measures some"),
+        (["--metric", "images_per_s", "--latency-ms", "9"], "--latency-ms: --metric images_per_s ranks no latencies"),
+        (["--metric", "dis_miou", "--front", "params_m"], "--front: --metric dis_miou is no speed; name latency_ms"),
+        (["--metric", "latency_ms", "--front", "param_m"], "--front param_m: did you mean params_m?"),
+        (["--metric", "latency_ms", "--family", "vit"], "--family: with --front only"),
+        (["--metric", "latency_ms", "--front", "params_m", "--family", "vt"], "--family vt: no such model is"),
         (["--metric", "latency_ms", "--condition", "threads"], "write NAME=VALUE, such as threads=8"),
     ],
 )
 def test_bad_input_ends_with_one_line_that_teaches_and_code_2(folder, arguments, message):
     result = choose(folder, *arguments)
     assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("axis", ["params_m", "dis_miou"])
+def test_one_command_says_whether_a_plain_vit_is_on_the_front_in_80_columns(folder, axis):
+    for name, ms in (("vit-t", 9.0), ("rwkv-sam-t", 3.0)):
+        Store(folder).put(throughput(name, 2048, ms))
+    result = choose(folder, "--metric", "images_per_s", "--front", axis)
+    assert result.exit_code == 0
+    asked = f"Is a plain ViT (vit-t) on the front of images_per_s and {axis} at 2048²?"
+    assert " ".join(result.stdout.split()).startswith(asked + (" No." if axis == "params_m" else " "))
+    assert all(len(line) <= 80 for line in result.stdout.splitlines() if not line.startswith("  linbench run"))
+    (size,) = json.loads(choose(folder, "--metric", "images_per_s", "--front", axis, "--json").stdout)["sizes"]
+    assert {model["model"] for model in size["models"]} == {"vit-t", "rwkv-sam-t"}
 
 
 def test_a_damaged_file_is_named_and_the_answer_still_comes(folder):

@@ -39,6 +39,7 @@ def completed(*words: str) -> list[str]:
         (["run", "--suite", "latency,ke"], {"latency,kernels"}),
         (["run", "--backbone", "vit-"], {"vit-t", "vit-s"}),
         (["run", "--backbone", "vit-t,vit-"], {"vit-t,vit-s"}),
+        (["run", "--backbone", "@se"], {"@seed"}),
         (["run", "--preset", "p"], {"paper"}),
         (["run", "--suite", "kernels", "--direction", "b"], {"backward"}),
         (["run", "--suite", "kernels", "--dir"], {"--direction"}),

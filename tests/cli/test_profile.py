@@ -10,6 +10,12 @@ from typer.testing import CliRunner, Result
 from linbench.cli import app
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep stored profiles out of the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["profile", *arguments])
 
@@ -63,6 +69,11 @@ def test_a_table_of_modules_in_80_columns_and_a_file(tmp_path: Path, monkeypatch
     rows = list(csv.DictReader(out.open()))
     assert [row["module"] for row in rows].count("blocks.7.attn.qkv") == 1
     assert result.stderr.endswith(f"wrote {out}\n")
+    (stored,) = tmp_path.glob("results/profiles/*/vit-t-32x32-backbone-float32-paper-*.json")
+    assert f"wrote {stored.relative_to(tmp_path)}" in result.stderr
+    page = CliRunner().invoke(app, ["report", "--html", "page.html"])
+    assert page.exit_code == 0, page.stderr
+    assert "vit-t: where the time goes at 32x32" in (tmp_path / "page.html").read_text()
 
 
 def test_json_holds_every_module_and_operators(tmp_path: Path) -> None:

@@ -24,6 +24,15 @@ def without_machine(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in OF_MACHINE}
 
 
+def test_the_plan_of_one_cell_fits_80_columns() -> None:
+    model = ["--backbone", "rwkv-sam-t", "--res", "64", "--preset", "paper", "--device", "cpu", "--threads", "1"]
+    done = call("run", "--suite", "throughput", "--dry-run", *model, "--rounds", "1")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("cell: backbone rwkv-sam-t, ") and max(map(len, lines)) <= 80
+    assert any(line.startswith("1 cell, 1 to measure") for line in lines)
+
+
 @pytest.mark.parametrize("plan", PLANS, ids=[" ".join(plan["arguments"][:-4]) for plan in PLANS])
 def test_a_plan_has_the_keys_that_it_had(plan: dict[str, Any], tmp_path: Path) -> None:
     done = call("run", "--dry-run", "--json", "--results", str(tmp_path), *plan["arguments"])

@@ -142,9 +142,17 @@ def test_list_shows_backbones_of_every_family_and_the_suites() -> None:
     names = {row["name"] for row in found["backbones"]}
     assert {"vit-t", "vim-t", "vmamba-t", "vrwkv-t", "rwkv-sam-t", "timm/*"} <= names
     below = {row["name"]: row["backbone"] for row in found["segmenters"]}
-    assert below == {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
+    hq = {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
+    sizes = ("l0", "l1", "l2", "xl0", "xl1")
+    assert below == hq | {f"efficientvit-sam-{size}": f"efficientvit-{size}" for size in sizes}
     accuracy = {"coco", "dis", "coift", "hrsod", "imagenet", "ade20k", "masks"}
-    assert {row["name"] for row in found["suites"]} == {"kernels", "latency", "throughput", *accuracy}
+    assert {row["name"] for row in found["suites"]} == {
+        "kernels",
+        "latency",
+        "throughput",
+        "training-step",
+        *accuracy,
+    }
 
 
 def test_show_tells_maps_parameters_flops_and_source() -> None:

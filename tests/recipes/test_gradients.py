@@ -16,6 +16,9 @@ from tests.recipes.test_examples import KINDS, small
         ("sam-joint", "vrwkv-t"),
         ("sam-joint", "rwkv-sam-t"),
         ("ade20k", "rwkv-sam-t"),
+        ("sam-joint", "vrwkv6-t"),
+        ("sam-joint", "vig-t"),
+        pytest.param("ade20k", "vig-h-t", marks=pytest.mark.slow),
     ],
 )
 def test_training_has_the_gradient_of_the_reference(recipe, name, monkeypatch):

@@ -10,11 +10,12 @@ from torch.nn import functional
 
 from linbench.backbones import build_backbone
 from linbench.models import checkpoint
+from linbench.models.optimizer import build_optimizer, parameter_groups
 from linbench.models.sam import Prompts, build_sam
 from linbench.recipes import examples as examples_module
 from linbench.recipes import override, recipe
-from linbench.recipes.optimizer import build_optimizer, build_schedule, parameter_groups
 from linbench.recipes.promptable import decode_boxes
+from linbench.recipes.schedule import build_schedule
 from linbench.recipes.teacher import SAM, load_teacher
 from tests.recipes.made import Made
 from tests.recipes.test_examples import KINDS, small

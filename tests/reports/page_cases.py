@@ -14,6 +14,7 @@ from linbench.reports.kernels import rows as kernel_rows
 from linbench.reports.latency import table as latency_table
 from linbench.reports.latency.rows import comparisons, rows
 from linbench.reports.page.document import PageContent, html
+from linbench.reports.throughput import rows as throughput_rows
 from tests.reports import kernel_cases
 from tests.reports.cases import ENVIRONMENT, power_law, record
 
@@ -151,6 +152,7 @@ def text_of(records: Sequence[Record], faults: Sequence[tuple[str, str]] = ()) -
             kernel_rows.rows(records),
             [latency_table.build(group) for group in comparisons(frame)],
             faults,
+            throughput_rows.rows(records),
         )
     )
 

@@ -7,7 +7,8 @@ import pytest
 from linbench.records import Record, Status
 from linbench.reports.decide.comparable_cells import comparable_cells
 from linbench.reports.decide.conditions import AmbiguousRequest
-from linbench.reports.decide.recommend import Request, recommend
+from linbench.reports.decide.contenders import Request
+from linbench.reports.decide.recommend import recommend
 from linbench.reports.decide.recommend_table import as_json, describe, left_out, tables
 from tests.reports.accuracy_cases import score
 from tests.reports.cases import record
@@ -136,7 +137,7 @@ def test_scores_of_another_protocol_or_set_are_never_ranked_together(other):
 
 def test_best_is_the_preset_where_there_is_one():
     result = answer(Request("latency_ms"), record("vim-t", 512, 9.0), record("vim-t", 512, 5.0, preset="best"))
-    assert (result.latencies["preset"], result.rivals) == ("best", [])
+    assert (result.times["preset"], result.rivals) == ("best", [])
 
 
 def test_scores_may_be_of_another_device_than_the_latencies_if_all_are():
@@ -145,7 +146,7 @@ def test_scores_may_be_of_another_device_than_the_latencies_if_all_are():
         for entry in BEST
     ]
     result = answer(REQUEST, *made)
-    assert result.best is not None and (result.latencies["device"], result.scores["device"]) == (
+    assert result.best is not None and (result.times["device"], result.scores["device"]) == (
         "Intel Xeon Processor @ 2.80GHz",
         "GPU",
     )
@@ -263,8 +264,8 @@ def test_of_several_outcomes_the_undisturbed_one_with_the_most_rounds_is_chosen_
     made = [record("vim-t", 512, 8.0, rounds=3), record("vim-t", 512, 7.0, rounds=4), late]
     for records in (made, made[::-1]):
         result = answer(Request("latency_ms"), *records)
-        assert result.best is not None and result.best.latency is not None and result.best.latency.times is not None
-        assert result.best.latency.times.rounds == 4
+        assert result.best is not None and result.best.timed is not None and result.best.timed.times is not None
+        assert result.best.timed.times.rounds == 4
 
 
 def test_a_condition_that_no_record_has_is_refused_with_the_nearest():

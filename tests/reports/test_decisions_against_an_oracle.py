@@ -9,7 +9,8 @@ from linbench.records import Record, Status
 from linbench.reports.decide import compare_table, marks, recommend_table
 from linbench.reports.decide.comparable_cells import ComparableCell, comparable_cells
 from linbench.reports.decide.compare import Margins, compare_backbones
-from linbench.reports.decide.recommend import Request, recommend
+from linbench.reports.decide.contenders import Request
+from linbench.reports.decide.recommend import recommend
 from linbench.reports.render.table import Table, to_terminal
 from tests.reports.cases import record
 from tests.reports.decision_oracle import Cell, all_pairs, digits, verdicts

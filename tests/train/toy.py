@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from linbench.data.contract import BadDataset
-from linbench.recipes import optimizer
+from linbench.models import optimizer
 from linbench.recipes.contract import Recipe, Source, derive_seed, recipe, task
 
 

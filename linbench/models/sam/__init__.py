@@ -3,11 +3,13 @@
 from linbench.models.sam import official as official
 from linbench.models.sam.build import (
     HQ,
+    NAMED,
     backbone_of,
     build_decoder,
     build_encoder,
     build_sam,
     has_fine_maps,
+    trained_side,
     transform_of,
 )
 from linbench.models.sam.fusion import Fusion
@@ -17,6 +19,7 @@ from linbench.models.sam.prompts import Prompts
 
 __all__ = [
     "HQ",
+    "NAMED",
     "PROMPT_CHUNK",
     "Embedding",
     "Fusion",
@@ -29,5 +32,6 @@ __all__ = [
     "build_sam",
     "has_fine_maps",
     "official",
+    "trained_side",
     "transform_of",
 ]

@@ -7,10 +7,12 @@ from torch import nn
 
 from linbench.backbones import build_backbone
 from linbench.backbones.contract import Backbone
+from linbench.backbones.efficientvit import EPS as EFFICIENTVIT_EPS
 from linbench.kernels.impl import Impl
 from linbench.models.sam import official as official  # official names of what is built here
 from linbench.models.sam.decoder import FusionDecoder, sam_decoder
 from linbench.models.sam.efficientsam import SixPointEncoder, efficientsam_decoder
+from linbench.models.sam.efficientvit import SYSTEMS, EfficientViTEncoder, Framed, FramedPromptEncoder
 from linbench.models.sam.fusion import Fusion, build_fusion
 from linbench.models.sam.hq import HQDecoder, HQOutput
 from linbench.models.sam.model import STRIDE, EarlyEncoder, NeckedEncoder, PlainEncoder, Sam
@@ -19,8 +21,12 @@ from linbench.models.sam.transforms import LongestSide, Stretch, Transform
 from linbench.registry import UnknownName
 
 FINE_STRIDES = (4, 8)
-#: Names of HQ-SAM's models, and their backbones; every other model has its backbone's name.
+#: Names of HQ-SAM's models, and their backbones.
 HQ = {"hq-sam-b": "sam-vit-b", "hq-sam-l": "sam-vit-l", "hq-sam-h": "sam-vit-h"}
+#: All models that are named otherwise than their backbones, and those.
+NAMED = HQ | {name: system.backbone for name, system in SYSTEMS.items()}
+#: Beginnings of the names of such models.
+FAMILIES = ("hq-sam-", "efficientvit-sam-")
 
 
 def build_sam(
@@ -34,7 +40,8 @@ def build_sam(
     """Return a promptable segmenter, randomly initialised.
 
     name: A backbone. ``sam-vit-*`` and ``efficientsam-*`` are the published models, ``hq-sam-b`` (``-l``, ``-h``) is
-        HQ-SAM on ``sam-vit-b``; any other gets RWKV-SAM's decoder, or SAM's where it has no maps at strides 4 and 8.
+        HQ-SAM on ``sam-vit-b``, and ``efficientvit-sam-l0`` (``-l1``, ``-l2``, ``-xl0``, ``-xl1``) EfficientViT-SAM;
+        any other gets RWKV-SAM's decoder, or SAM's where it has no maps at strides 4 and 8.
     image_size: Side, or height and width, px, divisible by 16; it fixes the size of learned position tables.
     fusion: How RWKV-SAM's decoder fuses the maps at strides 4 and 8; a model without fusion takes the default only.
     impl: Implementation of the ops inside.
@@ -52,10 +59,18 @@ def build_sam(
 
 
 def backbone_of(name: str) -> str:
-    """Return the name of a model's backbone. Raises UnknownName for an unknown model of HQ-SAM."""
-    if name.startswith("hq-sam-") and name not in HQ:
-        raise UnknownName(f"unknown model {name!r}: nearest are {', '.join(HQ)}")
-    return HQ.get(name, name)
+    """Return the name of a model's backbone. Raises UnknownName for one that FAMILIES lack."""
+    if name.startswith(FAMILIES) and name not in NAMED:
+        family = next(family for family in FAMILIES if name.startswith(family))
+        raise UnknownName(
+            f"unknown model {name!r}: nearest are {', '.join(n for n in NAMED if n.startswith(family))}"
+        )
+    return NAMED.get(name, name)
+
+
+def trained_side(name: str, otherwise: int) -> int:
+    """Return the side of the input that a published model was trained for, px; ``otherwise`` where it has no own."""
+    return SYSTEMS[name].side if name in SYSTEMS else otherwise
 
 
 def has_fine_maps(strides: Sequence[int]) -> bool:
@@ -67,6 +82,8 @@ def build_encoder(name: str, backbone: Any) -> nn.Module:
     """Return the image encoder of a model: its backbone, and a neck if the backbone has none. Raises ValueError."""
     if name in HQ:
         return EarlyEncoder(backbone)
+    if name in SYSTEMS:
+        return EfficientViTEncoder(backbone, SYSTEMS[name].depth, SYSTEMS[name].expand)
     if name.startswith(("sam-vit-", "efficientsam-")):
         return PlainEncoder(backbone)
     if STRIDE not in backbone.strides:
@@ -100,6 +117,9 @@ def build_decoder(
     elif name.startswith("efficientsam-"):
         description = "EfficientSAM's mask decoder, one mask or three, six points a prompt"
         prompt, decoder = SixPointEncoder(), efficientsam_decoder()
+    elif name in SYSTEMS:
+        description = "SAM's mask decoder, one mask or three, prompts in a frame of 1024 px"
+        prompt, decoder = FramedPromptEncoder(), sam_decoder(eps=EFFICIENTVIT_EPS)
     elif has_fine_maps(backbone.strides):
         fine, middle = (backbone.widths[backbone.strides.index(stride)] for stride in FINE_STRIDES)
         refine = build_fusion(fusion, fine, middle, impl)
@@ -115,6 +135,8 @@ def build_decoder(
 
 def transform_of(name: str, side: int) -> Transform:
     """Return the transform of images, prompts and logits for a model with a square input of ``side`` px."""
+    if name in SYSTEMS:
+        return Framed(side)
     return Stretch(side) if name.startswith("efficientsam-") else LongestSide(side)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from linbench.backbones.sam_vit import MapNorm
 from linbench.models.sam.prompts import EPS, WIDTH, PromptTokens
+from linbench.models.sam.transformer import EPS as TRANSFORMER_EPS
 from linbench.models.sam.transformer import TwoWayTransformer, sam_transformer
 
 TOKENS = 4
@@ -136,6 +137,9 @@ class FusionDecoder(nn.Module):
         return self.base.masks(tokens, features, outputs), self.base.iou(tokens)[:, outputs]
 
 
-def sam_decoder(masks: int = TOKENS) -> MaskDecoder:
-    """Return SAM's decoder, with four mask tokens; with one, the plain decoder of backbones without fine maps."""
-    return MaskDecoder(sam_transformer(), upscaling(MapNorm(WIDTH // 4, eps=EPS)), masks)
+def sam_decoder(masks: int = TOKENS, eps: float = TRANSFORMER_EPS) -> MaskDecoder:
+    """Return SAM's decoder, with four mask tokens; with one, the plain decoder of backbones without fine maps.
+
+    eps: Of the transformer's norms.
+    """
+    return MaskDecoder(sam_transformer(eps), upscaling(MapNorm(WIDTH // 4, eps=EPS)), masks)

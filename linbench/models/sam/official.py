@@ -1,6 +1,6 @@
-"""Official key layouts of SAM, HQ-SAM, EfficientSAM and RWKV-SAM. Every key begins with the name of its part:
+"""Official key layouts of SAM and the models around its decoder. Every key begins with the name of its part:
 
-| part | SAM, HQ-SAM, EfficientSAM | RWKV-SAM |
+| part | SAM, HQ-SAM, EfficientSAM, EfficientViT-SAM | RWKV-SAM |
 |---|---|---|
 | image encoder | ``image_encoder.`` | ``backbone.``, ``neck.out_proj.`` |
 | prompt encoder | ``prompt_encoder.`` | ``pe.`` |
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from linbench.backbones.contract import official, official_names
 from linbench.models.sam.decoder import MaskDecoder
+from linbench.models.sam.efficientvit import EfficientViTEncoder, encoder_names
 from linbench.models.sam.model import Sam
 
 #: Patterns of official names, and ours; applied in this order. ``base`` is the SAM decoder inside another one.
@@ -82,7 +83,9 @@ def _official(model: Sam, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             backbone[rest] = value
         else:
             ours[our_name(key, base)] = value
-    if backbone:
+    if isinstance(model.encoder, EfficientViTEncoder):
+        ours |= {f"encoder.{k}": v for k, v in encoder_names(model.encoder, backbone).items()}
+    elif backbone:
         inner = model.encoder.backbone
         ours |= {f"encoder.backbone.{k}": v for k, v in official_names(inner, backbone).items()}
     return ours

@@ -20,6 +20,7 @@ from linbench.models.sam.prompts import WIDTH
 
 HEADS = 8
 HIDDEN = 2048
+EPS = 1e-5
 #: Cross-attention works in half the channels.
 CROSS = WIDTH // 2
 
@@ -76,19 +77,20 @@ class Layer(nn.Module):
 
     mix: Self-attention of the tokens.
     activation: Of the MLP.
+    eps: Of the norms.
     """
 
-    def __init__(self, mix: Mix, activation: type[nn.Module]) -> None:
+    def __init__(self, mix: Mix, activation: type[nn.Module], eps: float = EPS) -> None:
         super().__init__()
         self.mix = mix
         self.self_attention = Attention(WIDTH)
-        self.norm1 = nn.LayerNorm(WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH, eps=eps)
         self.to_image = Attention(CROSS)
-        self.norm2 = nn.LayerNorm(WIDTH)
+        self.norm2 = nn.LayerNorm(WIDTH, eps=eps)
         self.mlp = nn.Sequential(nn.Linear(WIDTH, HIDDEN), activation(), nn.Linear(HIDDEN, WIDTH))
-        self.norm3 = nn.LayerNorm(WIDTH)
+        self.norm3 = nn.LayerNorm(WIDTH, eps=eps)
         self.to_tokens = Attention(CROSS)
-        self.norm4 = nn.LayerNorm(WIDTH)
+        self.norm4 = nn.LayerNorm(WIDTH, eps=eps)
 
     def forward(self, tokens: Tensor, cells: Tensor, start: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.norm1(self.mix(self.self_attention, tokens, start))
@@ -100,13 +102,16 @@ class Layer(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Two-way layers, and a last attention of the tokens to the image."""
+    """Two-way layers, and a last attention of the tokens to the image.
 
-    def __init__(self, *layers: Layer) -> None:
+    eps: Of the last norm.
+    """
+
+    def __init__(self, *layers: Layer, eps: float = EPS) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.to_image = Attention(CROSS)
-        self.norm = nn.LayerNorm(WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=eps)
 
     def forward(self, tokens: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return the tokens, ``m t c``, and the image, ``m c h w``, after they have attended to each other.
@@ -124,9 +129,9 @@ class TwoWayTransformer(nn.Module):
         return tokens, cells.transpose(1, 2).unflatten(2, grid)
 
 
-def sam_transformer() -> TwoWayTransformer:
+def sam_transformer(eps: float = EPS) -> TwoWayTransformer:
     """Return SAM's transformer: ReLU inside the MLPs."""
-    return TwoWayTransformer(Layer(replace, nn.ReLU), Layer(add, nn.ReLU))
+    return TwoWayTransformer(Layer(replace, nn.ReLU, eps), Layer(add, nn.ReLU, eps), eps=eps)
 
 
 def efficientsam_transformer() -> TwoWayTransformer:

@@ -36,15 +36,20 @@ def _again(cell: ComparableCell) -> str:
 
 
 def timing(cell: ComparableCell, conditions: Mapping[str, str]) -> str:
-    """Return the command that measures the latency of a cell's model, again where it is measured."""
+    """Return the command that measures the latency or throughput of a cell's model, again where it is measured.
+
+    conditions: Of the times, by the names of a key; ``suite`` among them.
+    """
     key = cell.key
+    suite = conditions.get("suite", "latency")
     part = conditions.get("part", "backbone")
     options = f" --part {part}" if part != "backbone" else ""
     options += f" --fusion {key['fusion']}" if part in ("decoder", "end-to-end") and key["fusion"] != "none" else ""
     options += f" --dtype {key['dtype']}" if key["dtype"] != "float32" else ""
     options += f" --prompts {key['prompts']}" if key.get("prompts", 0) > 1 else ""
     options += f" --redo {redo}" if (redo := _redo(cell)) else ""
-    return f"linbench run --backbone {key['backbone']} --preset {conditions.get('preset', 'best')}{options}"
+    command = "linbench run" + (f" --suite {suite}" if suite != "latency" else "")
+    return f"{command} --backbone {key['backbone']} --preset {conditions.get('preset', 'best')}{options}"
 
 
 def _redo(cell: ComparableCell) -> str:

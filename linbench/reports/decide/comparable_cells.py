@@ -1,8 +1,8 @@
 """Records as comparable cells: their labels, their identity, and their number.
 
-A latency or kernel record is one cell, an accuracy record one cell for each metric. Two cells are the same where
-their keys agree on all but what the comparison ignores: the backbone where backbones are compared, the device where
-devices are, and under the preset ``best`` the settings that each side's search chose.
+A record of latency, throughput or a kernel is one cell, one of accuracy a cell for each metric. Two cells are the
+same where their keys agree on all but what the comparison ignores: the backbone where backbones are compared, the
+device where devices are, and under the preset ``best`` the settings that each side's search chose.
 """
 
 import json
@@ -23,6 +23,7 @@ from linbench.reports.validation import ACCURACY_SUITES
 
 #: Settings that the search for the preset ``best`` chooses.
 CHOSEN = (*SEARCHED, "attention", "sdpa_backend", "fused")
+TIMED = ("latency", "throughput", "kernels")  # suites
 #: Parts of a key that a comparison of backbones, of devices, or of two trainings ignores.
 BACKBONES = (*(name for name in VARIES if name not in ("height", "width")), "checkpoint")
 DEVICES = ("device", "device_type", "threads")
@@ -111,7 +112,7 @@ class ComparableCell:
 
     @property
     def estimate(self) -> float:
-        """The median in ms, or the score."""
+        """The median in ms, of a throughput per image; or the score."""
         return self.value if self.times is None else self.times.median
 
     @property
@@ -179,7 +180,7 @@ def comparable_cells(
     faults = []
     for record in records:
         try:
-            if record.key.get("suite") in ("latency", "kernels"):
+            if record.key.get("suite") in TIMED:
                 cells.append(_timed_cell(record, code_hashes or {}))
             elif record.key.get("suite") in ACCURACY_SUITES:
                 cells += _scored_cells(record, code_hashes or {})
@@ -191,7 +192,7 @@ def comparable_cells(
 def _timed_cell(record: Record, code_hashes: Mapping[str, str]) -> ComparableCell:
     samples = [times for entry in record.rounds if (times := timings(entry))]
     is_ok = record.status is Status.OK and bool(samples) and len(samples) == len(record.rounds)
-    key = {**WHOLE, **record.key} if record.key["suite"] == "latency" else dict(record.key)
+    key = dict(record.key) if "op" in record.key else {**WHOLE, **record.key}
     parameters = record.metrics.get("parameters", {}).get("value")
     once = phases(record.rounds)
     common = _common(record, key, code_hashes)

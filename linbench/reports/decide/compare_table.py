@@ -10,6 +10,7 @@ from linbench.reports.decide.comparable_cells import ComparableCell
 from linbench.reports.decide.compare import CellPair, Comparison, Margins
 from linbench.reports.decide.naming import distinguishing, list_cells, order
 from linbench.reports.decide.ranking import rankings
+from linbench.reports.decide.speed import THROUGHPUT
 from linbench.reports.render.table import MISSING, Table
 
 NOT_COMPARED = "not compared"
@@ -40,13 +41,17 @@ def _times(comparison: Comparison) -> list[Table]:
         return []
     notes = [
         *_marks(pairs),
-        "ms: median over the rounds.",
+        "ms: median over the rounds" + "; of throughput, per image" * any(map(_is_throughput, pairs)) + ".",
         *([RATIO] if tested else []),
         *([f"verdict: {describe_test(True, tested, comparison.margins)}"] if comparison.is_ranked and tested else []),
         *([] if comparison.is_ranked else [_devices(comparison)]),
         *(_measured_apart(comparison) if tested else []),
     ]
     return _tables(comparison, "Times", pairs, ("ms", "ratio"), notes)
+
+
+def _is_throughput(pair: CellPair) -> bool:
+    return pair.first.labels["suite"] == THROUGHPUT.suite
 
 
 def _scores(comparison: Comparison) -> list[Table]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from linbench.records import as_number
 from linbench.reports.decide.comparable_cells import ComparableCell
+from linbench.reports.decide.speed import LATENCY, Speed
 from linbench.reports.latency.rows import significant
 from linbench.reports.statistics import quality
 from linbench.reports.statistics.latency_summary import FEWEST_ROUNDS
@@ -25,12 +26,15 @@ def marks(cell: ComparableCell) -> tuple[str, str]:
     return "", FEW_IMAGES * has_few_images + quality.STALE * cell.is_stale
 
 
-def format_value(cell: ComparableCell, unit: str = "") -> str:
-    """Return the number of a cell with its unit between its marks; the status where there is none."""
+def format_value(cell: ComparableCell, unit: str = "", speed: Speed = LATENCY) -> str:
+    """Return the number of a cell with its unit between its marks; the status where there is none.
+
+    speed: As what a time is shown.
+    """
     if math.isnan(cell.estimate):
         return cell.status
     before, after = marks(cell)
-    number = significant(cell.estimate) if cell.is_timed else f"{cell.estimate:.2f}"
+    number = significant(speed.value(cell)) if cell.is_timed else f"{cell.estimate:.2f}"
     return f"{before}{number}{unit and ' ' + unit}{after}"
 
 
@@ -62,9 +66,9 @@ def doubts(cells: Iterable[ComparableCell]) -> dict[str, str]:
     return {mark: meaning for mark, meaning in meanings(cells).items() if mark in DOUBTFUL}
 
 
-def headline(cells: Iterable[ComparableCell]) -> str:
+def headline(cells: Iterable[ComparableCell], noun: str = LATENCY.noun) -> str:
     """Return the warning that stands above all; empty where no time is disturbed."""
-    return quality.headline(cell.quality for cell in cells if cell.quality)
+    return quality.headline((cell.quality for cell in cells if cell.quality), noun)
 
 
 def as_json(cell: ComparableCell) -> dict[str, Any]:

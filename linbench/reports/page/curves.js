@@ -1,10 +1,26 @@
 // Latency, memory or accuracy against resolution: the report's own figure, with points to reach and models to hide.
 const staleSign = (cell) => (cell.marks.includes('†') ? '†' : '');
 const peakText = (cell) => `${digits(cell.peak_mib)} MiB${staleSign(cell)}`;
+// value, text, lines: of a point; inDoubt: whether its mark is hollow; open: shows it in full.
+const ofCells = { hasFailures: true, inDoubt: () => false, lines: (cell) => markLines(cell), open: (cell) => openCell(cell) };
 const METRICS = {
-  latency: { name: 'Latency', value: (cell) => cell.median_ms, text: (cell) => cell.text, inDoubt: (cell) => cell.doubt },
-  memory: { name: 'Peak memory, MiB', value: (cell) => cell.peak_mib, text: peakText, inDoubt: () => false },
-  accuracy: { name: 'Accuracy, %', value: (score) => score.value, text: scoreText, inDoubt: hasFewImages },
+  latency: {
+    ...ofCells,
+    name: 'Latency',
+    value: (cell) => cell.median_ms,
+    text: (cell) => cell.text,
+    inDoubt: (cell) => cell.doubt,
+  },
+  memory: { ...ofCells, name: 'Peak memory, MiB', value: (cell) => cell.peak_mib, text: peakText },
+  accuracy: {
+    name: 'Accuracy, %',
+    hasFailures: false,
+    value: (score) => score.value,
+    text: scoreText,
+    inDoubt: hasFewImages,
+    lines: (score) => [score.weights, ...markNames(score)],
+    open: (score) => openScore(score),
+  },
 };
 const isAccuracy = () => state.metric === 'accuracy';
 const figureOf = (metric) => byId(`${metric}-${metric === 'accuracy' ? state.measure : state.preset}`);
@@ -21,11 +37,21 @@ function drawCurves() {
   const metric = METRICS[state.metric];
   setOptions(byId('metric'), known.map((key) => [key, METRICS[key].name]), state.metric);
   byId('preset').closest('label').hidden = isAccuracy();
-  const onTop = [...document.querySelectorAll('.headlines')].map((it) => it.textContent);
-  const warnings = isAccuracy() ? [] : columns[state.preset].warnings.filter((it) => !onTop.includes(it));
+  const warnings = isAccuracy() ? [] : newWarnings(columns[state.preset].warnings);
   byId('warnings').replaceChildren(...warnings.map(warning));
-  const all = isAccuracy() ? measureScores() : presetCells();
-  const root = figureOf(state.metric).content.firstElementChild.cloneNode(true);
+  const fits = state.metric === 'latency' ? columns[state.preset].fits : new Map();
+  drawFigure(container, figureOf(state.metric), metric, isAccuracy() ? measureScores() : presetCells(), fits);
+}
+
+// Warnings that do not stand on top of the page already.
+function newWarnings(warnings) {
+  const onTop = [...document.querySelectorAll('.headlines')].map((it) => it.textContent);
+  return warnings.filter((it) => !onTop.includes(it));
+}
+
+// A figure of the report with points to reach, and a legend that hides models; fits: texts by model for the legend.
+function drawFigure(container, figure, metric, all, fits = new Map()) {
+  const root = figure.content.firstElementChild.cloneNode(true);
   const label = `${metric.name} against resolution; arrow keys go from point to point`;
   fill(root, { role: 'group', 'aria-label': label }, []);
   const legend = el('ul', { class: 'legend', 'aria-label': 'Models; a button hides or shows one' });
@@ -42,7 +68,7 @@ function drawCurves() {
   const labels = unique(all.map((cell) => cell.label)),
     shown = labels.filter((label) => !state.hidden.has(label));
   makeReachable(root, shown.flatMap((label) => curvePoints(root, label, all, metric, unit)), highlight, unit);
-  legend.append(...labels.map((label) => legendButton(label, highlight)));
+  legend.append(...labels.map((label) => legendButton(container, label, highlight, fits.get(label))));
 }
 
 // Text keeps its size on the screen however wide the figure is; tick labels that would touch are dropped.
@@ -68,15 +94,15 @@ function fitTexts(root, unit) {
 function curvePoints(root, label, all, metric, unit) {
   const look = looks.get(label),
     modelCells = bySize(all.filter((cell) => cell.label === label));
-  const measured = modelCells.filter((cell) => metric.value(cell) > 0 && (isAccuracy() || cell.status === 'ok'));
-  const failed = isAccuracy() ? [] : modelCells.filter((cell) => cell.status !== 'ok');
+  const measured = modelCells.filter((cell) => metric.value(cell) > 0 && (!metric.hasFailures || cell.status === 'ok'));
+  const failed = metric.hasFailures ? modelCells.filter((cell) => cell.status !== 'ok') : [];
   const points = (part, list, kind, lines) => {
     const path = root.querySelector(`.${part}[data-model="${look.index}"] path`);
     const ends = path ? path.getAttribute('d').slice(1).split('L') : [];
     return ends.map((end, i) => {
       const [x, y] = end.split(' ').map(Number),
         cell = list[i];
-      const open = () => (isAccuracy() ? openScore(cell) : openCell(cell));
+      const open = () => metric.open(cell);
       const texts = [`${label} at ${cell.size}`, ...lines(cell)].filter(Boolean);
       const drawn = mark(look, kind(cell), x, y, Math.min(unit, LARGEST));
       return { x, y, row: label, into: path.parentNode, mark: drawn, lines: texts, open };
@@ -85,21 +111,21 @@ function curvePoints(root, label, all, metric, unit) {
   return [
     ...points('line', measured, (cell) => (metric.inDoubt(cell) ? 'hollow' : ''), (cell) => [
       metric.text(cell),
-      ...(isAccuracy() ? [cell.weights, ...markNames(cell)] : markLines(cell)),
+      ...metric.lines(cell),
     ]),
     ...points('failed', failed, () => 'cross', (cell) => [cell.status, cell.reason, ...markNames(cell)]),
   ].sort((a, b) => a.x - b.x);
 }
 
-function legendButton(label, highlight) {
+function legendButton(container, label, highlight, fit) {
   const look = looks.get(label),
-    isShown = !state.hidden.has(label),
-    fit = state.metric === 'latency' ? columns[state.preset].fits.get(label) : '';
+    isShown = !state.hidden.has(label);
   const toggle = () => {
     if (!state.hidden.delete(label)) state.hidden.add(label);
     drawCurves();
+    drawThroughput();
     drawFront();
-    const names = [...byId('curves').querySelectorAll('.legend .name')];
+    const names = [...container.querySelectorAll('.legend .name')];
     names.find((name) => name.textContent === label).parentNode.focus();
   };
   // A finger's touch neither leaves nor blurs, so it must not dim: only a mouse above and the keyboard's focus do.

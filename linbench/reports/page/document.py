@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from linbench.reports.page.accuracy import (
 from linbench.reports.page.columns import STEP, TextPool, as_columns, dictionaries, samples_per_round
 from linbench.reports.page.figure import figures, mark_paths
 from linbench.reports.page.latency import cells, scenes
+from linbench.reports.page.profile import KINDS, MOST_PROFILES, views
+from linbench.reports.page.throughput import comparison_data, throughputs
 from linbench.reports.render.palette import SERIES, SERIES_ON_DARK, Look, looks_of
 from linbench.reports.render.table import Table
 from linbench.reports.statistics.quality import (
@@ -48,11 +50,11 @@ from linbench.reports.statistics.quality import (
     headline,
     quality,
 )
+from linbench.reports.throughput.figure import THROUGHPUT
 
 HERE = Path(__file__).parent
 #: Joined in this order into one script.
-SCRIPTS = ("elements", "state", "points", "curves", "front", "tables", "details", "start")
-#: What would end a block of data, or a line of it, too early for some reader.
+SCRIPTS = ("elements", "state", "points", "curves", "throughput", "front", "tables", "details", "start")
 #: Name and meaning of each sign that the page shows beside a number.
 SIGNS = {
     NOT_CONVERGED: ("not converged", "time ran out before the interval was within ±1 %."),
@@ -63,6 +65,7 @@ SIGNS = {
     FEW_IMAGES: ("few images", f"fewer than {FEWEST_IMAGES}: their interval is too narrow."),
     SKIPPED: ("images skipped", "faulty images or annotations are left out; the record lists them."),
 }
+#: What would end a block of data, or a line of it, too early for some reader.
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -70,9 +73,10 @@ UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "
 class PageContent:
     """All that a page shows.
 
-    latency, accuracy, kernels: Rows of the records of these kinds; empty where there are none.
+    latency, accuracy, kernels, throughput: Rows of the records of these kinds; empty where there are none.
     tables: The latency table of each comparison of ``latency``.
-    faults: Path and reason of each record that was skipped.
+    faults: Path and reason of each file that was skipped.
+    profiles: Their documents.
     """
 
     records: Sequence[Record]
@@ -81,12 +85,15 @@ class PageContent:
     kernels: pd.DataFrame
     tables: Sequence[Table]
     faults: Sequence[tuple[str, str]] = ()
+    throughput: pd.DataFrame = field(default_factory=pd.DataFrame)
+    profiles: Sequence[Mapping[str, Any]] = ()
 
 
 def html(content: PageContent) -> str:
     """Return the page as text."""
     groups, measured = comparisons(content.latency), measure_groups(content.accuracy)
-    looks = looks_of(dict.fromkeys(label for group in (*groups, *measured) for label in group["label"]))
+    rated = comparisons(content.throughput)
+    looks = looks_of(dict.fromkeys(label for group in (*groups, *measured, *rated) for label in group["label"]))
     scaling = [scalings(group) for group in groups]
     drawn = [
         *figures(
@@ -94,21 +101,27 @@ def html(content: PageContent) -> str:
         ),
         *figures(groups, looks, MEMORY),
         *figures([rows[rows["status"] == "ok"] for rows in measured], looks, ACCURACY),
+        *figures(rated, looks, THROUGHPUT),
+        *figures(rated, looks, MEMORY, prefix="throughput-"),
     ]
     template = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    css = template.get_template("style.css.j2").render(light=SERIES, dark=SERIES_ON_DARK)
+    css = template.get_template("style.css.j2").render(
+        light=SERIES, dark=SERIES_ON_DARK, kinds=[kind.colour for kind in KINDS]
+    )
     script = "".join(["'use strict';\n", *((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)])
     return template.get_template("page.html.j2").render(
         policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(css)}'; base-uri 'none'; "
         "form-action 'none'",
         style=Markup(css),
         script=Markup(script),
-        data=Markup(json_block(page_data(content, groups, measured, looks, scaling))),
+        data=Markup(json_block(page_data(content, groups, measured, looks, scaling, rated))),
         marks=mark_paths(),
         figures=[(name, Markup(svg)) for name, svg in drawn],
         kernels=[
             (conditions(group).get("device", ""), kernel_table.build(group)) for group in comparisons(content.kernels)
         ],
+        profiles=views(content.profiles),
+        hidden_profiles=max(0, len(content.profiles) - MOST_PROFILES),
         version=__version__,
         records=len(content.records),
         faults=content.faults,
@@ -122,8 +135,12 @@ def page_data(
     measured: list[pd.DataFrame],
     looks: Mapping[str, Look],
     scaling: Sequence[Mapping[str, Scaling]],
+    rated: Sequence[pd.DataFrame] = (),
 ) -> dict[str, Any]:
-    """Return everything that the script shows, as plain values."""
+    """Return everything that the script shows, as plain values.
+
+    groups, rated: The comparisons of latencies and of throughputs.
+    """
     pool = TextPool()
     records = {key_hash(record.key): record for record in content.records}
     limit = samples_per_round(len(content.latency))
@@ -137,6 +154,8 @@ def page_data(
         "cells": as_columns(cells(groups, records, pool, limit)),
         "measures": measures(measured, pool),
         "scores": as_columns(scores(measured, records, pool, most_scores)),
+        "comparisons": comparison_data(rated, pool),
+        "throughputs": as_columns(throughputs(rated, records, pool)),
         "limits": {"samples": limit, "scores": most_scores, "step": STEP},
         "latest": max(_starts(content.records), default=""),
         "marks": [{"sign": sign, "name": name, "meaning": meaning} for sign, (name, meaning) in SIGNS.items()],
@@ -148,7 +167,7 @@ def page_data(
 
 def headlines(content: PageContent) -> list[str]:
     """Return the warnings on top of the page: how many times were disturbed."""
-    nouns = {"latencies": content.latency, "kernel times": content.kernels}
+    nouns = {"latencies": content.latency, "throughputs": content.throughput, "kernel times": content.kernels}
     measured = {
         noun: rows.loc[rows["status"] == "ok", list(COLUMNS)] for noun, rows in nouns.items() if not rows.empty
     }

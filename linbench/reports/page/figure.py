@@ -181,13 +181,14 @@ def figures(
     looks: Mapping[str, Look],
     quantity: Quantity,
     crossings: Sequence[Mapping[str, Crossover | None]] | None = None,
+    prefix: str = "",
 ) -> Iterator[tuple[str, str]]:
     """Yield the name and the SVG of the figure of each group in which something was measured.
 
     A name is the quantity and the index of the comparison or measure: ``latency-0``, ``memory-0``, ``accuracy-2``.
     The points of a model stand in the order of its measured rows, from the smallest resolution to the largest.
 
-    crossings: Of the models of each group, where the quantity has some.
+    crossings: Of the models of each group, where the quantity has some.  prefix: Of each name.
     """
     for i, (rows, crossed) in enumerate(zip(groups, crossings or [{}] * len(groups), strict=True)):
         if not quantity.measured(rows).empty:
@@ -197,7 +198,7 @@ def figures(
             )
             if quantity is LATENCY:
                 axes.yaxis.set_major_formatter(_tick)
-            yield f"{quantity.name.split()[-1]}-{i}", axes.svg()
+            yield f"{prefix}{quantity.name.split()[-1]}-{i}", axes.svg()
 
 
 def mark_paths() -> dict[str, str]:

@@ -1,14 +1,33 @@
-// The Pareto front: latency against accuracy, or against parameters where no accuracy is known.
+// The Pareto front: latency or throughput against accuracy, or against parameters where no accuracy is known.
+const SPEEDS = {
+  latency: {
+    cells: () => presetCells().filter((cell) => cell.status === 'ok'),
+    values: (cell) => [cell.low_ms ?? cell.median_ms, cell.median_ms, cell.high_ms ?? cell.median_ms],
+    axis: (slowest) => `latency at ${state.frontSize}, ${unitOf(slowest)} (${columns[state.preset].name})`,
+    scale: (slowest) => (inSeconds(slowest) ? 1e-3 : 1),
+    end: (plot) => plot.right,
+    open: (cell) => openCell(cell),
+  },
+  throughput: {
+    cells: () => chosenThroughputs().filter((cell) => cell.status === 'ok'),
+    values: (cell) => [cell.low_per_s ?? cell.images_per_s, cell.images_per_s, cell.high_per_s ?? cell.images_per_s],
+    axis: () => `images/s at ${state.frontSize}, at the best batch (right is better)`,
+    scale: () => 1,
+    end: (plot) => plot.left,
+    open: (cell) => openThroughput(cell),
+  },
+};
+const frontSpeed = () => SPEEDS[state.frontSpeed];
+const frontCells = () => frontSpeed().cells();
+
 function frontCandidates() {
-  const measured = presetCells().filter(
-    (cell) => cell.status === 'ok' && cell.size === state.frontSize && !state.hidden.has(cell.label),
-  );
+  const measured = frontCells().filter((cell) => cell.size === state.frontSize && !state.hidden.has(cell.label));
   if (state.frontAxis === 'parameters')
     return measured.filter((cell) => cell.parameters_m > 0).map((cell) => ({ cell, value: cell.parameters_m }));
   return measured.flatMap((cell) => scoresOf(cell).map((score) => ({ cell, score, value: score.value })));
 }
 
-// The candidates from the fastest, each with the one that beats it, if any: faster beyond both intervals, and no
+// The candidates from the fastest by milliseconds, of a throughput per image, each with the one that beats it, if any: faster beyond both intervals, and no
 // worse. Of a time in doubt neither is known: it is drawn and not ranked.
 function rank(candidates, isBetter) {
   const ranked = candidates.filter(({ cell }) => !cell.doubt).sort((a, b) => a.cell.median_ms - b.cell.median_ms);
@@ -20,7 +39,10 @@ function rank(candidates, isBetter) {
 
 // Sets both choices to what is known; returns whether accuracy is known at the chosen size.
 function drawFrontChoices() {
-  const measured = presetCells().filter((cell) => cell.status === 'ok');
+  const speeds = Object.keys(SPEEDS).filter((name) => SPEEDS[name].cells().length);
+  if (!speeds.includes(state.frontSpeed)) state.frontSpeed = speeds[0] ?? 'latency';
+  setOptions(byId('front-speed'), speeds.length > 1 ? speeds.map((name) => [name, name]) : [], state.frontSpeed);
+  const measured = frontCells();
   const known = sizes(measured),
     scored = sizes(measured.filter((cell) => scoresOf(cell).length));
   if (!known.includes(state.frontSize)) state.frontSize = scored.at(-1) ?? known.at(-1) ?? null;
@@ -36,7 +58,7 @@ function drawFront() {
   const container = byId('front'),
     hasScores = drawFrontChoices(),
     candidates = frontCandidates();
-  container.closest('section').hidden = !presetCells().some((cell) => cell.status === 'ok');
+  container.closest('section').hidden = !frontCells().length;
   byId('front-text').replaceChildren();
   if (!candidates.length) {
     container.replaceChildren(empty('Nothing is known of the models that are shown here, so there is no front.'));
@@ -47,14 +69,15 @@ function drawFront() {
   const best = rank(candidates, isBetter).filter(({ beatenBy }) => !beatenBy);
   const canvas = el('div', { class: 'alone' });
   container.replaceChildren(canvas);
-  const times = candidates.flatMap(({ cell }) => [cell.low_ms ?? cell.median_ms, cell.high_ms ?? cell.median_ms]);
+  const speed = frontSpeed();
+  const times = candidates.flatMap(({ cell }) => speed.values(cell));
   const values = candidates.flatMap(({ value, score }) => [score?.low ?? value, score?.high ?? value]);
   const slowest = Math.max(...times);
   const plot = frame(
     canvas,
     {
-      range: rangeOf(times.map((ms) => (inSeconds(slowest) ? ms / 1000 : ms))),
-      name: `latency at ${state.frontSize}, ${unitOf(slowest)} (${columns[state.preset].name})`,
+      range: rangeOf(times.map((value) => value * speed.scale(slowest))),
+      name: speed.axis(slowest),
     },
     {
       range: rangeOf(values, accuracy),
@@ -63,24 +86,25 @@ function drawFront() {
     },
     'Pareto front; arrow keys go from point to point',
   );
-  const atMs = (ms) => plot.atX(inSeconds(slowest) ? ms / 1000 : ms);
-  const xy = ({ cell, value }) => [atMs(cell.median_ms), plot.atY(value)];
+  const xsOf = (cell) => speed.values(cell).map((value) => plot.atX(value * speed.scale(slowest)));
+  const xy = ({ cell, value }) => [xsOf(cell)[1], plot.atY(value)];
   const corners = best.filter((point, i) => best.slice(0, i).every((other) => isBetter(point.value, other.value)));
   const steps = corners.map((point, i) => (i ? `H${xy(point)[0]}V${xy(point)[1]}` : `M${xy(point).join(' ')}`)).join('');
-  if (steps) plot.root.append(svg('path', { class: 'step', d: `${steps}H${plot.right}` }));
-  const points = candidates.map((candidate) => frontPoint(plot, candidate, ...xy(candidate), atMs));
+  if (steps) plot.root.append(svg('path', { class: 'step', d: `${steps}H${speed.end(plot)}` }));
+  const points = candidates.map((candidate) => frontPoint(plot, candidate, ...xy(candidate), xsOf));
   nameFrontPoints(plot, points);
   makeReachable(plot.root, points.sort((a, b) => a.x - b.x), () => {});
   canvas.append(plot.root);
   describeFront(best, candidates, hasScores);
 }
 
-function frontPoint(plot, { cell, score, value, beatenBy }, x, y, atMs) {
+function frontPoint(plot, { cell, score, value, beatenBy }, x, y, xsOf) {
   const look = looks.get(cell.label),
     onFront = !cell.doubt && !beatenBy;
   const into = svg('g', { class: `model series-${look.series} ${beatenBy ? 'behind' : ''}` });
   const bar = (x1, y1, x2, y2) => into.append(svg('line', { class: 'bar', x1, y1, x2, y2 }));
-  if (cell.low_ms != null) bar(atMs(cell.low_ms), y, atMs(cell.high_ms), y);
+  const [low, , high] = xsOf(cell);
+  if (cell.low_ms != null) bar(low, y, high, y);
   if (score && score.low != null) bar(x, plot.atY(score.low), x, plot.atY(score.high));
   plot.root.append(into);
   const name = score && scoresOf(cell).length > 1 ? score.label : cell.label;
@@ -95,7 +119,7 @@ function frontPoint(plot, { cell, score, value, beatenBy }, x, y, atMs) {
     ...markLines(cell),
   ].filter(Boolean);
   const kind = cell.doubt || (score && hasFewImages(score)) ? 'hollow' : '';
-  return { x, y, row: 'front', into, name, onFront, mark: mark(look, kind, x, y), lines, open: () => openCell(cell) };
+  return { x, y, row: 'front', into, name, onFront, mark: mark(look, kind, x, y), lines, open: () => frontSpeed().open(cell) };
 }
 
 // Names beside the points, those on the front first; a name that would cover another is left to the pointer.
@@ -137,6 +161,7 @@ function describeFront(best, candidates, hasScores) {
       ' measures one. ',
     );
   const devices = accuracy ? unique(candidates.map(({ score }) => score.device)) : [];
-  if (devices.some((name) => name !== scene().device)) parts.push(`Accuracy was computed on ${devices.join(', ')}. `);
+  const timedOn = state.frontSpeed === 'latency' ? scene().device : comparisons[state.comparison].device;
+  if (devices.some((name) => name !== timedOn)) parts.push(`Accuracy was computed on ${devices.join(', ')}. `);
   byId('front-text').append(...parts);
 }

@@ -106,7 +106,6 @@ def cells(
         numbers = [name for name in NUMBERS if name in group]
         for row in dictionaries(visible(group)):
             record = records[row["key_hash"]]
-            settings = {name: record.key[name] for name in SETTINGS if record.key.get(name) not in (None, {})}
             known, is_ok = quality(row), row["status"] == "ok"
             yield {
                 "column": column,
@@ -115,13 +114,18 @@ def cells(
                 **{name: number(row[name]) for name in numbers},
                 "marks": known.prefix + known.suffix if is_ok else STALE * known.is_stale,
                 "doubt": pool.index(known.doubt if is_ok else ""),
-                "settings": pool.setting(settings),
+                "settings": settings_of(record, pool),
                 "environment": pool.environment(record.environment),
                 "started": pool.index(max((str(entry.get("started", "")) for entry in record.rounds), default="")),
                 "log": pool.index(record.log[-LONGEST_LOG:]),
                 "key": row["key_hash"][:8],
                 **_samples(record, row, samples),
             }
+
+
+def settings_of(record: Record, pool: TextPool) -> int:
+    """Return the index of the settings that the conditions of a record's comparison do not name."""
+    return pool.setting({name: record.key[name] for name in SETTINGS if record.key.get(name) not in (None, {})})
 
 
 def _samples(record: Record, row: Mapping[str, Any], most: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // Draws everything, and again after each choice.
 function drawNotes() {
-  const seen = [...sceneCells(), ...scores],
+  const seen = [...sceneCells(), ...chosenThroughputs(), ...scores],
     used = unique(seen.flatMap((cell) => [...cell.marks]));
   const drawn = (selector) => [...document.querySelectorAll('template')].some((it) => it.content.querySelector(selector));
   const general = [
@@ -14,7 +14,10 @@ function drawNotes() {
       : []),
     drawn('.ring') && 'Rings are crossovers with ViT.',
     drawn('.failed') && 'A cross above the curves is a failure at that resolution.',
-    (cells.some((cell) => cell.doubt) || scores.some(hasFewImages)) &&
+    throughputs.length &&
+      'A throughput is 1 / the median time per image over rounds, at the batch that each round finds best: forwards ' +
+        'are queued and waited for once a window.',
+    ([...cells, ...throughputs].some((cell) => cell.doubt) || scores.some(hasFewImages)) &&
       'A hollow mark is a number in doubt: it has few rounds or images, or was disturbed. Nothing is derived from it.',
     scenes.length > 1 &&
       'Devices, parts and conditions are never ranked together: the choices on top show one of each.',
@@ -22,6 +25,10 @@ function drawNotes() {
   const details = (scene() ? scene().columns : []).map((column) =>
     more(`All notes on ${columns[column].name}`, false, noteList(...columns[column].notes.map(text))),
   );
+  if (state.comparison != null) {
+    const notes = comparisons[state.comparison].notes.map(text);
+    details.push(more('All notes on throughput', false, noteList(...notes)));
+  }
   const absent = [
     [cells.length, 'latency', 'linbench run --suite latency --res 512..2048'],
     [scores.length, 'accuracy', 'linbench run --suite dis --checkpoint FILE'],
@@ -42,6 +49,7 @@ function draw() {
   drawChoices();
   drawStanding();
   drawCurves();
+  drawThroughput();
   drawFront();
   drawCells();
   drawScores();
@@ -63,12 +71,15 @@ function chooseSceneLike(wish) {
   chooseScene(largest(scenes.map(agreement)));
 }
 const set = (values) => Object.assign(state, values);
-on('device', 'change', (device) => chooseSceneLike({ ...scene(), device }), draw);
+on('device', 'change', (device) => [chooseSceneLike({ ...scene(), device }), chooseComparison(device)], draw);
 on('part', 'change', (part) => chooseSceneLike({ ...scene(), part }), draw);
 on('conditions', 'change', (index) => chooseScene(Number(index)), draw);
 on('measure', 'change', (index) => set({ measure: Number(index), frontAxis: 'accuracy' }), draw);
 on('preset', 'change', (column) => set({ preset: Number(column) }), drawCurves, drawFront);
 on('metric', 'change', (metric) => set({ metric }), drawCurves);
+on('rate', 'change', (rate) => set({ rate }), drawThroughput);
+on('comparison', 'change', (index) => set({ comparison: Number(index) }), drawThroughput, drawFront, drawNotes);
+on('front-speed', 'change', (frontSpeed) => set({ frontSpeed, frontAxis: 'accuracy' }), drawFront);
 on('front-size', 'change', (frontSize) => set({ frontSize, frontAxis: 'accuracy' }), drawFront);
 on('front-axis', 'change', (frontAxis) => set({ frontAxis }), drawFront);
 on('filter', 'input', (filter) => set({ filter, from: 0 }), drawCells);
@@ -94,11 +105,12 @@ addEventListener('resize', () => {
   if (document.documentElement.clientWidth === width) return;
   width = document.documentElement.clientWidth;
   drawCurves();
+  drawThroughput();
   drawFront();
 });
 
 // First the measure with the most numbers, those comparable with published ones before all others; the fullest scene.
-const devices = unique(scenes.map((entry) => entry.device)).length;
+const devices = unique([...scenes, ...comparisons].map((entry) => entry.device)).length;
 byId('summary').append(
   devices ? ` of ${devices} ${devices === 1 ? 'device' : 'devices'}` : '',
   data.latest ? `, the latest of ${data.latest.slice(0, 10)}` : '',
@@ -110,5 +122,6 @@ const scoreCounts = measures.map(
 state.measure = Math.max(0, ...scoreCounts) > 0 ? largest(scoreCounts) : null;
 const cellCounts = scenes.map((entry) => cells.filter((cell) => entry.columns.includes(cell.column)).length);
 chooseScene(scenes.length ? largest(cellCounts) : null);
+chooseComparison(scene()?.device);
 nameScheme();
 draw();

@@ -48,6 +48,7 @@ class PaperTable:
 
     name: Of its files.
     descriptions: Descriptive columns: heading, and a text for each row.
+    citation: Of the quoted numbers, where they are not of the table of the paper that the title names.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PaperTable:
     errata: tuple[Erratum, ...] = ()
     notes: tuple[str, ...] = ()
     device: str = ""
+    citation: str = ""
 
     @property
     def number(self) -> str:

@@ -101,7 +101,7 @@ def plain_cells(table: PaperTable) -> list[dict[str, Any]]:
             "unit": cell.quantity.unit,
             "quoted": cell.published.value if cell.published else None,
             "quoted_text": cell.published_text(),
-            "quoted_from": f"{PAPER}, {cell.published.source}" if cell.published else "",
+            "quoted_from": cell.published.citation if cell.published else "",
             "measured": _finite(cell.measured.value) if cell.measured else None,
             "low": _finite(cell.measured.low) if cell.measured else None,
             "high": _finite(cell.measured.high) if cell.measured else None,
@@ -143,7 +143,7 @@ def _legend(table: PaperTable) -> list[str]:
             bands.setdefault(cell.quantity.format_band(), {})[name] = None
     stated = "; ".join(f"{', '.join(names)}: {band}" for band, names in bands.items())
     return [
-        f"quoted: {PAPER}, {table.number}. {LEGEND}",
+        f"quoted: {table.citation or f'{PAPER}, {table.number}'}. {LEGEND}",
         f"A number is reproduced where it lies within these bands of the quoted one: {stated}.",
         *_doubts(table),
         *_conditions(table.columns),

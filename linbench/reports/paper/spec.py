@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from linbench.published.numbers import PublishedTable, published_table
+from linbench.published.numbers import PAPER, PublishedTable, published_table
 from linbench.reports.paper.cell import Quantity
 
 
@@ -148,7 +148,7 @@ def table_specs() -> Mapping[str, TableSpec]:
         specs[name] = TableSpec(
             name,
             entry["title"],
-            published_table(entry["published"], entry["source"]),
+            published_table(entry["published"], entry["source"], entry.get("publication", PAPER)),
             columns=tuple(column_specs()[column] for column in entry["columns"]),
             rows=tuple(_row(entry, **entry.get("defaults", {}) | row) for row in entry["rows"]),
             descriptions=tuple(entry["descriptions"]),

@@ -1,5 +1,6 @@
 """Build a table of the paper from its specification and the evidence of one device."""
 
+from linbench.published.numbers import PAPER
 from linbench.reports.paper import commands
 from linbench.reports.paper.cell import Measurement
 from linbench.reports.paper.evidence import PRESETS, Evidence
@@ -24,6 +25,7 @@ def build(spec: TableSpec, evidence: Evidence) -> PaperTable:
         errata=spec.errata,
         notes=spec.notes,
         device=evidence.device,
+        citation="" if spec.published.publication == PAPER else spec.published.citation,
     )
 
 

@@ -112,7 +112,7 @@ def _draw(axes: Axes, box: Box) -> None:
     if letters >= min(len(box.label), SHORTEST + 1):
         centre = (100 * (box.start + box.width / 2), box.depth + 0.5)
         text = literal(clip(box.label, letters), letters)
-        ink = "white" if _luminance(face) < DARK else "black"
+        ink = "white" if luminance(face) < DARK else "black"
         axes.text(*centre, text, ha="center", va="center", size=LABEL_SIZE, color=ink, clip_on=True)
 
 
@@ -121,7 +121,8 @@ def _pale(colour: str) -> str:
     return "#" + "".join(f"{round(255 - PALE * (255 - part)):02x}" for part in _channels(colour))
 
 
-def _luminance(colour: str) -> float:
+def luminance(colour: str) -> float:
+    """Return how light a colour ``#rrggbb`` is, 0 to 1."""
     red, green, blue = _channels(colour)
     return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
 

@@ -39,12 +39,15 @@ def title(rows: pd.DataFrame) -> str:
     return f"Throughput of the {conditions(rows).get('part', 'backbone')}: {subject(rows)}"
 
 
-def rate(row: Row) -> str:
-    """Return one cell: "12.3 ±1.2 %" with its marks, or the status where it is not ok."""
+def rate(row: Row, unit: str = "") -> str:
+    """Return one cell: "12.3 ±1.2 %" with its marks, or the status where it is not ok.
+
+    unit: Stands after the number.
+    """
     if row["status"] != "ok":
         return str(row["status"]) + (STALE if row["stale"] else "")
     known = quality(row)
-    text = f"{known.prefix}{significant(row['images_per_s'])}"
+    text = f"{known.prefix}{significant(row['images_per_s'])}{unit}"
     if row["interval"] != "none":
         value = row["images_per_s"]
         half = max(row["high_per_s"] - value, value - row["low_per_s"]) / value * 100

@@ -15,8 +15,9 @@ from linbench.data.roots import open_dataset, resolve_data
 from linbench.engines import engine as engines
 from linbench.engines.artifact import SUFFIX
 from linbench.engines.contract import EAGER, EngineKey, build, exported, portable_modules
+from linbench.groups import expand
 from linbench.models.checkpoint import own_size
-from linbench.models.sam import backbone_of, has_fine_maps
+from linbench.models.sam import HQ, backbone_of, has_fine_maps, trained_side
 from linbench.provenance import code_hash
 from linbench.suites.accuracy.key import AccuracyKey, ScoredData, ScoredModel
 from linbench.suites.accuracy.options import AccuracyOptions, SegmenterOptions, WeightOptions
@@ -59,7 +60,7 @@ class AccuracyPlan:
     """What distinguishes the cells of one suite.
 
     data: Name of its dataset.  task: Of the models that it measures.
-    side: Of the model's input where neither --res nor the checkpoint gives it, px.
+    side: Of the model's input where neither --res, nor the checkpoint, nor a published model gives it, px.
     multiple: What must divide its sides, beside what the backbone requires.
     protocol: ``(requested, model, size) -> name``; raises ValueError.
     protocol_versions: By name.
@@ -82,8 +83,9 @@ class AccuracyPlan:
 def cells(plan: AccuracyPlan, options: AccuracyOptions) -> list[Cell[AccuracyKey]]:
     """Plan every model × fusion × size × dtype; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
-    checkpoints = read_checkpoints(options.checkpoints, options.backbones or ())
-    names = options.backbones or _models_of_checkpoints(plan, checkpoints) or SMALL
+    named = expand(options.backbones, backbone)
+    checkpoints = read_checkpoints(options.checkpoints, named)
+    names = named or _models_of_checkpoints(plan, checkpoints) or SMALL
     opened = opened_dataset(plan.data, options)
     boxes = plan.boxes(options, opened)
     images = min(len(opened), options.most_images or len(opened))
@@ -114,7 +116,8 @@ def _models(
     weights = choose_weights(checkpoints, name, plan.task, is_only, seed, options.weights)
     attention = (options.attention or "sdpa") if "attention" in entry.options else "none"
     backbone_options = _options(name, entry.options, weights, options)
-    sizes = options.resolutions or (own_size(weights.about, (plan.side, plan.side)),)
+    side = trained_side(name, plan.side) if plan.task == "sam" else plan.side
+    sizes = options.resolutions or (own_size(weights.about, (side, side)),)
     if weights.engine and weights.about:
         _check_exported(weights, sizes, options)
     for size in sizes:
@@ -223,7 +226,7 @@ def _models_of_checkpoints(plan: AccuracyPlan, checkpoints: list[NamedWeights]) 
 
 def _options(name: str, known: tuple[str, ...], weights: Weights, options: AccuracyOptions) -> dict[str, Any]:
     """Return the checkpoint's options of the backbone, and on top of them those given by hand."""
-    allowed = {*known, *(("output",) if backbone_of(name) != name else ())} - {"attention", "impl", "image_size"}
+    allowed = {*known, *(("output",) if name in HQ else ())} - {"attention", "impl", "image_size"}
     for option in options.options:
         if option not in allowed:
             listed = ", ".join(sorted(allowed)) or "none"

@@ -37,14 +37,14 @@ class WeightOptions(ModelOptions):
 
     backbones: tuple[str, ...] = option(
         (),
-        "Models, by comma; default those of --checkpoint, or the tiny variants.",
+        "Models, and groups such as @seed, by comma; default those of --checkpoint, or the tiny variants.",
         flag="--backbone",
         comma=True,
         panel="Model",
     )
     resolutions: tuple[Size, ...] = option(
         (),
-        "1024, 512..2048, lists; default the checkpoint's own size, or 1024 (imagenet 224, ade20k 512).",
+        "1024, 512..2048, lists; default the checkpoint's or the model's own, else 1024 (imagenet 224, ade20k 512).",
         flag="--res",
         parse=lambda text: tuple(resolutions(text)),
         panel="Model",

@@ -10,8 +10,9 @@ from itertools import product
 import torch
 
 from linbench.backbones import backbone, build_backbone
+from linbench.groups import expand
 from linbench.kernels.impl import Unsupported
-from linbench.models.sam import HQ, backbone_of, has_fine_maps
+from linbench.models.sam import backbone_of, has_fine_maps
 from linbench.provenance import code_hash
 from linbench.registry import Entry
 from linbench.suites.latency import search
@@ -40,7 +41,7 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
     """Plan every backbone × part × fusion × size × dtype × preset; raises UnknownName and ValueError that teach."""
     machine = find_machine(options)
     planned: dict[str, Cell[LatencyKey]] = {}
-    for name in dict.fromkeys(options.backbones):
+    for name in expand(options.backbones, backbone):
         for part in dict.fromkeys(options.parts):
             entry = _entry(name, part)
             _refuse_sizes(name, _multiple(entry, part), options)
@@ -58,8 +59,8 @@ def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
 
 def _entry(name: str, part: Part) -> Entry:
     """Return the backbone of the model of that name; raises ValueError for a segmenter that is timed as one."""
-    if part is Part.BACKBONE and name in HQ:
-        raise ValueError(f"{name} is a segmenter on {HQ[name]}: name that, or another --part than backbone")
+    if part is Part.BACKBONE and backbone_of(name) != name:
+        raise ValueError(f"{name} is a segmenter on {backbone_of(name)}: name that, or another --part than backbone")
     return backbone[backbone_of(name)]
 
 
@@ -71,7 +72,7 @@ def _multiple(entry: Entry, part: Part) -> int:
 
 def _fusions(name: str, part: Part, options: LatencyOptions) -> tuple[str, ...]:
     """Return the fusions of the options, or ``none`` alone where they make no difference to the part."""
-    if not part.decodes or name in HQ:
+    if not part.decodes or backbone_of(name) != name:
         return ("none",)
     try:
         with torch.device("meta"):
@@ -86,20 +87,30 @@ def _cells_of_model(
 ) -> Iterator[Cell[LatencyKey]]:
     """Yield the cells of one part of one model, under each preset, dtype and size."""
     tunable = tunable_options(model.backbone, model.part)
+    refusals = {size: refusal_of(entry, size) for size in options.resolutions}
+    taken = tuple(size for size in options.resolutions if not refusals[size])
     for preset, dtype, name in product(options.presets, options.dtypes, options.engines or (None,)):
         chosen = preset_settings(preset, machine.device_type, dtype, tunable, **options.given, engine=name)
         first = LatencyKey(model, options.resolutions[0], dtype, machine, chosen, options.energy)
         modules = modules_behind(model, entry, chosen.engine.name)
         required = None
-        if is_searched(chosen.preset):
+        if is_searched(chosen.preset) and taken:
             given = engine_name({**options.given, "engine": name or ""})
             names = (given,) if given else search.engines_of(chosen.preset)
             further = [module for engine in names for module in search.engine_entries(engine)]
             hashed = hash_of(modules, *search.ENTRIES, *further)
-            required = search.plan(first, options.resolutions, tunable, hashed, options.search_seconds, names)
+            required = search.plan(first, taken, tunable, hashed, options.search_seconds, names)
         variables = {"OMP_NUM_THREADS": str(machine.threads)} | chosen.variables
         for size, batch in product(options.resolutions, options.batches):
-            yield Cell(replace(first, size=size, batch=batch), hash_of(modules), modules, variables, required)
+            key, refusal = replace(first, size=size, batch=batch), refusals[size]
+            needed = None if refusal else required
+            yield Cell(key, hash_of(modules), modules, variables, needed, unsupported=refusal)
+
+
+def refusal_of(entry: Entry, size: tuple[int, int]) -> str:
+    """Return why a member of a family such as ``timm/*`` does not take a size; empty where it does."""
+    refusal = entry.facts.get("refusal")
+    return str(refusal(entry.name.partition("/")[2], size)) if refusal else ""
 
 
 def work(key: LatencyKey) -> Work:

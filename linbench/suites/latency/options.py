@@ -38,7 +38,7 @@ class ForwardOptions(ModelOptions):
 
     backbones: tuple[str, ...] = option(
         SMALL,
-        "Backbones, by comma; `linbench list` shows all.",
+        "Backbones, and groups such as @linear, by comma; `linbench list` shows all.",
         flag="--backbone",
         comma=True,
         panel="Model",

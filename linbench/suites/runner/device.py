@@ -70,6 +70,11 @@ def find_device(name: str) -> "torch.device":
     """Return the device of the name: ``auto`` is CUDA where there is one; raises ValueError for an unknown one."""
     import torch
 
+    if "," in name:
+        raise ValueError(
+            f"--device {name}: name one device; for several GPUs, --shard i/n splits the cells between runs, each "
+            "with its own CUDA_VISIBLE_DEVICES"
+        )
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:

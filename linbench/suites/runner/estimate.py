@@ -140,10 +140,27 @@ def _work(suite: Suite[Any, Any], key: Any) -> Work | None:
 def round_seconds(work: Work | None, record: Record | None, sampling: SamplingConfig, machine: Calibration) -> Span:
     """Return how long one round of a cell takes, the start of its process included."""
     forward = forward_seconds(work, record, sampling.cell_seconds, machine)
-    calls, extra = (work.calls, work.seconds) if work else (0, 0.0)
-    return (
-        _start(machine) + forward * calls + sampling_seconds(forward, sampling.cell_seconds) + Span(extra, extra)
-    ).up_to(sampling.timeout_s)
+    work = work or Work(0.0, 0)
+    budget = sampling.cell_seconds
+    sample = Span(max(work.window_s, forward.low), max(work.window_s, forward.high))
+    parts = [
+        _start(machine),
+        forward * work.calls,
+        batch_seconds(sample, work, budget),
+        sampling_seconds(sample, (1 - work.search) * budget),
+        Span(work.seconds, work.seconds),
+    ]
+    return sum(parts, Span(0.0, 0.0)).up_to(sampling.timeout_s)
+
+
+def batch_seconds(sample: Span, work: Work, budget: float) -> Span:
+    """Return how long the search for a batch takes: one batch at least, then what its part of the budget holds.
+
+    sample: A window of forwards.
+    """
+    first = sample * work.windows
+    allowed = work.search * budget
+    return Span(first.low, max(first.high, allowed))
 
 
 def forward_seconds(work: Work | None, record: Record | None, budget: float, machine: Calibration) -> Span:

@@ -11,7 +11,7 @@ from linbench.suites.runner.quiet import GaveUp, Repeat, Waiting
 from linbench.suites.runner.resuming import Remaining, remaining_rounds, required_searches, search_record
 from linbench.suites.runner.rounds import RoundEnd, RoundStart, sweep, with_outcome
 from linbench.suites.runner.sampling import SamplingConfig
-from linbench.suites.runner.suite import Cell, Search, SearchStep
+from linbench.suites.runner.suite import Cell, Outcome, Search, SearchStep
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ def run_rounds(
     plugins: Sequence[Path] = (),
     redo: Redo | None = None,
 ) -> Iterator[Event]:
-    """Measure the rounds that the cells of a suite still need; a record is stored after each."""
+    """Measure the rounds that the cells of a suite still need; a record is stored after each.
+
+    A cell that its model does not take gets its record first, without a process.
+    """
+    yield from _store_unsupported(cells, store)
     remaining = remaining_of(cells, store, sampling.rounds, redo)
     records = [
         store.get(cell.key.to_json()) if state.reason == "more rounds" else None
@@ -74,3 +78,13 @@ def run_rounds(
         store.put(record)
         yield Stored(event.cell, record, 1 if record.status is Status.OK else sampling.rounds - done[i])
         done[i] += 1
+
+
+def _store_unsupported(cells: Sequence[Cell[Any]], store: Store) -> Iterator[Stored]:
+    """Store a record for each cell that its model does not take; one with rounds, of other code, is kept."""
+    for cell in cells:
+        before = store.get(cell.key.to_json()) if cell.unsupported else None
+        if cell.unsupported and (before is None or before.status is Status.UNSUPPORTED):
+            record = with_outcome(None, cell, Outcome(Status.UNSUPPORTED, cell.unsupported))
+            store.put(record)
+            yield Stored(cell, record, 0)

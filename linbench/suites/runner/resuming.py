@@ -13,7 +13,10 @@ from linbench.suites.runner.suite import Cell, Search, Step, Suite
 
 @dataclass(frozen=True)
 class Remaining:
-    """rounds: How many a cell still needs.  reason: ``new``, ``more rounds``, ``redo``, ``stale`` or ``done``."""
+    """How many rounds a cell still needs.
+
+    reason: ``new``, ``more rounds``, ``redo``, ``stale``, ``done`` or ``unsupported``.
+    """
 
     rounds: int
     reason: str
@@ -21,6 +24,8 @@ class Remaining:
 
 def remaining_rounds(cell: Cell[Any], record: Record | None, rounds: int, redo: Redo | None) -> Remaining:
     """Return how many of ``rounds`` a cell with this record still needs, and why."""
+    if cell.unsupported:
+        return Remaining(0, "unsupported")
     if record is None:
         return Remaining(rounds, "new")
     is_stale = record.code_hash != cell.code_hash

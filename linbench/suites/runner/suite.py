@@ -110,6 +110,7 @@ class Cell(Generic[K]):
     variables: Environment of the process that measures it.
     required_search: The search that its settings wait for; its key holds those that the search starts from.
     search: How its settings were chosen, for its record.
+    unsupported: Why the model does not take this cell, where that is known before; its process is never started.
     """
 
     key: K
@@ -118,6 +119,7 @@ class Cell(Generic[K]):
     variables: Mapping[str, str] = field(default_factory=dict)
     required_search: Search | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
+    unsupported: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,16 @@ class Work:
     """The work of one round of a cell, as far as it is known before.
 
     flops: Of one call of what is timed.  calls: Calls before the samples.  seconds: What else the round takes.
+    window_s: The shortest sample, where one is several calls.
+    search: The fraction of the budget that the search for a batch may take, with ``windows`` for each batch.
     """
 
     flops: float
     calls: int
     seconds: float = 0.0
+    window_s: float = 0.0
+    search: float = 0.0
+    windows: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 LEAST_GAIN = 0.03  # of images/s, by a batch twice as large
 WINDOWS = 3  # for each batch that is tried
+WINDOW_S = 0.2  # the shortest window: waiting once in it costs nothing
+SEARCHING = 0.5  # of the budget of a round, for finding the batch; the rest samples it
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from linbench.suites.runner.memory import available_bytes, is_out_of_memory, pea
 from linbench.suites.runner.process import start_conditions
 from linbench.suites.runner.sampling import sample
 from linbench.suites.runner.suite import Outcome
-from linbench.suites.throughput.doubling import WINDOWS, Trial, double
+from linbench.suites.throughput.doubling import SEARCHING, WINDOWS, Trial, double
 from linbench.suites.throughput.key import ThroughputKey
-from linbench.suites.throughput.measure import SEARCHING, image_ms
+from linbench.suites.throughput.measure import image_ms
 
 
 class _Ended(Exception):

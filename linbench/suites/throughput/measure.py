@@ -42,11 +42,8 @@ from linbench.suites.runner.memory import available_bytes, is_out_of_memory, pea
 from linbench.suites.runner.process import first_line, start_conditions, wait
 from linbench.suites.runner.sampling import sample
 from linbench.suites.runner.suite import Outcome
-from linbench.suites.throughput.doubling import WINDOWS, Doubling, Trial, double
+from linbench.suites.throughput.doubling import SEARCHING, WINDOW_S, WINDOWS, Doubling, Trial, double
 from linbench.suites.throughput.key import ThroughputKey
-
-WINDOW_S = 0.2  # the shortest window: waiting once in it costs nothing
-SEARCHING = 0.5  # of the budget of a round, for finding the batch; the rest samples it
 
 
 def measure(key: ThroughputKey, seconds: float, seed: int) -> Outcome:

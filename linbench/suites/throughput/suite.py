@@ -16,6 +16,7 @@ def throughput() -> Suite[ThroughputOptions, ThroughputKey]:
         cells=deferred("linbench.suites.throughput.cells", "cells"),
         measure=deferred("linbench.suites.throughput.measure", "measure"),
         trial=deferred("linbench.suites.latency.trial", "trial"),
+        work=deferred("linbench.suites.throughput.cells", "work"),
         named_by=("backbone", "part", "size", "dtype", "preset", "engine"),
         examples=EXAMPLES,
     )

@@ -7,7 +7,7 @@ import pytest
 
 from linbench.records import Record, Status
 from linbench.suites.runner.options import Redo
-from linbench.suites.runner.resuming import remaining_rounds
+from linbench.suites.runner.resuming import Remaining, remaining_rounds
 from linbench.suites.runner.suite import Cell
 
 CELL = Cell(SimpleNamespace(), "now", {})
@@ -37,6 +37,13 @@ def test_redo_measures_every_round_of_the_records_that_it_names(redo: Redo | Non
     states = {name: remaining_rounds(CELL, record, 3, redo) for name, record in RECORDS.items()}
     assert {name for name, state in states.items() if state.reason == "redo"} == chosen
     assert all(states[name].rounds == 3 for name in chosen)
+
+
+def test_a_cell_that_its_model_does_not_take_is_never_measured() -> None:
+    refused = replace(CELL, unsupported="too small")
+    for redo in (None, Redo.ALL):
+        for record in (None, *RECORDS.values()):
+            assert remaining_rounds(refused, record, 3, redo) == Remaining(0, "unsupported")
 
 
 def test_without_redo_only_missing_rounds_are_added_and_never_to_a_stale_record() -> None:

@@ -1,28 +1,39 @@
 """The suite throughput: how it finds a batch, what its record holds, and that it agrees with latency."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 
+from linbench.cli.run_progress import round_text
+from linbench.cli.run_summary import summary_lines
 from linbench.records import Record, Status
 from linbench.registry import load_plugin
 from linbench.reports.throughput.report import rows, sections, write_files
-from linbench.suites import Cell
+from linbench.suites import Cell, suite
 from linbench.suites.latency.artifact import export
 from linbench.suites.latency.cells import cells as latency_cells
+from linbench.suites.latency.forward import build
 from linbench.suites.latency.options import LatencyOptions
+from linbench.suites.runner.estimate import Calibration, round_seconds
+from linbench.suites.runner.process import timer
 from linbench.suites.runner.rounds import run
-from linbench.suites.runner.sampling import SamplingConfig
+from linbench.suites.runner.sampling import SamplingConfig, median_interval
 from linbench.suites.throughput import exported
 from linbench.suites.throughput.cells import cells
 from linbench.suites.throughput.doubling import Doubling, Trial, double
 from linbench.suites.throughput.key import ThroughputKey
+from linbench.suites.throughput.measure import image_ms
 from linbench.suites.throughput.options import ThroughputOptions
 
 TOY = Path(__file__).parents[2] / "plugins" / "toy.py"
 SAMPLING = SamplingConfig(rounds=1, cell_seconds=1.0, timeout_s=60)
+TURNS = 40
+TOLERATED = 0.03  # beyond the interval
 COMMON: dict[str, Any] = {"resolutions": ((64, 64),), "presets": ("paper",), "device": "cpu", "threads": 1}
 
 
@@ -79,17 +90,57 @@ def test_a_part_that_decodes_is_refused_in_one_sentence() -> None:
         plan("toy", parts=("decoder",))
 
 
-def test_throughput_at_batch_one_agrees_with_latency() -> None:
-    (cell,) = plan("vit-t", resolutions=((128, 128),))
+@pytest.mark.parametrize("batch", [1, 2])
+def test_throughput_agrees_with_latency_within_its_interval(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short windows and as many forwards timed one by one take turns, so that other programs disturb both alike."""
+    monkeypatch.setattr("linbench.suites.throughput.measure.WINDOW_S", 0.02)
+    (cell,) = latency_cells(LatencyOptions(backbones=("vit-t",), batches=(batch,), **COMMON))
+    cpu = torch.device("cpu")
+    model, inputs = build(cell.key, cpu)
+    forward = partial(model, *inputs)
+    with torch.inference_mode():
+        forward()
+        window, one_by_one = image_ms(forward, batch, cpu), timer(forward, cpu)
+        in_window = max(1, round(20 / one_by_one()))
+        ratios = [batch * window() / fmean(one_by_one() for _ in range(in_window)) for _ in range(TURNS)]
+    bounds = median_interval(ratios)
+    assert bounds is not None
+    assert bounds[0] - TOLERATED <= 1 <= bounds[1] + TOLERATED
+
+
+def test_a_real_round_tries_one_image_first_and_keeps_what_it_tried() -> None:
+    (cell,) = plan("toy")
     outcome = run("throughput", cell, SAMPLING, 0, plugins=[TOY])
     assert outcome.status is Status.OK, outcome.reason
     (of_one, *_) = outcome.round["batches"]
-    (latency,) = latency_cells(LatencyOptions(backbones=("vit-t",), **(COMMON | {"resolutions": ((128, 128),)})))
-    forward_ms = median(run("latency", latency, SAMPLING, 0).round["samples_ms"])
     assert of_one["batch"] == 1
-    assert 0.5 < median(of_one["images_per_s"]) * forward_ms / 1e3 < 2
     assert outcome.round["batch"] in [entry["batch"] for entry in outcome.round["batches"]]
     assert outcome.round["stopped"]
+
+
+def test_the_estimate_counts_the_windows_and_the_search_for_a_batch() -> None:
+    (cell,) = plan("toy")
+    declared = suite["throughput"].build()
+    assert declared.work is not None
+    work = declared.work(cell.key)
+    machine = Calibration(start_s=2.0, flops_per_s=1e11)
+    sampling = SamplingConfig(cell_seconds=10.0)
+    span = round_seconds(work, None, sampling, machine)
+    plain = round_seconds(replace(work, window_s=0.0, search=0.0, windows=0), None, sampling, machine)
+    least = 3 * 0.2 + 16 * 0.2  # the windows of one batch; warm-up and samples
+    assert span.low >= 0.9 * machine.start_s + least > plain.low
+    assert machine.start_s + sampling.cell_seconds <= span.high <= plain.high + 1.0
+
+
+def test_the_search_of_best_has_an_estimate_as_for_latencies() -> None:
+    (cell,) = plan("toy", presets=("best",))
+    declared = suite["throughput"].build()
+    assert declared.work is not None and cell.required_search is not None
+    assert declared.work(cell.required_search.base).flops == declared.work(cell.key).flops > 0
+
+
+def test_the_line_of_progress_has_images_per_second_and_the_batch() -> None:
+    assert round_text(record("toy", 64, 4.0, rounds=1)) == "250 images/s at batch 4 (round 1, n = 7)"
 
 
 def record(backbone: str, size: int, ms: float, rounds: int = 3, batch: int = 4) -> Record:
@@ -114,6 +165,12 @@ def test_the_table_has_images_per_second_the_batch_and_the_fastest(tmp_path: Pat
     written = write_files(frame, sections(frame), tmp_path, True)
     assert {path.suffix for path in written} == {".md", ".csv", ".tex", ".svg", ".png"}
     assert "images_per_s" in (tmp_path / "throughput.csv").read_text().splitlines()[0]
+
+
+def test_a_run_of_throughputs_ends_with_the_command_of_their_front(tmp_path: Path) -> None:
+    *_, head, command = summary_lines([record("toy", 64, 4.0)], [], tmp_path / "r")[:2]
+    assert head == "Next, the front of throughput:"
+    assert command.strip().startswith("linbench choose --metric images_per_s --front params_m")
 
 
 def test_a_doubtful_throughput_ranks_nothing() -> None:
