@@ -67,7 +67,7 @@ def _scan(q: Tensor, k: Tensor, v: Tensor, g: Tensor, reads_itself: bool) -> Ten
 def _starts(total: Tensor, added: Tensor) -> Tensor:
     """Return the state before each chunk, ``N b h k v``."""
     state = torch.zeros(added.shape[1:], dtype=added.dtype, device=added.device)
-    return scan_op(_step, [state], [total, added], ())[1]  # type: ignore[no-any-return]
+    return scan_op(_step, [state], [total, added], ())[1]
 
 
 def _step(state: Tensor, total: Tensor, added: Tensor) -> Sequence[Tensor]:
