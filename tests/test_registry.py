@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin
+from linbench.registry import PluginFailed, Registry, UnknownName, load_plugin, plugin_files
 
 
 @pytest.fixture
@@ -65,3 +65,10 @@ def test_what_is_no_python_file_is_no_plugin(tmp_path: Path, name: str) -> None:
     (tmp_path / "README.txt").write_text("text")
     with pytest.raises(PluginFailed, match="is not a"):
         load_plugin(tmp_path / name)
+
+
+def test_the_plugin_files_that_are_loaded_are_known_to_processes_that_need_them(tmp_path: Path) -> None:
+    file = tmp_path / "known.py"
+    file.write_text("")
+    load_plugin(file)
+    assert file.resolve() in plugin_files()

@@ -27,7 +27,7 @@ from linbench.engines.contract import engine as engines
 from linbench.engines.export import OPSET, export_program, save_onnx
 from linbench.engines.segmenter import BoxDecoder
 from linbench.models import checkpoint as checkpoints
-from linbench.models.sam import backbone_of, transform_of
+from linbench.models.sam import Sam, backbone_of, transform_of
 from linbench.models.segmenter import load_segmenter
 from linbench.provenance import code_hash
 from linbench.system.files import file_sha256
@@ -139,6 +139,7 @@ def _named_parts(
     about = checkpoints.describe(checkpoint) if checkpoint else None
     entry = backbones[backbone_of(name)]
     chosen = {key: value for key, value in BEST.items() if key in entry.options} | dict(options)
+    module: Any
     if part == "backbone" and (about is None or about.task == "backbone"):
         size = _size(image_size or checkpoints.own_size(about, (1024, 1024)))
         module, facts = _backbone(name, size, checkpoint, about, weights, chosen)
@@ -148,7 +149,6 @@ def _named_parts(
             raise ValueError(f"image_size={size}: the input of a segmenter is square")
         segmenter = load_segmenter(name, checkpoint, image_size=size[0], options=chosen, weights=weights)
         module, facts = segmenter.sam, dict(segmenter.facts)
-        module = module.encoder.backbone if part == "backbone" else module
     kept = {key: facts.get(key) for key in ("weights", "sha256", "recipe", "scale", "trained_at")}
 
     def artifact(kind: str) -> Artifact:
@@ -158,7 +158,8 @@ def _named_parts(
         return Artifact(name, kind, size, engine, model_options, preprocessing, "float32", OPSET, kept, hashed)
 
     if part == "backbone":
-        yield _Part(module, _images(size), path, artifact(part))
+        only = module.encoder.backbone if isinstance(module, Sam) else module
+        yield _Part(only, _images(size), path, artifact(part))
         return
     if part in ("segmenter", "encoder"):
         yield _Part(module.encoder, _images(size), path, artifact("encoder"))

@@ -112,6 +112,4 @@ def _print(files: "Sequence[Exported]") -> None:
     height, width = files[0].artifact.image_size
     title = f"{files[0].artifact.name} at {height} x {width} px for {files[0].artifact.engine}"
     typer.echo(to_terminal(Table(title, ("file", "part", "MiB", "export s", "load s", "error"), rows), WIDTH))
-    typer.echo(
-        f"In {files[0].path.parent}. Error: of max|y|, against eager float32, on images not seen at the export."
-    )
+    typer.echo("error: of max|y|, against eager float32, on images that the export did not see")

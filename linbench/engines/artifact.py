@@ -1,9 +1,10 @@
 """What an exported file states about itself: written into the ONNX file's metadata, read back without an engine.
 
-The metadata stand behind the graph, so a cut file has none, and a few length-prefixed fields lead to them: the weights
+The metadata stand behind the graph, so a cut file has none. A few length-prefixed fields lead to them; the weights
 between are skipped, not read. No torch and no onnx here.
 """
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -131,12 +132,12 @@ def _field(file: IO[bytes]) -> tuple[int, int]:
     """Read the tag of a protobuf field; return its number and the bytes that follow. Raises BadArtifact."""
     tag = _varint(file)
     number, kind = tag >> 3, tag & 7
+    sizes = {1: 8, 5: 4}
+    if number == 0 or kind not in (0, 2, *sizes):
+        raise BadArtifact("it is no ONNX file, or a damaged one")
     if kind == 0:
         _varint(file)
         return number, 0
-    sizes = {1: 8, 5: 4}
-    if (kind != 2 and kind not in sizes) or number == 0:
-        raise BadArtifact("it is no ONNX file, or a damaged one")
     return number, _varint(file) if kind == 2 else sizes[kind]
 
 
@@ -154,8 +155,6 @@ def _varint(file: IO[bytes]) -> int:
 
 def _entry(content: bytes) -> tuple[str, str]:
     """Return key and value of an entry."""
-    import io
-
     file, parts = io.BytesIO(content), {KEY: "", VALUE: ""}
     while file.tell() < len(content):
         number, length = _field(file)

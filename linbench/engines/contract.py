@@ -204,9 +204,8 @@ class ExportedEngine(Engine):
 
     def save(self, model: "nn.Module", inputs: "tuple[Tensor, ...]", path: Path) -> None:
         """Write the artifact of ``model``, which is on the CPU in eval mode, to ``path``."""
-        from linbench.engines.export import export_program, save_onnx
-
-        save_onnx(export_program(model, inputs, self.name), path, None)
+        export = import_module("linbench.engines.export")  # named: eager's records do not rest on its code
+        export.save_onnx(export.export_program(model, inputs, self.name), path, None)
 
     @abstractmethod
     def load(self, path: Path, config: RunConfig) -> Session:

@@ -14,17 +14,21 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
 
 from linbench.kernels.decompositions import decompositions, name, operator_nodes
 
 OPSET = 20
-MOST_OPTIMIZED = 600  # nodes; beyond, the exporter's optimizer takes a minute, and engines fold constants themselves
+MOST_FOLDED = 2**20  # bytes of a value that is computed at the export: a larger one would only make the file larger
 
 
 def export_program(model: nn.Module, inputs: tuple[Tensor, ...], engine: str) -> ExportedProgram:
@@ -37,10 +41,40 @@ def export_program(model: nn.Module, inputs: tuple[Tensor, ...], engine: str) ->
     with torch.no_grad():
         program = torch.export.export(model, inputs)
         program = program.run_decompositions(decompositions(engine, program))
+        program = torch.export.export(_folded(program.module(check_guards=False)), inputs)
     if left := {name(node.target) for node in operator_nodes(program)}:  # type: ignore[arg-type]
         raise LookupError(f"{', '.join(sorted(left))} is still in the exported program")
     _join_stacks(program)
     return program
+
+
+def _folded(module: GraphModule) -> GraphModule:
+    """Return an exported module whose small values that depend on weights alone are computed.
+
+    The plain forms make matrices of decays and tables of indices: half of all nodes, at 10 ms each in the exporter.
+    """
+    values: dict[Node, Tensor] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr" and isinstance(value := _attribute(module, str(node.target)), Tensor):
+            values[node] = value
+        elif isinstance(node.target, OpOverload) and all(x in values for x in node.all_input_nodes):
+            arguments, named = map_arg((node.args, node.kwargs), values.__getitem__)
+            value = node.target(*arguments, **named)
+            if isinstance(value, Tensor) and value.nbytes <= MOST_FOLDED:
+                values[node] = value
+    for number, (node, value) in enumerate(list(values.items())):
+        if node.op == "get_attr" or all(user in values for user in node.users):
+            continue
+        module.register_buffer(f"folded_{number}", value.detach().clone().contiguous())
+        with module.graph.inserting_before(node):
+            node.replace_all_uses_with(module.graph.get_attr(f"folded_{number}"))
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def _attribute(module: nn.Module, path: str) -> Any:
+    return attrgetter(path)(module)
 
 
 def _join_stacks(program: ExportedProgram) -> None:
@@ -67,10 +101,10 @@ def save_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str] 
     metadata: Text by name, stored in the file.
     Raises OSError where it cannot be written.
     """
-    optimize = len(program.graph.nodes) < MOST_OPTIMIZED
     with torch.no_grad(), _quiet():
+        # The exporter's optimizer takes minutes for thousands of nodes; engines fold constants themselves.
         exported: Any = torch.onnx.export(
-            program, (), dynamo=True, verbose=False, optimize=optimize, opset_version=OPSET
+            program, (), dynamo=True, verbose=False, optimize=False, opset_version=OPSET
         )
     exported.model.metadata_props.update(metadata or {})
     path.parent.mkdir(parents=True, exist_ok=True)

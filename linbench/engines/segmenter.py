@@ -2,8 +2,8 @@
 
     segmenter = load_exported_segmenter(Path("model.onnx"), threads=2)
 
-``model.onnx`` is the encoder; ``model.decoder.onnx`` beside it takes the encoder's maps and one box. The decoder takes
-boxes alone: static shapes fix what a prompt is made of.
+``model.onnx`` is the encoder; ``model.decoder.onnx`` beside it takes the encoder's maps and one box: static shapes
+fix what a prompt is made of.
 """
 
 from pathlib import Path
@@ -135,18 +135,18 @@ def load_exported_segmenter(path: Path, threads: int, side: int | None = None) -
         raise BadArtifact(
             f"{path}: it is {encoder}; it takes no input of {side or 'another shape'} px: export that size"
         )
-    loaded = [_Encoder(path, encoder, threads), _Boxes(), _Decoder(decoder_file, decoder, threads)]
-    sam = Sam(*loaded, description=f"{encoder.options.get('decoder', 'mask decoder')}, in {encoder.engine}")
+    parts = _Encoder(path, encoder, threads), _Boxes(), _Decoder(decoder_file, decoder, threads)
+    sam = Sam(*parts, f"the exported decoder, in {encoder.engine}")
     sam.register_parameter("device_of_outputs", nn.Parameter(torch.zeros(0), requires_grad=False))
     return Segmenter(sam.eval(), transform_of(encoder.name, height), _facts(path, encoder))
 
 
 def _facts(path: Path, artifact: Artifact) -> dict[str, Any]:
-    """Return the facts of a segmenter, as ``load_segmenter`` does; a file of random weights has no hash of weights."""
+    """Return the facts of a segmenter, as ``load_segmenter`` does; random weights have no hash."""
     weights = artifact.weights
     return {
         "name": artifact.name,
-        "decoder": f"in {artifact.engine}",
+        "decoder": f"the exported decoder, in {artifact.engine}",
         "image_size": artifact.image_size[0],
         "options": dict(artifact.options),
         "engine": artifact.engine,

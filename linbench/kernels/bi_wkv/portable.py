@@ -28,8 +28,7 @@ Sums = Callable[[Tensor], Tensor]
 SPREAD = 30.0  # of max|w| t in the form of one scale: e^±30 is 1e±13
 REACH = 8.0  # of max|w| T in the form of two scales; at 30 an error of 3e-5 was seen
 MOST_BONUS = 40.0  # of |u|: e^40 squared is near float32's end
-SMALL = 64  # chunks that are summed by one product; more of them are chunked again
-CHUNK = 16
+CHUNK = 16  # tokens of a chunk, and chunks that are summed by one product; more of them are chunked again
 ABSENT = -1e30  # the key of a token that pads the last chunk
 
 
@@ -114,17 +113,16 @@ def _sums(w: Tensor, u: Tensor, t: int) -> Sums:
 
     Its matrices are made once, for the numerator and the denominator.
     """
-    if t <= SMALL:
+    if t <= CHUNK:
         whole = _within(w, u, t)
         return lambda x: (x[:, :, None] @ whole)[:, :, 0]
-    T = CHUNK if t > SMALL * CHUNK else 8
-    within, earlier = _within(w, u, T), _earlier(w * T, -(-t // T))
-    i = torch.arange(T, device=w.device)
-    ends = torch.stack([_decays(w, T - 1 - i), _decays(w, i)], dim=2)  # c T 2
+    within, earlier = _within(w, u, CHUNK), _earlier(w * CHUNK, -(-t // CHUNK))
+    i = torch.arange(CHUNK, device=w.device)
+    ends = torch.stack([_decays(w, CHUNK - 1 - i), _decays(w, i)], dim=2)  # c T 2
     starts = ends.flip(1).transpose(1, 2)  # c 2 T
 
     def sums(x: Tensor) -> Tensor:
-        chunks = _chunks(x, T)  # b c N T
+        chunks = _chunks(x, CHUNK)  # b c N T
         before, behind = (chunks @ ends).unbind(3)  # b c N
         states = torch.stack([earlier(before), earlier(behind.flip(2)).flip(2)], dim=3)
         return (chunks @ within + states @ starts).flatten(2)[..., :t]
@@ -134,7 +132,7 @@ def _sums(w: Tensor, u: Tensor, t: int) -> Sums:
 
 def _earlier(w: Tensor, size: int) -> Sums:
     """Return a function of f, ``b c N``: the sum over j < n of e^(-w (n - 1 - j)) f_j."""
-    if size <= SMALL:
+    if size <= CHUNK:
         whole = _lower(w, size)
         return lambda f: (f[:, :, None] @ whole)[:, :, 0]
     within, between = _lower(w, CHUNK), _earlier(w * CHUNK, -(-size // CHUNK))

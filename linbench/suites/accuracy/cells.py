@@ -156,6 +156,8 @@ def _check_exported(weights: Weights, sizes: Sequence[Size], options: AccuracyOp
 def _engines(weights: Weights, options: AccuracyOptions) -> list[EngineKey]:
     """Return the engines of the options; raises UnknownName, and ValueError for those that take no segmenter."""
     names = options.engines if isinstance(options, SegmenterOptions) else ()
+    if weights.engine and not names:
+        return [build(weights.engine).key("cpu")]
     for name in (name for name in names if name != EAGER):
         engine = exported(name)
         if engine is None or engine.suffix != SUFFIX or not engine.is_tested:

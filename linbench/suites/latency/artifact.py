@@ -35,7 +35,7 @@ from linbench.suites.runner.suite import Outcome
 from linbench.system.files import cache_dir
 
 MANIFEST = "manifest.json"
-CODE = ("linbench.suites.latency.artifact", "linbench.suites.latency.reference")
+CODE = ("linbench.suites.latency.artifact", "linbench.suites.latency.reference", "linbench.engines.export")
 LIBRARIES = ("torch", "onnx", "onnxscript")
 
 

@@ -10,6 +10,7 @@ from itertools import product
 import torch
 
 from linbench.backbones import backbone, build_backbone
+from linbench.engines.contract import EAGER
 from linbench.groups import expand
 from linbench.kernels.impl import Unsupported
 from linbench.models.sam import backbone_of, has_fine_maps
@@ -137,7 +138,7 @@ def hash_of(modules: Mapping[str, tuple[str, ...]], *more: str) -> str:
     return code_hash((*modules["suite"], *more), modules["backbone"], modules["without"])
 
 
-def modules_behind(model: TimedModel, entry: Entry, engine: str) -> dict[str, tuple[str, ...]]:
+def modules_behind(model: TimedModel, entry: Entry, engine: str = EAGER) -> dict[str, tuple[str, ...]]:
     """Return the arguments of ``code_hash`` for the numbers of a part under an engine."""
     entries = (*ENTRIES, *search.engine_entries(engine))
     if model.part is Part.BACKBONE:

@@ -36,7 +36,7 @@ from linbench.suites.runner.suite import Cell, Outcome, SearchStep
 ENTRIES = ("linbench.suites.latency.search", "linbench.suites.latency.trial")
 #: Modules that check an engine, and that export and run an artifact.
 REFERENCE = "linbench.suites.latency.reference"
-EXPORTING = ("linbench.suites.latency.exported", "linbench.suites.latency.artifact")
+EXPORTING = ("linbench.suites.latency.exported", "linbench.suites.latency.artifact", "linbench.engines.export")
 MOST_PIXELS = 1024**2
 MARGIN = 0.03  # of the best median so far: what a candidate must win; less is not worth its name
 SAMPLE_SECONDS = 2.0  # sampling of one candidate
