@@ -21,4 +21,4 @@ def test_every_function_of_the_page_is_a_public_name_of_the_package() -> None:
     assert called >= {"measure", "compare", "evaluate"}
     assert called <= set(dir(linbench)) and all(callable(getattr(linbench, name)) for name in called)
     listed = set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE))
-    assert listed == {"measure", "load_results", "compare", "evaluate", "profile"}
+    assert listed == {"measure", "load_results", "compare", "evaluate", "export", "profile"}
