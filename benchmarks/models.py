@@ -1,6 +1,10 @@
 """Whole models on two CPU threads, batch 1, one interleaved run: RWKV-SAM-S against ViT-S and its own products.
 
     python benchmarks/models.py
+    python benchmarks/models.py --families mila-t,vittt-t,h-vittt-t --sides 1024,2048 --dtypes float32,bfloat16
+
+The second command is for any backbones: each beside its own products, on one thread, in CPU time, which a busy
+machine changes less than the time on the wall.
 
 Both run under what the preset `best` takes where no AMX is: oneDNN products, freed memory kept (so the run is in a
 process of its own), channels last, fused chains where the backbone has them. ViT-S runs with each attention, and its
@@ -9,9 +13,11 @@ forward, with their shapes, strides and weights, run one after the other and not
 convolutions that a fused chain computes itself are not among them.
 """
 
+import argparse
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -27,6 +33,7 @@ from linbench.backbones import backbone, build_backbone
 from linbench.suites.latency.settings import Preset, preset_settings
 
 THREADS = 2
+FAMILIES = "mila-t,vittt-t,h-vittt-t,vrwkv-t,vim-t,vmamba-t,rwkv-sam-t"
 TURNS = 7
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "convolution", "conv2d"}
 ATTENTIONS = ("sdpa", "chunked")  # naive is slower than the better of them at these sizes, or equal
@@ -81,15 +88,17 @@ def products(built: torch.nn.Module, image: Tensor) -> Call:
     return alone
 
 
-def interleaved(contenders: dict[str, Call], turns: int = TURNS) -> dict[str, list[float]]:
+def interleaved(
+    contenders: dict[str, Call], turns: int = TURNS, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Milliseconds of each contender in each turn, after two turns that are not counted."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(turns + 2):
         for name, call in contenders.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if turn >= 2:
-                times[name].append(1000 * (time.perf_counter() - start))
+                times[name].append(1000 * (clock() - start))
     return times
 
 
@@ -123,6 +132,42 @@ def crossing(ratios: dict[int, float]) -> str:
     return f"above {max(ratios)}"
 
 
+def families() -> argparse.Namespace:
+    """The arguments of the second command; none of its options is an option of the first."""
+    parser = argparse.ArgumentParser(description="Time of backbones over their matrix products alone.")
+    parser.add_argument("--families", nargs="?", const=FAMILIES, help=f"names, by default {FAMILIES}")
+    parser.add_argument("--sides", default="1024", help="sides of the image, px")
+    parser.add_argument("--dtypes", default="float32", help="float32, bfloat16")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure_families() -> None:
+    """Print each backbone's CPU time, that of its products, and their ratio, whose target is 1.5."""
+    options = families()
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision(preset_settings(Preset.BEST, "cpu").matmul)
+    print(f"{conditions(options.turns)}; CPU time; load {os.getloadavg()[0]:.1f}")
+    print(f"{'':14}{'side':>6}{'dtype':>10}{'model, ms':>11}{'products, ms':>14}{'ratio':>7}  target ≤ 1.5")
+    with torch.inference_mode():
+        for side in map(int, options.sides.split(",")):
+            for dtype in options.dtypes.split(","):
+                for name in options.families.split(","):
+                    print(
+                        f"{name:14}{side:>6}{dtype:>10}{beside_products(name, side, dtype, options.turns)}",
+                        flush=True,
+                    )
+
+
+def beside_products(name: str, side: int, dtype: str, turns: int) -> str:
+    built, image = model(name, side, getattr(torch, dtype))
+    contenders: dict[str, Call] = {"model": lambda: built(image), "products": products(built, image)}
+    times = interleaved(contenders, turns, time.process_time)
+    ours, theirs = (statistics.median(times[key]) for key in contenders)
+    return f"{ours:>11.0f}{theirs:>14.0f}{ratio(times, 'model', 'products'):>7.2f}"
+
+
 def measure() -> None:
     """Print the table of ratios with their targets."""
     torch.set_num_threads(THREADS)
@@ -150,4 +195,7 @@ def measure() -> None:
 
 
 if __name__ == "__main__":
-    under_best(measure, THREADS)
+    if "--families" in sys.argv:
+        under_best(measure_families, 1)
+    else:
+        under_best(measure, THREADS)

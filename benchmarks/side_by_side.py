@@ -46,7 +46,7 @@ def under_best(measure: Callable[[], None], threads: int) -> None:
         measure()
         return
     variables = preset_settings(Preset.BEST, "cpu").variables | {"OMP_NUM_THREADS": str(threads)}
-    subprocess.run([sys.executable, sys.argv[0], "--measure"], env=os.environ | variables, check=True)
+    subprocess.run([sys.executable, *sys.argv, "--measure"], env=os.environ | variables, check=True)
 
 
 def conditions(turns: int) -> str:

@@ -145,7 +145,7 @@ def _backbone_tables(rows: list[dict[str, Any]]) -> "Iterator[Table]":
     from linbench.reports.render.table import Table
 
     heads = ("name", "mixer", "strides", f"parameters\nat {SIDE}²", "licence", "weights")
-    own = [row for row in rows if "/" not in row["name"]]
+    own = [row for row in rows if not row["name"].startswith("timm/")]
     sources: dict[str, list[str]] = {}
     for row in own:
         words = (f"arXiv {row['paper']}" * bool(row["paper"]), row["source"].partition("@")[0])
@@ -164,7 +164,7 @@ def _timm_table(rows: list[dict[str, Any]]) -> "Table":
     cells = tuple(_cells({**row, "parameters": round(row["parameters"] / 1e6, 1)}) for row in rows)
     notes = (
         f"M: millions of parameters at {SIDE}²; all have official weights, under the licence that timm states; "
-        "timm/NAME is any other model of timm's",
+        "timm/* stands for every other model of timm's",
         "mixers: " + "; ".join(f"{name}: {what}" for name, what in MIXERS.items()),
     )
     return Table("Backbones of timm in groups", ("name", "mixer", "strides", "M", "licence"), cells, notes)

@@ -27,7 +27,7 @@ TARGETS = {
     "hip:gfx942": GPUTarget("hip", "gfx942", 64),
 }
 
-TABLES = ("add_rms_norm", "bi_wkv", "causal_conv_silu", "selective_scan", "shift_mix")
+TABLES = ("add_rms_norm", "bi_wkv", "causal_conv_silu", "gated_linear_attention", "selective_scan", "shift_mix")
 VERSION = ".".join(triton.__version__.split(".")[:2])
 
 

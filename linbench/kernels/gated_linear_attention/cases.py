@@ -116,7 +116,7 @@ ADVERSARIAL = {
 }
 
 #: At the models' shapes: VRWKV6's initial w is -6 to -1.
-_TIMED = {
+TIMED = {
     "toy": replace(_RAGGED, values=20, bonus=True),
     "vrwkv6-s at 1024": GatedCase(1, 4096, 6, 64, 64, _vrwkv6(-6, -1), same=True, bonus=True),
     "vrwkv6-s at 4096": GatedCase(1, 65536, 6, 64, 64, _vrwkv6(-6, -1), same=True, bonus=True),
@@ -165,4 +165,4 @@ def _bench_case(case: GatedCase) -> BenchCase:
     )
 
 
-BENCH_CASES = {"gated_linear_attention": {name: _bench_case(case) for name, case in _TIMED.items()}}
+BENCH_CASES = {"gated_linear_attention": {name: _bench_case(case) for name, case in TIMED.items()}}

@@ -68,4 +68,6 @@ def _name(key: Mapping[str, Any]) -> str:
     """Return the conditions of a comparison in a few words: "backbone, best, float32, 2 threads, fast"."""
     is_on_gpu = key.get("device_type") == "cuda"
     words = {name: str(key[name]) for name in NAMING if name in key and not (name == "threads" and is_on_gpu)}
-    return ", ".join(f"{word} threads" if name == "threads" else word for name, word in words.items())
+    if "threads" in words:
+        words["threads"] += " thread" + "s" * (words["threads"] != "1")
+    return ", ".join(words.values())

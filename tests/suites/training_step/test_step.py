@@ -40,8 +40,10 @@ class Maps(nn.Module):
         return (self.layers(x),)
 
 
-@pytest.mark.parametrize("checkpointing", ["none", "blocks"])
-@pytest.mark.parametrize("name", [*SMALL, "efficientsam-ti"])
+NAMES = [*((name, "none") for name in (*SMALL, "efficientsam-ti")), ("vmamba-t", "blocks"), ("rwkv-sam-t", "blocks")]
+
+
+@pytest.mark.parametrize(("name", "checkpointing"), NAMES)
 def test_every_parameter_of_backbone_and_neck_has_a_gradient(name: str, checkpointing: str) -> None:
     with torch.device("meta"):
         model = build(key_of(name, checkpointing=(checkpointing,)))
