@@ -57,10 +57,8 @@ def measure(
     batch: Images in one forward.
     dtype: float32, bfloat16 or float16; by default a module's own, and float32 of a registered name.
     device: cpu, cuda or cuda:N; by default a module's own, and for a registered name the GPU where there is one.
-    preset, engine: Of a registered name: ``paper``, ``best`` or ``deployed``; what runs it, such as ``openvino``, in
-        the place of the preset's. A module runs as it is; ``linbench.export`` writes it for an engine.
-    rounds: Fresh processes of each registered name; three or more let results be compared.
-    seconds: Sampling budget of each round of each cell.
+    preset, engine: Of a registered name; ``paper``, ``best`` or ``deployed``, and ``openvino``, say, for its own.
+    rounds, seconds: Fresh processes of each name (three or more let results be compared), sampling budget of each.
     wait: Longest wait of a registered name for other programs to stop computing, s, at the start and for each round.
     results: A results folder: records that are there already are not measured again. By default none is kept.
     progress: Takes a line of progress; None for silence.
@@ -77,8 +75,8 @@ def measure(
     precision = _dtype(dtype)
     records: list[Record] = []
     registered = [model for model in named.values() if isinstance(model, str)]
+    options |= {"engines": (engine,)} if engine else {}
     if registered:
-        options |= {"engines": (engine,)} if engine else {}
         options |= {"device": device or "auto", "dtypes": (precision or Dtype.FLOAT32,), "batches": tuple(images)}
         presets = (Preset(choose("preset", preset, (Preset.PAPER, Preset.BEST, Preset.DEPLOYED))),)
         chosen = LatencyOptions(backbones=tuple(registered), resolutions=_sizes(sizes), presets=presets, **options)

@@ -29,7 +29,10 @@ from linbench.suites.runner.energy import BUSY_SECONDS, IDLE_SECONDS
 from linbench.suites.runner.suite import Cell, Work
 
 #: Modules that measure; a change in what they import makes records stale (``provenance``).
-ENTRIES = ("linbench.suites.latency.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
+ENTRIES = (
+    *("linbench.suites.latency.measure", "linbench.suites.latency.settings", "linbench.engines.eager"),
+    *rounds.ENTRIES,
+)
 #: A part other than the backbone has SAM's neck or decoder, and a fusion uses blocks of other backbones.
 NECK = "linbench.backbones.sam_vit"
 MIXERS = {"mamba": "linbench.backbones.vmamba", "rwkv": "linbench.backbones.rwkv_sam"}

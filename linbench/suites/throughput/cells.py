@@ -15,7 +15,10 @@ from linbench.suites.throughput.doubling import SEARCHING, WINDOW_S, WINDOWS
 from linbench.suites.throughput.key import ThroughputKey
 from linbench.suites.throughput.options import ThroughputOptions
 
-ENTRIES = ("linbench.suites.throughput.measure", "linbench.suites.latency.settings", *rounds.ENTRIES)
+ENTRIES = (
+    *("linbench.suites.throughput.measure", "linbench.suites.latency.settings", "linbench.engines.eager"),
+    *rounds.ENTRIES,
+)
 
 
 EXPORTED = ("linbench.suites.throughput.exported",)  # for engines that load artifacts
