@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from linbench.models.optimizer import build_optimizer
 from linbench.recipes import examples as examples_module
-from linbench.recipes.optimizer import build_optimizer
 from linbench.recipes.teacher import load_teacher
 from tests.recipes.made import Made
 from tests.recipes.test_examples import KINDS, small
