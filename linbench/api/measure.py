@@ -51,7 +51,7 @@ def measure(
     """Measure the latency of ``models`` at ``sizes``: one forward on images ``b 3 h w`` of random numbers.
 
     A registered name (``linbench list``) runs as on the command line: each round in a fresh process, the settings of
-    ``preset`` found by a search. A module, a compiled module or any function of an image runs in this process, as it
+    ``preset`` chosen by a search. A module, a compiled module or any function of an image runs in this process, as it
     is, with one round; its output may be a tensor, or a tuple, list or dictionary that holds some.
 
     batch: Images in one forward.
@@ -62,8 +62,7 @@ def measure(
     wait: Longest wait of a registered name for other programs to stop computing, s, at the start and for each round.
     results: A results folder: records that are there already are not measured again. By default none is kept.
     progress: Takes a line of progress; None for silence.
-    options: Further options of the suite ``latency`` for registered names, such as ``threads=4`` or
-        ``search_seconds=0``.
+    options: Further options of the suite ``latency`` for registered names: ``threads=4``, ``search_seconds=0``.
 
     Raises ValueError, TypeError and registry.UnknownName for what cannot be measured; a model that fails at one size
     has a record that says so.
@@ -83,9 +82,7 @@ def measure(
         chosen = LatencyOptions(backbones=tuple(registered), resolutions=_sizes(sizes), presets=presets, **options)
         records += _measure_registered(chosen, SamplingConfig(rounds, seconds, wait_s=wait), results, tell)
     elif options or engine:
-        raise TypeError(
-            f"{next(iter([*options, 'engine']))}: an option of registered names; none is among the models"
-        )
+        raise TypeError(f"{[*options, 'engine'][0]}: an option of registered names; none is among the models")
     for name, model in named.items():
         if not isinstance(model, str):
             where = torch.device(device) if device else None

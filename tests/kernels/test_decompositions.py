@@ -122,6 +122,13 @@ def test_one_scale_for_all_chunks_is_wrong_beyond_its_bound_and_is_not_chosen():
     assert truth(inputs, plain_form("bi_wkv", inputs)(*inputs)) <= BUDGET
 
 
+def test_the_scales_of_two_chunks_agree_where_large_keys_stand_beside_growth():
+    w = torch.full((16,), -40 / 200)
+    u, k, v = torch.zeros(16), *torch.randn(2, 1, 200, 16, generator=torch.Generator().manual_seed(0)).unbind(0)
+    inputs = [w, u, 20 * k, v]
+    assert verifier("linbench::bi_wkv")(inputs, plain_form("bi_wkv", inputs)(*inputs)) <= BUDGET
+
+
 def test_a_bonus_or_a_decay_beyond_the_bound_is_refused():
     w, u, k, v = BI_WKV["toy"].inputs()
     with pytest.raises(NotPortable, match=r"max\|u\| is 50; its plain form is right up to 40"):

@@ -28,7 +28,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(recipe, name, monkeypatch):
     model = its.build(name)
     steps = build_optimizer(its.parameter_groups(model), its.recipe)
     losses = []
-    for _ in range(4):
+    for _ in range(8):  # stochastic depth makes each loss noisy
         loss = its.loss(model, batch)["loss"]
         steps.zero_grad()
         loss.backward()

@@ -36,9 +36,10 @@ def build_model(
     Raises ValueError where the file does not fit it.
     """
     if weights.engine and weights.file:
-        load = import_module("linbench.engines.segmenter").load_exported_segmenter  # named as in _in_engine
-        exported_sam: nn.Module = load(weights.file, torch.get_num_threads(), model.size[0]).sam
-        return exported_sam
+        # Named, not imported: its code is behind the scores of cells with an engine alone.
+        load = import_module("linbench.engines.segmenter").load_exported_segmenter
+        segmenter: nn.Module = load(weights.file, torch.get_num_threads(), model.size[0]).sam
+        return segmenter
     size = checkpoints.built_for(weights.about, model.backbone, model.size)
     options = {**model.options, **head}
     if model.attention != "none":

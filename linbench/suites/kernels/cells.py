@@ -10,7 +10,7 @@ from linbench.suites.kernels.key import KernelKey, TimedCase
 from linbench.suites.kernels.options import KernelOptions
 from linbench.suites.latency.settings import Preset, preset_settings
 from linbench.suites.runner import rounds
-from linbench.suites.runner.device import find_machine
+from linbench.suites.runner.device import find_timed_machine
 from linbench.suites.runner.suite import Cell, Work
 
 CALLS = 20  # that the first call and the check, mostly in float64, take the time of
@@ -22,7 +22,7 @@ ENTRIES = ("linbench.suites.kernels.measure", "linbench.suites.latency.settings"
 
 def cells(options: KernelOptions) -> list[Cell[KernelKey]]:
     """Plan every op × case × implementation × dtype × direction; raises ValueError that teaches."""
-    machine = find_machine(options)
+    machine = find_timed_machine(options)
     planned = []
     for op, name, case in _chosen_cases(options):
         modules = {"suite": ENTRIES, "op": case_module(op), "without": ()}

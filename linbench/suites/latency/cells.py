@@ -24,7 +24,7 @@ from linbench.suites.latency.options import LatencyOptions
 from linbench.suites.latency.part import STRIDE, Part, options_of, tunable_options
 from linbench.suites.latency.settings import Preset, engine_name, is_searched, preset_settings
 from linbench.suites.runner import rounds
-from linbench.suites.runner.device import Dtype, Machine, find_machine
+from linbench.suites.runner.device import Dtype, Machine, find_timed_machine
 from linbench.suites.runner.energy import BUSY_SECONDS, IDLE_SECONDS
 from linbench.suites.runner.suite import Cell, Work
 
@@ -43,7 +43,7 @@ ONE_IMAGE = (Part.DECODER, Part.END_TO_END)
 
 def cells(options: LatencyOptions) -> list[Cell[LatencyKey]]:
     """Plan every backbone × part × fusion × size × dtype × preset; raises UnknownName and ValueError that teach."""
-    machine = find_machine(options)
+    machine = find_timed_machine(options)
     planned: dict[str, Cell[LatencyKey]] = {}
     for name in expand(options.backbones, backbone):
         for part in dict.fromkeys(options.parts):

@@ -27,7 +27,7 @@ _FREE = """
     index_select lift_fresh linalg_vector_norm linspace log_sigmoid_forward max max_pool2d
     max_pool2d_with_indices mean min native_batch_norm native_dropout native_group_norm native_layer_norm
     new_empty new_empty_strided new_full new_ones new_zeros normal ones ones_like promote_types
-    reflection_pad2d repeat repeat_interleave rms_norm roll rot90 rrelu_with_noise scatter stack std sum
+    reflection_pad2d repeat repeat_interleave rms_norm roll rot90 rrelu_with_noise scalar_tensor scatter stack std sum
     uniform upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var var_mean zero zeros zeros_like
     _adaptive_avg_pool2d_backward _log_softmax_backward_data _prelu_kernel_backward _softmax_backward_data
     avg_pool2d_backward elu_backward glu_backward hardshrink_backward hardsigmoid_backward hardswish_backward

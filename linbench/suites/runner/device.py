@@ -66,6 +66,20 @@ def find_machine(options: DeviceOptions) -> Machine:
     return Machine(name, device.type, thread_count(options.threads))
 
 
+def find_timed_machine(options: DeviceOptions) -> Machine:
+    """Return the machine of a suite whose rounds run in processes of their own, each on the first GPU that it sees.
+
+    Raises ValueError, also for another GPU: a time would stand under its name that it did not take.
+    """
+    device = find_device(options.device)
+    if device.index:
+        raise ValueError(
+            f"--device {options.device}: rounds run on the first visible GPU; for this one set "
+            f"CUDA_VISIBLE_DEVICES={device.index} and write --device cuda"
+        )
+    return find_machine(options)
+
+
 def find_device(name: str) -> "torch.device":
     """Return the device of the name: ``auto`` is CUDA where there is one; raises ValueError for an unknown one."""
     import torch
