@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
 @triton.jit
 def program(h, count, V_BLOCK: tl.constexpr, K: tl.constexpr):  # type: ignore[no-untyped-def]
     """Return image, head, chunk, keys and values of the program."""
-    index = tl.program_id(0).to(tl.int64)
+    index, h = tl.program_id(0).to(tl.int64), tl.cast(h, tl.int64)
     values = tl.program_id(1).to(tl.int64) * V_BLOCK + tl.arange(0, V_BLOCK)
     return index // (h * count), index // count % h, index % count, tl.arange(0, K).to(tl.int64), values
 

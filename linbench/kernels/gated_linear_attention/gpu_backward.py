@@ -63,7 +63,7 @@ def _gradients(  # type: ignore[no-untyped-def]
     piece = (image * count + chunk) * h + head
     at = (piece * keys + key[:, None]) * values + value[None, :]
     carried = tl.load(gstates + at, mask=mask, other=0.0)
-    after = tl.load(states + at + h * keys * values, mask=mask & (chunk < count - 1), other=0.0)
+    after = tl.load(states + at + tl.cast(h, tl.int64) * keys * values, mask=mask & (chunk < count - 1), other=0.0)
     product = tl.sum(after * carried, 1)
     weight = tl.load(own + head * keys + key, mask=there_k, other=0.0)
     own_gradient = tl.zeros([K], tl.float32)
