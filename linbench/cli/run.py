@@ -163,6 +163,8 @@ def _print_table(request: Request, names: Sequence[str], rows: Sequence[dict[str
     shown = {column: values for column, values in texts.items() if column not in common}
     if "preset" in shown:
         shown.pop("attention", None)  # it follows from the preset and the backbone
+        if set(shown.get("engine", ())) <= {"", "searched"}:
+            shown.pop("engine", None)  # eager, or among what a search chooses
     shown |= {"rounds": [str(row["rounds_to_measure"]) for row in rows], "because": [row["because"] for row in rows]}
     widths = [max(map(len, (column, *values))) for column, values in shown.items()]
     lines = [tuple(shown), tuple("-" * width for width in widths), *zip(*shown.values(), strict=True)]

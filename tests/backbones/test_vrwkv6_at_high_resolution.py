@@ -85,7 +85,8 @@ def checked(side, layers=LAYERS):
     return [errors(inputs.calls[layer], gy) for layer in layers]
 
 
-@pytest.mark.parametrize("side", [320, pytest.param(2048, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [320, 2048])
 def test_sampled_rows_and_their_gradients_are_those_of_the_definition(side):
     for y, *gradients in checked(side, LAYERS if side > 1000 else LAYERS[1:2]):
         assert y <= OUTPUT

@@ -235,6 +235,7 @@ def test_a_plan_of_the_paper_needs_no_data_no_teacher_and_writes_nothing(empty, 
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_a_folder_with_some_of_the_data_gives_its_own_count_and_names_the_rest(empty, tmp_path):
     made = CliRunner().invoke(
         app, ["data", "make", "shapes", "--as", "dis", "--split", "train", "--images", "5", "--out", "d"]

@@ -80,6 +80,7 @@ def test_shards_and_a_file_make_up_the_plan(tmp_path: Path) -> None:
     assert json.loads(again.stdout) == whole
 
 
+@pytest.mark.slow
 def test_a_run_finds_the_largest_batch_and_leaves_a_record_and_a_report(tmp_path: Path) -> None:
     # A step of this backbone takes 256 MiB for each image, and less than 200 beside them.
     chosen = ["--plugin", str(BULKY), "--backbone", "bulky", "--res", "64", "--gradient-checkpointing", "none"]

@@ -74,6 +74,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_loading_process_that_dies_is_named_and_the_run_goes_on_from_there(run, tmp_path):
     whole = run("whole")
     run("parts", options={"max_steps": 3})

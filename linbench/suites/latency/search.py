@@ -93,8 +93,14 @@ class SettingsSearch:
 
     @property
     def candidates(self) -> int:
-        """How many candidates there are, that at the start included."""
-        return 1 + sum(_alternatives(self.base.settings, self.axes))
+        """How many candidates there are, that at the start included, without those of other engines."""
+        return 1 + sum(_alternatives(self.base.settings, tuple(axis for axis in self.axes if axis[0] != "engine")))
+
+    @property
+    def engine_candidates(self) -> int:
+        """How many candidates of other engines are tried; their time is not part of the search's."""
+        of_engines = tuple(axis for axis in self.axes if axis[0] == "engine")
+        return sum(_alternatives(self.base.settings, of_engines)) if self.seconds >= LEAST_FOR_ENGINES else 0
 
     def run(self, sampling: SamplingConfig, plugins: Sequence[Path] = ()) -> Iterator[SearchStep]:
         """Yield a step as each candidate starts; the record is in the last step."""

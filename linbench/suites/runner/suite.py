@@ -72,7 +72,12 @@ class Search(Protocol):
 
     @property
     def candidates(self) -> int:
-        """How many candidates there are, that at the start included."""
+        """How many candidates there are, that at the start included, without those of other engines."""
+        ...
+
+    @property
+    def engine_candidates(self) -> int:
+        """How many candidates of other engines are tried; their time is not part of ``seconds``."""
         ...
 
     def is_complete(self, record: Record) -> bool:
@@ -212,8 +217,10 @@ def deferred(module: str, name: str) -> Callable[..., Any]:
 def entry_text(entries: Mapping[str, Any], name: str) -> str:
     """Return an entry of a key as text; empty where there is no such entry.
 
-    ``size`` is height and width; ``batch`` is named, and empty where it is 1.
+    ``size`` is height and width; ``batch`` is named, and empty where it is 1; so is the engine where it is eager.
     """
+    if name == "engine" and entries.get(name) == "eager":
+        return ""
     if name == "batch":
         return f"batch {entries[name]}" if entries.get(name, 1) != 1 else ""
     if name == "size":

@@ -172,7 +172,9 @@ def test_an_export_that_was_killed_leaves_nothing_that_is_loaded_and_older_code_
     assert rounds.check(engine.load(folder / "model.onnx", CONFIG), artifact.stored(key, engine), Dtype.FLOAT32)
 
 
-def test_an_export_that_dies_is_one_line(cache: Path) -> None:
+def test_an_export_that_dies_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accidents = Path(__file__).parents[2] / "plugins" / "accidents.py"  # not what other tests have loaded
+    monkeypatch.setattr(rounds, "plugin_files", lambda: [accidents])
     outcome = rounds.obtain(key_of("onnxruntime", backbone="is-killed"), built("onnxruntime"), 0)
     assert isinstance(outcome, rounds.Outcome)
     assert (outcome.status, outcome.reason) == (Status.FAILED, "the export: its process was ended by SIGKILL")

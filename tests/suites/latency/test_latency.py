@@ -170,6 +170,7 @@ def test_an_implementation_that_an_op_has_not_is_unsupported(plugins: Path) -> N
     assert "no vendor implementation" in outcome.reason
 
 
+@pytest.mark.slow
 def test_with_too_little_memory_one_cell_is_oom_and_its_neighbour_is_ok(plugins: Path) -> None:
     # 4097 tokens: the score matrices of 3 heads take 192 MiB, and naive attention holds several; 17 take nothing.
     small, large = plan("vit-t", resolutions=((64, 64), (1024, 1024)), attention="naive")

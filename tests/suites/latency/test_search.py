@@ -278,6 +278,7 @@ def test_a_real_search_tries_candidates_in_processes_and_keeps_one_that_is_right
     assert Record.from_json(record.to_json()).search == record.search
 
 
+@pytest.mark.slow
 def test_a_real_search_with_a_slow_candidate_ends_when_its_time_is_spent(plugins: Path) -> None:
     (search,) = required_searches(plan("slow-layout"))
     search = replace(search, seconds=16, axes=(("memory_format", ("contiguous", "channels_last")),))
