@@ -31,7 +31,10 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("name", SMALL)
+NEWER = ("vrwkv6-t", "vig-t", "vig-h-t", "mila-t", "vittt-t", "h-vittt-t", "efficientvit-l0")
+
+
+@pytest.mark.parametrize("name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in NEWER)])
 def test_latency_grows_with_the_batch(name: str) -> None:
     times = []
     for cell in cells(LatencyOptions(backbones=(name,), batches=(1, 16), **COMMON)):
