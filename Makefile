@@ -24,7 +24,8 @@ demo: $(VENV)/.linbench
 	@echo "Page: $(RESULTS)/report.html"
 
 test: $(VENV)/.linbench-dev lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not triton and not engines"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "engines and not slow and not triton"
 
 lint: $(VENV)/.linbench-dev
 	$(VENV)/bin/ruff check .
